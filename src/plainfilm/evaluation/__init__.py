@@ -1,0 +1,1 @@
+"""Scores with their uncertainty, computed from tables of predictions alone: no network is needed here."""

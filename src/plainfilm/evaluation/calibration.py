@@ -1,0 +1,308 @@
+"""Do the probabilities mean what they say: reliability, temperature, the refer band, and shifts of prevalence."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq, minimize, minimize_scalar
+from scipy.special import expit, logsumexp
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation.intervals import UNKNOWN, Bools, Floats, Interval, bootstrap, normal_quantile, ratio, wilson
+from plainfilm.evaluation.predictions import Predictions
+
+BINS = 15
+FLOOR = 1e-12  # a probability printed as 0 is taken as this, so that no single film weighs without bound
+TEMPERATURES = (1 / 20, 20.0)
+
+
+def log_odds(probabilities: Floats, positive: int) -> Floats:
+    """Return (N,) log(p / (1 - p)) of class ``positive`` from (N, K) probabilities, within ±27.6 (see FLOOR)."""
+    other = np.delete(probabilities, positive, axis=1).sum(axis=1)
+    return np.asarray(np.log(np.maximum(probabilities[:, positive], FLOOR)) - np.log(np.maximum(other, FLOOR)))
+
+
+# -- reliability ------------------------------------------------------------------------------------------------------
+
+
+def equal_mass_bins(weights: Floats, bins: int = BINS) -> NDArray[np.int64]:
+    """Return the bin 0..bins-1 of each of G groups, sorted by score, from their weights (draws, G).
+
+    A group (the films of one score) goes where the middle of its mass lies, so ties are never cut in two and the
+    order of the rows can't matter.
+    """
+    middle = np.cumsum(weights, axis=1) - weights / 2
+    return np.asarray(np.minimum(bins * middle / weights.sum(axis=1, keepdims=True), bins - 1), dtype=np.int64)
+
+
+def expected_calibration_error(truth: Floats, score: Floats, weights: Floats, bins: int = BINS) -> Floats:
+    """Return (draws,) the mean of |share of positives - mean score| over bins of equal mass, counted by their weight.
+
+    score: (N,); truth: (N,) or (draws, N), 1 for positive; weights: (draws, N). Adaptive bins: Nixon et al. 2019,
+    arXiv 1904.01685. The figure is biased upwards: chance alone gives a calibrated model about .04 from 600 films.
+    """
+    order, starts = _groups(score)
+    mass = np.add.reduceat(weights[:, order], starts, axis=1)
+    gap = np.add.reduceat((weights * (truth - score))[:, order], starts, axis=1)
+    slot = np.broadcast_to(equal_mass_bins(mass, bins), gap.shape) + bins * np.arange(len(gap))[:, None]
+    gaps = np.bincount(slot.ravel(), gap.ravel(), minlength=bins * len(gap)).reshape(-1, bins)
+    return ratio(np.abs(gaps).sum(axis=1), weights.sum(axis=1))
+
+
+def ece_interval(
+    truth: Floats, score: Floats, patients: NDArray[np.str_], rng: np.random.Generator, draws: int, level: float = 0.95
+) -> Interval:
+    """Return the expected calibration error with an interval that allows for its upward bias.
+
+    A resample of patients is biased once more, so its percentiles lie too high (for a calibrated model none of 150
+    simulated intervals held the true 0); they are turned about the value instead (the basic bootstrap, Davison &
+    Hinkley 1997, section 5.2). The lower bound is 0 where truth drawn from the scores themselves, as if the model were
+    calibrated, gives this error too in more than (1 - level) / 2 of draws (Bröcker & Smith 2007,
+    doi 10.1175/WAF993.1). In simulations with 624 and 2,000 films 87 to 98 % of these intervals held the true error.
+    """
+    turned = bootstrap(lambda w: expected_calibration_error(truth, score, w)[:, None], patients, rng, draws, level)[0]
+    value, low, high = turned.value, 2 * turned.value - turned.high, 2 * turned.value - turned.low
+    if not np.isnan(low) and np.mean(_ece_by_chance(score, rng, draws) >= value) > (1 - level) / 2:
+        low = 0.0
+    return Interval(value, float(np.clip(low, 0, value)), float(np.clip(high, value, 1)))
+
+
+def _ece_by_chance(score: Floats, rng: np.random.Generator, draws: int) -> Floats:
+    step = 100
+    blocks = []
+    for start in range(0, draws, step):
+        truth = (rng.random((min(step, draws - start), len(score))) < score).astype(np.float64)
+        blocks.append(expected_calibration_error(truth, score, np.ones((1, len(score)))))
+    return np.concatenate(blocks)
+
+
+def _groups(score: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the ascending order of the scores, and where in it each distinct score begins."""
+    order = np.argsort(score, kind="stable")
+    return order, np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+
+
+def reliability(p: Predictions, positive: int, bins: int = BINS) -> list[dict[str, float]]:
+    """Return the reliability table: for each bin that holds films their ``n``, ``mean_predicted`` probability of the
+    positive class, and the ``observed`` share of positives with its Wilson interval ``low``, ``high``.
+
+    The bins are those of ``expected_calibration_error``.
+    """
+    score = p.probabilities[:, positive]
+    order, starts = _groups(score)
+    sizes = np.diff(starts, append=len(score))
+    bin_of = np.repeat(equal_mass_bins(sizes[None].astype(np.float64), bins)[0], sizes)
+    table = []
+    for number in np.unique(bin_of):
+        films = order[bin_of == number]
+        observed = wilson(int((p.labels[films] == positive).sum()), len(films))
+        row = {"n": len(films), "mean_predicted": float(score[films].mean()), "observed": observed.value}
+        table.append({**row, "low": observed.low, "high": observed.high})
+    return table
+
+
+def calibration_line(p: Predictions, positive: int, level: float = 0.95) -> tuple[Interval, Interval]:
+    """Return calibration slope and intercept of the probability of ``positive``; 1 and 0 when calibrated.
+
+    Slope: of a logistic regression of the truth on the log-odds; below 1 the model is too sure. Intercept: with the
+    slope held at 1 (calibration in the large); above 0 it says too little. Both with the fit's own interval, its
+    standard error robust against films of one patient erring together (Liang & Zeger 1986, doi 10.1093/biomet/73.1.13).
+    Van Calster et al. 2019, doi 10.1186/s12916-019-1466-7. The slope is unknown when the log-odds separate the classes
+    (it would be infinite), both when one class is missing.
+    """
+    truth = (p.labels == positive).astype(np.float64)
+    if truth.all() or not truth.any():
+        return UNKNOWN, UNKNOWN
+    x = log_odds(p.probabilities, positive)
+    offset = float(brentq(lambda a: float((truth - expit(a + x)).sum()), -100, 100))
+    ones = np.ones((len(x), 1))
+    intercept = _wald(offset, _robust_error(ones, truth - expit(offset + x), expit(offset + x), p.patients)[0], level)
+    if not _overlap(x[truth == 1], x[truth == 0]):
+        return UNKNOWN, intercept
+    design = np.column_stack([x, ones])
+    line = _logistic(design, truth)
+    fitted = expit(design @ line)
+    return _wald(line[0], _robust_error(design, truth - fitted, fitted, p.patients)[0], level), intercept
+
+
+def _overlap(a: Floats, b: Floats) -> bool:
+    """Whether no point separates a from b: only then has the logistic regression a finite slope."""
+    return bool(a.min() < b.max() and b.min() < a.max())
+
+
+def _logistic(design: Floats, truth: Floats) -> Floats:
+    def loss(line: Floats) -> tuple[float, Floats]:
+        z = design @ line
+        return float(np.logaddexp(0, z).sum() - truth @ z), design.T @ (expit(z) - truth)
+
+    def curvature(line: Floats) -> Floats:
+        fitted = expit(design @ line)
+        return np.asarray((design.T * (fitted * (1 - fitted))) @ design)
+
+    fit = minimize(loss, np.array([1.0, 0.0]), jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-8})
+    return np.asarray(fit.x)
+
+
+def _robust_error(design: Floats, residual: Floats, fitted: Floats, patients: NDArray[np.str_]) -> Floats:
+    """Return the standard error of each coefficient (sandwich estimate, clusters are patients); NaN for one patient."""
+    names, whose = np.unique(patients, return_inverse=True)
+    if len(names) < 2:
+        return np.full(design.shape[1], np.nan)
+    pulls = np.zeros((len(names), design.shape[1]))
+    np.add.at(pulls, whose, design * residual[:, None])
+    bread = np.linalg.pinv((design.T * (fitted * (1 - fitted))) @ design)
+    meat = pulls.T @ pulls * len(names) / (len(names) - 1)
+    return np.asarray(np.sqrt(np.diag(bread @ meat @ bread)))
+
+
+def _wald(value: float, error: float, level: float) -> Interval:
+    half = normal_quantile(level) * error
+    return Interval(float(value), float(value - half), float(value + half))
+
+
+# -- temperature ------------------------------------------------------------------------------------------------------
+
+
+def fit_temperature(p: Predictions) -> float:
+    """Return the temperature T that makes the labels of ``p`` (validation films) most likely under softmax(log p / T).
+
+    Guo et al. 2017, arXiv 1706.04599; the search runs over log T. T is 1 where the films can't tell: no films, the same
+    probability for all classes, or an optimum outside 1/20..20 (films separated without error ask for T = 0).
+    """
+    logs = np.log(np.maximum(p.probabilities, FLOOR))
+    told = np.take_along_axis(logs, p.labels[:, None], axis=1)[:, 0]
+
+    def loss(log_t: float) -> float:
+        return float((logsumexp(logs / np.exp(log_t), axis=1) - told / np.exp(log_t)).mean())
+
+    if not len(p) or np.ptp(logs, axis=1).max() < 1e-9:
+        return 1.0
+    low, high = np.log(TEMPERATURES)
+    best = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-8}).x
+    return 1.0 if min(best - low, high - best) < 1e-3 else float(np.exp(best))
+
+
+def apply_temperature(probabilities: Floats, temperature: float) -> Floats:
+    """Return (N, K) softmax(log p / T): T above 1 makes less sure, below 1 more; the order of the classes stays."""
+    if not 0 < temperature < np.inf:
+        raise InputError(f"A temperature must be a number above 0, and this one is {temperature}; 1 changes nothing.")
+    logs = np.log(np.maximum(probabilities, FLOOR)) / temperature
+    return np.asarray(np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
+
+
+# -- referring films to a reader --------------------------------------------------------------------------------------
+
+
+class ReferBand(NamedTuple):
+    """Films with low <= score < high go to a reader. The score is the probability of the positive class, and with
+    more than two classes the largest probability. coverage and error: of the films kept, where the band was chosen."""
+
+    low: float
+    high: float
+    coverage: float
+    error: float
+
+    def refers(self, probabilities: Floats, positive: int) -> Bools:
+        """Return (N,) whether each film of (N, K) probabilities is referred."""
+        two = probabilities.shape[1] == 2
+        odds = log_odds(probabilities, positive) if two else log_odds(np.sort(probabilities, axis=1), -1)
+        return np.asarray((expit(odds) >= self.low) & (expit(odds) < self.high))
+
+
+class RiskCoverage(NamedTuple):
+    """The share of films kept, surest first, and the share of errors among them; ``area`` is the mean risk."""
+
+    coverage: Floats
+    risk: Floats
+    area: float
+
+
+def certainty(probabilities: Floats, positive: int, threshold: float) -> Floats:
+    """Return (N,) how sure each decision is, in log-odds: with two classes the distance from the threshold, with more
+    the log-odds of the likeliest class."""
+    if probabilities.shape[1] == 2:
+        return np.abs(log_odds(probabilities, positive) - _odds_of(threshold))
+    return log_odds(np.sort(probabilities, axis=1), -1)
+
+
+def _odds_of(probability: float) -> float:
+    return float(log_odds(np.array([[1 - probability, probability]]), 1)[0])
+
+
+def risk_coverage(p: Predictions, positive: int, threshold: float) -> RiskCoverage:
+    """Return the risk-coverage curve (El-Yaniv & Wiener 2010, JMLR 11:1605), one point for each distinct certainty.
+
+    Films that are equally sure are kept or referred together.
+    """
+    wrong = p.decided(positive, threshold) != p.labels
+    order, starts = _groups(-certainty(p.probabilities, positive, threshold))
+    sizes = np.diff(starts, append=len(order))
+    kept = np.cumsum(sizes)
+    risk = np.cumsum(np.add.reduceat(wrong[order].astype(np.float64), starts)) / kept
+    return RiskCoverage(kept / len(order), risk, float((risk * sizes).sum() / len(order)))
+
+
+def refer_band(
+    p: Predictions, positive: int, threshold: float, *, error: float | None = None, share: float | None = None
+) -> ReferBand:
+    """Return the band of films to refer, chosen on validation films ``p``; symmetric in log-odds about the threshold.
+
+    ``error``: the narrowest band that leaves at most this share of errors among the films kept. ``share``: the
+    narrowest band that refers at least this share of films. Exactly one is given, in 0..1. Where no band reaches the
+    error, every film is referred (coverage 0). Test films will err a little more than these: the band was fitted here.
+    """
+    wanted = error if error is not None else share
+    if wanted is None or (error is not None and share is not None) or not 0 <= wanted <= 1:
+        raise InputError("A refer band needs either an error or a share of films to refer, between 0 and 1.")
+    curve = risk_coverage(p, positive, threshold)
+    meets = curve.risk <= wanted if error is not None else curve.coverage <= 1 - wanted + 1e-12
+    if not meets.any():
+        return ReferBand(0.0, 1.0, 0.0, float("nan"))  # log-odds end at ±27.6, so no film is at 1 itself
+    last = int(np.flatnonzero(meets)[-1])
+    levels = np.unique(certainty(p.probabilities, positive, threshold))[::-1]
+    # Halfway between the last film kept and the first referred, so that rounding can't move a film across.
+    reach = float(levels[last] + levels[last + 1]) / 2 if last + 1 < len(levels) else 0.0
+    kept = float(curve.coverage[last]), float(curve.risk[last])
+    if reach == 0:
+        return ReferBand(threshold, threshold, *kept)
+    if len(p.classes) > 2:
+        return ReferBand(0.0, float(expit(reach)), *kept)
+    middle = _odds_of(threshold)
+    return ReferBand(float(expit(middle - reach)), float(expit(middle + reach)), *kept)
+
+
+# -- prevalence -------------------------------------------------------------------------------------------------------
+
+
+def class_shares(p: Predictions) -> Floats:
+    """Return (K,) the share of each class among the labels."""
+    return np.bincount(p.labels, minlength=len(p.classes)) / len(p)
+
+
+def adjust_prevalence(probabilities: Floats, trained: Floats, given: Floats) -> Floats:
+    """Return (N, K) probabilities for films where the classes have shares ``given`` instead of ``trained`` (both (K,)).
+
+    Only the shares may have changed, not how a film of a class looks. Saerens et al. 2002, equation 2.4,
+    doi 10.1162/089976602753284446. ``trained`` must be above 0 for every class.
+    """
+    if np.any(trained <= 0):
+        raise InputError("A class with no training films has no share to adjust; leave it out or train with it.")
+    weighed = np.maximum(probabilities, FLOOR) * (given / trained)
+    return np.asarray(weighed / weighed.sum(axis=1, keepdims=True))
+
+
+def estimate_prevalence(probabilities: Floats, trained: Floats, rounds: int = 10_000) -> Floats:
+    """Return (K,) the class shares among unlabelled films, by expectation maximisation from the probabilities alone.
+
+    Saerens et al. 2002, equation 2.9: it needs calibrated probabilities and films that look, class by class, like the
+    training films; so the result is an estimate and must be shown as one.
+    """
+    shares = trained
+    for _ in range(rounds):
+        renewed = adjust_prevalence(probabilities, trained, shares).mean(axis=0)
+        if np.abs(renewed - shares).max() < 1e-9:
+            break
+        shares = renewed
+    return shares

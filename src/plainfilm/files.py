@@ -1,0 +1,140 @@
+"""Every file the product writes goes through here: beside its place first, then moved into it.
+
+A reader therefore sees the old file or the new one, never half of one, whatever is killed when.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from plainfilm.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; move it into place when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8 (file names that are not UTF-8 survive unchanged)."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON; NaN becomes null, so that every parser can read it."""
+    write_text(path, to_json(value) + "\n")
+
+
+def to_json(value: Any) -> str:
+    """Return strict JSON: numpy numbers become numbers, NaN and infinities null, paths text."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def read_json(path: str | Path) -> Any:
+    """Return the JSON in ``path``; InputError when it is absent or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}); it may be damaged.") from None
+
+
+def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows under ``header``, streaming; floats in full precision, lines end with a newline only."""
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as handle,
+    ):
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def read_csv(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return (header, rows) of a UTF-8 (or UTF-16 with its mark) CSV; InputError says what is wrong with it."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        lines = data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape").splitlines(True)
+        table = csv.reader(lines, strict=True)
+        header = [name.strip() for name in next(table, [])]
+        rows = [dict(zip(header, row, strict=False)) for row in table if row]
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
+    if not header:
+        raise InputError(f"{path} is empty; the first line must name the columns.")
+    short = next((i for i, row in enumerate(rows) if len(row) < len(header)), None)
+    if short is not None:
+        raise InputError(f"{path}, row {short + 2}: has fewer cells than the header has names ({len(header)}).")
+    return header, rows
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits, read in pieces."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def cache_dir() -> Path:
+    """Return the cache folder: ``PLAINFILM_CACHE``, else ``$XDG_CACHE_HOME/plainfilm``, else ``~/.cache/plainfilm``."""
+    named = os.environ.get("PLAINFILM_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plainfilm"
+
+
+@contextmanager
+def locked(folder: str | Path, wait: bool = False) -> Iterator[None]:
+    """Hold ``folder/.lock`` for the block. InputError when another process has it (or wait for it)."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    with open(path, "a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            handle.seek(0)
+            owner = handle.read().strip() or "unknown"
+            raise InputError(f"{folder} is in use by process {owner}; wait for it or choose another --out.") from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield

@@ -1,0 +1,93 @@
+"""Bytes of a film -> grey pixels, under limits. Every input is hostile until it is through here."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from plainfilm.data.films import FilmError
+from plainfilm.data.sources import MAX_BYTES
+
+MAX_PIXELS = 25_000_000
+MIN_SIDE = 16  # pixels; MedMNIST's 28 is the smallest that is meant
+MAX_ASPECT = 6.0
+MAX_SCANS = 100  # of a progressive JPEG; each costs a pass over all pixels
+FORMATS = ("JPEG", "PNG", "TIFF")  # decided by content, never by the file's name
+
+# Our own limit is checked on the header, before a pixel is decoded; Pillow's would only warn below 179 megapixels.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Return the (H, W) uint8 grey image in ``data``: JPEG, PNG or TIFF, 8 or 16 bits, turned as its EXIF says.
+
+    Colour becomes luminance (ITU-R BT.601). FilmError with the reason when it is not a film that can be used.
+    """
+    if not data:
+        raise FilmError("empty file")
+    if len(data) > MAX_BYTES:
+        raise FilmError(f"{len(data) / 2**20:.0f} MB; the limit is {MAX_BYTES // 2**20} MB")
+    if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > MAX_SCANS:
+        raise FilmError(f"JPEG with more than {MAX_SCANS} scans")
+    if data[128:132] == b"DICM":
+        raise FilmError("DICOM can't be read by this version; convert it to PNG")
+    try:
+        grey = _grey(data)
+    except FilmError:
+        raise
+    except Exception as error:  # decoders of hostile bytes fail in many ways: OSError, struct, zlib, SyntaxError, …
+        raise FilmError(_reason(error)) from None
+    if grey.min() == grey.max():
+        raise FilmError(f"empty picture: every pixel is {grey.flat[0]}")
+    return grey
+
+
+def _grey(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _check_header(image)
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode == "F":
+            raise FilmError("floating-point pixels have no agreed range; save as 8 or 16 bits")
+        if upright.mode.startswith("I"):
+            return _from_deep(np.asarray(upright))
+        if "transparency" in upright.info or upright.mode in ("RGBA", "LA", "PA"):
+            upright = upright.convert("RGBA").convert("RGB")  # pixels as stored; what is see-through stays as it is
+        return np.asarray(upright.convert("L"))
+
+
+def _check_header(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise FilmError(f"{width}×{height} pixels; the limit is {MAX_PIXELS // 10**6} megapixels")
+    if min(width, height) < MIN_SIDE:
+        raise FilmError(f"{width}×{height} pixels; the shorter side must have at least {MIN_SIDE}")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise FilmError(f"{width}×{height} pixels: too long and narrow for a film")
+    if getattr(image, "is_animated", False) or (image.format == "TIFF" and _has_second_page(image)):
+        raise FilmError("more than one picture in the file; save the frontal film alone")
+
+
+def _has_second_page(image: Image.Image) -> bool:
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
+
+
+def _from_deep(values: np.ndarray) -> np.ndarray:
+    """Scale 9 to 16 bits to 8 by the smallest bit depth that holds the maximum (12 in 16 bits is common in X-rays)."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65_535:
+        raise FilmError(f"grey values from {low} to {high}; expected 0 to 65535")
+    shift = max(0, high.bit_length() - 8)
+    return (values >> shift).astype(np.uint8)
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "cannot identify image file" in text:
+        return "not a JPEG, PNG or TIFF picture (decided by content)"
+    return f"damaged: {text[:120] or type(error).__name__}"

@@ -1,0 +1,201 @@
+"""Rows that are made once: decoded pixels and extracted features, on disk, read through the page cache.
+
+A store is a folder in the cache, named after what its rows are (``about.json``): ``rows.bin`` holds rows of one shape
+and type end to end, ``index.txt`` one line a row. A row counts only once its line is complete, and lines are written
+after their rows, so a kill in the middle loses at most the rows under way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from plainfilm.data.films import Film, FilmError, Films
+from plainfilm.errors import InputError
+from plainfilm.files import cache_dir, locked, to_json, write_json
+from plainfilm.image.decode import decode
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.progress import bar
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a film's row is, the film's size in pixels, and the row's check sum."""
+
+    row: int
+    width: int
+    height: int
+    crc: int
+
+
+class RowStore:
+    """Fixed-size rows keyed by the SHA-256 of the film they were made from."""
+
+    def __init__(self, about: dict[str, Any], shape: tuple[int, ...], dtype: str) -> None:
+        self.about = {**about, "shape": list(shape), "dtype": dtype}
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self.row_bytes = int(np.prod(shape)) * self.dtype.itemsize
+        name = hashlib.sha256(to_json(self.about).encode()).hexdigest()[:16]
+        self.folder = cache_dir() / "store" / name
+        self.rows_path, self.index_path = self.folder / "rows.bin", self.folder / "index.txt"
+        self.entries: dict[str, Entry] = {}
+        self.fresh: set[str] = set()  # added by this process since writing() began
+
+    @contextmanager
+    def writing(self) -> Iterator[RowStore]:
+        """Hold the store for appending; another process that wants it waits."""
+        with locked(self.folder, wait=True):
+            if not (self.folder / "about.json").exists():
+                write_json(self.folder / "about.json", self.about)
+            self.refresh()
+            with open(self.rows_path, "ab") as rows, open(self.index_path, "a", encoding="ascii") as index:
+                rows.truncate(self._count * self.row_bytes)  # rows whose line never came
+                index.truncate(self._index_bytes)
+                self._rows, self._index = rows, index
+                self._map, self._checked_from = self.all_rows(), self._count  # newer rows are this process's own
+                yield self
+
+    def refresh(self) -> None:
+        """Read the index as far as it is whole."""
+        lines = self.index_path.read_bytes().splitlines(True) if self.index_path.exists() else []
+        stored = self.rows_path.stat().st_size // self.row_bytes if self.rows_path.exists() else 0
+        self.entries, self._count, self._index_bytes = {}, 0, 0
+        for row, line in enumerate(lines[:stored]):
+            cells = line.split()
+            if not line.endswith(b"\n") or len(cells) != 4 or not all(c.isdigit() for c in cells[1:]):
+                break
+            width, height, crc = (int(c) for c in cells[1:])
+            self.entries[cells[0].decode()] = Entry(row, width, height, crc)
+            self._count, self._index_bytes = row + 1, self._index_bytes + len(line)
+
+    def append(self, rows: Sequence[tuple[str, int, int, np.ndarray]]) -> None:
+        """Add (sha256, width, height, row) tuples: first all rows, then all lines. A full disk is an OSError."""
+        lines = []
+        for sha256, width, height, row in rows:
+            data = np.ascontiguousarray(row, self.dtype).tobytes()
+            self._rows.write(data)
+            self.entries[sha256] = Entry(self._count, width, height, zlib.crc32(data))
+            self.fresh.add(sha256)
+            lines.append(f"{sha256} {width} {height} {zlib.crc32(data)}\n")
+            self._count += 1
+        self._rows.flush()
+        self._index.write("".join(lines))
+        self._index.flush()
+
+    def all_rows(self) -> np.ndarray:
+        """Return every row as a read-only memory map (M, *shape)."""
+        if not self._count:
+            return np.empty((0, *self.shape), self.dtype)
+        return np.memmap(self.rows_path, self.dtype, "r", shape=(self._count, *self.shape))
+
+    def intact(self, sha256: str) -> Entry | None:
+        """Return the film's entry if it is stored and its row's bytes still match their check sum."""
+        entry = self.entries.get(sha256)
+        if entry is None or entry.row < self._checked_from and zlib.crc32(self._map[entry.row].tobytes()) != entry.crc:
+            return None
+        return entry
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The stored rows of some films, in the films' order: ``rows[positions]`` reads just those."""
+
+    data: np.ndarray  # memory map (M, *shape)
+    order: np.ndarray  # (N,) row of each film
+    about: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, positions: np.ndarray | slice) -> np.ndarray:
+        """Return (B, *shape) for positions among the films."""
+        return np.asarray(self.data[self.order[positions]])
+
+
+def rows_of(store: RowStore, films: Films) -> Rows:
+    """Return the rows of ``films``, all of which must be in ``store``."""
+    order = np.array([store.entries[film.sha256].row for film in films], dtype=np.int64)
+    return Rows(store.all_rows(), order, store.about)
+
+
+def pixel_store(preprocess: Preprocess) -> RowStore:
+    """Return the store of decoded pixels for ``preprocess``; scaling to floats comes later and is not part of it."""
+    about = {"kind": "pixels", "size": preprocess.size, "resize": preprocess.resize, "decoder": "pillow"}
+    return RowStore(about, (preprocess.size, preprocess.size), "uint8")
+
+
+def ingest(films: Films, preprocesses: Sequence[Preprocess], max_bad: float = 0.01) -> tuple[Films, list[Rows]]:
+    """Read, hash and (once in the store's life) decode every film, for all ``preprocesses`` in one go.
+
+    Return the readable films with size and hash, and their rows a preprocess. Unreadable films move to the
+    quarantine; InputError when they are more than the share ``max_bad``.
+    """
+    by_folder = {store.folder: (store, p) for p in preprocesses for store in [pixel_store(p)]}
+    stores = list(by_folder.values())
+    good: list[Film] = []
+    bad = list(films.quarantine)
+    with ExitStack() as stack, bar("Reading films", len(films)) as progress:
+        for store, _ in stores:
+            stack.enter_context(store.writing())
+        for film, reason, fresh in _read_all(films, stores):
+            progress.step()
+            if reason:
+                bad.append((film.path, reason))
+                continue
+            good.append(film)
+            for store, row in fresh:
+                if film.sha256 not in store.fresh:  # an exact duplicate may have come meanwhile
+                    store.append([(film.sha256, film.width, film.height, row)])
+    _check_bad(films, good, bad, max_bad)
+    ready = films.with_films(good, quarantine=tuple(bad))
+    return ready, [rows_of(by_folder[pixel_store(p).folder][0], ready) for p in preprocesses]
+
+
+def _read_all(
+    films: Films, stores: list[tuple[RowStore, Preprocess]]
+) -> Iterator[tuple[Film, str, list[tuple[RowStore, np.ndarray]]]]:
+    """Yield (film with size and hash, reason or "", fresh rows) in order, read by one thread a core (Pillow's
+    decoders leave the interpreter lock), a bounded number ahead."""
+
+    def read(film: Film) -> tuple[Film, str, list[tuple[RowStore, np.ndarray]]]:
+        try:
+            data = film.read()
+            sha256 = hashlib.sha256(data).hexdigest()
+            known = [store.intact(sha256) for store, _ in stores]
+            if known[0] and all(known):
+                return replace(film, sha256=sha256, width=known[0].width, height=known[0].height), "", []
+            grey = decode(data)
+            fresh = [(s, p.pixels(grey)) for (s, p), entry in zip(stores, known, strict=True) if entry is None]
+            return replace(film, sha256=sha256, width=grey.shape[1], height=grey.shape[0]), "", fresh
+        except FilmError as error:
+            return film, str(error), []
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pending = iter(films)
+        ahead = deque(pool.submit(read, film) for film in islice(pending, 64))
+        while ahead:
+            yield ahead.popleft().result()
+            ahead.extend(pool.submit(read, film) for film in islice(pending, 1))
+
+
+def _check_bad(films: Films, good: list[Film], bad: list[tuple[str, str]], max_bad: float) -> None:
+    total = len(good) + len(bad)
+    if len(bad) > max_bad * total:
+        examples = "; ".join(f"{path}: {reason}" for path, reason in bad[:3])
+        raise InputError(
+            f"{films.name}: {len(bad)} of {total} films can't be read, more than --max-bad {max_bad:g} allows"
+            f" ({examples}). Mend or remove them, or raise --max-bad."
+        )
+    if len({film.label for film in good}) < 2:
+        raise InputError(f"{films.name}: fewer than two classes are left once unreadable films are put aside.")
+

@@ -1,0 +1,74 @@
+"""Frozen features: each film passes once through the pretrained network; the result is stored and never redone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import nn
+
+from plainfilm.data.films import Films
+from plainfilm.files import replacing, to_json
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.store import Rows, RowStore, rows_of
+from plainfilm.models.vgg import VGG
+from plainfilm.progress import bar
+
+BATCH = 32  # films a pass, as in the paper
+
+
+def put_vgg16(network: VGG, arrays: Mapping[str, np.ndarray]) -> None:
+    """Copy VGG16's 26 ``arrays`` (weight (O, I, 3, 3) and bias (O,) by turns, in layer order) into ``network``."""
+    convolutions = [layer for layer in network.features if isinstance(layer, nn.Conv2d)]
+    values = iter(arrays.values())
+    with torch.no_grad():
+        for layer in convolutions:
+            layer.weight.copy_(torch.from_numpy(next(values)))
+            assert layer.bias is not None
+            layer.bias.copy_(torch.from_numpy(next(values)))
+
+
+def extract(films: Films, pixels: Rows, network: VGG, preprocess: Preprocess, weights_sha256: str) -> Rows:
+    """Return (N, D) float32 features of ``films``, extracting only what no earlier run has stored.
+
+    Memory stays constant: a batch is computed, appended to the store, forgotten. A killed extraction goes on where
+    it stopped.
+    """
+    about = {"kind": "features", "weights": weights_sha256, "preprocess": preprocess.as_dict(), "pixels": pixels.about}
+    store = RowStore(about, (network.feature_count,), "float32")
+    device = next(network.parameters()).device
+    network.eval().to(memory_format=torch.channels_last)
+    with store.writing():
+        wanted = {film.sha256: i for i, film in reversed(list(enumerate(films))) if store.intact(film.sha256) is None}
+        positions = np.array(sorted(wanted.values()), dtype=np.int64)
+        with bar("Extracting features", len(positions)) as progress, torch.inference_mode():
+            for start in range(0, len(positions), BATCH):
+                batch = positions[start : start + BATCH]
+                x = preprocess.tensor(torch.from_numpy(pixels[batch]).to(device))
+                features = network.forward_features(x.contiguous(memory_format=torch.channels_last)).cpu().numpy()
+                chosen = [films.films[i] for i in batch]
+                store.append([(f.sha256, f.width, f.height, row) for f, row in zip(chosen, features, strict=True)])
+                progress.step(len(batch))
+        return rows_of(store, films)
+
+
+def write_features(path: Path, films: Films, features: Rows) -> None:
+    """Write features.h5: ``features`` (N, D) float32 chunked, ``labels`` (N,) text, ``paths`` (N,) text, streaming.
+
+    The preprocessing and the hash of the weights are attributes of the file.
+    """
+    text = h5py.string_dtype("utf-8")
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+        shape = (len(films), *features.data.shape[1:])
+        chunks = (min(BATCH, len(films)), *shape[1:])
+        data = file.create_dataset("features", shape, "float32", chunks=chunks, track_times=False)
+        for start in range(0, len(films), BATCH):
+            data[start : start + BATCH] = features[slice(start, start + BATCH)]
+        for name, values in (("labels", [f.label for f in films]), ("paths", [f.path for f in films])):
+            safe = [value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for value in values]
+            file.create_dataset(name, data=np.array(safe, dtype=object), dtype=text, track_times=False)
+        file.attrs["weights_sha256"] = features.about["weights"]
+        file.attrs["preprocess"] = to_json(features.about["preprocess"])

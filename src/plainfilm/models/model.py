@@ -1,0 +1,165 @@
+"""A trained model: preprocessing, one network from film to logits, classes, threshold. Speaks scikit-learn."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from plainfilm.data.sources import read_file
+from plainfilm.errors import InputError
+from plainfilm.image.decode import decode
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.bundle import read_bundle, write_bundle
+from plainfilm.models.zoo import recipe
+
+T = TypeVar("T")
+BATCH = 32  # films a pass when labelling
+
+
+@dataclass
+class Model:
+    """``network`` maps (B, C, S, S) float32 to (B, K) logits; ``predict_proba`` takes films in any form."""
+
+    network: nn.Module
+    name: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    positive: str
+    threshold: float = 0.5  # of the positive class's probability; two classes only
+    temperature: float = 1.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, np.ndarray] = field(default_factory=dict)
+    hash: str = ""  # SHA-256 of the file it was loaded from
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """(K,) class names in the order of the probabilities' columns."""
+        return np.array(self.classes)
+
+    def predict_proba(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
+        """Return (N, K) float64 probabilities of paths, bytes, or (H, W) uint8 arrays.
+
+        FilmError for a film that can't be read.
+        """
+        rows = (self.preprocess.pixels(_grey(film)) for film in films)
+        parts = [self.probabilities(np.stack(batch)) for batch in batches(rows, BATCH)]
+        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+
+    def predict(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
+        """Return (N,) class names, by the threshold for two classes, else the most probable."""
+        return self.classes_[self.decide(self.predict_proba(films))]
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return (N,) class indices for (N, K) probabilities."""
+        return decide(probabilities, self.classes.index(self.positive), self.threshold)
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels as the store holds them."""
+        device = next(self.network.parameters()).device
+        self.network.eval()
+        with torch.inference_mode():
+            x = self.preprocess.tensor(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+            logits = self.network(x.contiguous(memory_format=torch.channels_last))
+        return self.from_logits(logits)
+
+    def from_logits(self, logits: torch.Tensor) -> np.ndarray:
+        """Return (B, K) float64 probabilities: softmax of logits over the temperature."""
+        return torch.softmax(logits.double().cpu() / self.temperature, 1).numpy()
+
+    def save(self, path: str | Path) -> None:
+        """Write model.h5: weights, optimiser state and everything needed to label, explain, export and serve."""
+        about = {
+            "model": self.name,
+            "classes": self.classes,
+            "preprocess": self.preprocess.as_dict(),
+            "positive": self.positive,
+            "threshold": self.threshold,
+            "temperature": self.temperature,
+            "provenance": self.provenance,
+        }
+        arrays = {f"weights/{k}": v for k, v in to_arrays(self.network.state_dict()).items()}
+        arrays |= {f"optimizer/{k}": v for k, v in self.optimizer.items()}
+        write_bundle(path, "model", arrays, about)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Model:
+        """Return the model in a model.h5 (or in a run folder that holds one).
+
+        InputError in one sentence when it is not ours, damaged, of a newer version, or does not fit together.
+        """
+        path = Path(path)
+        path = path / "model.h5" if path.is_dir() else path
+        bundle = read_bundle(path)
+        try:
+            about = bundle.about
+            preprocess = Preprocess(**about["preprocess"])
+            classes = tuple(str(name) for name in about["classes"])
+            network = recipe(about["model"]).build(len(classes), preprocess)
+            load_arrays(network, bundle.group("weights"))
+            model = cls(
+                network.to(memory_format=torch.channels_last),
+                about["model"],
+                classes,
+                preprocess,
+                about["positive"],
+                float(about["threshold"]),
+                float(about["temperature"]),
+                about["provenance"],
+                bundle.group("optimizer"),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} does not fit together: {error}.") from None
+        if model.positive not in classes or not 0 <= model.threshold <= 1 or not 0 < model.temperature < 1e6:
+            raise InputError(f"{path} does not fit together: positive class, threshold or temperature is out of range.")
+        model.hash = hashlib.sha256(path.read_bytes()).hexdigest()
+        network.eval()
+        return model
+
+
+def decide(probabilities: np.ndarray, positive: int, threshold: float) -> np.ndarray:
+    """Return (N,) class indices of (N, K) probabilities: positive from the threshold on for K = 2, else the largest."""
+    if probabilities.shape[1] == 2:
+        return np.where(probabilities[:, positive] >= threshold, positive, 1 - positive)
+    return np.asarray(probabilities.argmax(1))
+
+
+def to_arrays(state: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Return a state dict as plain arrays."""
+    return {name: value.detach().cpu().contiguous().numpy() for name, value in state.items()}
+
+
+def load_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Copy ``arrays`` into ``network``; ValueError when names, shapes or types differ or a value is not finite."""
+    own = network.state_dict()
+    if set(own) != set(arrays):
+        raise ValueError(f"its layers are not those of the named model ({len(arrays)} arrays for {len(own)})")
+    for name, value in arrays.items():
+        if tuple(own[name].shape) != value.shape:
+            raise ValueError(f"{name} has the shape {value.shape} instead of {tuple(own[name].shape)}")
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} holds values that are not finite")
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
+
+
+def _grey(film: Any) -> np.ndarray:
+    if isinstance(film, np.ndarray):
+        if film.ndim != 2 or film.dtype != np.uint8:
+            raise InputError(f"An array of a film must be (H, W) uint8, not {film.shape} {film.dtype}.")
+        return film
+    return decode(film if isinstance(film, bytes) else read_file(Path(film)))
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of ``size`` items; the last may be shorter."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -1,0 +1,78 @@
+"""One builder, three networks: the paper's `vgg` and `vgg-bn` (its Fig. 1) and VGG16 are rows of the same table.
+
+A table is read from left to right: a number is a 3×3 convolution with that many filters and a ReLU, ``P`` a 2×2
+max-pool, ``D.25`` a dropout; behind the ``|`` a number is a dense layer with a ReLU. The last dense layer, one
+output a class, is always added.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+PAPER = "32 32 P D.25 64 64 P D.25 128 128 P D.25 | 512 D.5"
+VGG16 = "64 64 P 128 128 P 256 256 256 P 512 512 512 P 512 512 512 P |"
+
+# Keras' defaults, written as torch counts momentum: new = (1 - momentum) * old + momentum * batch.
+BATCH_NORM = {"momentum": 0.01, "eps": 1e-3}
+
+
+class VGG(nn.Module):
+    """A network of the VGG kind. Films (B, channels, size, size) float32 -> logits (B, classes)."""
+
+    def __init__(self, table: str, classes: int, size: int, channels: int = 3, batch_norm: bool = False) -> None:
+        super().__init__()
+        front, _, back = table.partition("|")
+        layers, width = _front(front.split(), channels, batch_norm)
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        side = size // 2 ** front.split().count("P")
+        self.feature_count = width * side * side
+        self.head = nn.Sequential(*_back(back.split(), self.feature_count, classes, batch_norm))
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, feature_count): the last pool's output, flattened channel by channel."""
+        features: torch.Tensor = self.features(x)
+        return features
+
+    def forward_head(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (B, classes) logits of (B, feature_count) features."""
+        logits: torch.Tensor = self.head(features)
+        return logits
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, classes) logits."""
+        return self.forward_head(self.forward_features(x))
+
+
+def _front(words: list[str], width: int, batch_norm: bool) -> tuple[list[nn.Module], int]:
+    layers: list[nn.Module] = []
+    for word in words:
+        if word == "P":
+            layers.append(nn.MaxPool2d(2))
+        elif word.startswith("D"):
+            layers.append(nn.Dropout(float(word[1:])))
+        else:
+            layers += [nn.Conv2d(width, int(word), 3, padding=1), nn.ReLU()]
+            width = int(word)
+            layers += [nn.BatchNorm2d(width, **BATCH_NORM)] if batch_norm else []  # type: ignore[arg-type]
+    return layers, width
+
+
+def _back(words: list[str], width: int, classes: int, batch_norm: bool) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for word in words:
+        if word.startswith("D"):
+            layers.append(nn.Dropout(float(word[1:])))
+        else:
+            layers += [nn.Linear(width, int(word)), nn.ReLU()]
+            width = int(word)
+            layers += [nn.BatchNorm1d(width, **BATCH_NORM)] if batch_norm else []  # type: ignore[arg-type]
+    return [*layers, nn.Linear(width, classes)]
+
+
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Glorot-uniform weights (Glorot & Bengio 2010), zero biases: Keras' defaults, which the paper kept."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,71 @@
+"""All state of a training after an epoch, in one file that is moved into place: what `--resume` continues from.
+
+Random numbers need no state of their own: each epoch draws from a generator seeded by (seed, epoch).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from plainfilm.errors import InputError
+from plainfilm.models.bundle import read_bundle, write_bundle
+from plainfilm.models.model import load_arrays, to_arrays
+
+HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
+
+
+@dataclass
+class Progress:
+    """Epochs done, and one history row (in the order of HISTORY) for each."""
+
+    epoch: int = 0
+    history: list[list[float]] = field(default_factory=list)
+
+
+def save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    """Write network, optimiser and history."""
+    arrays = {f"weights/{k}": v for k, v in to_arrays(network.state_dict()).items()}
+    arrays |= {f"optimizer/{k}": v for k, v in optimizer_arrays(optimizer).items()}
+    write_bundle(path, "checkpoint", arrays, {"epoch": progress.epoch, "history": progress.history})
+
+
+def load(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    """Read back what ``save`` wrote into ``network`` and ``optimizer``; InputError when it does not fit."""
+    bundle = read_bundle(path, "checkpoint")
+    try:
+        load_arrays(network, bundle.group("weights"))
+        load_optimizer(optimizer, bundle.group("optimizer"))
+        return Progress(int(bundle.about["epoch"]), list(bundle.about["history"]))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path} does not fit this run: {error}.") from None
+
+
+def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
+    """Return the optimiser's state as arrays: ``I/name`` for parameter I, and each group's numbers."""
+    state = optimizer.state_dict()
+    arrays = {
+        f"{index}/{name}": value.detach().cpu().numpy()
+        for index, values in state["state"].items()
+        for name, value in values.items()
+        if isinstance(value, torch.Tensor)
+    }
+    numbers = {k: v for k, v in state["param_groups"][0].items() if isinstance(v, float)}
+    return arrays | {f"group/{name}": np.float64(value) for name, value in numbers.items()}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, np.ndarray]) -> None:
+    """Put arrays of ``optimizer_arrays`` back."""
+    state: dict[str, Any] = optimizer.state_dict()
+    for name, value in arrays.items():
+        owner, _, key = name.partition("/")
+        if owner == "group":
+            state["param_groups"][0][key] = float(value)
+        else:
+            state["state"].setdefault(int(owner), {})[key] = torch.from_numpy(np.array(value))
+    optimizer.load_state_dict(state)

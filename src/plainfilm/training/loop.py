@@ -1,0 +1,202 @@
+"""The training loop, in plain sight: epochs of shuffled batches, SGD, weighted cross-entropy, a checkpoint each."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from plainfilm.config import TrainConfig, name_values
+from plainfilm.errors import InputError, PlainfilmError, did_you_mean
+from plainfilm.files import write_csv
+from plainfilm.image.augment import Augment
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.store import Rows
+from plainfilm.progress import Bar, bar
+from plainfilm.training import checkpoint
+from plainfilm.training.checkpoint import HISTORY, Progress
+from plainfilm.training.schedules import rate
+
+EVALUATION_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training sees: pixels (N, S, S) uint8 of all films, labels (N,), and which films train and validate."""
+
+    pixels: Rows
+    labels: np.ndarray
+    train: np.ndarray
+    val: np.ndarray
+    class_weights: np.ndarray  # (K,) float
+
+
+def class_weights(setting: str, counts: dict[str, int]) -> dict[str, float]:
+    """Return {class: weight in the loss} for ``balanced`` (largest count / count), ``none`` or NAME=WEIGHT,…
+
+    Names are matched whatever their case. InputError for an unknown class, a missing one, or a weight not above 0.
+    """
+    if setting == "balanced":
+        return {name: max(counts.values()) / count for name, count in counts.items()}
+    if setting == "none":
+        return dict.fromkeys(counts, 1.0)
+    given = name_values("class-weights", setting)
+    known = {name.lower(): name for name in counts}
+    for name, weight in given.items():
+        if name.lower() not in known:
+            raise InputError(f"class-weights: there is no class '{name}'.{did_you_mean(name, counts)}")
+        if not 0 < weight < math.inf:
+            raise InputError(f"class-weights: {name}={weight:g} must be above 0.")
+    missing = set(known) - {name.lower() for name in given}
+    if missing:
+        raise InputError(f"class-weights: no weight for {', '.join(known[m] for m in sorted(missing))}.")
+    return {known[name.lower()]: weight for name, weight in given.items()}
+
+
+def weighted_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return the mean over (B,) films of weight[label] * cross-entropy of (B, K) logits.
+
+    For two classes this equals the paper's binary cross-entropy of one-hot labels against the softmax outputs: with
+    p_0 = 1 - p_1 both of its terms are -log p_label. As in Keras the sum is divided by the number of films, not by
+    the sum of their weights.
+    """
+    return (F.cross_entropy(logits, labels, reduction="none") * weights[labels]).mean()
+
+
+@contextmanager
+def _seeded(seed: int, epoch: int) -> Iterator[torch.Generator]:
+    """Draws of one epoch, the same whenever that epoch runs. Dropout layers draw from torch's own generator, which
+    is seeded for the block and given back as it was."""
+    own = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+    with torch.random.fork_rng():
+        torch.manual_seed(own)
+        yield torch.Generator().manual_seed(own)
+
+
+def train_network(
+    network: nn.Module, preprocess: Preprocess, material: Material, config: TrainConfig, folder: Path, resume: bool
+) -> tuple[Progress, torch.optim.Optimizer]:
+    """Train ``network`` in place; after every epoch write ``folder``/checkpoint.h5 and history.csv.
+
+    With ``resume`` continue from the checkpoint, where there is one. PlainfilmError when the loss is not finite.
+    """
+    device = next(network.parameters()).device
+    network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), lr=config.learning_rate)
+    saved = folder / "checkpoint.h5"
+    progress = checkpoint.load(saved, network, optimizer) if resume and saved.exists() else Progress()
+    run = _Run(network, preprocess, material, config, optimizer, torch.amp.GradScaler(enabled=device.type == "cuda"))
+    if not progress.epoch:
+        run.rehearse()
+    steps = math.ceil(len(material.train) / config.batch)
+    with bar(f"Training {config.model}", config.epochs * steps) as shown:
+        shown.step(progress.epoch * steps)
+        while progress.epoch < config.epochs:
+            began = time.perf_counter()
+            row = run.epoch(progress.epoch, shown)
+            progress.epoch += 1
+            progress.history.append([progress.epoch, *row, round(time.perf_counter() - began, 2)])
+            checkpoint.save(saved, network, optimizer, progress)
+            write_csv(folder / "history.csv", HISTORY, progress.history)
+            shown.line(f"epoch {progress.epoch:3d}  loss {row[1]:.3f} {row[3]:.3f}  accuracy {row[2]:.3f} {row[4]:.3f}")
+    return progress, optimizer
+
+
+@dataclass
+class _Run:
+    """The parts of one training that every epoch uses."""
+
+    network: nn.Module
+    preprocess: Preprocess
+    material: Material
+    config: TrainConfig
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+
+    def __post_init__(self) -> None:
+        self.device = next(self.network.parameters()).device
+        self.weights = torch.as_tensor(self.material.class_weights, dtype=torch.float32, device=self.device)
+        self.augment = Augment.parse(self.config.augment)
+
+    def epoch(self, epoch: int, shown: Bar) -> list[float]:
+        """Train one epoch (counted from 0); return learning rate, train loss and accuracy, val loss and accuracy.
+
+        Train figures are means over the epoch, with dropout on and the weights moving, as Keras prints them. Losses
+        are unweighted, so that both parts' curves show the same quantity.
+        """
+        config, train = self.config, self.material.train
+        steps = math.ceil(len(train) / config.batch)
+        losses, right, learning_rate = 0.0, 0, config.learning_rate
+        with _seeded(config.seed, epoch) as generator:
+            order = train[torch.randperm(len(train), generator=generator).numpy()]
+            for step in range(steps):
+                learning_rate = rate(config.decay, config.learning_rate, config.epochs, epoch, epoch * steps + step)
+                batch = order[step * config.batch : (step + 1) * config.batch]
+                loss, correct = self._step(batch, learning_rate, generator)
+                if not math.isfinite(loss):
+                    raise PlainfilmError(
+                        f"The loss is {loss} in epoch {epoch + 1}, step {step + 1}: lower --learning-rate"
+                        f" (now {config.learning_rate:g}); the last good state is in checkpoint.h5."
+                    )
+                losses, right = losses + loss, right + correct
+                shown.step()
+                shown.note(f"loss {losses / (step + 1) / config.batch:.3f}")
+        val_loss, val_accuracy = self._validate(self.material.val)
+        return [learning_rate, losses / len(train), right / len(train), val_loss, val_accuracy]
+
+    def _step(self, batch: np.ndarray, learning_rate: float, generator: torch.Generator) -> tuple[float, int]:
+        """One step on the films at ``batch``; return the sum of their losses and how many were labelled right."""
+        self.network.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        x, labels = self._inputs(batch, lambda pixels: self.augment(pixels, generator))
+        with torch.autocast("cuda", enabled=self.device.type == "cuda"):
+            logits = self.network(x)
+            loss = weighted_cross_entropy(logits.float(), labels, self.weights)
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        with torch.no_grad():
+            plain = F.cross_entropy(logits.float(), labels, reduction="sum")
+        return float(plain), int((logits.argmax(1) == labels).sum())
+
+    @torch.no_grad()
+    def _validate(self, films: np.ndarray) -> tuple[float, float]:
+        """Return (mean loss, accuracy) on the films at ``films``, dropout off."""
+        self.network.eval()
+        loss, right = 0.0, 0
+        for start in range(0, len(films), EVALUATION_BATCH):
+            x, labels = self._inputs(films[start : start + EVALUATION_BATCH], lambda pixels: pixels)
+            logits = self.network(x)
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            right += int((logits.argmax(1) == labels).sum())
+        return loss / len(films), right / len(films)
+
+    def _inputs(
+        self, films: np.ndarray, change: Callable[[torch.Tensor], torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return network input (B, C, S, S) and labels (B,) of the films at ``films``."""
+        pixels = change(torch.from_numpy(self.material.pixels[films])).to(self.device, non_blocking=True)
+        x = self.preprocess.tensor(pixels).contiguous(memory_format=torch.channels_last)
+        return x, torch.from_numpy(self.material.labels[films]).to(self.device)
+
+    def rehearse(self) -> None:
+        """Two training steps and a validation on a copy, so that what would fail in hour three fails now."""
+        network = copy.deepcopy(self.network)
+        optimizer = torch.optim.SGD(network.parameters(), lr=self.config.learning_rate)
+        run = _Run(network, self.preprocess, self.material, self.config, optimizer, torch.amp.GradScaler(enabled=False))
+        size = self.config.batch
+        with _seeded(self.config.seed, 0) as generator:
+            for batch in (self.material.train[:size], self.material.train[-size:]):
+                run._step(batch, self.config.learning_rate, generator)
+        run._validate(self.material.val[:size])

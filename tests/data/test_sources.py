@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import csv
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plainfilm.data.films import FilmError, find_patient
+from plainfilm.data.sources import MAX_BYTES, load, loose
+from plainfilm.errors import InputError
+from plainfilm.image.decode import decode
+
+
+def test_class_folders_give_label_and_patient_sorted_by_path(films_folder):
+    films = load(films_folder)
+    assert [f.path for f in films] == sorted(f.path for f in films)
+    assert films.counts == {"NORMAL": 16, "PNEUMONIA": 24}
+    assert films.films[0].path == "NORMAL/IM-0000-0000.jpeg" and films.films[0].patient == "IM-0000"
+    assert {f.patient for f in films if f.label == "PNEUMONIA"} == {f"person{i}" for i in range(12)}
+    assert not films.synthetic
+
+
+def test_kaggle_layout_gives_the_part_even_inside_another_folder_and_beside_junk(tmp_path, make_films):
+    for part in ("train", "val", "test"):
+        make_films(tmp_path / "outer" / "chest_xray" / part, 2, 2)
+    (tmp_path / "outer" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "outer" / "chest_xray" / "train" / "NORMAL" / "Thumbs.db").write_bytes(b"x")
+    make_films(tmp_path / "outer" / "__MACOSX" / "train", 1, 1)
+    films = load(tmp_path / "outer")
+    assert len(films) == 12 and {f.part for f in films} == {"train", "val", "test"}
+    assert films.films[0].path == "chest_xray/test/NORMAL/IM-0000-0000.jpeg"
+
+
+def test_a_file_that_is_no_film_is_left_out_with_a_remark_and_one_without_ending_is_looked_into(tmp_path, make_films, make_film):
+    make_films(tmp_path, 2, 2)
+    (tmp_path / "NORMAL" / "notes.txt").write_text("x")
+    (tmp_path / "NORMAL" / "scan").write_bytes(make_film(9, False))
+    films = load(tmp_path)
+    assert len(films) == 5 and "notes.txt" in films.notes[0]
+
+
+@pytest.mark.parametrize("layout", ["csv", "parquet"])
+def test_tables(tmp_path, films_folder, layout):
+    rows = [
+        {"path": str(films_folder / "NORMAL/IM-0000-0000.jpeg"), "label": "0", "patient": "a", "split": "train"},
+        {"path": str(films_folder / "PNEUMONIA/person0_bacteria_0.jpeg"), "label": "1", "patient": "b", "split": "test"},
+    ]
+    table = tmp_path / f"films.{layout}"
+    if layout == "csv":
+        with open(table, "w", newline="") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), table)
+    films = load(table)
+    assert [(f.label, f.patient, f.part) for f in films] == [("0", "a", "train"), ("1", "b", "test")]
+    assert all(decode(f.read()).shape == (56, 72) for f in films)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("path,kind\na,b\n", "lacks the column label"),
+        ("path,label\na.png,x\na.png,y\n", "row 3 lists a.png again, as x and as y"),
+        ("path,label\na.png,\n", "row 2 has no label"),
+        ("path,label,split\na.png,x,exam\n", "unknown split 'exam'"),
+        ("path,label\n", "holds no films"),
+        ("", "is empty"),
+        ('path,label\n"a.png,x\n', "not a CSV file"),
+    ],
+)
+def test_a_table_at_fault_is_one_sentence(tmp_path, text, said):
+    table = tmp_path / "t.csv"
+    table.write_text(text)
+    with pytest.raises(InputError, match=said):
+        load(table)
+
+
+def test_a_path_that_is_absent_is_refused_when_it_is_read(tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\na.png,x\nb.png,y\n")
+    with pytest.raises(FilmError, match="No such file"):
+        load(tmp_path / "t.csv").films[0].read()
+
+
+def test_zip_of_class_folders_equals_the_folder(tmp_path, films_folder):
+    archive = tmp_path / "films.zip"
+    with zipfile.ZipFile(archive, "w") as z:
+        for path in sorted(films_folder.rglob("*.jpeg"), reverse=True):
+            z.write(path, f"chest/{path.relative_to(films_folder)}")
+        z.writestr("__MACOSX/chest/NORMAL/x.jpeg", b"x")
+    zipped, plain = load(archive), load(films_folder)
+    assert [f.path for f in zipped] == [f"chest/{f.path}" for f in plain]
+    assert [f.read() for f in zipped] == [f.read() for f in plain]
+
+
+def test_hostile_zip_members_are_refused_one_by_one(tmp_path, make_film):
+    archive = tmp_path / "films.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("A/bomb.png", bytes(MAX_BYTES + 1))
+        z.writestr("A/../../slip.png", make_film(1, False))
+        z.writestr("B/good.jpeg", make_film(2, True))
+        z.writestr("B/twice.jpeg", make_film(3, True))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            z.writestr("B/twice.jpeg", make_film(4, True))
+    data = bytearray(archive.read_bytes())
+    films = {f.path: f for f in load(archive)}
+    with pytest.raises(FilmError, match="larger than 16 MB"):
+        films["A/bomb.png"].read()
+    with pytest.raises(FilmError, match="two zip members"):
+        films["B/twice.jpeg"].read()
+    assert films["B/good.jpeg"].read() == make_film(2, True)
+    at = data.index(b"PK\x01\x02")  # the first entry of the directory: set its flag "encrypted"
+    data[at + 8] |= 1
+    archive.write_bytes(data)
+    with pytest.raises(FilmError, match="encrypted"):
+        next(f for f in load(archive) if f.path == "A/bomb.png").read()
+
+
+def test_medmnist_npz(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", 6), ("val", 2), ("test", 4)):
+        arrays[f"{part}_images"] = rng.integers(0, 255, (count, 28, 28), dtype=np.uint8)
+        arrays[f"{part}_labels"] = np.arange(count)[:, None] % 2
+    np.savez(tmp_path / "pneumoniamnist.npz", **arrays)
+    films = load(tmp_path / "pneumoniamnist.npz")
+    assert films.counts == {"normal": 6, "pneumonia": 6}
+    first = next(f for f in films if f.path == "test/000001")
+    assert first.part == "test" and first.label == "pneumonia"
+    assert (decode(first.read()) == arrays["test_images"][1]).all()
+
+
+def test_an_npz_with_objects_is_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", train_images=np.array([{}], dtype=object), train_labels=np.zeros(1))
+    with pytest.raises(InputError, match="not a MedMNIST file"):
+        load(tmp_path / "x.npz")
+
+
+def test_odd_files_in_a_folder_have_a_reason(tmp_path, make_films):
+    make_films(tmp_path, 2, 2)
+    os.symlink(tmp_path / "nowhere", tmp_path / "NORMAL" / "dangling.png")
+    os.symlink("/dev/zero", tmp_path / "NORMAL" / "zero.png")
+    os.symlink(tmp_path, tmp_path / "NORMAL" / "loop")
+    os.mkfifo(tmp_path / "NORMAL" / "fifo.png")
+    (tmp_path / "NORMAL" / "large.png").write_bytes(bytes(MAX_BYTES + 1))
+    reasons = {}
+    for film in load(tmp_path):
+        try:
+            film.read()
+        except FilmError as error:
+            reasons[Path(film.path).name] = str(error)
+    assert set(reasons) == {"dangling.png", "zero.png", "fifo.png", "large.png"}
+    assert reasons["zero.png"] == reasons["fifo.png"] == "not a regular file" and "limit is 16 MB" in reasons["large.png"]
+
+
+@pytest.mark.parametrize("name", ["with space.jpeg", 'quo"te.jpeg', "new\nline.jpeg", "ü.jpeg", "n" * 240 + ".jpeg"])
+def test_odd_names(tmp_path, make_films, make_film, name):
+    make_films(tmp_path, 2, 2)
+    (tmp_path / "NORMAL" / name).write_bytes(make_film(5, False))
+    assert f"NORMAL/{name}" in [f.path for f in load(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda p, m: p.mkdir(), "holds no films"),
+        (lambda p, m: m(p, 3, 0), r"one class only \(NORMAL, 3 films\)"),
+        (lambda p, m: p.write_text("x"), "is not a folder, CSV"),
+        (lambda p, m: None, "does not exist"),
+    ],
+)
+def test_nothing_to_classify(tmp_path, make_films, build, said):
+    build(tmp_path / "data", make_films)
+    with pytest.raises(InputError, match=said):
+        load(tmp_path / "data")
+
+
+def test_a_film_in_no_class_folder(tmp_path, make_films, make_film):
+    make_films(tmp_path, 2, 2)
+    (tmp_path / "stray.jpeg").write_bytes(make_film(1, False))
+    with pytest.raises(InputError, match="stray.jpeg is in no class folder"):
+        load(tmp_path)
+
+
+def test_demo_source_is_synthetic_and_named_so():
+    films = load("demo:12")
+    assert len(films) == 12 and films.synthetic and films.classes == ("NORMAL", "PNEUMONIA")
+    with pytest.raises(InputError, match="demo:240"):
+        load("demo:many")
+
+
+@pytest.mark.parametrize(
+    ("path", "patient"),
+    [
+        ("train/PNEUMONIA/person1000_bacteria_2931.jpeg", "person1000"),
+        ("NORMAL/IM-0115-0001.jpeg", "IM-0115"),
+        ("NORMAL/NORMAL2-IM-0385-0001.jpeg", "NORMAL2-IM-0385"),
+        ("images/00000013_005.png", "00000013"),
+        ("train/patient00001/study1/view1_frontal.jpg", "patient00001"),
+        ("NORMAL/film.png", ""),
+    ],
+)
+def test_patients_in_known_names(path, patient):
+    assert find_patient(path) == patient
+
+
+def test_patient_regex(films_folder):
+    films = load(films_folder, r"_(bacteria)_|(?:IM-)(\d+)")
+    assert {f.patient for f in films if f.label == "PNEUMONIA"} == {"bacteria"}
+    for wrong, said in (("(", "not a regular expression"), ("abc", "needs a group")):
+        with pytest.raises(InputError, match=said):
+            load(films_folder, wrong)
+
+
+def test_loose_films_keep_the_path_as_given(tmp_path, films_folder):
+    one = films_folder / "NORMAL/IM-0000-0000.jpeg"
+    assert loose(str(one))[0][0] == str(one)
+    assert loose(f"{films_folder}/NORMAL/")[0][0] == str(one)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as z:
+        z.write(one, "a.jpeg")
+    (tmp_path / "z.zip").write_bytes(buffer.getvalue())
+    [(name, read)] = loose(tmp_path / "z.zip")
+    assert name == f"{tmp_path}/z.zip/a.jpeg" and read() == one.read_bytes()
+    with pytest.raises(InputError, match="does not exist"):
+        loose(tmp_path / "none")
+
+
+def test_the_real_films(shared):
+    films = load(shared / "data/chest_xray_224/train")
+    assert films.counts == {"NORMAL": 1341, "PNEUMONIA": 3875}
+    assert len({f.patient for f in films}) == 2846 and all(f.patient for f in films)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from plainfilm.data.films import Film, Films
+from plainfilm.data.split import crossing, split
+from plainfilm.errors import InputError
+
+
+def table(normal=100, sick=300, films_a_patient=3, part=""):
+    rows = [("A", i) for i in range(normal)] + [("B", i) for i in range(sick)]
+    films = [
+        Film(f"{label}/{i:04d}", label, lambda: b"", f"{label}{i // films_a_patient}", part, sha256=f"{label}{i}")
+        for label, i in rows
+    ]
+    return Films(tuple(sorted(films, key=lambda f: f.path)), "set")
+
+
+def counts(films):
+    return Counter((f.part, f.label) for f in films)
+
+
+def test_paper_is_75_to_25_by_class_and_stamped():
+    films = split(table(), "paper", 0)
+    assert counts(films) == {("train", "A"): 75, ("val", "A"): 25, ("train", "B"): 225, ("val", "B"): 75}
+    assert films.protocol == "validation scores; split by film, patients shared"
+    assert crossing(films)["patients"] > 50
+
+
+def test_grouped_keeps_patients_and_duplicates_together_near_the_shares():
+    films = table()
+    rows = list(films)
+    twin = {rows[0].path: "same", rows[200].path: "same", rows[399].path: "same"}  # exact duplicates of three patients
+    films = films.with_films([replace(f, sha256=twin.get(f.path, f.sha256)) for f in rows])
+    films = split(films, "grouped", 0)
+    assert crossing(films) == {"patients": 0, "contents": 0}
+    assert films.protocol == "patients separate"
+    for label, total in (("A", 100), ("B", 300)):
+        for part, share in (("train", 0.65), ("val", 0.1), ("test", 0.25)):
+            assert abs(counts(films)[part, label] - share * total) <= 6
+
+
+def test_official_uses_the_folders_and_cuts_validation_out_of_train_by_patient():
+    train, val, test = table(part="train"), table(10, 10, part="val"), table(20, 40, part="test")
+    rows = [*train, *(replace(f, path="v" + f.path) for f in val), *(replace(f, path="t" + f.path) for f in test)]
+    rows = [replace(f, patient=f"{f.part}{f.patient}", sha256=f.part + f.sha256) for f in rows]
+    films = split(train.with_films(rows), "official", 0)
+    assert counts(films)["test", "A"] == 20 and counts(films)["test", "B"] == 40
+    assert not any(f.path.startswith("v") for f in films)
+    assert 36 <= sum(n for (part, _), n in counts(films).items() if part == "val") <= 46
+    assert crossing(films)["patients"] == 0
+    with pytest.raises(InputError, match="no train and test folders"):
+        split(table(), "official", 0)
+
+
+@pytest.mark.parametrize("how", ["paper", "grouped"])
+def test_depends_on_the_seed_and_not_on_the_listing(how):
+    films = table()
+    shuffled = replace(films, films=tuple(reversed(films.films)))
+    shuffled = shuffled.with_films(list(shuffled.films))
+    first, again, other = split(films, how, 1), split(shuffled, how, 1), split(films, how, 2)
+    assert [(f.path, f.part) for f in first] == [(f.path, f.part) for f in again]
+    assert [f.part for f in first] != [f.part for f in other]
+
+
+@pytest.mark.parametrize(("films", "how"), [(table(1, 30), "paper"), (table(2, 30, 2), "grouped"), (table(3, 3, 3), "grouped")])
+def test_too_few_films_or_patients(films, how):
+    with pytest.raises(InputError, match="too few films or patients to split"):
+        split(films, how, 0)
+
+
+def test_an_unknown_split():
+    with pytest.raises(InputError, match="Did you mean 'grouped'"):
+        split(table(), "group", 0)

@@ -1,0 +1,308 @@
+"""Paired tests against statsmodels, published figures and simulation; and words that claim no more than was shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import binom, binomtest, norm
+from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation.compare import (
+    align,
+    compare,
+    holm,
+    mcnemar,
+    paired_delong,
+    smallest_difference,
+    verdict,
+)
+from plainfilm.evaluation.intervals import Bools, Floats, Interval
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scores import scores
+from plainfilm.files import to_json
+
+# K-G score, albumin, total protein and outcome: the example of DeLong et al. 1988, as in the SAS/STAT user's guide.
+OVARIAN = np.array(
+    """10 3.0 5.8 0 5 3.2 6.3 1 3 3.9 6.8 1 6 2.8 4.8 0 3 3.2 5.8 1 5 0.9 4.0 0 8 2.5 5.7 0 5 1.6 5.6 1 5 3.8 5.7 1
+    6 3.7 6.7 1 4 3.2 5.4 1 6 3.8 6.6 1 5 4.1 6.6 1 5 3.6 5.7 1 4 4.3 7.0 1 4 3.6 6.7 0 6 2.3 4.4 1 4 4.2 7.6 0
+    6 4.0 6.6 0 6 3.5 5.8 1 7 3.8 6.8 1 8 3.0 4.7 0 5 4.5 7.4 1 5 3.7 7.4 1 6 3.1 6.6 1 6 4.1 8.2 1 5 4.3 7.0 1
+    4 4.3 6.5 1 5 3.2 5.1 1 6 2.6 4.7 1 6 3.3 6.8 0 7 1.7 4.0 0 5 3.7 6.1 1 7 3.3 6.3 1 6 4.2 7.7 1 5 3.5 6.2 1
+    9 2.9 5.7 0 7 2.1 4.8 1 8 2.8 6.2 0 7 4.0 7.0 1 6 3.3 5.7 1 5 3.7 6.9 1 5 3.6 6.6 1""".split(),
+    dtype=np.float64,
+).reshape(-1, 4)
+
+
+def right(only_first: int, only_second: int, both: int) -> tuple[Bools, Bools]:
+    first = np.repeat([True, False, True], [only_first, only_second, both])
+    second = np.repeat([False, True, True], [only_first, only_second, both])
+    return first, second
+
+
+def model(odds: Floats, labels: NDArray[np.int64], patients: NDArray[np.int64]) -> Predictions:
+    share = 1 / (1 + np.exp(-odds))
+    paths = [f"film{i:04d}" for i in range(len(odds))]
+    return Predictions(
+        paths,
+        np.full(len(odds), "test"),
+        labels,
+        np.column_stack([1 - share, share]),
+        ("normal", "pneumonia"),
+        np.array([f"patient{i:04d}" for i in patients]),
+    )
+
+
+def three_models(n: int = 400) -> list[tuple[str, Predictions]]:
+    """A good model, the same with a little noise, and a poor one, on the same films."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, n)
+    patients = rng.integers(0, n // 2, n)
+    good = rng.normal(size=n) + 3 * labels - 1.5
+    near, poor = good + 0.1 * rng.normal(size=n), good + 3 * rng.normal(size=n)
+    return [(name, model(odds, labels, patients)) for name, odds in (("good", good), ("near", near), ("poor", poor))]
+
+
+# -- tests of two models ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("a", "b"), [(0, 0), (1, 0), (5, 5), (3, 17), (40, 12)])
+def test_mcnemar_equals_statsmodels(a: int, b: int) -> None:
+    found = mcnemar(*right(a, b, both=100))
+    assert (found.only_first, found.only_second) == (a, b)
+    expected = statsmodels_mcnemar([[100, a], [b, 0]], exact=True).pvalue
+    assert found.p == pytest.approx(expected)
+
+
+def test_mcnemar_on_the_approval_of_the_prime_minister() -> None:
+    # Agresti, Categorical Data Analysis, 2nd ed., table 10.1: 150 against 86 changed sides, z = 4.17, p < .0001.
+    found = mcnemar(*right(150, 86, both=1364))
+    assert found.p == pytest.approx(2 * norm.sf(4.17), rel=0.3)
+    assert found.p < 1e-4
+
+
+def test_paired_delong_as_published() -> None:
+    positive = OVARIAN[:, 3] == 1
+    kg, albumin, protein = 10 - OVARIAN[:, 0], OVARIAN[:, 1], OVARIAN[:, 2]
+    difference, p = paired_delong(positive, albumin, kg)
+    assert difference == pytest.approx((0.0108, -0.1761, 0.1976), abs=5e-5)
+    assert p == pytest.approx(0.9102, abs=5e-5)
+    difference, p = paired_delong(positive, protein, kg)
+    assert difference == pytest.approx((-0.0780, -0.2830, 0.1271), abs=5e-5)
+    assert p == pytest.approx(0.4561, abs=5e-5)
+
+
+def test_paired_delong_swaps_with_its_models() -> None:
+    positive = OVARIAN[:, 3] == 1
+    difference, p = paired_delong(positive, OVARIAN[:, 1], OVARIAN[:, 2])
+    swapped, same_p = paired_delong(positive, OVARIAN[:, 2], OVARIAN[:, 1])
+    assert swapped == pytest.approx((-difference.value, -difference.high, -difference.low))
+    assert same_p == pytest.approx(p)
+
+
+def test_paired_delong_at_its_edges() -> None:
+    positive = np.arange(40) < 20
+    score = np.random.default_rng(0).normal(size=40)
+    assert paired_delong(positive, score, np.exp(score)) == ((0, 0, 0), 1)  # the same order of films
+    flawless, constant = positive.astype(np.float64), np.zeros(40)
+    difference, p = paired_delong(positive, flawless, constant)
+    assert difference.value == 0.5 and 0 < difference.low < 0.5 < difference.high
+    assert p == pytest.approx(binomtest(20, 20).pvalue)
+    assert np.isnan(paired_delong(np.ones(3, bool), np.arange(3.0), np.zeros(3))[1])
+    one_positive = np.array([True, False, False])
+    assert paired_delong(one_positive, np.array([3.0, 1, 2]), np.array([1.0, 2, 3]))[1] == 1
+
+
+def test_paired_delong_keeps_its_level_under_the_null() -> None:
+    rng = np.random.default_rng(0)
+    positive = np.arange(160) < 90
+    p_values = []
+    for _ in range(400):
+        shared = rng.normal(size=160) + positive
+        p_values.append(paired_delong(positive, shared + rng.normal(size=160), shared + rng.normal(size=160))[1])
+    assert np.mean(np.array(p_values) < 0.05) == pytest.approx(0.05, abs=0.03)
+    assert np.mean(p_values) == pytest.approx(0.5, abs=0.06)
+
+
+def test_holm_as_by_hand_and_as_statsmodels() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    p = np.random.default_rng(0).random(9) ** 3
+    assert holm(p.tolist()) == pytest.approx(multipletests(p, method="holm")[1].tolist())
+    assert holm([]) == []
+    with_unknown = holm([0.01, float("nan"), 0.02])
+    assert np.isnan(with_unknown[1]) and [with_unknown[0], with_unknown[2]] == pytest.approx([0.02, 0.02])
+
+
+@pytest.mark.parametrize(("n", "discordance"), [(624, 0.05), (624, 0.2), (1464, 0.03), (624, 0.0)])
+def test_the_smallest_difference_has_80_percent_power(n: int, discordance: float) -> None:
+    difference = smallest_difference(n, discordance)
+    share = max(discordance, difference)
+    chances = [(share + difference) / 2, max((share - difference) / 2, 0), 1 - share]
+    draws = np.random.default_rng(0).multinomial(n, chances, 20_000)[:, :2]
+    fewer, discordant = draws.min(axis=1), draws.sum(axis=1)
+    p = 2 * binom.cdf(fewer, discordant, 0.5)
+    shown = (p < 0.05) & (draws[:, 0] > draws[:, 1])
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.06)
+
+
+def test_few_films_show_no_difference_at_all() -> None:
+    assert np.isnan(smallest_difference(3, 0.1))
+    assert np.isnan(smallest_difference(0, 0.1))
+    assert smallest_difference(10_000, 0.1) < smallest_difference(100, 0.1) < 1
+
+
+# -- comparing runs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_of_three_models() -> None:
+    models = three_models()
+    found = compare(models, np.random.default_rng(0), draws=300)
+    json.loads(to_json(found))
+    assert (found["films"], found["positive"]) == (400, "pneumonia")
+    assert found["patients"] == len(np.unique(models[0][1].patients))
+    assert [(pair["first"], pair["second"]) for pair in found["pairs"]] == [
+        ("good", "near"),
+        ("good", "poor"),
+        ("near", "poor"),
+    ]
+    near, poor, _ = found["pairs"]
+    assert "good is better than poor (accuracy: difference 0." in poor["accuracy"]["sentence"]
+    assert poor["auroc"]["sentence"].endswith("p < 0.001).")
+    assert "not shown to be better than" in near["accuracy"]["sentence"]
+    for score in ("accuracy", "auroc"):
+        p_values = [pair[score]["p"] for pair in found["pairs"]]
+        assert [pair[score]["p_holm"] for pair in found["pairs"]] == pytest.approx(holm(p_values))
+    only = poor["accuracy"]["only_first_right"] - poor["accuracy"]["only_second_right"]
+    assert poor["accuracy"]["difference"]["value"] == pytest.approx(only / 400)
+    assert 0 < near["accuracy"]["smallest_difference"] < 0.05
+    assert near["auroc"]["smallest_difference"] < poor["auroc"]["smallest_difference"]
+
+
+def test_each_difference_is_that_of_the_two_scores() -> None:
+    models = three_models(200)
+    cuts = {"good": 0.4, "poor": 0.7}
+    found = compare(models, np.random.default_rng(0), thresholds=cuts, draws=50)
+    by_name = {
+        name: scores(p, 1, cuts.get(name, 0.5), np.random.default_rng(0), draws=5) for name, p in align_named(models)
+    }
+    for pair in found["pairs"]:
+        for name, difference in pair["differences"].items():
+            expected = by_name[pair["first"]][name].value - by_name[pair["second"]][name].value
+            assert difference["value"] == pytest.approx(expected), name
+            assert difference["low"] <= difference["high"]
+
+
+def align_named(models: list[tuple[str, Predictions]]) -> list[tuple[str, Predictions]]:
+    return [(name, p) for (name, _), p in zip(models, align(models), strict=True)]
+
+
+def test_pairing_makes_the_difference_far_surer_than_the_scores() -> None:
+    good, near, _ = three_models()
+    pair = compare([good, near], np.random.default_rng(0), draws=300)["pairs"][0]
+    alone = scores(good[1], 1, 0.5, np.random.default_rng(0), draws=300)["brier"]
+    paired = pair["differences"]["brier"]
+    assert paired["high"] - paired["low"] < (alone.high - alone.low) / 3
+
+
+def test_a_model_is_identical_to_itself() -> None:
+    (_, good), _, _ = three_models(100)
+    pair = compare([("a", good), ("b", good)], np.random.default_rng(0), draws=50)["pairs"][0]
+    for score in ("accuracy", "auroc"):
+        assert pair[score]["sentence"] == f"a and b: the two are identical on these films ({score})."
+        assert pair[score]["p"] == 1
+
+
+def test_neither_the_order_of_rows_nor_of_classes_matters() -> None:
+    (_, good), _, (_, poor) = three_models(100)
+    turned = poor.take(np.random.default_rng(1).permutation(100))
+    turned = replace(turned, classes=turned.classes[::-1], probabilities=turned.probabilities[:, ::-1])
+    turned = replace(turned, labels=1 - turned.labels)
+    expected = compare([("a", good), ("b", poor)], np.random.default_rng(0), draws=50)["pairs"]
+    found = compare([("a", good), ("b", turned)], np.random.default_rng(0), draws=50)["pairs"]
+    assert found == expected
+
+
+def test_patients_known_to_one_model_are_used_for_all() -> None:
+    (_, good), (_, near), _ = three_models(100)
+    foreign = replace(near, patients=np.array(near.paths))
+    tables = align([("foreign", foreign), ("good", good)])
+    assert tables[0].patients.tolist() == good.patients.tolist() == tables[1].patients.tolist()
+
+
+def test_models_on_other_films_are_refused_with_counts() -> None:
+    (_, good), (_, near), _ = three_models(100)
+    labels = near.labels.copy()
+    labels[5:7] = 1 - labels[5:7]
+    other = replace(near, labels=labels).take(np.arange(3, 100))
+    with pytest.raises(InputError) as refusal:
+        compare([("good", good), ("near", other)], np.random.default_rng(0))
+    assert "3 films are only in good, 2 films are labelled differently; give" in str(refusal.value)
+    assert "only in near" not in str(refusal.value)
+    with pytest.raises(InputError, match="their classes differ"):
+        compare([("good", good), ("near", replace(near, classes=("normal", "covid")))], np.random.default_rng(0))
+
+
+def test_one_model_or_two_of_a_name_are_no_comparison() -> None:
+    good, near, _ = three_models(50)
+    with pytest.raises(InputError, match="two or more"):
+        compare([good], np.random.default_rng(0))
+    with pytest.raises(InputError, match="different names"):
+        compare([good, ("good", near[1])], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "said"),
+    [
+        (
+            (0.031, 0.012, 0.05),
+            0.002,
+            "A is better than B (accuracy: difference 0.031, 95 % interval 0.012 to 0.050, p = 0.002).",
+        ),
+        (
+            (-0.031, -0.05, -0.012),
+            0.0002,
+            "B is better than A (accuracy: difference 0.031, 95 % interval 0.012 to 0.050, p < 0.001).",
+        ),
+        ((0.031, 0.012, 0.05), 0.2, "A is not shown to be better than B (accuracy: difference 0.031"),
+        ((0.031, -0.001, 0.05), 0.002, "A is not shown to be better than B"),
+        (
+            (-0.01, -0.02, 0.01),
+            0.5,
+            "B is not shown to be better than A (accuracy: difference 0.010, 95 % interval -0.010 to 0.020",
+        ),
+        ((float("nan"),) * 3, float("nan"), "A and B can't be compared by accuracy: a class is missing."),
+    ],
+)
+def test_better_is_said_only_when_test_and_interval_agree(
+    difference: tuple[float, float, float], p: float, said: str
+) -> None:
+    assert verdict("A", "B", "accuracy", Interval(*difference), p).startswith(said)
+
+
+# -- coverage of the paired interval ----------------------------------------------------------------------------------
+
+
+def paired_coverage(repeats: int, seed: int) -> float:
+    """Share of DeLong intervals that hold a true difference of .90 - .80 (300 films, scores correlated at .5)."""
+    rng = np.random.default_rng(seed)
+    positive = np.arange(300) < 150
+    shifts = np.sqrt(2) * norm.ppf([0.90, 0.80])
+    held = 0
+    for _ in range(repeats):
+        noise = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], 300)
+        found, _ = paired_delong(positive, *(noise + positive[:, None] * shifts).T)
+        held += found.low <= 0.1 <= found.high
+    return held / repeats
+
+
+def test_the_paired_interval_covers_about_95_percent() -> None:
+    assert paired_coverage(400, 1) == pytest.approx(0.95, abs=0.035)
+
+
+@pytest.mark.slow
+def test_the_paired_interval_covers_93_to_97_percent() -> None:
+    assert 0.93 <= paired_coverage(5_000, 2) <= 0.97

@@ -1,0 +1,174 @@
+"""The table of predictions: it reads back exactly what was written, and a bad one is refused with all its faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
+
+
+def some(paths: list[str], patients: list[str] | None = None) -> Predictions:
+    share = np.linspace(0, 1, len(paths)) / 3  # thirds have no short decimal form
+    return Predictions(
+        paths,
+        np.array(["val"] + ["test"] * (len(paths) - 1)),
+        np.arange(len(paths)) % 2,
+        np.column_stack([1 - share, share]),
+        ("NORMAL", "PNEUMONIA"),
+        np.array(patients or paths),
+    )
+
+
+def write(folder: Path, *lines: str) -> Path:
+    path = folder / "predictions.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+# -- reading and writing ----------------------------------------------------------------------------------------------
+
+
+def test_a_table_reads_back_bit_for_bit(tmp_path: Path) -> None:
+    odd = ["a.jpeg", "with, comma.png", 'with "quotes".png', "two\nlines.png", "=cmd|x.png", "b\udcff.png", "é.png"]
+    p = some(odd, patients=["one", "one", "two", "two", "three", "three", "four"])
+    write_predictions(tmp_path / "p.csv", p)
+    back = read_predictions(tmp_path / "p.csv")
+    assert back.paths == p.paths
+    assert back.classes == p.classes
+    assert back.parts.tolist() == p.parts.tolist()
+    assert back.labels.tolist() == p.labels.tolist()
+    assert back.patients.tolist() == p.patients.tolist()
+    assert np.array_equal(back.probabilities, p.probabilities)
+
+
+def test_the_header_is_the_contracts_and_patients_stand_last_where_known(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "a.csv", some(["a", "b"]))
+    write_predictions(tmp_path / "b.csv", some(["a", "b"], patients=["x", "b"]))
+    assert (tmp_path / "a.csv").read_text().splitlines()[:2] == [
+        "path,part,label,p_NORMAL,p_PNEUMONIA",
+        "a,val,NORMAL,1.0,0.0",
+    ]
+    assert (tmp_path / "b.csv").read_text().splitlines()[0] == "path,part,label,p_NORMAL,p_PNEUMONIA,patient"
+
+
+def test_a_foreign_file_needs_no_part_and_no_patient(tmp_path: Path) -> None:
+    p = read_predictions(write(tmp_path, "p_ill,label,path,p_well", "0.2,well,a,0.8", "0.7,ill,b,0.3"))
+    assert p.classes == ("ill", "well")
+    assert p.labels.tolist() == [1, 0]
+    assert p.parts.tolist() == ["test", "test"]
+    assert p.patients.tolist() == ["a", "b"]
+
+
+def test_patients_come_from_the_column_then_from_films_csv_then_from_the_path(tmp_path: Path) -> None:
+    films = tmp_path / "films.csv"
+    films.write_text("path,label,patient,part\na,x,from-films,test\nb,x,from-films,test\n")
+    path = write(tmp_path, "path,label,patient,p_x,p_y", "a,x,own,1,0", "b,x,,1,0", "c,x,,1,0")
+    assert read_predictions(path, films).patients.tolist() == ["own", "from-films", "c"]
+
+
+def test_a_films_csv_without_patients_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "films.csv").write_text("path,label\na,x\n")
+    path = write(tmp_path, "path,label,p_x,p_y", "a,x,1,0")
+    with pytest.raises(InputError, match="no column patient"):
+        read_predictions(path, tmp_path / "films.csv")
+
+
+def test_probabilities_with_four_decimals_pass(tmp_path: Path) -> None:
+    p = read_predictions(write(tmp_path, "path,label,p_a,p_b,p_c", "x,a,0.3333,0.3333,0.3333"))
+    assert p.probabilities.tolist() == [[0.3333, 0.3333, 0.3333]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["label,p_a,p_b", "a,1,0"], "the column path is missing"),
+        (["path,p_a,p_b", "x,1,0"], "the column label is missing"),
+        (["path,label", "x,a"], "at least two classes, and there is none"),
+        (["path,label,p_a", "x,a,1"], "at least two classes, and only p_a is there"),
+        (["path,label,p_a,p_b"], "it has no rows"),
+        (["path,label,p_a,p_b", "x,a,1,0", "y,a,nan,0"], "1 row has a probability that is not a number (first: row 3)"),
+        (["path,label,p_a,p_b", "x,a,yes,0"], "a probability that is not a number (first: row 2)"),
+        (["path,label,p_a,p_b", "x,a,,1"], "a probability that is not a number"),
+        (["path,label,p_a,p_b", "x,a,1.5,-0.5"], "1 row has a probability outside 0..1"),
+        (["path,label,p_a,p_b", "x,a,inf,0"], "a probability outside 0..1"),
+        (
+            ["path,label,p_a,p_b", "x,a,0.5,0.4", "y,a,0,0"],
+            "2 rows have probabilities that don't sum to one (first: row 2)",
+        ),
+        (["path,label,p_a,p_b", "x,A,1,0"], "a label that is none of a, b (first: row 2, 'A')"),
+        (
+            ["path,label,p_a,p_b", "x,a,1,0", "x,b,1,0"],
+            "2 rows have a path that is there more than once (first: row 2, 'x')",
+        ),
+        (["path,label,p_a,p_b", ",a,1,0"], "1 row has no path"),
+    ],
+)
+def test_each_mistake_is_named_with_its_row(tmp_path: Path, lines: list[str], said: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        read_predictions(write(tmp_path, *lines))
+    assert said in str(refusal.value)
+    assert "predictions.csv" in str(refusal.value)
+
+
+def test_all_mistakes_come_in_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path, "path,label,p_a,p_b", "x,c,1,0", "x,a,2,0", "y,a,nan,0", "z,a,0.1,0.1")
+    with pytest.raises(InputError) as refusal:
+        read_predictions(path)
+    for said in ("none of a, b", "more than once", "outside 0..1", "not a number", "don't sum to one"):
+        assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+# -- the table itself -------------------------------------------------------------------------------------------------
+
+
+def test_a_part_holds_its_films_only() -> None:
+    p = some(["a", "b", "c"], patients=["x", "y", "z"]).part("test")
+    assert p.paths == ["b", "c"]
+    assert p.patients.tolist() == ["y", "z"]
+    assert p.labels.tolist() == [1, 0]
+    with pytest.raises(InputError, match="Did you mean 'test'"):
+        p.part("tset")
+
+
+def test_rows_are_taken_by_index_or_by_mask() -> None:
+    p = some(["a", "b", "c"])
+    assert p.take(np.array([2, 0])).paths == ["c", "a"]
+    assert p.take(np.array([True, False, True])).paths == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "named", "index"),
+    [
+        (("NORMAL", "PNEUMONIA"), None, 1),
+        (("pneumonia", "Normal"), None, 0),
+        (("covid", "No finding"), None, 0),
+        (("effusion", "no_finding"), None, 0),
+        (("cat", "dog"), None, 1),
+        (("normal", "healthy"), None, 1),
+        (("bacteria", "normal", "virus"), None, 2),
+        (("NORMAL", "PNEUMONIA"), "pneumonia", 1),
+        (("NORMAL", "PNEUMONIA"), "Normal", 0),
+        (("a", "A"), "A", 1),
+    ],
+)
+def test_the_positive_class(classes: tuple[str, ...], named: str | None, index: int) -> None:
+    assert positive_class(classes, named) == index
+
+
+def test_an_unknown_positive_class_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="Did you mean 'PNEUMONIA'"):
+        positive_class(("NORMAL", "PNEUMONIA"), "pneumona")
+
+
+def test_a_film_at_the_threshold_is_positive_and_many_classes_go_to_the_first_of_the_likeliest() -> None:
+    p = some(["a", "b", "c"])
+    p.probabilities[:] = [[0.7, 0.3], [0.5, 0.5], [0.8, 0.2]]
+    assert p.decided(positive=1, threshold=0.3).tolist() == [1, 1, 0]
+    assert p.decided(positive=0, threshold=0.8).tolist() == [1, 1, 0]
+    three = Predictions(["a"], p.parts[:1], p.labels[:1], np.array([[0.2, 0.4, 0.4]]), ("x", "y", "z"), p.patients[:1])
+    assert three.decided(positive=2, threshold=0.1).tolist() == [1]

@@ -1,0 +1,376 @@
+"""Every score against scikit-learn or a hand-made example, at the edges, and under a change of what must not matter."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn import metrics
+
+from plainfilm.evaluation.intervals import Floats, wilson
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scores import (
+    areas,
+    confusion,
+    decision_curve,
+    one_class_predicted,
+    operating_points,
+    ppv_npv_at,
+    pr_points,
+    roc_points,
+    scores,
+    sensitivity_threshold,
+    weighted_scores,
+    youden_threshold,
+)
+
+CLASSES = ("normal", "bacterial", "viral")
+NAMES = [
+    *("accuracy", "sensitivity", "specificity", "ppv", "npv", "balanced_accuracy", "f1_macro", "precision_macro"),
+    *("recall_macro", "mcc", "precision_normal", "recall_normal", "f1_normal", "precision_bacterial"),
+    *("recall_bacterial", "f1_bacterial", "auroc", "auprc", "brier", "ece", "calibration_slope"),
+    "calibration_intercept",
+]
+
+
+def table(labels: NDArray[np.int64], probabilities: Floats, patients: NDArray[np.int64] | None = None) -> Predictions:
+    n, k = probabilities.shape
+    paths = [f"film{i:04d}" for i in range(n)]
+    who = np.array(paths, dtype=np.str_) if patients is None else np.array([f"patient{i:04d}" for i in patients])
+    return Predictions(paths, np.full(n, "test"), np.asarray(labels), probabilities, CLASSES[:k], who)
+
+
+def binary(labels: list[int] | NDArray[np.int64], positive: list[float] | Floats) -> Predictions:
+    share = np.asarray(positive, dtype=np.float64)
+    return table(np.asarray(labels, dtype=np.int64), np.column_stack([1 - share, share]))
+
+
+def example(k: int, n: int = 300, decimals: int = 2, seed: int = 0) -> Predictions:
+    """Films of ~n/2 patients, an able model, and few decimals, so that many probabilities are tied."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(k, n, p=np.array([0.3, 0.7] if k == 2 else [0.3, 0.5, 0.2]))
+    odds = rng.normal(size=(n, k)) + 1.5 * np.eye(k)[labels]
+    shares = np.round(np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True), decimals)
+    shares[:, 0] = 1 - shares[:, 1:].sum(axis=1)
+    return table(labels, shares, rng.integers(0, n // 2, n))
+
+
+def values(p: Predictions, positive: int = 1, threshold: float = 0.5) -> dict[str, float]:
+    found = scores(p, positive, threshold, np.random.default_rng(0), draws=20)
+    return {name: interval.value for name, interval in found.items()}
+
+
+# -- against scikit-learn ---------------------------------------------------------------------------------------------
+
+
+def test_the_names_are_those_of_metrics_json() -> None:
+    assert list(scores(example(2), 1, 0.5, np.random.default_rng(0), draws=10)) == NAMES
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.83])
+def test_two_classes_equal_scikit_learn(threshold: float) -> None:
+    p = example(2)
+    truth, score = p.labels, p.probabilities[:, 1]
+    decided = (score >= threshold).astype(int)
+    found = values(p, threshold=threshold)
+    recall, precision = metrics.recall_score, metrics.precision_score
+    expected = {
+        "accuracy": metrics.accuracy_score(truth, decided),
+        "sensitivity": recall(truth, decided),
+        "specificity": recall(truth, decided, pos_label=0),
+        "ppv": precision(truth, decided),
+        "npv": precision(truth, decided, pos_label=0),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, decided),
+        "f1_macro": metrics.f1_score(truth, decided, average="macro"),
+        "precision_macro": precision(truth, decided, average="macro"),
+        "recall_macro": recall(truth, decided, average="macro"),
+        "mcc": metrics.matthews_corrcoef(truth, decided),
+        "f1_normal": metrics.f1_score(truth, decided, pos_label=0),
+        "f1_bacterial": metrics.f1_score(truth, decided),
+        "auroc": metrics.roc_auc_score(truth, score),
+        "auprc": metrics.average_precision_score(truth, score),
+        "brier": metrics.brier_score_loss(truth, score),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert found["recall_bacterial"] == found["sensitivity"] and found["precision_normal"] == found["npv"]
+
+
+def test_three_classes_equal_scikit_learn() -> None:
+    p = example(3, decimals=6)
+    truth, decided = p.labels, p.probabilities.argmax(axis=1)
+    found = values(p, positive=2)
+    expected = {
+        "accuracy": metrics.accuracy_score(truth, decided),
+        "sensitivity": metrics.recall_score(truth == 2, decided == 2),
+        "specificity": metrics.recall_score(truth != 2, decided != 2),
+        "ppv": metrics.precision_score(truth == 2, decided == 2),
+        "npv": metrics.precision_score(truth != 2, decided != 2),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, decided),
+        "f1_macro": metrics.f1_score(truth, decided, average="macro"),
+        "precision_macro": metrics.precision_score(truth, decided, average="macro"),
+        "recall_macro": metrics.recall_score(truth, decided, average="macro"),
+        "mcc": metrics.matthews_corrcoef(truth, decided),
+        "precision_viral": metrics.precision_score(truth, decided, average=None)[2],
+        "recall_normal": metrics.recall_score(truth, decided, average=None)[0],
+        "f1_bacterial": metrics.f1_score(truth, decided, average=None)[1],
+        "auroc": metrics.roc_auc_score(truth == 2, p.probabilities[:, 2]),
+        "auroc_macro": metrics.roc_auc_score(truth, p.probabilities, multi_class="ovr"),
+        "auprc": metrics.average_precision_score(truth == 2, p.probabilities[:, 2]),
+        "brier": metrics.brier_score_loss(truth == 2, p.probabilities[:, 2]),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_weighted_films_score_like_repeated_ones(k: int) -> None:
+    p = example(k, n=150)
+    weights = np.random.default_rng(3).integers(0, 4, (5, 150))
+    names, statistic = weighted_scores(p, 1, 0.5)
+    found = statistic(weights.astype(np.float64))
+    for draw, row in zip(weights, found, strict=True):
+        repeated = p.take(np.repeat(np.arange(150), draw))
+        expected = weighted_scores(repeated, 1, 0.5)[1](np.ones((1, len(repeated))))[0]
+        assert dict(zip(names, row, strict=True)) == pytest.approx(dict(zip(names, expected, strict=True)))
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 8])  # few scores, many ties, none
+def test_areas_under_weights_equal_scikit_learn(decimals: int) -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.random(80) < 0.4
+    score: Floats = (rng.random(80) + truth / 3).round(decimals)
+    weights = rng.integers(0, 3, (4, 80)).astype(np.float64)
+    roc, average = areas(truth, score, weights)
+    for i, weight in enumerate(weights):
+        assert roc[i] == pytest.approx(metrics.roc_auc_score(truth, score, sample_weight=weight))
+        assert average[i] == pytest.approx(metrics.average_precision_score(truth, score, sample_weight=weight))
+
+
+def test_ece_is_the_gap_in_fifteen_bins_of_equal_mass() -> None:
+    p = example(2, n=450, decimals=12)
+    score, truth = p.probabilities[:, 1], p.labels
+    order = np.argsort(score)
+    gaps = [abs(truth[films].mean() - score[films].mean()) for films in np.split(order, 15)]
+    assert values(p)["ece"] == pytest.approx(np.mean(gaps))
+
+
+def test_ece_of_a_constant_model_is_its_distance_from_the_share_of_positives() -> None:
+    assert values(binary([0] * 30 + [1] * 70, [0.6] * 100))["ece"] == pytest.approx(0.1)
+
+
+def test_the_confusion_table_has_the_truth_in_rows() -> None:
+    p = binary([0, 0, 0, 1, 1], [0.1, 0.5, 0.2, 0.4, 0.9])
+    assert confusion(p, positive=1, threshold=0.5).tolist() == [[2, 1], [1, 1]]
+    assert confusion(p, positive=1, threshold=0.0).tolist() == [[0, 3], [0, 2]]
+    three = example(3)
+    expected = metrics.confusion_matrix(three.labels, three.probabilities.argmax(axis=1))
+    assert confusion(three, 2, 0.5).tolist() == expected.tolist()
+
+
+def test_the_other_class_as_positive_mirrors_the_rates() -> None:
+    p = example(2, decimals=9)
+    a, b = values(p, positive=1), values(p, positive=0)
+    mirror = {"sensitivity": "specificity", "specificity": "sensitivity", "ppv": "npv", "npv": "ppv"}
+    same = ["accuracy", "f1_macro", "mcc", "auroc", "brier"]
+    assert [b[mirror[name]] for name in mirror] == pytest.approx([a[name] for name in mirror])
+    assert [b[name] for name in same] == pytest.approx([a[name] for name in same])
+
+
+# -- intervals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_every_interval_holds_its_value_and_shrinks_with_more_films(k: int) -> None:
+    small = scores(example(k, n=200, decimals=8), 1, 0.5, np.random.default_rng(0), draws=200)
+    large = scores(example(k, n=1800, decimals=8), 1, 0.5, np.random.default_rng(0), draws=200)
+    for name in small:
+        assert small[name].low <= small[name].value <= small[name].high, name
+        assert large[name].high - large[name].low < small[name].high - small[name].low, name
+
+
+def test_rates_carry_wilsons_interval() -> None:
+    p = binary([0] * 10 + [1] * 20, [0.9] * 3 + [0.1] * 7 + [0.8] * 18 + [0.3] * 2)
+    found = scores(p, 1, 0.5, np.random.default_rng(0), draws=10)
+    assert found["accuracy"] == wilson(25, 30)
+    assert found["sensitivity"] == found["recall_bacterial"] == wilson(18, 20)
+    assert found["specificity"] == found["recall_normal"] == wilson(7, 10)
+    assert found["ppv"] == found["precision_bacterial"] == wilson(18, 21)
+    assert found["npv"] == found["precision_normal"] == wilson(7, 9)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_the_order_of_the_rows_does_not_matter(k: int) -> None:
+    p = example(k, n=200)
+    order = np.random.default_rng(1).permutation(200)
+    a = scores(p, 1, 0.4, np.random.default_rng(7), draws=100)
+    b = scores(p.take(order), 1, 0.4, np.random.default_rng(7), draws=100)
+    for name in a:
+        if name != "ece":  # its lower bound compares with truth drawn film by film
+            assert b[name] == pytest.approx(a[name], abs=1e-9), name
+    assert b["ece"].value == pytest.approx(a["ece"].value)
+
+
+def test_a_patients_films_widen_the_interval() -> None:
+    labels, score = np.tile([0, 1], 40), np.linspace(0, 1, 80)
+    shares = np.column_stack([1 - score, score])
+    ten_times = np.repeat(np.arange(80), 10)
+    by_film = table(labels[ten_times], shares[ten_times])
+    by_patient = table(labels[ten_times], shares[ten_times], patients=ten_times)
+    rng = np.random.default_rng
+    narrow = scores(by_film, 1, 0.5, rng(0), draws=300)["mcc"]
+    wide = scores(by_patient, 1, 0.5, rng(0), draws=300)["mcc"]
+    assert 2.5 < (wide.high - wide.low) / (narrow.high - narrow.low) < 4  # about the square root of ten
+
+
+# -- edges ------------------------------------------------------------------------------------------------------------
+
+
+def test_perfect_predictions_score_one_without_claiming_certainty() -> None:
+    found = scores(binary([0] * 30 + [1] * 70, [0.0] * 30 + [1.0] * 70), 1, 0.5, np.random.default_rng(0), draws=50)
+    for name in NAMES[:18]:
+        assert found[name].value == 1 and found[name].high == 1, name
+        assert 0.8 < found[name].low < 1, name
+    assert found["brier"].value == 0 and 0 < found["brier"].high < 0.2
+    assert np.isnan(found["calibration_slope"]).all()
+
+
+def test_a_model_that_says_one_class_only_is_named_and_scored_like_scikit_learn() -> None:
+    p = binary([0] * 30 + [1] * 70, [0.7] * 100)
+    found = scores(p, 1, 0.5, np.random.default_rng(0), draws=50)
+    decided = np.ones(100, dtype=int)
+    assert one_class_predicted(p, 1, 0.5) == "bacterial"
+    assert one_class_predicted(p, 1, 0.8) == "normal"
+    assert one_class_predicted(example(2), 1, 0.5) is None
+    assert found["precision_macro"].value == metrics.precision_score(
+        p.labels, decided, average="macro", zero_division=0
+    )
+    assert found["f1_macro"].value == pytest.approx(metrics.f1_score(p.labels, decided, average="macro"))
+    assert found["balanced_accuracy"] == pytest.approx((0.5, 0.5, 0.5))
+    assert found["mcc"] == (0, 0, 0)
+    assert np.isnan(found["npv"]).all()
+    assert found["auroc"].value == 0.5
+
+
+def test_a_part_with_one_class_leaves_undefined_what_needs_two() -> None:
+    found = values(binary([1, 1, 1, 1], [0.9, 0.8, 0.2, 0.7]))
+    assert found["accuracy"] == found["sensitivity"] == 0.75
+    undefined = ["specificity", "balanced_accuracy", "f1_macro", "precision_macro", "mcc", "auroc", "auprc"]
+    assert np.isnan([found[name] for name in [*undefined, "calibration_slope", "calibration_intercept"]]).all()
+
+
+def test_no_films_give_no_figures() -> None:
+    found = scores(example(2).take(np.array([], dtype=np.int64)), 1, 0.5, np.random.default_rng(0), draws=5)
+    assert list(found) == NAMES
+    assert np.isnan([interval for interval in found.values()]).all()
+
+
+def test_a_class_without_films_is_left_out_of_macro_averages() -> None:
+    p = example(3)
+    p = p.take(p.labels != 2)
+    found = values(p, positive=1)
+    decided = p.probabilities.argmax(axis=1)
+    expected = metrics.recall_score(p.labels, decided, average="macro", labels=[0, 1])
+    assert found["recall_macro"] == pytest.approx(expected)
+    assert np.isnan(found["recall_viral"])
+
+
+def test_nothing_warns_on_tiny_tables() -> None:
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in (1, 2, 3, 5):
+            for k in (2, 3):
+                shares = rng.dirichlet(np.ones(k), n)
+                found = scores(table(rng.integers(0, k, n), shares), 1, 0.5, rng, draws=30)
+                assert 0 <= found["accuracy"].value <= 1
+
+
+# -- curves and thresholds --------------------------------------------------------------------------------------------
+
+
+def test_the_curves_are_scikit_learns() -> None:
+    p = example(2)
+    score = p.probabilities[:, 1]
+    fpr, tpr, cuts = metrics.roc_curve(p.labels, score, drop_intermediate=False)
+    for found, expected in zip(roc_points(p, 1), (fpr, tpr, cuts), strict=True):
+        assert found == pytest.approx(expected)
+    precision, recall, cuts = metrics.precision_recall_curve(p.labels, score)
+    for found, expected in zip(pr_points(p, 1), (recall[-2::-1], precision[-2::-1], cuts[::-1]), strict=True):
+        assert found == pytest.approx(expected)
+
+
+def test_youden_takes_the_cut_with_the_most_right_in_both_classes() -> None:
+    p = binary([0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.6, 0.8])
+    assert youden_threshold(p, 1) == pytest.approx(0.5)  # halfway between .4 and .6
+    separated = binary([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
+    assert youden_threshold(separated, 1) == pytest.approx(0.5)
+
+
+def test_youden_equals_a_search_over_all_cuts() -> None:
+    p = example(2, seed=4)
+    score = p.probabilities[:, 1]
+    indices = [(score[p.labels == 1] >= t).mean() - (score[p.labels == 0] >= t).mean() for t in np.unique(score)]
+    t = youden_threshold(p, 1)
+    chosen = (score[p.labels == 1] >= t).mean() - (score[p.labels == 0] >= t).mean()
+    assert chosen == pytest.approx(max(indices))
+
+
+def test_the_sensitive_threshold_is_the_highest_that_is_sensitive_enough() -> None:
+    p = binary([0] * 5 + [1] * 20, [0.3] * 5 + [i / 20 for i in range(1, 21)])
+    t = sensitivity_threshold(p, 1, 0.95)  # 19 of 20: all but the lowest, 0.05
+    assert t == pytest.approx(0.075)
+    assert sensitivity_threshold(p, 1, 1.0) == pytest.approx(0.025)
+
+
+def test_operating_points_are_chosen_on_validation_and_realised_on_the_test_films() -> None:
+    val, test = example(2, seed=1), example(2, seed=2)
+    points = operating_points(val, test, positive=1)
+    assert list(points) == ["0.5", "youden", "sensitivity_95"]
+    assert points["0.5"]["threshold"] == 0.5
+    assert points["sensitivity_95"]["validation"]["sensitivity"]["value"] >= 0.95
+    for point in points.values():
+        for part, p in (("validation", val), ("test", test)):
+            found = scores(p, 1, point["threshold"], np.random.default_rng(0), draws=5)
+            for name in ("sensitivity", "specificity", "ppv", "npv"):
+                assert point[part][name] == found[name].as_dict()
+
+
+def test_a_validation_part_of_one_class_chooses_no_threshold() -> None:
+    assert list(operating_points(binary([0, 0], [0.1, 0.2]), example(2), 1)) == ["0.5"]
+    assert np.isnan(youden_threshold(binary([0, 0], [0.1, 0.2]), 1))
+
+
+def test_predictive_values_fall_with_prevalence() -> None:
+    rows = ppv_npv_at(0.932, 0.901)
+    assert [row["prevalence"] for row in rows] == [0.5, 0.3, 0.1, 0.05, 0.02]
+    assert rows[2]["ppv"] == pytest.approx(0.51, abs=0.005)  # the design's example
+    assert rows[2]["npv"] == pytest.approx(0.9 * 0.901 / (0.9 * 0.901 + 0.1 * 0.068))
+    assert np.isnan(ppv_npv_at(0.0, 1.0, [0.1])[0]["ppv"])
+
+
+def test_predictive_values_at_the_films_own_prevalence_are_the_observed_ones() -> None:
+    p = example(2)
+    found = values(p)
+    row = ppv_npv_at(found["sensitivity"], found["specificity"], [p.labels.mean()])[0]
+    assert (row["ppv"], row["npv"]) == pytest.approx((found["ppv"], found["npv"]))
+
+
+def test_net_benefit_by_hand() -> None:
+    # 100 films, 20 positive; at 0.25 the model finds 15 of them with 8 false alarms: 15/100 - 8/100 · 1/3.
+    p = binary([1] * 20 + [0] * 80, [0.3] * 15 + [0.1] * 5 + [0.25] * 8 + [0.2] * 72)
+    curve = decision_curve(p, 1, np.array([0.25, 0.5]))
+    assert curve["model"] == pytest.approx([15 / 100 - 8 / 100 / 3, 0])
+    assert curve["treat_all"] == pytest.approx([0.2 - 0.8 / 3, 0.2 - 0.8])
+    assert curve["treat_none"].tolist() == [0, 0]
+
+
+def test_net_benefit_at_another_prevalence_is_that_of_so_many_films() -> None:
+    p = binary([1] * 20 + [0] * 80, [0.3] * 15 + [0.1] * 5 + [0.25] * 8 + [0.2] * 72)
+    rare = p.take(np.concatenate([np.arange(20), np.tile(np.arange(20, 100), 4)]))
+    t = np.array([0.1, 0.25])
+    expected = decision_curve(rare, 1, t)
+    found = decision_curve(p, 1, t, prevalence=20 / 340)
+    assert found["model"] == pytest.approx(expected["model"])
+    assert found["treat_all"] == pytest.approx(expected["treat_all"])
+    assert len(decision_curve(p, 1)["threshold"]) == 99

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from plainfilm.data.films import FilmError
+from plainfilm.image import decode as module
+from plainfilm.image.decode import decode
+
+GREY = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8) * 2
+
+
+def saved(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
+def test_every_mode_gives_the_same_grey(form, mode):
+    if (form, mode) == ("TIFF", "P"):
+        pytest.skip("Pillow writes no palette TIFF of this picture")
+    assert np.abs(decode(saved(Image.fromarray(GREY).convert(mode), form)).astype(int) - GREY).max() <= 1
+
+
+def test_jpeg_grey_colour_and_cmyk():
+    for mode in ("L", "RGB", "CMYK"):
+        grey = decode(saved(Image.fromarray(GREY).convert(mode), "JPEG", quality=95))
+        assert grey.shape == GREY.shape and np.abs(grey.astype(int) - GREY).mean() < 2
+
+
+def test_a_palette_with_transparency_keeps_its_grey():
+    image = Image.fromarray(GREY).convert("P")
+    assert np.abs(decode(saved(image, transparency=0)).astype(int) - GREY).max() <= 1
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_deep_pixels_scale_by_the_bits_in_use(bits, form):
+    deep = (GREY.astype(np.uint16) << (bits - 8)) + (1 << (bits - 9))
+    deep[0, 0] = (1 << bits) - 1
+    expected = GREY.copy()
+    expected[0, 0] = 255
+    assert (decode(saved(Image.fromarray(deep), form)) == expected).all()
+
+
+def test_exif_turns_the_film_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    data = saved(Image.fromarray(GREY), "JPEG", quality=95, exif=exif)
+    assert decode(data).shape == GREY.shape[::-1]
+
+
+def test_the_content_decides_not_the_name():
+    assert decode(saved(Image.fromarray(GREY), "PNG")).shape == (40, 60)  # whatever the file was called
+    with pytest.raises(FilmError, match="not a JPEG, PNG or TIFF"):
+        decode(saved(Image.fromarray(GREY), "BMP"))
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+
+
+def text_bomb() -> bytes:
+    data = saved(Image.fromarray(GREY))
+    body = b"k\0\0" + zlib.compress(bytes(80_000_000))
+    chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    return data[:33] + chunk + data[33:]
+
+
+JPEG = saved(Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300), dtype=np.uint8)), "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file"),
+        (b"\xff", "not a JPEG"),
+        (b"<html>film</html>", "not a JPEG"),
+        (JPEG[: len(JPEG) // 2], "damaged: image file is truncated"),
+        (JPEG[:-54], "damaged: image file is truncated"),
+        (JPEG[:2] + b"\xff\xda" * 101 + JPEG[2:], "more than 100 scans"),
+        (bytes(17 * 2**20), "limit is 16 MB"),
+        (png_header(50_000, 50_000), "limit is 25 megapixels"),
+        (png_header(1, 1), "shorter side"),
+        (png_header(8, 2_000), "shorter side"),
+        (png_header(20, 2_000), "too long and narrow"),
+        (png_header(300, 300), "damaged"),
+        (text_bomb(), "damaged"),
+        (saved(Image.fromarray(np.full((40, 40), 7, np.uint8))), "every pixel is 7"),
+        (saved(Image.fromarray(np.full((40, 40), np.nan, np.float32)), "TIFF"), "floating-point"),
+        (saved(Image.fromarray(np.full((40, 40), -5, np.int32)), "TIFF"), "from -5"),
+        (saved(Image.fromarray(GREY), "TIFF", save_all=True, append_images=[Image.fromarray(GREY)]), "more than one picture"),
+        (saved(Image.fromarray(GREY), "PNG", save_all=True, append_images=[Image.fromarray(GREY.T[:40, :40])]), "more than one"),
+        (bytes(128) + b"DICM" + bytes(100), "DICOM"),
+    ],
+)
+def test_what_is_no_film_has_its_reason(data, reason):
+    with pytest.raises(FilmError, match=reason):
+        decode(data)
+
+
+def test_flipped_bits_never_raise_anything_else():
+    rng = np.random.default_rng(1)
+    for source in (JPEG[:4000] + JPEG[4000:], saved(Image.fromarray(GREY)), saved(Image.fromarray(GREY), "TIFF")):
+        for _ in range(60):
+            data = bytearray(source)
+            for at in rng.integers(0, min(len(data), 600), 3):
+                data[at] ^= 1 << rng.integers(8)
+            try:
+                grey = decode(bytes(data))
+            except FilmError:
+                continue
+            assert grey.dtype == np.uint8 and grey.ndim == 2
+
+
+def test_limits_are_those_of_the_documentation():
+    assert (module.MAX_PIXELS, module.MAX_BYTES) == (25_000_000, 16 * 2**20)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plainfilm.data.sources import load
+from plainfilm.errors import InputError
+from plainfilm.image import store as module
+from plainfilm.image.decode import decode
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.store import RowStore, ingest, pixel_store, rows_of
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
+
+
+def test_rows_are_the_films_in_order_decoded_once_for_all_preprocessings(films_folder, monkeypatch):
+    calls = []
+    monkeypatch.setattr(module, "decode", lambda data: calls.append(1) or decode(data))
+    both = [Preprocess(), Preprocess(size=32, resize="pad")]
+    films, (large, small) = ingest(load(films_folder), both)
+    assert len(calls) == len(films) == len(large) == 40
+    for i in (0, 17, 39):
+        assert (large[i] == both[0].pixels(decode(films.films[i].read()))).all()
+        assert (small[i] == both[1].pixels(decode(films.films[i].read()))).all()
+    assert films.films[0].width == 72 and films.films[0].height == 56 and len(films.films[0].sha256) == 64
+    again, _ = ingest(load(films_folder), both)
+    assert len(calls) == 40 and again == films
+
+
+def test_another_scaling_shares_the_stored_pixels(films_folder):
+    assert pixel_store(Preprocess(scaling="unit")).folder == pixel_store(Preprocess()).folder
+    assert pixel_store(Preprocess(resize="pad")).folder != pixel_store(Preprocess()).folder
+
+
+def test_a_kill_in_the_middle_loses_only_what_was_under_way(films_folder):
+    ingest(load(films_folder), [Preprocess()])
+    store = pixel_store(Preprocess())
+    with open(store.index_path, "ab") as index, open(store.rows_path, "ab") as rows:
+        index.write(b"0123abc 72 5")  # half a line
+        rows.write(b"\1" * 5000)  # a row and a bit without a line
+    films, (rows_,) = ingest(load(films_folder), [Preprocess()])
+    assert (rows_[39] == Preprocess().pixels(decode(films.films[39].read()))).all()
+    assert store.index_path.read_bytes().endswith(b"\n") and store.rows_path.stat().st_size % 4096 == 0
+
+
+def test_a_changed_row_is_noticed_and_made_again(films_folder):
+    films, _ = ingest(load(films_folder), [Preprocess()])
+    store = pixel_store(Preprocess())
+    data = bytearray(store.rows_path.read_bytes())
+    data[5 * 4096 + 77] ^= 1
+    store.rows_path.write_bytes(data)
+    films, (rows,) = ingest(load(films_folder), [Preprocess()])
+    for i, film in enumerate(films):
+        assert (rows[i] == Preprocess().pixels(decode(film.read()))).all()
+
+
+def test_exact_duplicates_share_a_row(tmp_path, make_films, make_film):
+    make_films(tmp_path, 2, 2)
+    (tmp_path / "NORMAL" / "copy.jpeg").write_bytes(make_film(0, False))
+    films, (rows,) = ingest(load(tmp_path), [Preprocess()])
+    names = [f.path for f in films]
+    assert rows.order[names.index("NORMAL/copy.jpeg")] == rows.order[names.index("NORMAL/IM-0000-0000.jpeg")]
+    assert len(rows.data) == 4
+
+
+def test_unreadable_films_go_to_quarantine_up_to_max_bad(tmp_path, make_films):
+    make_films(tmp_path, 10, 10)
+    (tmp_path / "NORMAL" / "bad.jpeg").write_bytes(b"no film")
+    films, (rows,) = ingest(load(tmp_path), [Preprocess()], max_bad=0.05)
+    assert films.quarantine == (("NORMAL/bad.jpeg", "not a JPEG, PNG or TIFF picture (decided by content)"),)
+    assert len(films) == len(rows) == 20
+    with pytest.raises(InputError, match=r"1 of 21 films can't be read.*bad.jpeg.*--max-bad"):
+        ingest(load(tmp_path), [Preprocess()], max_bad=0.01)
+
+
+def test_a_film_that_vanishes_is_a_quarantine_not_a_crash(tmp_path, make_films):
+    make_films(tmp_path, 4, 4)
+    films = load(tmp_path)
+    (tmp_path / films.films[0].path).unlink()
+    films, _ = ingest(films, [Preprocess()], max_bad=0.5)
+    assert "No such file" in films.quarantine[0][1]
+
+
+def test_a_row_store_holds_floats_too():
+    store = RowStore({"kind": "features"}, (3,), "float32")
+    with store.writing():
+        store.append([("a", 1, 2, np.array([1, 2, 3.5])), ("b", 3, 4, np.zeros(3))])
+    again = RowStore({"kind": "features"}, (3,), "float32")
+    again.refresh()
+    assert again.entries["a"].width == 1 and again.all_rows()[again.entries["a"].row].tolist() == [1, 2, 3.5]
+
+
+def test_rows_of_asks_for_what_is_there(films_folder):
+    films = load(films_folder)
+    store = pixel_store(Preprocess())
+    store.refresh()
+    with pytest.raises(KeyError):
+        rows_of(store, films)

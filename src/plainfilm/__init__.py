@@ -1,10 +1,10 @@
 """plainfilm: from a folder of chest X-rays to a classifier whose figures can be believed.
 
-    import plainfilm as pf
-    films = pf.split(pf.load("chest_xray/"), "grouped", seed=0)
-    run = pf.train(films, model="vgg-bn", out="runs/bn")
-    scores = pf.evaluate(run)
-    model = pf.Model.load("runs/bn/model.h5")
+import plainfilm as pf
+films = pf.split(pf.load("chest_xray/"), "grouped", seed=0)
+run = pf.train(films, model="vgg-bn", out="runs/bn")
+scores = pf.evaluate(run)
+model = pf.Model.load("runs/bn/model.h5")
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"plainfilm.{_PLACES[name]}"), name)
 
 
-def train(films: str | Films, model: str = "vgg", out: str | Path = "run", resume: bool = False, **settings: Any) -> Path:
+def train(
+    films: str | Films, model: str = "vgg", out: str | Path = "run", resume: bool = False, **settings: Any
+) -> Path:
     """Train ``model`` on ``films`` (a source's name, or a table that may be split already); return the run folder.
 
     ``settings`` are fields of plainfilm.config.TrainConfig. InputError says what is wrong with films or settings.

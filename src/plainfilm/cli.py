@@ -173,13 +173,15 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {name: from_text(name, text) for name, text in given.items()}
 
 
-# --- the commands: flags, what runs, what a person sees -----------------------------------------------------------------
+# --- the commands: flags, what runs, what a person sees ---------------------------------------------------------------
 
 
 def _out(parser: argparse.ArgumentParser, what: str, default: str | None = None) -> None:
     required = default is None
     shown = what + (f" (default {default})" if default else "")
-    parser.add_argument("--out", type=Path, required=required, default=default and Path(default), metavar="DIR", help=shown)
+    parser.add_argument(
+        "--out", type=Path, required=required, default=default and Path(default), metavar="DIR", help=shown
+    )
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
@@ -251,16 +253,22 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="other films to judge the run's model on: " + DATA)
     _out(parser, "where to write; for DATA", "RUN/on-NAME")
     parser.set_defaults(out=None)
-    parser.add_argument("--positive", default="", help="positive class of a FILE.csv (default: the one not called normal)")
+    parser.add_argument(
+        "--positive", default="", help="positive class of a FILE.csv (default: the one not called normal)"
+    )
     parser.add_argument("--threshold", type=float, default=0.5, help="threshold for a FILE.csv (default 0.5)")
-    parser.add_argument("--patient-regex", default="", help="patient in DATA's paths: a regular expression with a group")
+    parser.add_argument(
+        "--patient-regex", default="", help="patient in DATA's paths: a regular expression with a group"
+    )
 
 
 def _run_evaluate(options: argparse.Namespace) -> Any:
     from plainfilm.commands import evaluation
 
     if options.data:
-        return evaluation.evaluate_elsewhere(options.run, options.data, options.patient_regex, options.seed, options.out)
+        return evaluation.evaluate_elsewhere(
+            options.run, options.data, options.patient_regex, options.seed, options.out
+        )
     if options.run.suffix.lower() == ".csv":
         return evaluation.evaluate_file(options.run, options.positive, options.threshold, options.seed, options.out)
     return evaluation.evaluate_run(options.run)
@@ -271,7 +279,10 @@ def _show_metrics(metrics: Any) -> str:
     for part, scores in metrics.items():
         if part != "protocol":
             lines += ["", f"{part:24}{'value':>8}   95 % interval"]
-            lines += [f"  {name:22}{_number(s['value'])}   {_number(s['low'])} to{_number(s['high'])}" for name, s in scores.items()]
+            lines += [
+                f"  {name:22}{_number(s['value'])}   {_number(s['low'])} to{_number(s['high'])}"
+                for name, s in scores.items()
+            ]
     return "\n".join(lines)
 
 
@@ -283,7 +294,9 @@ def _label_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
     parser.add_argument("paths", metavar="PATH", nargs="+", help="films, folders or zips")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.csv", help="the table of labels")
-    parser.add_argument("--montage", type=Path, metavar="FILE.png", help="a picture of 30 random films with their labels")
+    parser.add_argument(
+        "--montage", type=Path, metavar="FILE.png", help="a picture of 30 random films with their labels"
+    )
     parser.add_argument("--force", action="store_true", help="replace --out and --montage when they exist")
 
 

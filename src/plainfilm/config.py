@@ -34,7 +34,9 @@ class TrainConfig:
     )
     size: int = _setting(0, "side of the square input in pixels; 0 = the model's own (vgg 64, vgg16 224)")
     resize: str = _setting("crop", "shorter side + centre crop, whole film padded, or stretched", RESIZES)
-    scaling: str = _setting("", "grey values to input; empty = the model's own (vgg: film, vgg16: caffe)", ("", *SCALINGS))
+    scaling: str = _setting(
+        "", "grey values to input; empty = the model's own (vgg: film, vgg16: caffe)", ("", *SCALINGS)
+    )
     channels: int = _setting(3, "equal input channels of vgg and vgg-bn: 3 as in the paper, or 1")
     augment: str = _setting(
         "", "training films changed at random: rotation=10,translation=.05,zoom=.1,shear=5,flip=1 (degrees, shares)"
@@ -75,7 +77,8 @@ def _problems(config: TrainConfig) -> Any:
     for field in dataclasses.fields(config):
         choices = field.metadata["choices"]
         if choices and getattr(config, field.name) not in choices:
-            yield f"{field.name}={getattr(config, field.name)!r} is not known.{did_you_mean(getattr(config, field.name), choices)}"
+            value = getattr(config, field.name)
+            yield f"{field.name}={value!r} is not known.{did_you_mean(value, choices)}"
 
 
 def from_text(name: str, text: str) -> Any:
@@ -84,7 +87,7 @@ def from_text(name: str, text: str) -> Any:
     name = name.replace("-", "_")
     if name not in fields:
         raise InputError(f"There is no setting '{name}'.{did_you_mean(name, fields)}")
-    kind = type(fields[name].default)
+    kind: type[Any] = type(fields[name].default)
     try:
         return kind(text)
     except ValueError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -93,14 +94,17 @@ def read_csv(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
         raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        lines = data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape").splitlines(True)
-        table = csv.reader(lines, strict=True)
+        text = data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape")
+        table = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = [name.strip() for name in next(table, [])]
         rows = [dict(zip(header, row, strict=False)) for row in table if row]
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
     if not header:
         raise InputError(f"{path} is empty; the first line must name the columns.")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise InputError(f"{path} has the column {twice[0]} twice; each name may stand once.")
     short = next((i for i, row in enumerate(rows) if len(row) < len(header)), None)
     if short is not None:
         raise InputError(f"{path}, row {short + 2}: has fewer cells than the header has names ({len(header)}).")

@@ -66,7 +66,9 @@ def test_depends_on_the_seed_and_not_on_the_listing(how):
     assert [f.part for f in first] != [f.part for f in other]
 
 
-@pytest.mark.parametrize(("films", "how"), [(table(1, 30), "paper"), (table(2, 30, 2), "grouped"), (table(3, 3, 3), "grouped")])
+@pytest.mark.parametrize(
+    ("films", "how"), [(table(1, 30), "paper"), (table(2, 30, 2), "grouped"), (table(3, 3, 3), "grouped")]
+)
 def test_too_few_films_or_patients(films, how):
     with pytest.raises(InputError, match="too few films or patients to split"):
         split(films, how, 0)

@@ -28,14 +28,13 @@ from plainfilm.evaluation.scores import scores
 from plainfilm.files import to_json
 
 # K-G score, albumin, total protein and outcome: the example of DeLong et al. 1988, as in the SAS/STAT user's guide.
-OVARIAN = np.array(
-    """10 3.0 5.8 0 5 3.2 6.3 1 3 3.9 6.8 1 6 2.8 4.8 0 3 3.2 5.8 1 5 0.9 4.0 0 8 2.5 5.7 0 5 1.6 5.6 1 5 3.8 5.7 1
+OVARIAN_TEXT = """
+    10 3.0 5.8 0 5 3.2 6.3 1 3 3.9 6.8 1 6 2.8 4.8 0 3 3.2 5.8 1 5 0.9 4.0 0 8 2.5 5.7 0 5 1.6 5.6 1 5 3.8 5.7 1
     6 3.7 6.7 1 4 3.2 5.4 1 6 3.8 6.6 1 5 4.1 6.6 1 5 3.6 5.7 1 4 4.3 7.0 1 4 3.6 6.7 0 6 2.3 4.4 1 4 4.2 7.6 0
     6 4.0 6.6 0 6 3.5 5.8 1 7 3.8 6.8 1 8 3.0 4.7 0 5 4.5 7.4 1 5 3.7 7.4 1 6 3.1 6.6 1 6 4.1 8.2 1 5 4.3 7.0 1
     4 4.3 6.5 1 5 3.2 5.1 1 6 2.6 4.7 1 6 3.3 6.8 0 7 1.7 4.0 0 5 3.7 6.1 1 7 3.3 6.3 1 6 4.2 7.7 1 5 3.5 6.2 1
-    9 2.9 5.7 0 7 2.1 4.8 1 8 2.8 6.2 0 7 4.0 7.0 1 6 3.3 5.7 1 5 3.7 6.9 1 5 3.6 6.6 1""".split(),
-    dtype=np.float64,
-).reshape(-1, 4)
+    9 2.9 5.7 0 7 2.1 4.8 1 8 2.8 6.2 0 7 4.0 7.0 1 6 3.3 5.7 1 5 3.7 6.9 1 5 3.6 6.6 1"""
+OVARIAN = np.array(OVARIAN_TEXT.split(), dtype=np.float64).reshape(-1, 4)
 
 
 def right(only_first: int, only_second: int, both: int) -> tuple[Bools, Bools]:

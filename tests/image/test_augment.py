@@ -33,7 +33,9 @@ def test_each_kind_moves_the_point_and_films_differ(text):
     assert torch.equal(moved, draw(text))
 
 
-@pytest.mark.parametrize(("text", "said"), [("rotate=5", "Did you mean 'rotation'"), ("flip=2", "outside 0 to 1"), ("zoom", "NAME=NUMBER")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("rotate=5", "Did you mean 'rotation'"), ("flip=2", "outside 0 to 1"), ("zoom", "NAME=NUMBER")]
+)
 def test_wrong_words(text, said):
     with pytest.raises(InputError, match=said):
         Augment.parse(text)

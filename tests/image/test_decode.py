@@ -68,7 +68,9 @@ def png_header(width: int, height: int) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
 
 
 def text_bomb() -> bytes:
@@ -100,8 +102,14 @@ JPEG = saved(Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300
         (saved(Image.fromarray(np.full((40, 40), 7, np.uint8))), "every pixel is 7"),
         (saved(Image.fromarray(np.full((40, 40), np.nan, np.float32)), "TIFF"), "floating-point"),
         (saved(Image.fromarray(np.full((40, 40), -5, np.int32)), "TIFF"), "from -5"),
-        (saved(Image.fromarray(GREY), "TIFF", save_all=True, append_images=[Image.fromarray(GREY)]), "more than one picture"),
-        (saved(Image.fromarray(GREY), "PNG", save_all=True, append_images=[Image.fromarray(GREY.T[:40, :40])]), "more than one"),
+        (
+            saved(Image.fromarray(GREY), "TIFF", save_all=True, append_images=[Image.fromarray(GREY)]),
+            "more than one picture",
+        ),
+        (
+            saved(Image.fromarray(GREY), "PNG", save_all=True, append_images=[Image.fromarray(GREY.T[:40, :40])]),
+            "more than one",
+        ),
         (bytes(128) + b"DICM" + bytes(100), "DICOM"),
     ],
 )

@@ -69,7 +69,9 @@ def test_bytes_in_equal_store_in(make_film):
     assert torch.equal(p(data), p.tensor(p.pixels(decode(data))[None])[0])
 
 
-@pytest.mark.parametrize("wrong", [{"size": 4}, {"resize": "zoom"}, {"channels": 2}, {"scaling": "z"}, {"channels": 1, "scaling": "caffe"}])
+@pytest.mark.parametrize(
+    "wrong", [{"size": 4}, {"resize": "zoom"}, {"channels": 2}, {"scaling": "z"}, {"channels": 1, "scaling": "caffe"}]
+)
 def test_wrong_settings(wrong):
     with pytest.raises(InputError, match="Preprocessing can't be done"):
         Preprocess(**wrong)

@@ -39,7 +39,7 @@ def test_every_truncation_is_found(file):
     data = file.read_bytes()
     for size in (0, 1, 100, USER_BLOCK, len(data) // 2, len(data) - 1):
         file.write_bytes(data[:size])
-        with pytest.raises(InputError, match="damaged|empty|not a plainfilm"):
+        with pytest.raises(InputError, match=r"damaged|empty|not a plainfilm"):
             read_bundle(file)
 
 
@@ -77,7 +77,12 @@ def keras_bytes() -> bytes:
 
 @pytest.mark.parametrize(
     ("data", "said"),
-    [(pickle.dumps(Evil()), "a pickle"), (zip_bytes(), "a zip or torch file"), (keras_bytes(), "HDF5 file of another program"), (b"hello", "something else")],
+    [
+        (pickle.dumps(Evil()), "a pickle"),
+        (zip_bytes(), "a zip or torch file"),
+        (keras_bytes(), "HDF5 file of another program"),
+        (b"hello", "something else"),
+    ],
 )
 def test_foreign_files_are_named_and_nothing_runs(tmp_path, capsys, data, said):
     (tmp_path / "x.h5").write_bytes(data)

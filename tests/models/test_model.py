@@ -44,7 +44,12 @@ def test_save_and_load_give_the_same_answers_and_the_same_bytes(model, tmp_path,
     again = Model.load(tmp_path)
     film = [make_film(1, True)]
     assert np.array_equal(again.predict_proba(film), model.predict_proba(film))
-    assert (again.threshold, again.temperature, again.provenance, again.classes) == (0.4, 1.5, {"epoch": 3}, model.classes)
+    assert (again.threshold, again.temperature, again.provenance, again.classes) == (
+        0.4,
+        1.5,
+        {"epoch": 3},
+        model.classes,
+    )
     again.save(tmp_path / "again.h5")
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "model.h5").read_bytes()
     assert len(again.hash) == 64

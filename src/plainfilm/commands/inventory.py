@@ -35,7 +35,8 @@ def models() -> list[dict[str, Any]]:
                 "licence": recipe.licence,
                 "pretrained": recipe.pretrained or None,
                 "weights_here": bool(here) if recipe.pretrained else None,
-                "weights": here or (f"fetched on first use ({recipe.pretrained})" if recipe.pretrained else "none needed"),
+                "weights": here
+                or (f"fetched on first use ({recipe.pretrained})" if recipe.pretrained else "none needed"),
             }
         )
     return found

@@ -14,7 +14,7 @@ from plainfilm.errors import InputError
 from plainfilm.files import locked
 from plainfilm.models.zoo import recipe
 from plainfilm.report.html import paper_report
-from plainfilm.report.table import write_table
+from plainfilm.report.table import collect, write_table
 
 MODELS = ("vgg", "vgg-bn", "vgg16-lr")
 
@@ -37,6 +37,6 @@ def paper(
     with locked(out):
         for one in prepared:
             training.run(one, out / one.config.model, resume)
-        rows = write_table(out)  # Table I
+        write_table(out)  # Table I
         paper_report(out)  # Figures 1 to 4 and what they mean
-    return rows
+    return collect(out)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from plainfilm.data.split import crossing, split
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import positive_class
 from plainfilm.files import locked, read_json, write_csv, write_json
-from plainfilm.image.decode import decode
 from plainfilm.image.augment import Augment
+from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, ingest
 from plainfilm.models.features import extract, put_vgg16, write_features
@@ -214,7 +214,7 @@ def fit_whole(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[
 
 
 def fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
-    """Extract frozen features into features.h5 and fit a logistic regression on the training films' (the paper's third)."""
+    """Extract frozen features into features.h5 and fit a logistic regression to the training films'."""
     films, config, weights = prepared.films, prepared.config, prepared.weights
     assert weights is not None
     network = prepared.recipe.build(len(films.classes), prepared.preprocess)
@@ -229,8 +229,10 @@ def fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[s
     groups = np.array([films.films[i].group if grouped else films.films[i].path for i in train])
     values = number_list("regularisation", config.regularisation)
     fit = fit_logistic(features, train, films.labels[train], groups, values, config.cv_folds, config.seed)
-    say(f"C = {fit.regularisation:g} of {values}; off the optimum by {fit.optimality:.1e} after {fit.iterations} iterations")
-    fit.put_into(network.head[-1])
+    say(f"C = {fit.regularisation:g} of {values}; {fit.iterations} steps, off the optimum by {fit.optimality:.1e}")
+    last = network.head[-1]
+    assert isinstance(last, torch.nn.Linear)
+    fit.put_into(last)
     search = {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
     model = _model(prepared, network, {}, {"weights_sha256": weights.sha256, "search": search})
     seconds = {"training": time.perf_counter() - extracted, "features": extracted - began}
@@ -238,7 +240,9 @@ def fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[s
     return model, {"seconds": seconds, "trained_parameters": trained, "search": search, "weights": weights.source}
 
 
-def _model(prepared: Prepared, network: torch.nn.Module, optimizer: dict[str, np.ndarray], more: dict[str, Any]) -> Model:
+def _model(
+    prepared: Prepared, network: torch.nn.Module, optimizer: dict[str, np.ndarray], more: dict[str, Any]
+) -> Model:
     films, config = prepared.films, prepared.config
     provenance = {
         "plainfilm": version("plainfilm"),

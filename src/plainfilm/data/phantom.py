@@ -152,6 +152,7 @@ class _Body:
     height: float = _between(1.12, 1.52)  # of the lungs, apex to right dome
     bell: float = _between(0.36, 0.5)  # shape of the cage: barrel to bell
     wall: float = _between(0.09, 0.22)  # soft tissue outside the ribs
+    belly: float = _between(-0.22, 0.12)  # thicker than the chest
     heart: float = _between(0.85, 1.2)
     knob: float = _between(0.0, 0.07)  # of the aorta
     dome: float = _between(0.03, 0.12)  # how much lower the left diaphragm stands
@@ -343,7 +344,8 @@ def _soft_tissue(plate: _Plate) -> Array:
     t, x = plate.y / plate.lungs, np.abs(plate.x)
     flank = _cage(plate, np.maximum(plate.y, 0.4)) + plate.body.wall * (1 + 0.25 * np.clip(t - 0.8, 0, 2))
     half = gaussian_filter1d(np.where(t < 0.42, 1 + plate.body.wall, flank), 0.08 * plate.scale, axis=0)
-    trunk = np.sqrt(np.clip(1 - (plate.x / half.astype(np.float32)) ** 2, 0, 1)) * (0.65 + 0.4 * _ramp(t - 0.2, 0.45))
+    deep = 0.65 + 0.4 * _ramp(t - 0.2, 0.45) + plate.body.belly * _ramp(t - 1, 0.3)
+    trunk = np.sqrt(np.clip(1 - (plate.x / half.astype(np.float32)) ** 2, 0, 1)) * deep
     shoulders = 0.42 * np.clip((x - 0.33) / 0.8, 0, 2) ** 1.3 - 0.42
     neck = np.sqrt(np.clip(1 - (x / 0.36) ** 2, 0, 1)) * (0.75 * _ramp(-0.2 - plate.y, 0.2))
     body: Array = np.maximum(trunk * _ramp(plate.y - shoulders, 0.06), neck)
@@ -408,7 +410,7 @@ def _shoulder_girdle(plate: _Plate) -> list[_Tubes]:
 def _airways(plate: _Plate) -> list[_Tubes]:
     """Trachea and main bronchi, with the weight of missing tissue."""
     fork, turn = 0.36 * plate.lungs, -0.1 * plate.pose.turn
-    trachea = [(turn, -0.9), (turn, -0.4), (turn, 0.1), (turn - 0.015, fork - 0.1), (turn, fork + 0.06)]
+    trachea = [(turn, -0.9), (turn, -0.4), (turn, 0.1), (turn - 0.015, fork - 0.1), (turn, fork + 0.03)]
     right = [(turn, fork - 0.03), (turn - 0.1, fork + 0.1), (turn - 0.2, fork + 0.22)]
     left = [(turn, fork - 0.03), (turn + 0.14, fork + 0.09), (turn + 0.27, fork + 0.17)]
     radii = [0.045, 0.038, 0.03]
@@ -490,7 +492,7 @@ def _opacity(film: PhantomFilm, plate: _Plate) -> Array:
     """Return the share (0-1) of air that pneumonia has taken; it grows or clears from film to film."""
     rng = _rng(film, 0, "pneumonia")
     kind = (_lobar, _patchy, _interstitial)[rng.choice(3, p=(0.45, 0.35, 0.2))]
-    severity = 0.04 if rng.uniform() < 0.05 else 0.4 + 0.6 * rng.beta(1.6, 1.5)
+    severity = 0.04 if rng.uniform() < 0.05 else 0.45 + 0.55 * rng.beta(1.6, 1.4)
     severity *= 1 + rng.uniform(-0.25, 0.25) * (film.number - 1)
     return np.clip(kind(plate, rng, severity), 0, 0.95)
 
@@ -498,7 +500,7 @@ def _opacity(film: PhantomFilm, plate: _Plate) -> Array:
 def _lobar(plate: _Plate, rng: Generator, severity: float) -> Array:
     """One lobe, or a part of it, evenly filled."""
     centre, radii, fissure = _LOBES[rng.choice(len(_LOBES), p=(0.15, 0.2, 0.27, 0.08, 0.1, 0.2))]
-    extent = rng.uniform(0.75, 1.25)
+    extent = rng.uniform(0.8, 1.3)
     x = (plate.x - centre[0] - rng.normal(0, 0.05)) / (radii[0] * extent)
     y = (plate.y / plate.lungs - centre[1] - rng.normal(0, 0.03)) / (radii[1] * extent)
     away = x**2 + y**2 + 0.25 * _cloud(plate, rng, 0.5)
@@ -567,7 +569,8 @@ def _developed(shadow: Array, pose: _Pose, rng: Generator) -> NDArray[np.uint8]:
     value = np.clip(np.arange(5 * steps) / steps - pose.level, 0, None) / pose.window
     value = value**pose.gamma / (1 + value ** (6 * pose.gamma)) ** (1 / 6)  # a shoulder instead of burnt-out white
     tones = (value * 250).astype(np.uint8)
-    return np.take(tones, np.clip(seen * steps, 0, 5 * steps - 1).astype(np.int16))
+    grey: NDArray[np.uint8] = tones[np.clip(seen * steps, 0, 5 * steps - 1).astype(np.int16)]
+    return grey
 
 
 @lru_cache(maxsize=64)
@@ -579,6 +582,6 @@ def _mark(image: Image.Image, rng: Generator) -> None:
     """Burn in the word that says what this is, and the letter of a side."""
     pen, (width, height) = ImageDraw.Draw(image), image.size
     at, anchor = ((6, height - 6), "ls") if rng.uniform() < 0.5 else ((width - 6, height - 6), "rs")
-    pen.text(at, MARKER, 235, _font(max(11, height // 26)), anchor, stroke_width=1, stroke_fill=20)
+    pen.text(at, MARKER, 235, _font(height // 24), anchor, stroke_width=1, stroke_fill=20)
     letter, x = ("R", 0.05) if rng.uniform() < 0.75 else ("L", 0.95)
     pen.text((width * x, height * rng.uniform(0.08, 0.3)), letter, 240, _font(height // 13), "mm")

@@ -73,10 +73,14 @@ def loose(path: str | os.PathLike[str]) -> list[tuple[str, Callable[[], bytes]]]
     root = Path(path)
     if str(path).startswith("demo:"):
         return [(film.path, film.read) for film in _from_demo(str(path))]
-    if root.is_dir() or root.suffix.lower() == ".zip" and root.exists():
+    if root.is_dir() or (root.suffix.lower() == ".zip" and root.exists()):
         tree = _folder_tree(root) if root.is_dir() else _zip_tree(root)
         names = [n for n in sorted(tree) if not any(_is_junk(part) for part in PurePosixPath(n).parts)]
-        films = [(f"{path}/{n}" if not str(path).endswith("/") else f"{path}{n}", tree[n]) for n in names if _is_film(n, tree)]
+        films = [
+            (f"{path}/{n}" if not str(path).endswith("/") else f"{path}{n}", tree[n])
+            for n in names
+            if _is_film(n, tree)
+        ]
         if not films:
             raise InputError(f"{path} holds no films; expected JPEG, PNG or TIFF files.")
         return films
@@ -123,7 +127,9 @@ def _zip_tree(path: Path) -> Tree:
     tree: Tree = {}
     for member in members:
         reader = partial(_read_member, archive, member)
-        tree[member.filename] = partial(_refuse, "two zip members have this name") if times[member.filename] > 1 else reader
+        tree[member.filename] = (
+            partial(_refuse, "two zip members have this name") if times[member.filename] > 1 else reader
+        )
     return tree
 
 
@@ -158,11 +164,10 @@ def _from_tree(tree: Tree, root: Path) -> Films:
     for name in names:
         if name not in folders:
             left_out.append(name)
-        elif folders[name] is None:
-            raise InputError(f"{root}: {name} is in no class folder; put each film into a folder named after its class.")
+        elif place := folders[name]:
+            films.append(Film(name, place[1], tree[name], part=place[0]))
         else:
-            part, label = folders[name]
-            films.append(Film(name, label, tree[name], part=part))
+            raise InputError(f"{root}: {name} is in no class folder; put it into a folder named after its class.")
     notes = (f"{len(left_out)} files that are not films left out: {', '.join(left_out[:3])}",) if left_out else ()
     return Films(tuple(films), root.name or str(root), notes=notes)
 
@@ -242,7 +247,9 @@ def _from_table(
     missing = [name for name in ("path", "label") if name not in header]
     if missing:
         raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}.")
-    problems, labels, films = [], {}, []
+    problems: list[str] = []
+    labels: dict[str, str] = {}
+    films: list[Film] = []
     for number, row in enumerate(rows, 2):
         name, label, part = row["path"], row["label"].strip(), row.get("split", "").strip().lower()
         if not name or not label:
@@ -286,7 +293,12 @@ def _npz_part(path: Path, part: str, images: np.ndarray, labels: np.ndarray, nam
     if images.dtype != np.uint8 or not grey_or_colour or labels.reshape(-1).shape[0] != len(images):
         raise InputError(f"{path}: {part}_images must be 8-bit (N, H, W) or (N, H, W, 3) with one label each.")
     return [
-        Film(f"{part}/{i:06d}", names[int(c)] if int(c) < len(names) else str(int(c)), partial(_as_png, images, i), part=part)
+        Film(
+            f"{part}/{i:06d}",
+            names[int(c)] if int(c) < len(names) else str(int(c)),
+            partial(_as_png, images, i),
+            part=part,
+        )
         for i, c in enumerate(labels.reshape(-1))
     ]
 

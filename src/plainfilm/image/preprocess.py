@@ -40,7 +40,11 @@ class Preprocess:
             for name, value, good in (
                 ("size", self.size, isinstance(self.size, int) and 8 <= self.size <= 2048),
                 ("resize", self.resize, self.resize in RESIZES),
-                ("channels", self.channels, self.channels in (1, 3) and (self.scaling != "caffe" or self.channels == 3)),
+                (
+                    "channels",
+                    self.channels,
+                    self.channels in (1, 3) and (self.scaling != "caffe" or self.channels == 3),
+                ),
                 ("scaling", self.scaling, self.scaling in SCALINGS),
             )
             if not good

@@ -101,7 +101,9 @@ class RowStore:
     def intact(self, sha256: str) -> Entry | None:
         """Return the film's entry if it is stored and its row's bytes still match their check sum."""
         entry = self.entries.get(sha256)
-        if entry is None or entry.row < self._checked_from and zlib.crc32(self._map[entry.row].tobytes()) != entry.crc:
+        if entry is None or (
+            entry.row < self._checked_from and zlib.crc32(self._map[entry.row].tobytes()) != entry.crc
+        ):
             return None
         return entry
 
@@ -198,4 +200,3 @@ def _check_bad(films: Films, good: list[Film], bad: list[tuple[str, str]], max_b
         )
     if len({film.label for film in good}) < 2:
         raise InputError(f"{films.name}: fewer than two classes are left once unreadable films are put aside.")
-

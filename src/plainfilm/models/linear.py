@@ -27,7 +27,7 @@ from plainfilm.image.store import Rows
 
 BLOCK = 512  # rows of float64 features held at a time
 MOST_FILMS = 20_000  # beyond this N × N float64 no longer fits a laptop
-TOLERANCE = 1e-5  # the solver stops when no entry of the mean loss's gradient is larger
+TOLERANCE = 1e-6  # the solver stops when no entry of the mean loss's gradient is larger
 ITERATIONS = 20_000
 
 
@@ -68,7 +68,9 @@ def fit_logistic(
         raise InputError(f"{len(films):,} training films; a logistic regression takes {MOST_FILMS:,} at most here.")
     fewest = min(len(set(groups[labels == k])) for k in range(labels.max() + 1))
     if fewest < folds:
-        raise InputError(f"A class has {fewest} patients or films to train on; a {folds}-fold grid search needs {folds}.")
+        raise InputError(
+            f"A class has {fewest} patients or films to train on; a {folds}-fold grid search needs {folds}."
+        )
     mean = _mean(features, films)
     factor = _factor(features, films, mean)
     search = GridSearchCV(
@@ -76,6 +78,7 @@ def fit_logistic(
         {"C": sorted(values)},
         scoring="accuracy",
         cv=StratifiedGroupKFold(folds, shuffle=True, random_state=seed),
+        error_score="raise",
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)

@@ -56,7 +56,7 @@ class Model:
 
     def predict(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Return (N,) class names, by the threshold for two classes, else the most probable."""
-        return self.classes_[self.decide(self.predict_proba(films))]
+        return np.asarray(self.classes_[self.decide(self.predict_proba(films))])
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         """Return (N,) class indices for (N, K) probabilities."""

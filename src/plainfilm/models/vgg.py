@@ -75,4 +75,5 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.xavier_uniform_(layer.weight, generator=generator)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Every figure of a report. Colours are Okabe & Ito's; no figure relies on colour alone; no letter is below 9 points."""
+"""Every figure of a report: colours of Okabe & Ito, none relied on alone; no letter is below 9 points."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#8C8C8C"
 SERIES = ((BLUE, "-", "o"), (VERMILLION, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"), (ORANGE, (0, (5, 1)), "v"))
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure is the same on every machine
     "font.size": 9,
     "axes.titlesize": 10,
@@ -131,7 +131,7 @@ class _Block:
 
 @styled
 def network(layers: Sequence[Mapping[str, Any]], title: str, film: Sequence[int]) -> Figure:
-    """Draw the paper's Fig. 1 from the layers in model.json ("kind", "shape" (C, H, W) or (N,), "parameters", "detail").
+    """Draw the paper's Fig. 1 from the layers in model.json: "kind", "shape" (C, H, W) or (N,), "parameters", "detail".
 
     film: the input's shape (C, H, W). A block's height follows the side and its breadth the number of channels, both
     as square roots; under it stand the layers' names, its output and its number of parameters.
@@ -238,8 +238,9 @@ def _cuboid(axes: Axes, x: float, y: float, width: float, height: float, depth: 
     style: dict[str, Any] = {"ec": BLACK, "lw": 0.6, "joinstyle": "round"}
     fill = FILLS.get(kind, "#BBBBBB")
     hatch = "////" if kind == "DROPOUT" else None
-    roof = [(x, y + height), (x + depth, y + height + up), (x + width + depth, y + height + up), (x + width, y + height)]
-    side = [(x + width, y), (x + width + depth, y + up), (x + width + depth, y + height + up), (x + width, y + height)]
+    top, right = y + height, x + width
+    roof = [(x, top), (x + depth, top + up), (right + depth, top + up), (right, top)]
+    side = [(right, y), (right + depth, y + up), (right + depth, top + up), (right, top)]
     axes.add_patch(Polygon(roof, fc=_mixed(fill, "#FFFFFF"), **style))
     axes.add_patch(Polygon(side, fc=_mixed(fill, "#000000"), **style))
     axes.add_patch(Rectangle((x, y), width, height, fc=fill, hatch=hatch, **style))
@@ -251,7 +252,7 @@ def _mixed(colour: str, other: str, share: float = 0.3) -> tuple[float, ...]:
 
 
 def _shape(shape: tuple[int, ...]) -> list[str]:
-    """Return ``64×64×32`` for (32, 64, 64), as the paper writes it, in as many lines as it needs; ``8,192`` of a vector."""
+    """Return ``64×64×32`` for (32, 64, 64), as the paper writes it, in one line or two; ``8,192`` for a vector."""
     if len(shape) == 1:
         return [f"{shape[0]:,}"]
     side, channels = "×".join(str(n) for n in shape[1:]), f"×{shape[0]}"
@@ -502,9 +503,9 @@ def reliability(table: Sequence[Mapping[str, float]], error: Interval) -> Figure
     x, y, low, high = (np.array([row[key] for row in table]) for key in ("mean_predicted", "observed", "low", "high"))
     colour, _, marker = SERIES[0]
     bars = np.abs([y - low, high - y])
-    axes.errorbar(x, y, bars, color=colour, marker=marker, ms=4.5, lw=0, elinewidth=1.2, capsize=2, label="a bin of films")
     name = _with_area(Curve("Bins of equal size, 95 % interval", x, y, x, error, 0), "calibration error")
-    figure.legend(axes.containers[:1], [name], loc="outside lower center")
+    axes.errorbar(x, y, bars, color=colour, marker=marker, ms=4.5, lw=0, elinewidth=1.2, capsize=2, label=name)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
     return figure
 
 
@@ -552,8 +553,8 @@ def intervals(rows: Sequence[Mapping[str, Any]]) -> Figure:
             continue
         ticks[place] = row["score"]
         _draw_interval(axes, place, row)
-    known = [v for r in rows for v in (r["value"], r["low"], r["high"], r["paper"]) if v is not None and not np.isnan(v)]
-    low = min(known, default=0.9)
+    known = [r[key] for r in rows for key in ("value", "low", "paper") if r[key] is not None]
+    low = min((value for value in known if not np.isnan(value)), default=0.9)
     axes.set(ylim=(lines - 0.4, -0.7), xlim=(low - 0.08 * (1.01 - low), 1 + 0.02 * (1.01 - low)), xlabel="Score")
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.tick_params(axis="y", length=0)

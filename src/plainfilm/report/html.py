@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
-from PIL import Image
+from numpy.typing import NDArray
 
 from plainfilm.config import TrainConfig
-from plainfilm.errors import InputError
-from plainfilm.evaluation.calibration import reliability
-from plainfilm.evaluation.intervals import Interval
-from plainfilm.evaluation.scores import confusion, pr_points, roc_points
 from plainfilm.files import write_text
-from plainfilm.report import figures
+from plainfilm.report import charts
+from plainfilm.report.charts import Table, count
 from plainfilm.report.reference import PAPER_FILMS, PUBLISHED, SCORES, TABLE_I, why_not_comparable
 from plainfilm.report.table import (
     NOT_DONE,
+    UNDEFINED,
     Run,
     duration,
     judged,
@@ -41,8 +35,6 @@ from plainfilm.report.table import (
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
 SHOWN = 20  # errors of a kind in sight; the others are folded away
 LISTED = 5000  # errors of a kind on the page at all, so that it still opens from a mail
-THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-PIXELS_AN_INCH = 120  # of a figure on the page
 HEADLINE = {
     "accuracy": "Accuracy",
     "f1_macro": "F1 (macro)",
@@ -71,31 +63,6 @@ SECTIONS = {
     "how": "How it was computed",
     "limits": "What this does not show",
 }
-
-
-class Table(NamedTuple):
-    """A table on the page; the first cell of a row heads it."""
-
-    caption: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure on the page: its file as a data URI, its message in words, and the numbers behind it."""
-
-    name: str
-    source: str
-    alt: str
-    caption: str
-    width: int  # pixels
-    table: Table | None = None
-
-    @property
-    def wide(self) -> bool:
-        """Whether it needs a box of its own to scroll in on a narrow screen."""
-        return self.width > 600
 
 
 class Cell(NamedTuple):
@@ -164,7 +131,7 @@ def _write(folder: Path, template: str, page: dict[str, Any]) -> Path:
 
 def _shared(runs: list[Run], folder: Path) -> dict[str, Any]:
     """Return what both kinds of page show, for one run or several; write the figures into ``folder``/figures."""
-    searches = [_search(run, folder, runs) for run in runs if run.model["search"]]
+    searches = [charts.search(run, folder, runs) for run in runs if run.model["search"]]
     return {
         "lead": _lead(runs[0]),
         "synthetic": any(run.config["synthetic"] for run in runs),
@@ -177,14 +144,14 @@ def _shared(runs: list[Run], folder: Path) -> dict[str, Any]:
         "table_rows": [_table_row(run, folder) for run in runs],
         "table_caption": _table_caption(runs[0]),
         "published": _published(),
-        "forest": _forest(runs, folder),
-        "networks": [_network(run, folder, runs) for run in runs if run.model["layers"]],
-        "curves": _curves(runs, folder),
-        "no_curves": [_no_curve(run) for run in runs if not run.history],
-        "montages": [_montage(run) for run in runs if (run.folder / "figures/montage.png").exists()][:1],
+        "forest": charts.forest(runs, folder),
+        "networks": [charts.network(run, folder, runs) for run in runs if run.model["layers"]],
+        "curves": charts.curves(runs, folder),
+        "no_curves": [charts.no_curve(run) for run in runs if not run.history],
+        "montages": [charts.montage(run) for run in runs if (run.folder / "figures/montage.png").exists()][:1],
         "decisions": _decisions(runs),
-        "confusions": [_confusion(run, folder, runs) for run in runs],
-        "probabilities": _probabilities(runs, folder),
+        "confusions": [charts.confusion(run, folder, runs) for run in runs],
+        "probabilities": charts.probabilities(runs, folder),
         "searches": searches,
         "cost": _cost(runs),
         "limit_lines": _limits(runs),
@@ -194,10 +161,6 @@ def _shared(runs: list[Run], folder: Path) -> dict[str, Any]:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
 def _data(run: Run) -> str:
     """Return the data as it was named, without the folders above; a folder named train or test needs its own."""
     parts = Path(run.config["data"]).parts
@@ -205,17 +168,17 @@ def _data(run: Run) -> str:
 
 
 def _lead(run: Run) -> str:
-    classes = ", ".join(f"{name} {count:,}" for name, count in run.config["classes"].items())
+    classes = ", ".join(f"{name} {n:,}" for name, n in run.config["classes"].items())
     parts = ", ".join(f"{part_in_words(part)} {n:,}" for part, n in run.config["films"].items() if n)
-    return f"{_count(sum(run.config['classes'].values()), 'film')} ({classes}); {parts}"
+    return f"{count(sum(run.config['classes'].values()), 'film')} ({classes}); {parts}"
 
 
 def _scored(run: Run) -> str:
     positive = run.predictions.classes[run.positive]
     decided = f"positive: {positive}, from a probability of {run.threshold:g} on"
     if len(run.predictions.classes) > 2:
-        decided = f"the likeliest class decides; sensitivity, specificity and AUROC are those of {positive} against the rest"
-    return f"Scored on the {part_in_words(run.part)} part: {_count(len(run.scored), 'film')}; {decided}. 95 % intervals."
+        decided = f"the likeliest class decides; sensitivity, specificity, AUROC: {positive} against the rest"
+    return f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}; {decided}. 95 % intervals."
 
 
 def _summary(runs: list[Run]) -> str:
@@ -227,14 +190,16 @@ def _summary(runs: list[Run]) -> str:
         words = [word for word in (judged(run, score) for score in SCORES) if word]
         counted = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
         said += [f"{run.title}: did not learn" if run.one_class else f"{run.title}: {counted}"] if words else []
-    return f"The paper's Table I, {len(SCORES)} figures a model. {'; '.join(said)}." if said else (
-        "The paper has no such model, so there is no verdict against its Table I."
+    return (
+        f"The paper's Table I, {len(SCORES)} figures a model. {'; '.join(said)}."
+        if said
+        else ("The paper has no such model, so there is no verdict against its Table I.")
     )
 
 
 def _red_lines(runs: list[Run]) -> list[str]:
     """Return what must be read before any score, each line once."""
-    lines = [f"{run.title} {run.note}. Its scores are those of a constant." for run in runs if run.note]
+    lines = [f"{run.title} {run.note}. Its decisions are those of a constant." for run in runs if run.note]
     lines += [
         f"{run.title}: the scores of the {part_in_words(run.part)} part are {NOT_DONE} (metrics.json lacks them)."
         for run in runs
@@ -251,11 +216,11 @@ def _lines_of_data(run: Run) -> list[str]:
     patients, contents = run.config["crossing"]["patients"], run.config["crossing"]["contents"]
     bad, scored = len(run.quarantine), len(run.scored)
     said = {
-        f"{_count(patients, 'patient')} with films in more than one part: "
+        f"{count(patients, 'patient')} with films in more than one part: "
         "a model can know the patient instead of the disease, and the scores may flatter it.": patients,
-        f"{_count(contents, 'film')} with an exact copy in another part: seen in training, and scored.": contents,
-        f"{_count(bad, 'film')} could not be read and {'was' if bad == 1 else 'were'} left out (quarantine.csv).": bad,
-        f"Only {_count(scored, 'film')} scored: the intervals are wide, read them before the values.": scored < FEW_FILMS,
+        f"{count(contents, 'film')} with an exact copy in another part: seen in training, and scored.": contents,
+        f"{count(bad, 'film')} could not be read and {'was' if bad == 1 else 'were'} left out (quarantine.csv).": bad,
+        f"Only {count(scored, 'film')} scored: the intervals are wide, so read them first.": scored < FEW_FILMS,
         "Synthetic films: drawn by a program, so no score here says anything about patients.": run.config["synthetic"],
     }
     return [line for line, applies in said.items() if applies]
@@ -272,10 +237,10 @@ def _comparisons(runs: list[Run]) -> list[str]:
 def _comparison(a: Run, b: Run) -> str:
     low, high = sorted((a, b), key=lambda run: run.score("accuracy").value)
     worse, better = low.score("accuracy"), high.score("accuracy")
-    figures_ = f"accuracy {with_interval(better)} and {with_interval(worse)}"
+    shown = f"accuracy {with_interval(better)} and {with_interval(worse)}"
     if better.low > worse.high:
-        return f"{high.title} is better than {low.title} on these films: {figures_}, the intervals don't overlap."
-    return f"{high.title} is not shown to be better than {low.title}: {figures_}, the intervals overlap."
+        return f"{high.title} is better than {low.title} on these films: {shown}, the intervals don't overlap."
+    return f"{high.title} is not shown to be better than {low.title}: {shown}, the intervals overlap."
 
 
 def _limits(runs: list[Run]) -> list[str]:
@@ -285,11 +250,10 @@ def _limits(runs: list[Run]) -> list[str]:
     name = runs[0].predictions.classes[runs[0].positive]
     said = {
         "Synthetic films show that the program works, not that it works on patients.": config["synthetic"],
-        "These are validation scores, not test scores: choices (epochs, learning rate, which model to believe) were and "
-        "are made by looking at these very films. Films that took no part in any choice usually score lower.": (
-            runs[0].part != "test"
-        ),
-        f"{_count(shared, 'patient')} with films on both sides of the split: how a model does on new patients is not "
+        "These are validation scores, not test scores: choices (epochs, learning rate, which model to use) are made "
+        "by looking at these very films. Films without a part in any choice usually score lower.": runs[0].part
+        != "test",
+        f"{count(shared, 'patient')} with films on both sides of the split: how a model does on new patients is not "
         "shown. The split “grouped” keeps patients apart.": shared,
         "One split and one seed: the intervals say how much chance there is in the choice of films, not in the "
         "training; another seed moves the scores as well.": True,
@@ -309,7 +273,8 @@ def _limits(runs: list[Run]) -> list[str]:
 def _cell(run: Run, score: str, title: str) -> Cell:
     found, published = run.score(score), TABLE_I.get(run.name, {}).get(score)
     bounds = "" if np.isnan(found.low) else f"{found.low:.3f}–{found.high:.3f}"
-    return Cell(title, number(found.value), bounds, f"{published:.2f}" if published else "", judged(run, score))
+    value = number(found.value, UNDEFINED if score in run.metrics.get(run.part, {}) else NOT_DONE)
+    return Cell(title, value, bounds, f"{published:.2f}" if published else "", judged(run, score))
 
 
 def _table_row(run: Run, folder: Path) -> dict[str, Any]:
@@ -321,9 +286,11 @@ def _table_row(run: Run, folder: Path) -> dict[str, Any]:
 def _table_caption(run: Run) -> str:
     films = sum(run.config["classes"].values())
     why = why_not_comparable(run.config)
-    ours = f"Macro averages on {_count(len(run.scored), 'film')}, {run.config['protocol']}; 95 % intervals. "
-    theirs = f"No verdict: {why}. " if why else "Reproduced: the paper's value, rounded to two digits, overlaps our interval. "
-    return f"{ours}{theirs}The paper had {PAPER_FILMS:,} films, this set has {films:,}."
+    ours = f"Macro averages on {count(len(run.scored), 'film')}, {run.config['protocol']}; 95 % intervals."
+    theirs = (
+        f"No verdict: {why}." if why else "Reproduced: the paper's value, which has two digits, overlaps our interval."
+    )
+    return f"{ours} {theirs} The paper had {PAPER_FILMS:,} films, this set has {films:,}."
 
 
 def _published() -> Table:
@@ -333,17 +300,18 @@ def _published() -> Table:
 
 
 def _headline(runs: list[Run]) -> Table:
-    rows = [
-        [run.title + (f": {run.note}" if run.note else ""), *(with_interval(run.score(score)) for score in HEADLINE)]
-        for run in runs
-    ]
-    return Table("Headline scores (95 % interval)", ["Model", *HEADLINE.values()], rows)
+    rows = [[run.label, *(run.words(score) for score in HEADLINE)] for run in runs]
+    return Table("Headline scores (95 % interval)", ["Model", *HEADLINE.values()], rows, _void(runs))
+
+
+def _void(runs: list[Run]) -> list[int]:
+    return [number for number, run in enumerate(runs) if run.one_class]
 
 
 def _decisions(runs: list[Run]) -> Table:
     caption = f"At a probability of {runs[0].threshold:g} (95 % interval)"
-    rows = [[name, *(with_interval(run.score(key)) for run in runs)] for key, name in DECISIONS.items()]
-    return Table(caption, ["Score", *(run.title for run in runs)], rows)
+    rows = [[name, *(run.words(key) for run in runs)] for key, name in DECISIONS.items()]
+    return Table(caption, ["Score", *(run.label for run in runs)], rows)
 
 
 def _all_scores(run: Run) -> Table | None:
@@ -351,18 +319,19 @@ def _all_scores(run: Run) -> Table | None:
     if not parts:
         return None
     names = dict.fromkeys(name for part in parts for name in run.metrics[part])
-    rows = [[name, *(with_interval(run.score(name, part)) for part in parts)] for name in names]
+    rows = [[name, *(run.words(name, part) for part in parts)] for name in names]
     return Table("Every score (95 % interval)", ["Score", *map(part_in_words, parts)], rows)
 
 
 def _cost(runs: list[Run]) -> Table:
-    header = ["Model", "Training", "Features", "Parameters", "of them trained", "Operations a film", "Gap in accuracy", "Gap in loss"]
+    header = ["Model", "Training", "Features", "Parameters", "of them trained", "Operations a film"]
+    header += ["Gap in accuracy", "Gap in loss"]
     rows = []
     for run in runs:
         row, seconds = table_row(run), run.model["seconds"]
         rows.append(
             [
-                run.title,
+                run.label,
                 duration(seconds["training"]),
                 duration(seconds["features"]) if seconds["features"] else "none",
                 f"{run.model['parameters']:,}",
@@ -372,12 +341,12 @@ def _cost(runs: list[Run]) -> Table:
                 number(row["gap_loss"]),
             ]
         )
-    where = f"{runs[0].config['device']}, {_count(runs[0].config['threads'], 'thread')}"
-    gaps = "Gaps: training minus validation accuracy, validation minus training cross-entropy, dropout off in both parts."
-    return Table(f"Measured in this run ({where}). {gaps}", header, rows)
+    where = f"{runs[0].config['device']}, {count(runs[0].config['threads'], 'thread')}"
+    gaps = "Gaps: training minus validation accuracy, validation minus training cross-entropy; dropout off in both."
+    return Table(f"Measured in this run ({where}). {gaps}", header, rows, _void(runs))
 
 
-def _wrong(run: Run) -> tuple[np.ndarray, np.ndarray]:
+def _wrong(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (decided class of each scored film, rows of the wrong ones, the surest first)."""
     p = run.scored
     decided = p.decided(run.positive, run.threshold)
@@ -399,7 +368,7 @@ def _errors(run: Run) -> list[dict[str, Any]]:
     return [_kind_of_error(run, f"{title} ({len(rows):,})", rows, decided) for title, rows in kinds.items()]
 
 
-def _kind_of_error(run: Run, title: str, rows: np.ndarray, decided: np.ndarray) -> dict[str, Any]:
+def _kind_of_error(run: Run, title: str, rows: NDArray[np.int64], decided: NDArray[np.int64]) -> dict[str, Any]:
     p = run.scored
     lines = [
         [p.paths[i], p.classes[p.labels[i]], p.classes[decided[i]], f"{p.probabilities[i, decided[i]]:.3f}"]
@@ -421,8 +390,8 @@ def _error_counts(runs: list[Run]) -> Table:
     for run in runs:
         p, (decided, wrong) = run.scored, _wrong(run)
         missed, alarms = (p.labels[wrong] == run.positive).sum(), (decided[wrong] == run.positive).sum()
-        rows.append([run.title, f"{len(p):,}", f"{len(wrong):,}", f"{missed:,}", f"{alarms:,}"])
-    return Table("Wrong films", ["Model", "Scored", "Wrong", "False negatives", "False positives"], rows)
+        rows.append([run.label, f"{len(p):,}", f"{len(wrong):,}", f"{missed:,}", f"{alarms:,}"])
+    return Table("Wrong films", ["Model", "Scored", "Wrong", "False negatives", "False positives"], rows, _void(runs))
 
 
 def _all_wrong(runs: list[Run]) -> Table | None:
@@ -430,10 +399,11 @@ def _all_wrong(runs: list[Run]) -> Table | None:
     learned = [run for run in runs if not run.one_class]
     if len(learned) < 2:
         return None
-    truth = {path: run.scored.classes[c] for run in learned for path, c in zip(run.scored.paths, run.scored.labels, strict=True)}
+    first = learned[0].scored
+    truth = {path: first.classes[label] for path, label in zip(first.paths, first.labels, strict=True)}
     wrong = [{run.scored.paths[i] for i in _wrong(run)[1]} for run in learned]
     paths = sorted(set.intersection(*wrong))[:LISTED]
-    caption = f"Wrong by all {len(learned)} models: {_count(len(paths), 'film')} (hard, or labelled wrongly)"
+    caption = f"Wrong by all {len(learned)} models: {count(len(paths), 'film')} (hard, or labelled wrongly)"
     return Table(caption, ["Film", "Label"], [[path, truth[path]] for path in paths]) if paths else None
 
 
@@ -446,12 +416,12 @@ def _how(run: Run) -> list[list[str]]:
         "Split": config["protocol"],
         "Films": _pairs(config["films"]),
         "Classes": _pairs(config["classes"]),
-        "Class weights": _pairs(config["class_weights"]) if run.history else "none used",
+        "Class weights": _pairs(config["class_weights"]) if not model["search"] else "none used",
         "Preprocessing": _pairs(config["preprocess"]),
         "Pretrained weights": model["weights"] or "none",
         "Threshold, temperature": f"{run.threshold:g}, {model['temperature']:g}",
         "Seed": str(config["seed"]),
-        "Device": f"{config['device']}, {_count(config['threads'], 'thread')}",
+        "Device": f"{config['device']}, {count(config['threads'], 'thread')}",
         "Versions": f"plainfilm {config['plainfilm']}, {_pairs(config['versions'])}, Python {config['python']}",
         "Platform": config["platform"],
     }
@@ -464,13 +434,15 @@ def _how_beside(runs: list[Run]) -> Table:
     rows = []
     for name in columns[0]:
         values = [column[name] for column in columns]
-        same = len(set(values)) == 1
-        rows.append([name, values[0] if same else "; ".join(f"{r.title}: {v}" for r, v in zip(runs, values, strict=True))])
+        each = "; ".join(f"{run.title}: {value}" for run, value in zip(runs, values, strict=True))
+        rows.append([name, values[0] if len(set(values)) == 1 else each])
     return Table("The runs", ["What", "Value"], rows)
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items())
+    return ", ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
+    )
 
 
 def _settings(run: Run) -> Table:
@@ -489,203 +461,4 @@ def _setting(value: Any) -> str:
 
 def _quarantine(run: Run) -> Table | None:
     rows = [[row["path"], row["reason"]] for row in run.quarantine[:LISTED]]
-    return Table(_count(len(run.quarantine), "film") + " left out", ["Film", "Reason"], rows) if rows else None
-
-
-# -- figures ----------------------------------------------------------------------------------------------------------
-
-
-def _chart(folder: Path, file: str, figure: Figure, name: str, alt: str, caption: str, table: Table | None) -> Chart:
-    """Save ``figure`` into ``folder``/figures and return it ready for the page."""
-    figures.save(figure, folder / "figures", file)
-    svg = (folder / "figures" / f"{file}.svg").read_bytes()
-    source = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-    return Chart(name, source, alt, caption, round(PIXELS_AN_INCH * figure.get_size_inches()[0]), table)
-
-
-def _file(name: str, run: Run, runs: list[Run]) -> str:
-    """Return the file name of a figure of one run: with the folder's name where there are several."""
-    return f"{name}-{run.folder.name}" if len(runs) > 1 else name
-
-
-def _forest(runs: list[Run], folder: Path) -> Chart:
-    rows = [
-        {
-            "model": run.title,
-            "score": title,
-            **run.score(score).as_dict(),
-            "paper": TABLE_I.get(run.name, {}).get(score),
-            "note": run.note,
-        }
-        for run in runs
-        for score, title in SCORES.items()
-    ]
-    words = [judged(run, score) for run in runs for score in SCORES]
-    lines = [
-        [row["model"], row["score"], with_interval(Interval(row["value"], row["low"], row["high"])), _paper(row), word or "none"]
-        for row, word in zip(rows, words, strict=True)
-    ]
-    table = Table("Ours and the paper's", ["Model", "Score", "Ours (95 % interval)", "Paper", "Verdict"], lines)
-    counted = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words) if word) or "no verdict is given"
-    alt = f"Our scores with intervals beside the paper's values, {len(rows)} figures: {counted}."
-    caption = "Macro averages and accuracy with 95 % intervals; diamonds: the paper's values, rounded to ±\u00a00.005."
-    return _chart(folder, "intervals", figures.intervals(rows), "Ours beside the paper's", alt, caption, table)
-
-
-def _paper(row: dict[str, Any]) -> str:
-    return f"{row['paper']:.2f}" if row["paper"] else "none"
-
-
-def _network(run: Run, folder: Path, runs: list[Run]) -> Chart:
-    layers, film = run.model["layers"], run.model["input"]
-    rows = [
-        [f"{i + 1}", figures.NAMES.get(x["kind"], x["kind"]), x["detail"], _sizes(x["shape"]), f"{x['parameters']:,}"]
-        for i, x in enumerate(layers)
-    ]
-    table = Table("Layers in the order in which a film passes", ["", "Layer", "", "Output", "Parameters"], rows)
-    total = f"{run.model['parameters']:,} parameters"
-    alt = f"{run.title}: {len(layers)} layers from {_sizes(film)} to {len(run.predictions.classes)} classes, {total}."
-    caption = "Heights follow the side of the feature map, breadths its channels (square roots); SOFTMAX follows the last layer."
-    figure = figures.network(layers, run.title, film)
-    return _chart(folder, _file("network", run, runs), figure, f"{run.title}: {total}", alt, caption, table)
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    return "×".join(str(n) for n in (*shape[1:], shape[0]))
-
-
-def _curves(runs: list[Run], folder: Path) -> list[Chart]:
-    histories = {run.title: run.history for run in runs if run.history}
-    if not histories:
-        return []
-    header = ["Model", "Epoch", "Training loss", "Validation loss", "Training accuracy", "Validation accuracy", "Rate"]
-    keys = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
-    rows = [
-        [title, f"{row['epoch']:.0f}", *(f"{row[key]:.4f}" for key in keys)] for title, h in histories.items() for row in h
-    ]
-    ends = "; ".join(
-        f"{title} after {_count(len(h), 'epoch')}: loss {h[-1]['train_loss']:.3f} in training and {h[-1]['val_loss']:.3f} "
-        f"in validation, accuracy {h[-1]['train_accuracy']:.3f} and {h[-1]['val_accuracy']:.3f}"
-        for title, h in histories.items()
-    )
-    caption = (
-        "Training figures are means over an epoch, dropout on and weights moving; validation is measured after it, "
-        "dropout off. So training may look the worse of the two; the gaps under “Time and cost” are free of that."
-    )
-    figure = figures.curves(histories)
-    table = Table("Loss (cross-entropy, unweighted) and accuracy by epoch", header, rows)
-    return [_chart(folder, "curves", figure, "Training curves", f"{ends}.", caption, table)]
-
-
-def _no_curve(run: Run) -> str:
-    if run.model["search"]:
-        return f"{run.title}: no epochs; a logistic regression on frozen features was fitted to its optimum."
-    return f"{run.title}: {NOT_DONE} (there is no history.csv)."
-
-
-def _montage(run: Run) -> Chart:
-    """Return figures/montage.png, as JPEG because thirty films as PNG would be most of the page."""
-    path = run.folder / "figures" / "montage.png"
-    packed = io.BytesIO()
-    try:
-        with Image.open(path) as image:
-            image.convert("RGB").save(packed, "JPEG", quality=85, subsampling=0)
-    except OSError as error:
-        raise InputError(f"{path} can't be read ({error}); delete it or write it anew.") from None
-    source = "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
-    alt = f"Films as {run.title} labels them, each with probability, decision, truth and file, marked right or WRONG."
-    caption = f"Random films of the {part_in_words(run.part)} part. Wrong ones have a thick broken frame, ✗ and the word."
-    return Chart(f"{run.title}: films", source, alt, caption, round(PIXELS_AN_INCH * figures.WIDE))
-
-
-def _confusion(run: Run, folder: Path, runs: list[Run]) -> Chart:
-    p = run.scored
-    counts = confusion(p, run.positive, run.threshold)
-    rows = [[name, *(f"{n:,}" for n in line)] for name, line in zip(p.classes, counts, strict=True)]
-    table = Table("Counts; rows: the truth, columns: the decision", ["True", *p.classes], rows)
-    told = [f"{counts[k, k]:,} of {counts[k].sum():,} {name} right" for k, name in enumerate(p.classes)]
-    alt = f"{run.title}: {', '.join(told)}." + (f" It {run.note}." if run.note else "")
-    caption = f"{run.title}: counts and shares of each row." + (f" It {run.note}." if run.note else "")
-    figure = figures.confusion(counts, p.classes)
-    return _chart(folder, _file("confusion", run, runs), figure, f"{run.title}: confusion", alt, caption, table)
-
-
-def _probabilities(runs: list[Run], folder: Path) -> list[Chart]:
-    """Return ROC and precision-recall curves of all runs and the reliability of each; none without both classes."""
-    if any(len(np.unique(run.scored.labels == run.positive)) < 2 for run in runs):
-        return []
-    return [_roc(runs, folder), _precision_recall(runs, folder), *(_reliability(run, folder, runs) for run in runs)]
-
-
-def _roc(runs: list[Run], folder: Path) -> Chart:
-    curves = [figures.Curve(r.title, *roc_points(r.scored, r.positive), r.score("auroc"), r.threshold) for r in runs]
-    alt = "; ".join(f"{c.title}: area under the ROC curve {with_interval(c.area)}" for c in curves) + "."
-    table = _at_thresholds(runs, "ROC", {"sensitivity": _sensitivity, "specificity": _specificity})
-    caption = "ROC curve; the marker is the threshold in use."
-    return _chart(folder, "roc", figures.roc(curves), "ROC", alt, caption, table)
-
-
-def _precision_recall(runs: list[Run], folder: Path) -> Chart:
-    curves = [figures.Curve(r.title, *pr_points(r.scored, r.positive), r.score("auprc"), r.threshold) for r in runs]
-    share = float((runs[0].scored.labels == runs[0].positive).mean())
-    alt = "; ".join(f"{c.title}: area under the precision–recall curve {with_interval(c.area)}" for c in curves)
-    table = _at_thresholds(runs, "Precision and recall", {"precision": _precision, "recall": _sensitivity})
-    caption = f"Precision–recall curve; dotted: {share:.2f}, the share of positives, which chance would give."
-    figure = figures.precision_recall(curves, share)
-    return _chart(folder, "precision_recall", figure, "Precision–recall", f"{alt}; chance gives {share:.2f}.", caption, table)
-
-
-def _at_thresholds(runs: list[Run], title: str, rates: dict[str, Any]) -> Table:
-    header = ["Threshold", *(f"{run.title}: {rate}" if len(runs) > 1 else rate for run in runs for rate in rates)]
-    rows = []
-    for threshold in THRESHOLDS:
-        cells = []
-        for run in runs:
-            p = run.scored
-            called, true = p.probabilities[:, run.positive] >= threshold, p.labels == run.positive
-            cells += [number(rate(called, true)) for rate in rates.values()]
-        rows.append([f"{threshold:g}", *(cell if cell != NOT_DONE else "none" for cell in cells)])
-    return Table(f"{title} at some thresholds", header, rows)
-
-
-def _share(hits: np.ndarray, of: np.ndarray) -> float:
-    return float(hits[of].mean()) if of.any() else float("nan")
-
-
-def _sensitivity(called: np.ndarray, true: np.ndarray) -> float:
-    return _share(called, true)
-
-
-def _specificity(called: np.ndarray, true: np.ndarray) -> float:
-    return _share(~called, ~true)
-
-
-def _precision(called: np.ndarray, true: np.ndarray) -> float:
-    return _share(true, called)
-
-
-def _reliability(run: Run, folder: Path, runs: list[Run]) -> Chart:
-    table, error = reliability(run.scored, run.positive), run.score("ece")
-    rows = [
-        [f"{row['n']:,}", number(row["mean_predicted"]), with_interval(Interval(row["observed"], row["low"], row["high"]))]
-        for row in table
-    ]
-    alt = f"{run.title}: expected calibration error {with_interval(error)} over {_count(len(table), 'bin')} of films."
-    caption = f"{run.title}: do the probabilities mean what they say? Points on the diagonal do."
-    numbers = Table("Bins of about equal size", ["Films", "Mean predicted", "Share of positives (95 % interval)"], rows)
-    figure = figures.reliability(table, error)
-    return _chart(folder, _file("reliability", run, runs), figure, f"{run.title}: reliability", alt, caption, numbers)
-
-
-def _search(run: Run, folder: Path, runs: list[Run]) -> Chart:
-    search = run.model["search"]
-    scores, chosen = {float(c): float(s) for c, s in search["scores"].items()}, float(search["C"])
-    rows = [[f"{c:g}", f"{scores[c]:.4f}", "chosen" if c == chosen else ""] for c in sorted(scores)]
-    edge = len(scores) > 1 and chosen in (min(scores), max(scores))
-    warning = " It lies at the end of the grid: a better one may lie beyond." if edge else ""
-    fit = f"{search['iterations']:,} iterations, off the optimum by {search['optimality']:.1e}"
-    alt = f"{run.title}: mean accuracy {scores[chosen]:.3f} at the chosen C = {chosen:g}.{warning}"
-    caption = f"{run.title}: cross-validated inside the training part; the ring is the C chosen. Final fit: {fit}.{warning}"
-    table = Table("Mean accuracy of the folds", ["C", "Mean accuracy", ""], rows)
-    figure = figures.grid_search(scores, chosen)
-    return _chart(folder, _file("grid_search", run, runs), figure, f"{run.title}: grid search", alt, caption, table)
+    return Table(count(len(run.quarantine), "film") + " left out", ["Film", "Reason"], rows) if rows else None

@@ -1,8 +1,9 @@
-"""Run folders as read from disk, and the table of all models: Table I beside the paper's figures, and what each cost."""
+"""Run folders as read from disk, and the table of all models: Table I beside the paper's, and what each cost."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ COLUMNS = (
     *("films", "gap_accuracy", "gap_loss", "seconds", "parameters", "flops_per_film", "note", "protocol"),
 )
 ORDER = tuple(TABLE_I)
-NOT_DONE = "not done"
+NOT_DONE, UNDEFINED = "not done", "undefined"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Run:
         parts = set(self.predictions.parts.tolist())
         return next((part for part in ("test", "val") if part in parts), min(parts))
 
-    @property
+    @cached_property
     def scored(self) -> Predictions:
         """The films of that part."""
         return self.predictions.part(self.part)
@@ -80,7 +81,7 @@ class Run:
         """A film is positive when its probability of the positive class is at least this."""
         return float(self.model["threshold"])
 
-    @property
+    @cached_property
     def one_class(self) -> str | None:
         """The class that every scored film gets although there are several to tell apart, or None."""
         scored = self.scored
@@ -92,6 +93,11 @@ class Run:
         """What must be read before any figure of this run; empty when there is nothing."""
         return f"did not learn: one class predicted ({self.one_class})" if self.one_class else ""
 
+    @property
+    def label(self) -> str:
+        """The title, and behind it that the model did not learn, where that is so: for whatever shows its figures."""
+        return f"{self.title} (did not learn)" if self.one_class else self.title
+
     def score(self, name: str, part: str | None = None) -> Interval:
         """Return a score from metrics.json, of the scored part unless named; unknown (NaN) where it was not done."""
         found = self.metrics.get(part or self.part, {}).get(name)
@@ -99,8 +105,13 @@ class Run:
             return UNKNOWN
         return Interval(*(float("nan") if found[key] is None else float(found[key]) for key in Interval._fields))
 
+    def words(self, name: str, part: str | None = None) -> str:
+        """Return a score as it is to read: ``0.952 (0.940–0.962)``, "undefined" on these films, or "not done"."""
+        done = name in self.metrics.get(part or self.part, {})
+        return with_interval(self.score(name, part)) if done else NOT_DONE
+
     def cross_entropy(self, part: str) -> float:
-        """Return the mean over the films of ``part`` of -log of the probability of the true class; NaN without films."""
+        """Return the mean of -log(probability of the true class) over the films of ``part``; NaN without films."""
         p = self.predictions
         told = p.probabilities[np.arange(len(p)), p.labels][p.parts == part]
         return float(-np.log(np.maximum(told, FLOOR)).mean()) if told.size else float("nan")
@@ -140,7 +151,7 @@ def read_runs(out: str | Path) -> list[Run]:
     """
     folders = [folder for folder in sorted(Path(out).glob("*/")) if not _lacking(folder)]
     if not folders:
-        raise InputError(f"{out} holds no finished run (a folder with model.json and predictions.csv); train one first.")
+        raise InputError(f"{out} holds no finished run (a folder with model.json, predictions.csv); train one first.")
     return sorted(map(read_run, folders), key=lambda run: _rank(run.name))
 
 
@@ -201,14 +212,18 @@ def _csv_cell(value: Any) -> Any:
 # -- in words ---------------------------------------------------------------------------------------------------------
 
 
-def number(value: float, digits: int = 3) -> str:
-    """Return ``0.952``, or "not done" for NaN."""
-    return NOT_DONE if np.isnan(value) else f"{value:.{digits}f}"
+def number(value: float, absent: str = NOT_DONE) -> str:
+    """Return ``0.952``, or ``absent`` for NaN."""
+    return absent if np.isnan(value) else f"{value:.3f}"
 
 
 def with_interval(found: Interval) -> str:
-    """Return ``0.952 (0.940–0.962)``; the value alone where the bounds are unknown."""
-    return number(found.value) if np.isnan(found.low) else f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
+    """Return ``0.952 (0.940–0.962)``; the value alone where the bounds are unknown; "undefined" for NaN."""
+    return (
+        number(found.value, UNDEFINED)
+        if np.isnan(found.low)
+        else f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -243,8 +258,11 @@ def _markdown(runs: list[Run], rows: list[dict[str, Any]]) -> str:
     first = runs[0]
     stamps = "; ".join(sorted({run.config["protocol"] for run in runs}))
     synthetic = ["**synthetic films**: drawn by a program, no patient was ever in front of a detector", ""]
+    scored = f"{part_in_words(first.part).capitalize()} part, {rows[0]['films']:,} films; value (95 % interval)."
     why = why_not_comparable(first.config)
-    reading = f"No verdict against the paper: {why}." if why else "The paper's figures are rounded to two digits (± 0.005)."
+    reading = (
+        f"No verdict against the paper: {why}." if why else "The paper's figures are rounded to two digits (± 0.005)."
+    )
     return "\n".join(
         [
             "# Table I",
@@ -252,7 +270,7 @@ def _markdown(runs: list[Run], rows: list[dict[str, Any]]) -> str:
             f"Protocol: **{stamps}**",
             "",
             *(synthetic if first.config["synthetic"] else []),
-            f"{part_in_words(first.part).capitalize()} part, {rows[0]['films']:,} films; value (95 % interval). {reading}",
+            f"{scored} {reading}",
             "",
             *_grid(["Model", *PAPER_SCORES.values()], [_scores_line(run) for run in runs]),
             "",
@@ -274,7 +292,7 @@ def _scores_line(run: Run) -> list[str]:
     def cell(score: str) -> str:
         published, word = TABLE_I.get(run.name, {}).get(score), judged(run, score)
         against = f"; paper {published:.2f}{': **' + word + '**' if word else ''}" if published else ""
-        return with_interval(run.score(score)) + against
+        return run.words(score) + against
 
     return [run.title + (f" (**{run.note}**)" if run.note else ""), *map(cell, PAPER_SCORES)]
 

@@ -56,7 +56,7 @@ def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
         if isinstance(value, torch.Tensor)
     }
     numbers = {k: v for k, v in state["param_groups"][0].items() if isinstance(v, float)}
-    return arrays | {f"group/{name}": np.float64(value) for name, value in numbers.items()}
+    return arrays | {f"group/{name}": np.array(value) for name, value in numbers.items()}
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, np.ndarray]) -> None:

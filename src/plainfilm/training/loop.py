@@ -163,7 +163,7 @@ class _Run:
             logits = self.network(x)
             loss = weighted_cross_entropy(logits.float(), labels, self.weights)
         self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         with torch.no_grad():

@@ -1,0 +1,265 @@
+"""Each figure as it stands on a page: its file, its message in words, and the numbers behind it as a table."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation import calibration, scores
+from plainfilm.evaluation.intervals import Bools, Interval
+from plainfilm.report import figures
+from plainfilm.report.reference import SCORES, TABLE_I
+from plainfilm.report.table import NOT_DONE, UNDEFINED, Run, judged, number, part_in_words, with_interval
+
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+PIXELS_AN_INCH = 120  # of a figure on the page
+
+Rate = Callable[[Bools, Bools], float]  # (called positive, truly positive) of (N,) films -> a share
+
+
+class Table(NamedTuple):
+    """A table on the page; the first cell of a row heads it."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    void: Sequence[int] = ()  # rows of models that did not learn
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure on the page: its file as a data URI, its message in words, and the numbers behind it."""
+
+    name: str
+    source: str
+    alt: str
+    caption: str
+    width: int  # pixels
+    table: Table | None = None
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs a box of its own to scroll in on a narrow screen."""
+        return self.width > 600
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _chart(folder: Path, file: str, figure: Figure, name: str, alt: str, caption: str, table: Table | None) -> Chart:
+    """Save ``figure`` into ``folder``/figures and return it ready for the page."""
+    figures.save(figure, folder / "figures", file)
+    svg = (folder / "figures" / f"{file}.svg").read_bytes()
+    source = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+    return Chart(name, source, alt, caption, round(PIXELS_AN_INCH * figure.get_size_inches()[0]), table)
+
+
+def _file(name: str, run: Run, runs: list[Run]) -> str:
+    """Return the file name of a figure of one run: with the folder's name where there are several."""
+    return f"{name}-{run.folder.name}" if len(runs) > 1 else name
+
+
+def forest(runs: list[Run], folder: Path) -> Chart:
+    rows: list[dict[str, Any]] = [
+        {
+            "model": run.title,
+            "score": title,
+            **run.score(score).as_dict(),
+            "paper": TABLE_I.get(run.name, {}).get(score),
+            "note": run.note,
+        }
+        for run in runs
+        for score, title in SCORES.items()
+    ]
+    words = [judged(run, score) for run in runs for score in SCORES]
+    shown = [run.words(score) for run in runs for score in SCORES]
+    lines = [
+        [row["model"], row["score"], ours, _paper(row), word or "none"]
+        for row, ours, word in zip(rows, shown, words, strict=True)
+    ]
+    table = Table("Ours and the paper's", ["Model", "Score", "Ours (95 % interval)", "Paper", "Verdict"], lines)
+    counted = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words) if word) or "no verdict is given"
+    alt = f"Our scores with intervals beside the paper's values, {len(rows)} figures: {counted}."
+    caption = "Macro averages and accuracy with 95 % intervals; diamonds: the paper's values, rounded to ±\u00a00.005."
+    return _chart(folder, "intervals", figures.intervals(rows), "Ours beside the paper's", alt, caption, table)
+
+
+def _paper(row: dict[str, Any]) -> str:
+    return f"{row['paper']:.2f}" if row["paper"] else "none"
+
+
+def network(run: Run, folder: Path, runs: list[Run]) -> Chart:
+    layers, film = run.model["layers"], run.model["input"]
+    rows = [
+        [f"{i + 1}", figures.NAMES.get(x["kind"], x["kind"]), x["detail"], _sizes(x["shape"]), f"{x['parameters']:,}"]
+        for i, x in enumerate(layers)
+    ]
+    table = Table("Layers in the order in which a film passes", ["", "Layer", "", "Output", "Parameters"], rows)
+    total = f"{run.model['parameters']:,} parameters"
+    alt = f"{run.title}: {len(layers)} layers from {_sizes(film)} to {len(run.predictions.classes)} classes, {total}."
+    caption = (
+        "Heights follow the side of a feature map, breadths its channels (square roots). SOFTMAX ends every model."
+    )
+    figure = figures.network(layers, run.title, film)
+    return _chart(folder, _file("network", run, runs), figure, f"{run.title}: {total}", alt, caption, table)
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "×".join(str(n) for n in (*shape[1:], shape[0]))
+
+
+def curves(runs: list[Run], folder: Path) -> list[Chart]:
+    histories = {run.label: run.history for run in runs if run.history}
+    if not histories:
+        return []
+    header = ["Model", "Epoch", "Training loss", "Validation loss", "Training accuracy", "Validation accuracy", "Rate"]
+    keys = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
+    rows = [
+        [title, f"{row['epoch']:.0f}", *(f"{row[key]:.4f}" for key in keys)]
+        for title, history in histories.items()
+        for row in history
+    ]
+    ends = "; ".join(_end(title, history[-1]) for title, history in histories.items())
+    caption = (
+        "Training figures are means over an epoch, dropout on and weights moving; validation is measured after it, "
+        "dropout off. So training may look the worse of the two; the gaps under “Time and cost” are free of that."
+    )
+    figure = figures.curves(histories)
+    table = Table("Loss (cross-entropy, unweighted) and accuracy by epoch", header, rows)
+    return [_chart(folder, "curves", figure, "Training curves", f"{ends}.", caption, table)]
+
+
+def _end(title: str, last: dict[str, float]) -> str:
+    return (
+        f"{title} after {count(round(last['epoch']), 'epoch')}: loss {last['train_loss']:.3f} in training and "
+        f"{last['val_loss']:.3f} in validation, accuracy {last['train_accuracy']:.3f} and {last['val_accuracy']:.3f}"
+    )
+
+
+def no_curve(run: Run) -> str:
+    if run.model["search"]:
+        return f"{run.title}: no epochs; a logistic regression on frozen features was fitted to its optimum."
+    return f"{run.title}: {NOT_DONE} (there is no history.csv)."
+
+
+def montage(run: Run) -> Chart:
+    """Return figures/montage.png, as JPEG because thirty films as PNG would be most of the page."""
+    path = run.folder / "figures" / "montage.png"
+    packed = io.BytesIO()
+    try:
+        with Image.open(path) as image:
+            image.convert("RGB").save(packed, "JPEG", quality=85, subsampling=0)
+    except OSError as error:
+        raise InputError(f"{path} can't be read ({error}); delete it or write it anew.") from None
+    source = "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
+    alt = f"Films as {run.title} labels them, each with probability, decision, truth and file, marked right or WRONG."
+    caption = f"Random films of the {part_in_words(run.part)} part. Wrong ones: a thick broken frame, ✗ and the word."
+    return Chart(f"{run.title}: films", source, alt, caption, round(PIXELS_AN_INCH * figures.WIDE))
+
+
+def confusion(run: Run, folder: Path, runs: list[Run]) -> Chart:
+    p = run.scored
+    counts = scores.confusion(p, run.positive, run.threshold)
+    rows = [[name, *(f"{n:,}" for n in line)] for name, line in zip(p.classes, counts, strict=True)]
+    table = Table("Counts; rows: the truth, columns: the decision", ["True", *p.classes], rows)
+    told = [f"{counts[k, k]:,} of {counts[k].sum():,} {name} right" for k, name in enumerate(p.classes)]
+    alt = f"{run.label}: {', '.join(told)}."
+    caption = f"{run.label}: counts, and shares of each row."
+    figure = figures.confusion(counts, p.classes)
+    return _chart(folder, _file("confusion", run, runs), figure, f"{run.title}: confusion", alt, caption, table)
+
+
+def probabilities(runs: list[Run], folder: Path) -> list[list[Chart]]:
+    """Return ROC and precision-recall curves of all runs, and the reliability of each; none without both classes."""
+    if any(len(np.unique(run.scored.labels == run.positive)) < 2 for run in runs):
+        return []
+    ranking = [_roc(runs, folder), _precision_recall(runs, folder)]
+    return [ranking, [_reliability(run, folder, runs) for run in runs]]
+
+
+def _roc(runs: list[Run], folder: Path) -> Chart:
+    lines = [
+        figures.Curve(r.label, *scores.roc_points(r.scored, r.positive), r.score("auroc"), r.threshold) for r in runs
+    ]
+    alt = "; ".join(f"{run.label}: area under the ROC curve {run.words('auroc')}" for run in runs) + "."
+    table = _at_thresholds(runs, "ROC", {"sensitivity": _sensitivity, "specificity": _specificity})
+    caption = "ROC curve; the marker is the threshold in use."
+    return _chart(folder, "roc", figures.roc(lines), "ROC", alt, caption, table)
+
+
+def _precision_recall(runs: list[Run], folder: Path) -> Chart:
+    lines = [
+        figures.Curve(r.label, *scores.pr_points(r.scored, r.positive), r.score("auprc"), r.threshold) for r in runs
+    ]
+    share = float((runs[0].scored.labels == runs[0].positive).mean())
+    areas = "; ".join(f"{run.label}: area under the precision–recall curve {run.words('auprc')}" for run in runs)
+    alt = f"{areas}; chance gives {share:.2f}."
+    table = _at_thresholds(runs, "Precision and recall", {"precision": _precision, "recall": _sensitivity})
+    caption = f"Precision–recall curve; dotted: {share:.2f}, the share of positives, which chance would give."
+    figure = figures.precision_recall(lines, share)
+    return _chart(folder, "precision_recall", figure, "Precision–recall", alt, caption, table)
+
+
+def _at_thresholds(runs: list[Run], title: str, rates: dict[str, Rate]) -> Table:
+    header = ["Threshold", *(f"{run.title}: {rate}" if len(runs) > 1 else rate for run in runs for rate in rates)]
+    rows = []
+    for threshold in THRESHOLDS:
+        cells = []
+        for run in runs:
+            p = run.scored
+            called, true = p.probabilities[:, run.positive] >= threshold, p.labels == run.positive
+            cells += [number(rate(called, true), UNDEFINED) for rate in rates.values()]
+        rows.append([f"{threshold:g}", *cells])
+    return Table(f"{title} at some thresholds", header, rows)
+
+
+def _share(hits: Bools, of: Bools) -> float:
+    return float(hits[of].mean()) if of.any() else float("nan")
+
+
+def _sensitivity(called: Bools, true: Bools) -> float:
+    return _share(called, true)
+
+
+def _specificity(called: Bools, true: Bools) -> float:
+    return _share(~called, ~true)
+
+
+def _precision(called: Bools, true: Bools) -> float:
+    return _share(true, called)
+
+
+def _reliability(run: Run, folder: Path, runs: list[Run]) -> Chart:
+    table, error = calibration.reliability(run.scored, run.positive), run.score("ece")
+    observed = [with_interval(Interval(row["observed"], row["low"], row["high"])) for row in table]
+    rows = [[f"{row['n']:,}", number(row["mean_predicted"]), share] for row, share in zip(table, observed, strict=True)]
+    alt = f"{run.label}: expected calibration error {run.words('ece')} over {count(len(table), 'bin')} of films."
+    caption = f"{run.label}: do the probabilities mean what they say? Points on the diagonal do."
+    numbers = Table("Bins of about equal size", ["Films", "Mean predicted", "Share of positives (95 % interval)"], rows)
+    figure = figures.reliability(table, error)
+    return _chart(folder, _file("reliability", run, runs), figure, f"{run.title}: reliability", alt, caption, numbers)
+
+
+def search(run: Run, folder: Path, runs: list[Run]) -> Chart:
+    tried = {float(c): float(score) for c, score in run.model["search"]["scores"].items()}
+    chosen = float(run.model["search"]["C"])
+    rows = [[f"{c:g}", f"{tried[c]:.4f}", "chosen" if c == chosen else ""] for c in sorted(tried)]
+    edge = len(tried) > 1 and chosen in (min(tried), max(tried))
+    warning = " It lies at the end of the grid: a better one may lie beyond." if edge else ""
+    found = run.model["search"]
+    fit = f"{found['iterations']:,} iterations, off the optimum by {found['optimality']:.1e}"
+    alt = f"{run.title}: mean accuracy {tried[chosen]:.3f} at the chosen C = {chosen:g}.{warning}"
+    caption = f"{run.title}: cross-validated inside the training part; ring: the C chosen. Final fit: {fit}.{warning}"
+    table = Table("Mean accuracy of the folds", ["C", "Mean accuracy", ""], rows)
+    figure = figures.grid_search(tried, chosen)
+    return _chart(folder, _file("grid_search", run, runs), figure, f"{run.title}: grid search", alt, caption, table)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+
+from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.image.store import Rows
+from plainfilm.models import linear
+from plainfilm.models.linear import fit_logistic
+
+VALUES = (1e-4, 1e-3, 1e-2, 1e-1)
+
+
+def problem(n: int = 90, d: int = 400, classes: int = 2, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n + 30)
+    x = rng.gamma(0.3, 4.0, (n + 30, d)).astype(np.float32)  # sparse, positive and skewed, as features of a ReLU are
+    for k in range(classes):
+        x[labels == k, k * 5 : k * 5 + 5] += 2
+    x[3] = x[4]  # an exact duplicate
+    labels[3] = labels[4]
+    return Rows(x, np.arange(len(x)), {}), np.arange(n), labels, np.arange(n)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_small_problem_has_the_optimum_of_the_large_one(classes):
+    features, films, labels, groups = problem(classes=classes)
+    fit = fit_logistic(features, films, labels[films], groups, VALUES, 3, 0)
+    cv = StratifiedGroupKFold(3, shuffle=True, random_state=0)
+    plain = GridSearchCV(LogisticRegression(tol=1e-9, max_iter=100_000), {"C": VALUES}, cv=cv)
+    plain.fit(features.data[films].astype(np.float64), labels[films], groups=groups)
+    assert fit.regularisation == plain.best_params_["C"]
+    assert list(fit.scores.values()) == pytest.approx(list(plain.cv_results_["mean_test_score"]), abs=1e-12)
+    x = features.data[90:].astype(np.float64)  # films it has never seen
+    logits = torch.tensor(x @ fit.weight.T.astype(np.float64) + fit.bias)
+    assert np.abs(torch.softmax(logits, 1).numpy() - plain.predict_proba(x)).max() < 1e-4
+
+
+def test_it_has_converged_where_the_papers_solver_has_not():
+    features, films, labels, groups = problem()
+    fit = fit_logistic(features, films, labels[films], groups, VALUES, 3, 0)
+    assert fit.optimality < 1e-3
+    early = LogisticRegression(C=fit.regularisation, max_iter=2)
+    with pytest.warns(UserWarning, match="failed to converge"):
+        early.fit(features.data[films], labels[films])
+    residual = labels[films] - early.predict_proba(features.data[films])[:, 1]
+    gradient = fit.regularisation * features.data[films].T @ residual
+    assert np.abs(early.coef_[0] - gradient).max() / np.abs(gradient).max() > 10 * fit.optimality
+
+
+def test_no_convergence_is_an_error_and_not_a_quiet_result(monkeypatch):
+    monkeypatch.setattr(linear, "ITERATIONS", 2)
+    features, films, labels, groups = problem()
+    with pytest.raises(PlainfilmError, match="did not converge"):
+        fit_logistic(features, films, labels[films], groups, VALUES, 3, 0)
+
+
+def test_the_fit_becomes_the_networks_last_layer():
+    features, films, labels, groups = problem()
+    fit = fit_logistic(features, films, labels[films], groups, VALUES, 3, 0)
+    layer = torch.nn.Linear(400, 2)
+    fit.put_into(layer)
+    x = torch.tensor(features.data[:5])
+    assert np.allclose(layer(x).detach().numpy(), x.numpy() @ fit.weight.T + fit.bias, atol=1e-5)
+
+
+def test_too_few_films_for_the_folds():
+    features, films, _, groups = problem()
+    with pytest.raises(InputError, match="a 3-fold grid search needs 3"):
+        fit_logistic(features, films[:6], np.array([0, 0, 0, 0, 1, 1]), groups[:6], VALUES, 3, 0)
+
+
+def test_groups_stay_together():
+    features, films, labels, _ = problem()
+    labels = np.arange(120) // 2 % 2
+    with pytest.raises(InputError, match="has 2 patients"):
+        fit_logistic(features, films, labels[films], labels[films] * 2 + films % 2, VALUES, 3, 0)

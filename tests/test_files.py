@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from plainfilm.errors import InputError, did_you_mean
+from plainfilm.files import cache_dir, locked, read_csv, read_json, replacing, write_csv, write_json, write_text
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_json_is_strict_and_knows_numpy(tmp_path):
+    write_json(tmp_path / "a.json", {"a": np.float64("nan"), "b": np.arange(2), "c": tmp_path, 1: (True, None)})
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == {"a": None, "b": [0, 1], "c": str(tmp_path), "1": [True, None]}
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match="not valid JSON"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(InputError, match="can't be read"):
+        read_json(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("name", ["plain", 'quo"te', "com,ma", "new\nline", "form\x0cfeed", "line\u2028end", "b\udcffad", "ü"])
+def test_names_survive_a_table(tmp_path, name):
+    write_csv(tmp_path / "t.csv", ("path", "x"), [(name, 0.1)])
+    assert read_csv(tmp_path / "t.csv")[1] == [{"path": name, "x": "0.1"}]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("", "is empty"),
+        ("a,b\n1\n", "row 2: has fewer cells"),
+        ("a,a\n1,2\n", "has the column a twice"),
+        ('a\n"x\n', "not a CSV"),
+    ],
+)
+def test_tables_at_fault(tmp_path, data, said):
+    (tmp_path / "t.csv").write_text(data)
+    with pytest.raises(InputError, match=said):
+        read_csv(tmp_path / "t.csv")
+
+
+def test_utf_16_and_a_mark_at_the_start(tmp_path):
+    for encoding in ("utf-16", "utf-8-sig"):
+        (tmp_path / "t.csv").write_text("a,b\n1,ü\n", encoding=encoding)
+        assert read_csv(tmp_path / "t.csv") == (["a", "b"], [{"a": "1", "b": "ü"}])
+
+
+def test_a_lock_is_held_by_one(tmp_path):
+    with locked(tmp_path), pytest.raises(InputError, match="in use by process"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path))
+    assert cache_dir() == tmp_path
+    monkeypatch.delenv("PLAINFILM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / "plainfilm"
+
+
+def test_did_you_mean():
+    assert did_you_mean("VGG_BN", ["vgg", "vgg-bn"]) == " Did you mean 'vgg-bn'?"
+    assert did_you_mean("zzz", ["vgg", "vgg-bn"]) == " Choose from: vgg, vgg-bn."

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from plainfilm.config import TrainConfig
+from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.files import read_csv
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.store import Rows
+from plainfilm.models.vgg import initialise
+from plainfilm.models.zoo import recipe
+from plainfilm.training.loop import Material, class_weights, train_network, weighted_cross_entropy
+from plainfilm.training.schedules import rate
+
+P = Preprocess(size=16)
+
+
+def material(count: int = 60) -> Material:
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 3 // 2  # two of the first class for one of the second
+    pixels = rng.integers(0, 120, (count, 16, 16), dtype=np.uint8)
+    pixels[labels == 1, 4:10, 4:10] += 120
+    films = np.arange(count)
+    rows = Rows(pixels, films, {})
+    return Material(
+        rows, labels.astype(np.int64), films[: count * 3 // 4], films[count * 3 // 4 :], np.array([1, 2], np.float32)
+    )
+
+
+def network(name: str = "vgg", seed: int = 0):
+    built = recipe(name).build(2, P)
+    initialise(built, torch.Generator().manual_seed(seed))
+    return built
+
+
+def test_class_weights_by_name():
+    counts = {"NORMAL": 1341, "PNEUMONIA": 3875}
+    balanced = class_weights("balanced", counts)
+    assert balanced == {"NORMAL": 3875 / 1341, "PNEUMONIA": 1.0}
+    assert balanced["NORMAL"] > balanced["PNEUMONIA"]  # the rarer class weighs more, whatever the order of names
+    assert class_weights("balanced", {"A": 30, "B": 10}) == {"A": 1.0, "B": 3.0}
+    assert class_weights("normal=3,pneumonia=1", counts) == {"NORMAL": 3.0, "PNEUMONIA": 1.0}
+    assert class_weights("none", counts) == {"NORMAL": 1.0, "PNEUMONIA": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("norml=3,pneumonia=1", "Did you mean 'NORMAL'"),
+        ("normal=3", "no weight for PNEUMONIA"),
+        ("normal=0,pneumonia=1", "above 0"),
+        ("3,1", "NAME=NUMBER"),
+    ],
+)
+def test_wrong_class_weights(setting, said):
+    with pytest.raises(InputError, match=said):
+        class_weights(setting, {"NORMAL": 1, "PNEUMONIA": 2})
+
+
+def test_the_loss_is_the_papers_binary_cross_entropy_on_one_hot_labels():
+    logits = torch.randn(50, 2, dtype=torch.float64)
+    labels = torch.arange(50) % 2
+    weights = torch.tensor([2.7, 1.0], dtype=torch.float64)
+    one_hot = F.one_hot(labels, 2).double()
+    bce = F.binary_cross_entropy(torch.softmax(logits, 1), one_hot, reduction="none").mean(1)  # Keras: mean of outputs
+    assert torch.allclose(weighted_cross_entropy(logits, labels, weights), (bce * weights[labels]).mean())
+
+
+def test_twenty_steps_equal_a_plain_loop(tmp_path):
+    """The same mathematics as torch written down without anything of ours around it."""
+    some, config = material(100), TrainConfig(epochs=5, batch=20, seed=3)
+    some = replace(some, train=np.arange(80), val=np.arange(80, 100))
+    ours = network()
+    train_network(ours, P, some, config, tmp_path, resume=False)
+
+    plain = network().to(memory_format=torch.channels_last)  # dropout draws in the order of memory
+    optimizer = torch.optim.SGD(plain.parameters(), lr=config.learning_rate)
+    pixels, labels, step = torch.tensor(some.pixels.data), torch.tensor(some.labels), 0
+    for epoch in range(5):
+        seed = int(np.random.SeedSequence((3, epoch)).generate_state(1)[0])
+        order = torch.randperm(80, generator=torch.Generator().manual_seed(seed))
+        torch.manual_seed(seed)
+        for batch in order.split(20):
+            for group in optimizer.param_groups:
+                group["lr"] = rate("keras", 0.05, 5, epoch, step)
+            plain.train()
+            # the input's own arithmetic is tested elsewhere; a last bit that differs there grows in 20 steps
+            x = P.tensor(pixels[batch]).contiguous(memory_format=torch.channels_last)
+            loss = F.nll_loss(F.log_softmax(plain(x), 1), labels[batch], reduction="none")
+            loss = (loss * torch.tensor([1.0, 2.0])[labels[batch]]).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+    assert step == 20
+    for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_history_learns_and_the_plateau_is_left(tmp_path):
+    progress, _ = train_network(network(), P, material(), TrainConfig(epochs=12, batch=8), tmp_path, resume=False)
+    header, rows = read_csv(tmp_path / "history.csv")
+    assert header == ["epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"]
+    assert len(rows) == len(progress.history) == 12 and [r["epoch"] for r in rows] == [str(i) for i in range(1, 13)]
+    assert float(rows[-1]["val_accuracy"]) == 1.0 and float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
+
+
+@pytest.mark.parametrize("name", ["vgg", "vgg-bn"])
+def test_resume_at_any_epoch_gives_the_same_bytes(tmp_path, name, monkeypatch):
+    config = TrainConfig(model=name, epochs=4, batch=8, augment="rotation=10,flip=1")
+    w = network(name)
+    train_network(w, P, material(), config, tmp_path / "whole", resume=False)
+    for stop in (1, 3):
+        folder = tmp_path / str(stop)
+        import plainfilm.training.checkpoint as checkpoint
+
+        real = checkpoint.save
+
+        def save_then_die(path, net, optimizer, progress, stop=stop, real=real):
+            real(path, net, optimizer, progress)
+            if progress.epoch == stop:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(checkpoint, "save", save_then_die)
+        with pytest.raises(KeyboardInterrupt):
+            train_network(network(name), P, material(), config, folder, resume=False)
+        monkeypatch.setattr(checkpoint, "save", real)
+        resumed = network(name, seed=9)  # its own initial weights must not matter
+        train_network(resumed, P, material(), config, folder, resume=True)
+        for (key, a), (_, b) in zip(w.state_dict().items(), resumed.state_dict().items(), strict=True):
+            assert a.numpy().tobytes() == b.numpy().tobytes(), key
+        rows = [read_csv(f / "history.csv")[1] for f in (tmp_path / "whole", folder)]
+        assert [{**r, "seconds": 0} for r in rows[0]] == [{**r, "seconds": 0} for r in rows[1]]
+
+
+def test_training_leaves_the_callers_random_state_alone(tmp_path):
+    built = network()
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    train_network(built, P, material(), TrainConfig(epochs=1, batch=30), tmp_path, resume=False)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
+    with pytest.raises(PlainfilmError, match=r"loss is (nan|inf) in epoch \d+, step \d+: lower --learning-rate"):
+        train_network(
+            network(), P, material(), TrainConfig(epochs=9, batch=8, learning_rate=900), tmp_path, resume=False
+        )
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    train_network(network(), P, material(), TrainConfig(epochs=1, batch=30), tmp_path, resume=False)
+    with pytest.raises(InputError, match="does not fit this run"):
+        train_network(network("vgg-bn"), P, material(), TrainConfig(epochs=2, batch=30), tmp_path, resume=True)
+
+
+def test_the_rehearsal_fails_before_the_first_epoch(tmp_path):
+    broken = material()
+    broken = replace(broken, val=np.array([10_000]))
+    with pytest.raises(IndexError):
+        train_network(network(), P, broken, TrainConfig(epochs=1), tmp_path, resume=False)
+    assert not (tmp_path / "history.csv").exists()

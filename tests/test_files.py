@@ -29,7 +29,10 @@ def test_json_is_strict_and_knows_numpy(tmp_path):
         read_json(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("name", ["plain", 'quo"te', "com,ma", "new\nline", "form\x0cfeed", "line\u2028end", "b\udcffad", "ü"])
+NAMES = ["plain", 'quo"te', "com,ma", "new\nline", "form\x0cfeed", "line\u2028end", "b\udcffad", "ü"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_names_survive_a_table(tmp_path, name):
     write_csv(tmp_path / "t.csv", ("path", "x"), [(name, 0.1)])
     assert read_csv(tmp_path / "t.csv")[1] == [{"path": name, "x": "0.1"}]

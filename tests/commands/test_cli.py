@@ -110,7 +110,7 @@ def test_changed_films_are_noticed_on_resume(tmp_path, make_films, make_film, ca
         (
             lambda p, m, f: (m(p, 6, 6), (p / "NORMAL/cut.jpeg").write_bytes(f(1, True)[:300])),
             [],
-            "cut.jpeg: damaged: image file is truncated",
+            "cut.jpeg: damaged",
         ),
         (
             lambda p, m, f: (m(p, 6, 6), (p / "NORMAL/text.jpg").write_text("hello")),
@@ -235,7 +235,9 @@ def test_every_command_helps_with_two_examples(capsys):
         assert main([name, "--help"]) == 0
         text = capsys.readouterr().out
         assert text.count(f"\n  plainfilm {name}") == 2 and "--json" in text and "--quiet" in text and "--seed" in text
-    assert main([]) == 0 and all(name in capsys.readouterr().out for name in COMMANDS)
+    assert main([]) == 0
+    overview = capsys.readouterr().out
+    assert all(f"\n  {name} " in overview for name in COMMANDS)
     assert main(["trian"]) == 2 and "Did you mean 'train'" in capsys.readouterr().err
     assert main(["--version"]) == 0 and capsys.readouterr().out.startswith("plainfilm 0.")
 
@@ -266,7 +268,7 @@ def test_a_full_disk_and_missing_rights_are_sentences(monkeypatch, capsys):
 
 
 def wait_for(path, lines: int, process: subprocess.Popen) -> None:
-    for _ in range(1200):
+    for _ in range(4000):
         if path.exists() and path.read_bytes().count(b"\n") >= lines:
             return
         assert process.poll() is None, process.stderr.read()
@@ -285,9 +287,9 @@ def test_a_run_killed_in_epoch_3_resumes_to_the_same_bytes(tmp_path, films_folde
             "--model",
             "vgg-bn",
             "--size",
-            64,
+            32,
             "--epochs",
-            6,
+            5,
             "--batch",
             4,
             *more,

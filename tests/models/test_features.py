@@ -31,13 +31,13 @@ def test_features_are_the_networks_and_are_extracted_once(ready, monkeypatch):
     passed = []
     real = network.forward_features
     monkeypatch.setattr(network, "forward_features", lambda x: passed.append(len(x)) or real(x))
-    rows = extract(films, pixels, network, P, sha256)
-    assert passed == [32, 8] and rows[slice(0, 40)].shape == (40, 512)
+    rows, seconds = extract(films, pixels, network, P, sha256)
+    assert passed == [32, 8] and seconds > 0 and rows[slice(0, 40)].shape == (40, 512)
     with torch.no_grad():
         direct = real(P.tensor(pixels[np.array([7])])).numpy()
     assert np.allclose(rows[np.array([7])], direct, atol=1e-4)
-    again = extract(films, pixels, network, P, sha256)
-    assert passed == [32, 8] and np.array_equal(again[slice(0, 40)], rows[slice(0, 40)])
+    again, seconds_again = extract(films, pixels, network, P, sha256)
+    assert passed == [32, 8] and seconds_again == seconds and np.array_equal(again[slice(0, 40)], rows[slice(0, 40)])
     extract(films, pixels, network, P, "other weights")
     assert passed == [32, 8] * 2
 
@@ -62,7 +62,7 @@ def test_an_extraction_that_died_goes_on(ready, monkeypatch):
 
 def test_features_h5(ready, tmp_path):
     films, pixels, network, sha256 = ready
-    rows = extract(films, pixels, network, P, sha256)
+    rows, _ = extract(films, pixels, network, P, sha256)
     write_features(tmp_path / "features.h5", films, rows)
     with h5py.File(tmp_path / "features.h5") as file:
         assert file["features"].shape == (40, 512) and file["features"].dtype == np.float32 and file["features"].chunks

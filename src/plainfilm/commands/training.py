@@ -220,10 +220,9 @@ def fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[s
     network = prepared.recipe.build(len(films.classes), prepared.preprocess)
     put_vgg16(network, weights.arrays)
     network.to(prepared.device)
-    began = time.perf_counter()
-    features = extract(films, prepared.pixels, network, prepared.preprocess, weights.sha256)
+    features, extraction = extract(films, prepared.pixels, network, prepared.preprocess, weights.sha256)
     write_features(out / "features.h5", films, features)
-    extracted = time.perf_counter()
+    began = time.perf_counter()
     train = films.where("train")
     grouped = config.split != "paper"  # folds inside the training part follow the protocol of the split itself
     groups = np.array([films.films[i].group if grouped else films.films[i].path for i in train])
@@ -235,7 +234,7 @@ def fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[s
     fit.put_into(last)
     search = {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
     model = _model(prepared, network, {}, {"weights_sha256": weights.sha256, "search": search})
-    seconds = {"training": time.perf_counter() - extracted, "features": extracted - began}
+    seconds = {"training": time.perf_counter() - began, "features": extraction}
     trained = parameters(network.head)
     return model, {"seconds": seconds, "trained_parameters": trained, "search": search, "weights": weights.source}
 
@@ -303,7 +302,7 @@ def _labeller(prepared: Prepared, model: Model) -> Callable[[slice], np.ndarray]
         return lambda chosen: model.probabilities(prepared.pixels[chosen])
     assert prepared.weights is not None and isinstance(model.network, VGG)
     network = model.network
-    features = extract(prepared.films, prepared.pixels, network, prepared.preprocess, prepared.weights.sha256)
+    features, _ = extract(prepared.films, prepared.pixels, network, prepared.preprocess, prepared.weights.sha256)
 
     @torch.inference_mode()
     def label(chosen: slice) -> np.ndarray:

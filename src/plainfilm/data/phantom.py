@@ -411,8 +411,8 @@ def _airways(plate: _Plate) -> list[_Tubes]:
     """Trachea and main bronchi, with the weight of missing tissue."""
     fork, turn = 0.36 * plate.lungs, -0.1 * plate.pose.turn
     trachea = [(turn, -0.9), (turn, -0.4), (turn, 0.1), (turn - 0.015, fork - 0.1), (turn, fork + 0.03)]
-    right = [(turn, fork - 0.03), (turn - 0.1, fork + 0.1), (turn - 0.2, fork + 0.22)]
-    left = [(turn, fork - 0.03), (turn + 0.14, fork + 0.09), (turn + 0.27, fork + 0.17)]
+    right = [(turn, fork - 0.03), (turn - 0.07, fork + 0.09), (turn - 0.14, fork + 0.19)]
+    left = [(turn, fork - 0.03), (turn + 0.1, fork + 0.08), (turn + 0.2, fork + 0.15)]
     radii = [0.045, 0.038, 0.03]
     return [_line(trachea, [0.06, 0.055, 0.05], -0.4), _line(right, radii, -0.2), _line(left, radii, -0.2)]
 

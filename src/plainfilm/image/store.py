@@ -92,6 +92,18 @@ class RowStore:
         self._index.write("".join(lines))
         self._index.flush()
 
+    def note_seconds(self, rows: int, seconds: float) -> None:
+        """Remember that making ``rows`` took ``seconds``: a later run that finds them can say what they cost."""
+        with open(self.folder / "seconds.txt", "a", encoding="ascii") as handle:
+            handle.write(f"{rows} {seconds:.3f}\n")
+
+    def seconds_a_row(self) -> float:
+        """Return the mean seconds that a row took to make; 0 when nobody noted any."""
+        path = self.folder / "seconds.txt"
+        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        noted = [(int(a), float(b)) for a, b in (line for line in lines if len(line) == 2)]
+        return sum(s for _, s in noted) / sum(n for n, _ in noted) if noted else 0.0
+
     def all_rows(self) -> np.ndarray:
         """Return every row as a read-only memory map (M, *shape)."""
         if not self._count:

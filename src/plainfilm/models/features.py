@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,8 +35,11 @@ def put_vgg16(network: VGG, arrays: Mapping[str, np.ndarray]) -> None:
             layer.bias.copy_(torch.from_numpy(next(values)))
 
 
-def extract(films: Films, pixels: Rows, network: VGG, preprocess: Preprocess, weights_sha256: str) -> Rows:
-    """Return (N, D) float32 features of ``films``, extracting only what no earlier run has stored.
+def extract(
+    films: Films, pixels: Rows, network: VGG, preprocess: Preprocess, weights_sha256: str
+) -> tuple[Rows, float]:
+    """Return (N, D) float32 features of ``films``, extracting only what no earlier run has stored, and the seconds
+    that extracting them took, now or in earlier runs.
 
     Memory stays constant: a batch is computed, appended to the store, forgotten. A killed extraction goes on where
     it stopped.
@@ -46,13 +53,15 @@ def extract(films: Films, pixels: Rows, network: VGG, preprocess: Preprocess, we
         positions = np.array(sorted(wanted.values()), dtype=np.int64)
         with bar("Extracting features", len(positions)) as progress, torch.inference_mode():
             for start in range(0, len(positions), BATCH):
+                began = time.perf_counter()
                 batch = positions[start : start + BATCH]
                 x = preprocess.tensor(torch.from_numpy(pixels[batch]).to(device))
                 features = network.forward_features(x.contiguous(memory_format=torch.channels_last)).cpu().numpy()
                 chosen = [films.films[i] for i in batch]
                 store.append([(f.sha256, f.width, f.height, row) for f, row in zip(chosen, features, strict=True)])
+                store.note_seconds(len(batch), time.perf_counter() - began)
                 progress.step(len(batch))
-        return rows_of(store, films)
+        return rows_of(store, films), store.seconds_a_row() * len({film.sha256 for film in films})
 
 
 def write_features(path: Path, films: Films, features: Rows) -> None:
@@ -60,6 +69,9 @@ def write_features(path: Path, films: Films, features: Rows) -> None:
 
     The preprocessing and the hash of the weights are attributes of the file.
     """
+    size = len(films) * features.data[0].nbytes
+    if shutil.disk_usage(path.parent).free < 1.05 * size:  # HDF5 that meets a full disk can end the process
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     text = h5py.string_dtype("utf-8")
     with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
         shape = (len(films), *features.data.shape[1:])

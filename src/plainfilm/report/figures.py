@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
 from matplotlib.patches import Polygon, Rectangle
-from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -60,6 +59,8 @@ def save(figure: Figure, folder: str | Path, name: str) -> None:
     """Write ``folder``/NAME.png (150 dots an inch) and NAME.svg; the same figure gives the same bytes."""
     metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with mpl.rc_context(STYLE):
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # laid out once, for both
         for kind, about in metadata.items():
             with replacing(Path(folder) / f"{name}.{kind}") as temporary:
                 figure.savefig(temporary, format=kind, dpi=DPI, metadata=about, facecolor="white")
@@ -323,20 +324,25 @@ def _apart(values: Sequence[float], axes: Axes, gap: float = 0.11) -> list[float
 # -- Fig. 3: films with their labels ----------------------------------------------------------------------------------
 
 
+Tile = tuple[NDArray[np.uint8], str, float, str | None, str]
+
+
 @styled
-def montage(films: Sequence[tuple[NDArray[np.uint8], str, float, str, str]], columns: int = 6) -> Figure:
+def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
     """Draw the paper's Fig. 3: films with prediction, its probability, the truth, and whether that is right.
 
-    films: (pixels (H, W) uint8, predicted class, its probability 0..1, true class, path) each. A wrong one has a thick
-    broken frame, a cross and the word, so that it is seen in grey and with every kind of colour vision.
+    films: (pixels (H, W) uint8, predicted class, its probability 0..1, true class or None where nobody knows it, path)
+    each. A wrong one has a thick broken frame, a cross and the word, so that it is seen in grey and with every kind of
+    colour vision.
     """
     columns = max(1, min(columns, len(films)))
     cell, text = WIDE / columns, FILM_LINES * LINE + 0.2
     side = cell - 0.14
     size = ceil(len(films) / columns) * (side + text) + 0.4
     figure = Figure(figsize=(WIDE, size))
-    right = sum(predicted == true for _, predicted, _, true, _ in films)
-    figure.text(0.07 / WIDE, 1 - 0.18 / size, f"{right} of {len(films)} films right", weight="bold", va="center")
+    known = [predicted == true for _, predicted, _, true, _ in films if true is not None]
+    heading = f"{sum(known)} of {len(known)} films right" if known else f"{len(films)} films, truth not known"
+    figure.text(0.07 / WIDE, 1 - 0.18 / size, heading, weight="bold", va="center")
     reading = "under each: probability, prediction, what it is, file"
     figure.text(1 - 0.07 / WIDE, 1 - 0.18 / size, reading, va="center", ha="right")
     for number, film in enumerate(films):
@@ -350,18 +356,19 @@ def montage(films: Sequence[tuple[NDArray[np.uint8], str, float, str, str]], col
 FILM_LINES = 5
 
 
-def _draw_film(axes: Axes, film: tuple[NDArray[np.uint8], str, float, str, str], width: float) -> None:
+def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     pixels, predicted, probability, true, path = film
-    right = predicted == true
+    right = true is None or predicted == true
+    verdict = "" if true is None else "✓ right " if right else "✗ WRONG "
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
     axes.set(aspect="equal", adjustable="datalim")  # a square frame, whatever the film's shape
     frame = {"color": BLUE, "lw": 1.2} if right else {"color": VERMILLION, "lw": 4, "ls": (0, (2.5, 0.8))}
     for spine in axes.spines.values():
         spine.set(visible=True, capstyle="butt", **frame)
     lines = [
-        f"{'✓ right' if right else '✗ WRONG'} {probability:.2f}",
+        f"{verdict}{probability:.2f}",
         _fitted(predicted, width),
-        f"is {_fitted(true, width - 0.18)}",
+        *([] if true is None else [f"is {_fitted(true, width - 0.18)}"]),
         *_two_lines(Path(path).stem, width),
     ]
     for number, line in enumerate(lines):
@@ -398,8 +405,14 @@ def _two_lines(text: str, width: float) -> list[str]:
 
 def _inches(text: str) -> float:
     """Return the breadth of ``text`` in bold 9-point letters."""
-    prop = FontProperties(family="DejaVu Sans", weight="bold", size=9)
-    return float(TextPath((0, 0), text, prop=prop).get_extents().width) / 72
+    return sum(map(_breadth, text))
+
+
+@cache
+def _breadth(letter: str) -> float:
+    font = FT2Font(findfont(FontProperties(family="DejaVu Sans", weight="bold")))
+    font.set_size(9, 72)
+    return font.load_char(ord(letter)).linearHoriAdvance / 65536 / 72  # 16.16 fixed-point pixels, here points
 
 
 # -- how good the decisions and the probabilities are -----------------------------------------------------------------

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from plainfilm.evaluation.intervals import Interval
+from plainfilm.report import figures
+
+UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
+LONG = "Bacterial pneumonia of the right lower lobe & <others>"
+
+
+def texts(figure: Figure) -> list[Text]:
+    figure.draw_without_rendering()
+    return [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+
+
+def words(figure: Figure) -> str:
+    return "\n".join(t.get_text() for t in texts(figure))
+
+
+def history(epochs: int) -> list[dict[str, float]]:
+    keys = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+    return [{"epoch": e + 1.0} | {key: 0.5 + 0.01 * e for key in keys} for e in range(epochs)]
+
+
+def film(number: int, right: bool, name: str = "PNEUMONIA") -> tuple[Any, ...]:
+    pixels = np.random.default_rng(number).integers(0, 255, (40, 52)).astype(np.uint8)
+    return pixels, name, 0.93, name if right else "NORMAL", f"some/person{number}_bacteria_{number}.jpeg"
+
+
+def curve(title: str, area: float = 0.99) -> figures.Curve:
+    x = np.array([0.0, 0.0, 0.1, 1.0])
+    threshold = np.array([np.inf, 0.8, 0.5, 0.1])
+    return figures.Curve(title, x, np.array([0.0, 0.8, 0.95, 1.0]), threshold, Interval(area, area - 0.01, area), 0.5)
+
+
+def forest_row(model: str, note: str = "", **changes: Any) -> dict[str, Any]:
+    row = {"model": model, "score": "Accuracy", "value": 0.95, "low": 0.93, "high": 0.96, "paper": 0.95, "note": note}
+    return row | changes
+
+
+def every_figure(network_layers: list[dict[str, Any]]) -> dict[str, Figure]:
+    bins = [{"n": 10, "mean_predicted": p, "observed": p, "low": p / 2, "high": 1.0} for p in (0.0, 0.5, 1.0)]
+    return {
+        "network": figures.network(network_layers, LONG, (3, 16, 16)),
+        "curves one": figures.curves({"CNN": history(2)}),
+        "curves three": figures.curves({LONG: history(30), "b": history(30), "c": history(1)}),
+        "montage": figures.montage([film(i, i % 3 > 0, LONG) for i in range(8)], 6),
+        "montage one": figures.montage([film(0, True)], 6),
+        "confusion": figures.confusion(np.array([[300, 20], [0, 0]]), ["NORMAL", LONG]),
+        "confusion 5": figures.confusion(np.eye(5, dtype=np.int64), [LONG] * 5),
+        "roc": figures.roc([curve("CNN"), curve(LONG)]),
+        "precision_recall": figures.precision_recall([curve("CNN", 0.5)], 0.7),
+        "reliability": figures.reliability(bins, UNKNOWN),
+        "grid_search": figures.grid_search({1e-7: 0.9, 1e-6: 0.95, 1e-5: 0.94}, 1e-6),
+        "grid_search one": figures.grid_search({1.0: 0.9}, 1.0),
+        "intervals": figures.intervals([forest_row(LONG), forest_row("b", note="did not learn", paper=None)]),
+    }
+
+
+def test_no_letter_is_below_nine_points_and_none_is_cut_off(network_layers: list[dict[str, Any]]) -> None:
+    for name, figure in every_figure(network_layers).items():
+        assert min(text.get_fontsize() for text in texts(figure)) >= 9, name
+        drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert drawn.x0 >= -0.01 and drawn.y0 >= -0.01, name
+        assert drawn.x1 <= width + 0.01 and drawn.y1 <= height + 0.01, name
+
+
+def test_names_under_neighbouring_blocks_do_not_touch(network_layers: list[dict[str, Any]]) -> None:
+    figure = figures.network(network_layers * 3, "CNN", (3, 16, 16))
+    boxes = [t.get_window_extent() for t in texts(figure)]
+    for i, a in enumerate(boxes):
+        for b in boxes[i + 1 :]:
+            apart = a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 + 1 or b.y1 <= a.y0 + 1
+            assert apart
+
+
+def test_vgg16_fits_on_a_page_with_every_layer_named() -> None:
+    rows = []
+    for size, channels, convolutions in ((224, 64, 2), (112, 128, 2), (56, 256, 3), (28, 512, 3), (14, 512, 3)):
+        for _ in range(convolutions):
+            rows.append({"kind": "Conv2d", "shape": [channels, size, size], "parameters": 2359808, "detail": "3×3"})
+            rows.append({"kind": "ReLU", "shape": [channels, size, size], "parameters": 0, "detail": ""})
+        rows.append({"kind": "MaxPool2d", "shape": [channels, size // 2, size // 2], "parameters": 0, "detail": "2×2"})
+    figure = figures.network(rows, "VGG16", (3, 224, 224))
+    said = words(figure)
+    assert figure.get_size_inches()[0] <= 7.5 and figure.get_size_inches()[1] <= 10
+    assert said.count("CONV 3×3") == 13 and said.count("ReLU") == 13 and said.count("POOL 2×2") == 5
+    assert "SOFTMAX" in said and "INPUT" in said and "14×14×512" in said
+
+
+def test_network_names_layers_as_the_paper_does_and_counts_parameters(network_layers: list[dict[str, Any]]) -> None:
+    said = words(figures.network(network_layers, "CNN", (3, 16, 16)))
+    for name in ("CONV 3×3", "ReLU", "BN", "POOL 2×2", "DROPOUT", "p = 0.25", "FLATTEN", "DENSE", "SOFTMAX"):
+        assert name in said
+    assert "1,266 parameters" in said  # 224 + 16 + 1,026
+    assert "16×16×8" in said and "512" in said
+
+
+def test_curves_share_their_axes_and_write_out_the_last_values() -> None:
+    high = [{**row, "train_loss": 2.0, "val_accuracy": 0.123} for row in history(4)]
+    figure = figures.curves({"a": history(30), "b": high})
+    loss_a, accuracy_a, loss_b, accuracy_b = figure.axes
+    assert loss_a.get_ylim() == loss_b.get_ylim() and accuracy_a.get_ylim() == accuracy_b.get_ylim()
+    assert loss_a.get_xlim() == accuracy_b.get_xlim()
+    assert {"2.000", "0.123", "0.790"} <= {t.get_text() for t in texts(figure)}
+    styles = [(line.get_linestyle(), line.get_marker()) for line in loss_a.get_lines()]
+    assert len(set(styles)) == 2  # told apart in grey
+
+
+def test_labels_of_equal_last_values_are_moved_apart() -> None:
+    figure = figures.curves({"a": history(3)})
+    figure.draw_without_rendering()
+    boxes = [t.get_window_extent() for t in figure.axes[0].texts]
+    assert len(boxes) == 2 and (boxes[0].y0 >= boxes[1].y1 - 1 or boxes[1].y0 >= boxes[0].y1 - 1)
+
+
+def test_curves_survive_a_loss_that_is_not_finite() -> None:
+    rows = history(3)
+    rows[1]["val_loss"] = float("inf")
+    assert np.isfinite(figures.curves({"a": rows}).axes[0].get_ylim()).all()
+
+
+def test_montage_says_right_or_wrong_in_words_and_in_the_frame() -> None:
+    figure = figures.montage([film(0, True), film(1, False)], 6)
+    said = words(figure)
+    assert "1 of 2 films right" in said and "✓ right 0.93" in said and "✗ WRONG 0.93" in said
+    assert "PNEUMONIA" in said and "is NORMAL" in said and "person1_" in said
+    right, wrong = (axes.spines["left"] for axes in figure.axes)
+    assert wrong.get_linewidth() >= 3 * right.get_linewidth() and wrong.get_linestyle() != right.get_linestyle()
+
+
+def test_montage_of_thirty_films_is_a_page_without_touching_words() -> None:
+    figure = figures.montage([film(i, i % 4 > 0) for i in range(30)], 6)
+    assert figure.get_size_inches()[1] < 11.5
+    by_film = [[t.get_window_extent() for t in axes.texts] for axes in figure.axes]
+    figure.draw_without_rendering()
+    by_film = [[t.get_window_extent() for t in axes.texts] for axes in figure.axes]
+    for left, right in itertools.pairwise(by_film):
+        assert max(box.x1 for box in left) < min(box.x0 for box in right)
+
+
+def test_roc_marks_the_threshold_in_use_and_enlarges_the_corner_of_good_curves() -> None:
+    good, poor = figures.roc([curve("CNN")]), figures.roc([curve("CNN", 0.7)])
+    assert len(good.axes[0].child_axes) == 1 and not poor.axes[0].child_axes
+    marks = [line for line in poor.axes[0].get_lines() if line.get_marker() == "o"]
+    assert [(m.get_xdata()[0], m.get_ydata()[0]) for m in marks] == [(0.1, 0.95)]
+    assert "0.700 (0.690–0.700)" in words(poor)
+
+
+def test_more_models_than_colours_are_all_drawn() -> None:
+    figure = figures.roc([curve(f"model {i}") for i in range(8)])
+    assert all(f"model {i}" in words(figure) for i in range(8))
+
+
+def test_a_model_that_did_not_learn_is_marked_in_the_forest_plot() -> None:
+    figure = figures.intervals([forest_row("CNN", "did not learn: one class predicted (X)"), forest_row("b")])
+    assert "did not learn: one class predicted (X)" in words(figure)
+    markers = [line.get_marker() for line in figure.axes[0].get_lines()]
+    assert "X" in markers and "o" in markers
+
+
+def test_a_score_that_was_not_done_is_said_so_in_the_forest_plot() -> None:
+    nothing = float("nan")
+    figure = figures.intervals([forest_row("CNN", value=nothing, low=nothing, high=nothing, paper=None)])
+    assert "not done" in words(figure)
+
+
+@pytest.mark.parametrize("name", ["$x_1$ & <b>", "film\n\t2", "胸部.jpeg", "\udcff\udcfe.png", "x" * 300, ""])
+def test_any_name_can_be_drawn_without_a_warning(name: str, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pixels = np.zeros((4, 4), np.uint8)
+        figure = figures.montage([(pixels, name, 0.5, name, name)], 2)
+        figures.save(figure, tmp_path, "montage")
+        figures.save(figures.confusion(np.eye(2, dtype=np.int64), [name, "b"]), tmp_path, "confusion")
+        figures.save(figures.intervals([forest_row(name)]), tmp_path, "intervals")
+
+
+def test_the_middle_of_a_long_name_is_left_out() -> None:
+    assert figures.label("abcdefghij", 5) == "ab…ij"
+    assert figures.label("abcde", 5) == "abcde"
+    assert len(figures.label("x" * 300, 7)) == 7
+
+
+def test_saving_twice_gives_the_same_bytes_and_no_date(tmp_path: Path, network_layers: list[dict[str, Any]]) -> None:
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        figures.save(figures.curves({"CNN": history(3)}), folder, "curves")
+        figures.save(figures.network(network_layers, "CNN", (3, 16, 16)), folder, "network")
+    for name in ("curves.png", "curves.svg", "network.svg"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    svg = (tmp_path / "a" / "curves.svg").read_text()
+    assert "dc:date" not in svg and not re.search(r"Matplotlib v", svg)
+    with Image.open(tmp_path / "a" / "curves.png") as image:
+        assert round(image.info["dpi"][0]) == 150
+
+
+def test_drawing_changes_no_setting_of_the_user_and_needs_no_pyplot() -> None:
+    before = dict(mpl.rcParams)
+    figures.confusion(np.eye(2, dtype=np.int64), ["a", "b"])
+    assert dict(mpl.rcParams) == before
+    assert "matplotlib.pyplot" not in sys.modules or "pyplot" not in Path(figures.__file__).read_text()

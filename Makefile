@@ -13,13 +13,14 @@ help:
 	@echo "make docs   docs/cli.md and docs/config.md anew"
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'plainfilm needs Python 3.11 or newer; name one with: make PYTHON=python3.12')"
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(WITH)]"
-	touch $@
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'plainfilm needs Python 3.11 or newer; name one with: make PYTHON=python3.12')"
+	@echo "Making the environment in .venv (PyTorch is the largest part) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(WITH)]"
+	@touch $@
 
 demo: $(READY)
-	$(BIN)/plainfilm demo --out demo
+	@$(BIN)/plainfilm demo --out demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

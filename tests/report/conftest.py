@@ -130,7 +130,7 @@ def make(
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_run() -> Callable[..., Path]:
     return make
 

@@ -145,10 +145,9 @@ def test_montage_says_right_or_wrong_in_words_and_in_the_frame() -> None:
 def test_montage_of_thirty_films_is_a_page_without_touching_words() -> None:
     figure = figures.montage([film(i, i % 4 > 0) for i in range(30)], 6)
     assert figure.get_size_inches()[1] < 11.5
-    by_film = [[t.get_window_extent() for t in axes.texts] for axes in figure.axes]
     figure.draw_without_rendering()
-    by_film = [[t.get_window_extent() for t in axes.texts] for axes in figure.axes]
-    for left, right in itertools.pairwise(by_film):
+    first_row = [[t.get_window_extent() for t in axes.texts] for axes in figure.axes[:6]]
+    for left, right in itertools.pairwise(first_row):
         assert max(box.x1 for box in left) < min(box.x0 for box in right)
 
 

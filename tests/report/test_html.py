@@ -56,19 +56,12 @@ def add_montage(run: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def paper(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+def paper(tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun) -> Path:
     """Three models with reports, one of which did not learn."""
-    from importlib import util
-
     out = tmp_path_factory.mktemp("paper")
-    place = Path(__file__).with_name("conftest.py")
-    specification = util.spec_from_file_location("fake_runs", place)
-    assert specification and specification.loader
-    module = util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    module.make(out / "vgg", "vgg", films=240, dead=True)
-    module.make(out / "vgg-bn", "vgg-bn", films=240, certainty=2.0, seed=1)
-    module.make(out / "vgg16-lr", "vgg16-lr", films=240, certainty=2.2, seed=2)
+    make_run(out / "vgg", "vgg", films=240, dead=True)
+    make_run(out / "vgg-bn", "vgg-bn", films=240, certainty=2.0, seed=1)
+    make_run(out / "vgg16-lr", "vgg16-lr", films=240, certainty=2.2, seed=2)
     add_montage(out / "vgg")
     run_report(out / "vgg")
     paper_report(out)

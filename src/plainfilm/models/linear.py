@@ -27,7 +27,7 @@ from plainfilm.image.store import Rows
 
 BLOCK = 512  # rows of float64 features held at a time
 MOST_FILMS = 20_000  # beyond this N × N float64 no longer fits a laptop
-TOLERANCE = 1e-6  # the solver stops when no entry of the mean loss's gradient is larger
+TOLERANCE = 1e-8  # the solver stops when no entry of the mean loss's gradient is larger
 ITERATIONS = 20_000
 
 

@@ -53,6 +53,7 @@ class Chart:
 
 
 def count(n: int, noun: str) -> str:
+    """Return ``1 film`` or ``1,304 films``."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
@@ -70,6 +71,7 @@ def _file(name: str, run: Run, runs: list[Run]) -> str:
 
 
 def forest(runs: list[Run], folder: Path) -> Chart:
+    """Return our scores with their intervals beside the paper's values."""
     rows: list[dict[str, Any]] = [
         {
             "model": run.title,
@@ -99,6 +101,7 @@ def _paper(row: dict[str, Any]) -> str:
 
 
 def network(run: Run, folder: Path, runs: list[Run]) -> Chart:
+    """Return the network of one of ``runs`` (Fig. 1)."""
     layers, film = run.model["layers"], run.model["input"]
     rows = [
         [f"{i + 1}", figures.NAMES.get(x["kind"], x["kind"]), x["detail"], _sizes(x["shape"]), f"{x['parameters']:,}"]
@@ -119,6 +122,7 @@ def _sizes(shape: Sequence[int]) -> str:
 
 
 def curves(runs: list[Run], folder: Path) -> list[Chart]:
+    """Return the training curves of all runs that have epochs in one chart (Figs. 2 and 4); none without any."""
     histories = {run.label: run.history for run in runs if run.history}
     if not histories:
         return []
@@ -147,6 +151,7 @@ def _end(title: str, last: dict[str, float]) -> str:
 
 
 def no_curve(run: Run) -> str:
+    """Return why a run has no training curves."""
     if run.model["search"]:
         return f"{run.title}: no epochs; a logistic regression on frozen features was fitted to its optimum."
     return f"{run.title}: {NOT_DONE} (there is no history.csv)."
@@ -168,6 +173,7 @@ def montage(run: Run) -> Chart:
 
 
 def confusion(run: Run, folder: Path, runs: list[Run]) -> Chart:
+    """Return the table of decisions of one of ``runs``."""
     p = run.scored
     counts = scores.confusion(p, run.positive, run.threshold)
     rows = [[name, *(f"{n:,}" for n in line)] for name, line in zip(p.classes, counts, strict=True)]
@@ -251,6 +257,7 @@ def _reliability(run: Run, folder: Path, runs: list[Run]) -> Chart:
 
 
 def search(run: Run, folder: Path, runs: list[Run]) -> Chart:
+    """Return the grid search of one of ``runs``; a choice at the end of the grid is said to be one."""
     tried = {float(c): float(score) for c, score in run.model["search"]["scores"].items()}
     chosen = float(run.model["search"]["C"])
     rows = [[f"{c:g}", f"{tried[c]:.4f}", "chosen" if c == chosen else ""] for c in sorted(tried)]

@@ -418,11 +418,14 @@ def _breadth(letter: str) -> float:
 # -- how good the decisions and the probabilities are -----------------------------------------------------------------
 
 
+NAME = 1.25  # inches for the name of a class beside the table
+
+
 @styled
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figure:
     """Draw the table of counts (K, K), rows the truth and columns the decision, with the share of each row."""
     k = len(classes)
-    side = max(NARROW, 0.72 * k + 1.1)
+    side = NARROW if k == 2 else 0.72 * k + NAME + 0.6
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -430,16 +433,15 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figure:
     for row, column in np.ndindex(k, k):
         text = f"{matrix[row, column]:,}\n{100 * shares[row, column]:.1f} %"
         colour = "white" if shares[row, column] > 0.6 else BLACK
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11 if k < 4 else 9)
-    names = [_wrapped(name, 16 if k < 4 else 9) for name in classes]
-    axes.set_xticks(range(k), names)
-    axes.set_yticks(range(k), names, rotation=90, va="center", ha="center", ma="center")
-    axes.tick_params(length=0, pad=8)
-    axes.tick_params(axis="y", pad=10)
-    axes.spines[:].set_visible(False)
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11 if k == 2 else 9)
     for line in np.arange(k + 1) - 0.5:
         axes.plot([line, line], [-0.5, k - 0.5], color=GREY, lw=0.6, clip_on=False)
         axes.plot([-0.5, k - 0.5], [line, line], color=GREY, lw=0.6, clip_on=False)
+    names = ["\n".join(_two_lines(name, NAME)) if k == 2 else _fitted(name, NAME) for name in classes]
+    axes.set_xticks(range(k), names, rotation=0 if k == 2 else 90)
+    axes.set_yticks(range(k), names, rotation=90 if k == 2 else 0, va="center")
+    axes.tick_params(length=0, pad=8)
+    axes.spines[:].set_visible(False)
     axes.set(xlabel="decided", ylabel="true")
     return figure
 

@@ -309,7 +309,9 @@ def _void(runs: list[Run]) -> list[int]:
 
 
 def _decisions(runs: list[Run]) -> Table:
-    caption = f"At a probability of {runs[0].threshold:g} (95 % interval)"
+    classes = runs[0].predictions.classes
+    several = f"The likeliest class decides; {classes[runs[0].positive]} against the rest (95 % interval)"
+    caption = several if len(classes) > 2 else f"At a probability of {runs[0].threshold:g} (95 % interval)"
     rows = [[name, *(run.words(key) for run in runs)] for key, name in DECISIONS.items()]
     return Table(caption, ["Score", *(run.label for run in runs)], rows)
 

@@ -290,6 +290,26 @@ def _number(value: float | None) -> str:
     return "     n/a" if value is None or value != value else f"{value:8.3f}"
 
 
+def _compare_flags(parser: argparse.ArgumentParser) -> None:
+    text = "run folders or predictions files with the same films; the test part is compared, else val"
+    parser.add_argument("runs", metavar="RUN|FILE.csv", type=Path, nargs="+", help=text)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for comparison.json (default: print only)")
+    parser.add_argument("--positive", default="", help="positive class (default: the one not called normal)")
+
+
+def _run_compare(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.comparison import compare_all
+
+    return compare_all(options.runs, options.positive, options.seed, options.out)
+
+
+def _show_compare(result: Any) -> str:
+    lines = [f"{result['films']} films of {result['patients']} patients; positive: {result['positive']}."]
+    for pair in result["pairs"]:
+        lines += [pair["accuracy"]["sentence"], pair["auroc"]["sentence"]]
+    return "\n".join(lines)
+
+
 def _label_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
     parser.add_argument("paths", metavar="PATH", nargs="+", help="films, folders or zips")
@@ -405,6 +425,14 @@ COMMANDS = {
             _evaluate_flags,
             _run_evaluate,
             _show_metrics,
+        ),
+        Command(
+            "compare",
+            "paired comparison of models on the same films",
+            ("plainfilm compare out/vgg out/vgg-bn", "plainfilm compare runs/bn theirs.csv --out comparison"),
+            _compare_flags,
+            _run_compare,
+            _show_compare,
         ),
         Command(
             "label",

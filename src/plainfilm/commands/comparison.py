@@ -1,0 +1,51 @@
+"""Paired comparison of models on the same films, from their predictions.csv alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation.compare import compare
+from plainfilm.evaluation.predictions import Predictions, read_predictions
+from plainfilm.files import read_json, write_json
+
+
+def compare_all(places: list[Path], positive: str, seed: int, out: Path | None) -> dict[str, Any]:
+    """Compare run folders and predictions files on their scored part (test, else val); with ``out`` write
+    comparison.json there.
+
+    Returns what ``evaluation.compare.compare`` does. InputError for fewer than two, or when films or labels differ.
+    """
+    if len(places) < 2:
+        raise InputError("compare takes two or more run folders or predictions files.")
+    names = _names(places)
+    tables = [_scored(place) for place in places]
+    thresholds = {
+        name: float(read_json(place / "model.json")["threshold"])
+        for name, place in zip(names, places, strict=True)
+        if (place / "model.json").exists()
+    }
+    rng = np.random.default_rng(seed)
+    found = compare(list(zip(names, tables, strict=True)), rng, positive or None, thresholds)
+    if out:
+        write_json(out / "comparison.json", found)
+    return found
+
+
+def _scored(place: Path) -> Predictions:
+    films = place / "films.csv"
+    file = place / "predictions.csv" if place.is_dir() else place
+    predictions = read_predictions(file, films if films.exists() else None)
+    return predictions.part("test" if (predictions.parts == "test").any() else "val")
+
+
+def _names(places: list[Path]) -> list[str]:
+    """The last part of each path; the whole path where two would be called the same."""
+    short = [place.resolve().stem if place.is_file() else place.resolve().name for place in places]
+    names = [str(place) if short.count(name) > 1 else name for name, place in zip(short, places, strict=True)]
+    if len(set(names)) < len(names):
+        raise InputError(f"{next(n for n in names if names.count(n) > 1)} is named twice; name each model once.")
+    return names

@@ -42,14 +42,15 @@ class Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed, 2 input at fault, 3 check failed, 130 interrupted."""
+    from plainfilm.progress import quiet
+
+    told = quiet.set(False)
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)
         options = _parse(words)
         if options is None:
             return 0
         command = COMMANDS[options.command]
-        from plainfilm.progress import quiet  # rich is loaded for commands, not for help
-
         quiet.set(options.quiet)
         result = command.run(options)
         print(to_json(result) if options.json else command.show(result))
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         hint = "set PLAINFILM_DEBUG=1 for the details and report it"
         return _complain(f"This is a bug in plainfilm ({type(error).__name__}: {_line(error)}); {hint}.", 1)
+    finally:
+        quiet.reset(told)
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
@@ -42,6 +43,17 @@ class Bar:
 @contextmanager
 def bar(title: str, total: int) -> Iterator[Bar]:
     """Show a bar named ``title`` that counts to ``total`` while the block runs."""
+    # Loaded by what shows a bar, not by help.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -207,7 +207,8 @@ def test_label_films_folders_and_bad_ones(trained, tmp_path, films_folder, make_
     p = read_predictions(trained / "predictions.csv")
     at = p.paths.index("NORMAL/IM-0000-0000.jpeg")
     assert float(rows[0]["p_NORMAL"]) == pytest.approx(p.probabilities[at, 0], abs=1e-6)
-    assert Image.open(picture).size[0] > 300
+    with Image.open(picture) as drawn:
+        assert drawn.size[0] > 300
     assert run("label", trained, one, "--out", out) == 2
     assert run("label", trained, one, "--out", out, "--force", "--quiet") == 0
     assert run("label", trained, bad, "--out", tmp_path / "none.csv") == 2
@@ -289,7 +290,7 @@ def test_a_run_killed_in_epoch_3_resumes_to_the_same_bytes(tmp_path, films_folde
             "--size",
             32,
             "--epochs",
-            5,
+            16,
             "--batch",
             4,
             *more,

@@ -58,7 +58,9 @@ def test_figures_are_png_and_svg(paper):
     out, _ = paper
     names = {p.stem for p in (out / "figures").glob("*.png")}
     assert names and names == {p.stem for p in (out / "figures").glob("*.svg")}
-    assert all(Image.open(p).size[0] > 300 for p in (out / "figures").glob("*.png"))
+    for path in (out / "figures").glob("*.png"):
+        with Image.open(path) as figure:
+            assert figure.size[0] > 300
     assert (out / "vgg" / "figures" / "montage.png").exists()
 
 

@@ -468,7 +468,7 @@ def roc(curves: Sequence[Curve]) -> Figure:
     _draw_curves(axes, curves, "AUROC")
     if all(curve.area.value > 0.95 for curve in curves):
         corner = axes.inset_axes((0.42, 0.1, 0.54, 0.54), xlim=(0, 0.2), ylim=(0.8, 1.003))
-        _draw_curves(corner, curves, "")
+        _draw_curves(corner, curves, "", clip=True)  # a threshold outside the corner must not widen the layout
         corner.set(xticks=[0, 0.1, 0.2], yticks=[0.8, 0.9, 1])
         corner.grid()
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", handlelength=3)
@@ -493,12 +493,12 @@ def _unit_square(x: str, y: str, entries: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw_curves(axes: Axes, curves: Sequence[Curve], area: str) -> None:
+def _draw_curves(axes: Axes, curves: Sequence[Curve], area: str, clip: bool = False) -> None:
     for curve, (colour, line, marker) in zip(curves, SERIES * len(curves), strict=False):
         axes.plot(curve.x, curve.y, color=colour, ls=line, lw=1.5, label=_with_area(curve, area))
         at = int(np.searchsorted(-curve.thresholds, -curve.threshold, side="right")) - 1
         if at >= 0:
-            axes.plot(curve.x[at], curve.y[at], color=colour, marker=marker, ms=7, mec="white", clip_on=False)
+            axes.plot(curve.x[at], curve.y[at], color=colour, marker=marker, ms=7, mec="white", clip_on=clip)
 
 
 def _with_area(curve: Curve, name: str) -> str:

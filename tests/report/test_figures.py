@@ -4,7 +4,6 @@ import itertools
 import re
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +162,7 @@ def test_roc_marks_the_threshold_in_use_and_enlarges_the_corner_of_good_curves()
 def test_a_threshold_outside_the_enlarged_corner_does_not_squeeze_the_figure(tmp_path: Path) -> None:
     """A model that calls every film the same class marks (0, 0) or (1, 1), far outside the corner."""
     for threshold in (-1.0, 2.0):
-        figures.save(figures.roc([replace(curve("CNN"), threshold=threshold)]), tmp_path, "roc")  # warnings are errors
+        figures.save(figures.roc([curve("CNN")._replace(threshold=threshold)]), tmp_path, "roc")  # warnings are errors
 
 
 def test_more_models_than_colours_are_all_drawn() -> None:

@@ -11,6 +11,7 @@ help:
 	@echo "make test   the tests          make slow   the long ones"
 	@echo "make check  linters, types, generated docs"
 	@echo "make docs   docs/cli.md and docs/config.md anew"
+	@echo "make bench  ours beside plain PyTorch: benchmarks/results.md"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'plainfilm needs Python 3.11 or newer; name one with: make PYTHON=python3.12')"

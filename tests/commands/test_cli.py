@@ -268,6 +268,15 @@ def test_a_full_disk_and_missing_rights_are_sentences(monkeypatch, capsys):
     assert "model.h5: the disk is full" in capsys.readouterr().err
 
 
+# A shell starts background jobs with SIGINT ignored, and so might whatever runs these tests.
+START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from plainfilm.cli import main
+sys.exit(main())
+"""
+
+
 def wait_for(path, lines: int, process: subprocess.Popen) -> None:
     for _ in range(4000):
         if path.exists() and path.read_bytes().count(b"\n") >= lines:
@@ -295,7 +304,7 @@ def test_a_run_killed_in_epoch_3_resumes_to_the_same_bytes(tmp_path, films_folde
             4,
             *more,
         ]
-        return [sys.executable, "-m", "plainfilm", *map(str, words)]
+        return [sys.executable, "-c", START, *map(str, words)]
 
     assert subprocess.run(command(tmp_path / "whole"), capture_output=True).returncode == 0
     process = subprocess.Popen(command(tmp_path / "cut"), stderr=subprocess.PIPE, text=True)

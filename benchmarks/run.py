@@ -27,7 +27,7 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import ingest
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
-from plainfilm.training.loop import Material, _Run
+from plainfilm.training.loop import Material, Training
 
 ROUNDS = 15
 FILMS = 96
@@ -61,7 +61,7 @@ def training_step() -> tuple[float, float, float]:
     network.to(memory_format=torch.channels_last)
     material = Material(pixels, labels, films, films, np.ones(2, np.float32))  # type: ignore[arg-type]
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
-    run = _Run(network, p, material, TrainConfig(), optimizer, torch.amp.GradScaler(enabled=False))
+    run = Training(network, p, material, TrainConfig(), optimizer, torch.amp.GradScaler(enabled=False))
     plain_optimizer = torch.optim.SGD(theirs.parameters(), lr=0.05)
     x, y = p.tensor(pixels).contiguous(), torch.from_numpy(labels)
 
@@ -71,7 +71,7 @@ def training_step() -> tuple[float, float, float]:
         F.cross_entropy(theirs(x), y).backward()
         plain_optimizer.step()
 
-    return in_turn(lambda: run._step(films, 0.05, torch.Generator()), plain)
+    return in_turn(lambda: run.step(films, 0.05, torch.Generator()), plain)
 
 
 def second_pass() -> tuple[float, float, float]:

@@ -94,7 +94,9 @@ def train_network(
     optimizer = torch.optim.SGD(network.parameters(), lr=config.learning_rate)
     saved = folder / "checkpoint.h5"
     progress = checkpoint.load(saved, network, optimizer) if resume and saved.exists() else Progress()
-    run = _Run(network, preprocess, material, config, optimizer, torch.amp.GradScaler(enabled=device.type == "cuda"))
+    run = Training(
+        network, preprocess, material, config, optimizer, torch.amp.GradScaler(enabled=device.type == "cuda")
+    )
     if not progress.epoch:
         run.rehearse()
     steps = math.ceil(len(material.train) / config.batch)
@@ -112,7 +114,7 @@ def train_network(
 
 
 @dataclass
-class _Run:
+class Training:
     """The parts of one training that every epoch uses."""
 
     network: nn.Module
@@ -141,7 +143,7 @@ class _Run:
             for step in range(steps):
                 learning_rate = rate(config.decay, config.learning_rate, config.epochs, epoch, epoch * steps + step)
                 batch = order[step * config.batch : (step + 1) * config.batch]
-                loss, correct = self._step(batch, learning_rate, generator)
+                loss, correct = self.step(batch, learning_rate, generator)
                 if not math.isfinite(loss):
                     raise PlainfilmError(
                         f"The loss is {loss} in epoch {epoch + 1}, step {step + 1}: lower --learning-rate"
@@ -153,7 +155,7 @@ class _Run:
         val_loss, val_accuracy = self._validate(self.material.val)
         return [learning_rate, losses / len(train), right / len(train), val_loss, val_accuracy]
 
-    def _step(self, batch: np.ndarray, learning_rate: float, generator: torch.Generator) -> tuple[float, int]:
+    def step(self, batch: np.ndarray, learning_rate: float, generator: torch.Generator) -> tuple[float, int]:
         """One step on the films at ``batch``; return the sum of their losses and how many were labelled right."""
         self.network.train()
         for group in self.optimizer.param_groups:
@@ -194,9 +196,11 @@ class _Run:
         """Two training steps and a validation on a copy, so that what would fail in hour three fails now."""
         network = copy.deepcopy(self.network)
         optimizer = torch.optim.SGD(network.parameters(), lr=self.config.learning_rate)
-        run = _Run(network, self.preprocess, self.material, self.config, optimizer, torch.amp.GradScaler(enabled=False))
+        run = Training(
+            network, self.preprocess, self.material, self.config, optimizer, torch.amp.GradScaler(enabled=False)
+        )
         size = self.config.batch
         with _seeded(self.config.seed, 0) as generator:
             for batch in (self.material.train[:size], self.material.train[-size:]):
-                run._step(batch, self.config.learning_rate, generator)
+                run.step(batch, self.config.learning_rate, generator)
         run._validate(self.material.val[:size])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from plainfilm.config import TrainConfig, from_text
+from plainfilm.config import DEMO_FILMS, PAPER_MODELS, TrainConfig, from_text
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.files import read_json, to_json
 
@@ -189,13 +189,14 @@ def _out(parser: argparse.ArgumentParser, what: str, default: str | None = None)
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
     _out(parser, "folder for films, models and report", "demo")
-    parser.add_argument("--films", type=int, default=240, metavar="N", help="how many synthetic films (default 240)")
+    text = "how many synthetic films (default %(default)s)"
+    parser.add_argument("--films", type=int, default=DEMO_FILMS, metavar="N", help=text)
     _models_flag(parser)
     _settings_flags(parser, ("model", "split"))
 
 
 def _models_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", default="vgg,vgg-bn,vgg16-lr", help="models to compare (default %(default)s)")
+    parser.add_argument("--models", default=",".join(PAPER_MODELS), help="models to compare (default %(default)s)")
 
 
 def _names(options: argparse.Namespace) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 from plainfilm.errors import InputError, did_you_mean
 
 SPLITS = ("grouped", "paper", "official")
+PAPER_MODELS = ("vgg", "vgg-bn", "vgg16-lr")  # what `paper` and `demo` compare
+DEMO_FILMS = 240
 DECAYS = ("keras", "recursion", "epoch")
 RESIZES = ("crop", "pad", "stretch")
 SCALINGS = ("film", "centre", "unit", "caffe")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from plainfilm.commands.paper import MODELS, paper
+from plainfilm.commands.paper import paper
+from plainfilm.config import PAPER_MODELS
 from plainfilm.data.phantom import draw, phantom_set
 from plainfilm.files import replacing
 from plainfilm.progress import bar
-
-FILMS = 240
 
 
 def write_films(folder: Path, count: int, seed: int) -> None:
@@ -26,7 +25,7 @@ def write_films(folder: Path, count: int, seed: int) -> None:
 
 
 def demo(
-    out: Path, films: int, settings: dict[str, Any], models: tuple[str, ...] = MODELS, seed: int = 0
+    out: Path, films: int, settings: dict[str, Any], models: tuple[str, ...] = PAPER_MODELS, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Write ``films`` synthetic films to ``out``/films and compare ``models`` on them; return the rows of table.csv.
 

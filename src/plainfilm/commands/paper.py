@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.commands import training
-from plainfilm.config import TrainConfig
+from plainfilm.config import PAPER_MODELS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.files import locked
@@ -16,11 +16,9 @@ from plainfilm.models.zoo import recipe
 from plainfilm.report.html import paper_report
 from plainfilm.report.table import collect, write_table
 
-MODELS = ("vgg", "vgg-bn", "vgg16-lr")
-
 
 def paper(
-    data: str, out: Path, settings: dict[str, Any], models: Sequence[str] = MODELS, resume: bool = False
+    data: str, out: Path, settings: dict[str, Any], models: Sequence[str] = PAPER_MODELS, resume: bool = False
 ) -> list[dict[str, Any]]:
     """Train and compare ``models`` on the films of ``data`` into ``out``; return the rows of table.csv.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.commands import training
+from plainfilm.commands.preparation import prepare
 from plainfilm.config import PAPER_MODELS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
@@ -31,7 +32,7 @@ def paper(
     configs = [TrainConfig(**{**settings, "model": recipe(name).name, "split": "paper"}) for name in models]
 
     films = load(data, configs[0].patient_regex)
-    prepared = training.prepare(films, configs, data)
+    prepared = prepare(films, configs, data)
     with locked(out):
         for one in prepared:
             training.run(one, out / one.config.model, resume)

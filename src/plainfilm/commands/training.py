@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,29 +17,21 @@ import torch
 from PIL import Image
 
 from plainfilm.commands.evaluation import evaluate_run
-from plainfilm.config import TrainConfig, number_list
+from plainfilm.commands.fitting import fit, logits_of
+from plainfilm.commands.preparation import Prepared, prepare
+from plainfilm.config import TrainConfig
 from plainfilm.data.films import Films, write_films
 from plainfilm.data.sources import load
-from plainfilm.data.split import crossing, split
+from plainfilm.data.split import crossing
 from plainfilm.errors import InputError
-from plainfilm.evaluation.predictions import positive_class
 from plainfilm.files import locked, read_json, write_csv, write_json
-from plainfilm.image.augment import Augment
 from plainfilm.image.decode import decode
-from plainfilm.image.preprocess import Preprocess
-from plainfilm.image.store import Rows, ingest
-from plainfilm.models.features import extract, put_vgg16, write_features
-from plainfilm.models.linear import fit_logistic
 from plainfilm.models.model import Model
 from plainfilm.models.summary import flops, layers, parameters
-from plainfilm.models.vgg import VGG, initialise
-from plainfilm.models.weights import Weights, vgg16_weights
-from plainfilm.models.zoo import Recipe, recipe
 from plainfilm.progress import bar, say
 from plainfilm.report.figures import montage, save
 from plainfilm.report.html import run_report
-from plainfilm.training.checkpoint import optimizer_arrays
-from plainfilm.training.loop import Material, class_weights, train_network
+from plainfilm.training.loop import class_weights
 from plainfilm.training.schedules import DESCRIPTIONS
 
 CONFIG, MODEL = "config.json", "model.json"
@@ -53,54 +44,6 @@ def train(data: str | Films, out: Path, settings: dict[str, Any], resume: bool =
     config = TrainConfig(**settings)
     films = load(data, config.patient_regex) if isinstance(data, str) else data
     return run(prepare(films, [config], films.name if isinstance(data, Films) else data)[0], out, resume)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Films that can be read, split, with their stored pixels for one model."""
-
-    films: Films
-    pixels: Rows
-    recipe: Recipe
-    preprocess: Preprocess
-    config: TrainConfig
-    device: torch.device
-    weights: Weights | None  # pretrained, where the model starts from some
-    data: str  # as the user named it
-
-
-def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Prepared]:
-    """Check everything that can be checked before a folder is made; decode each film once for all ``configs``.
-
-    The configs differ in the model only; films that have been split already keep their parts. InputError says what
-    is wrong with films or settings.
-    """
-    first = configs[0]
-    recipes = [recipe(config.model) for config in configs]
-    preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
-    Augment.parse(first.augment)
-    number_list("regularisation", first.regularisation)
-    device = _device(first)
-    positive_class(films.classes, first.positive or None)
-    class_weights(first.class_weights, films.counts)
-    weights = {r.pretrained: vgg16_weights(first.weights or None) for r in recipes if r.pretrained}
-    for note in films.notes:
-        say(note)
-    if not films.protocol:
-        split(films, first.split, first.seed)  # too few films or patients shows here, before hours of decoding
-    films, rows = ingest(films, preprocesses, first.max_bad)
-    films = films if films.protocol else split(films, first.split, first.seed)
-    return [
-        Prepared(films, pixels, r, p, config, device, weights.get(r.pretrained), data)
-        for config, r, p, pixels in zip(configs, recipes, preprocesses, rows, strict=True)
-    ]
-
-
-def _device(config: TrainConfig) -> torch.device:
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: there is no CUDA device that torch can use; leave it out for the CPU.")
-    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 @contextmanager
@@ -166,7 +109,6 @@ def run(prepared: Prepared, out: Path, resume: bool = False) -> dict[str, Any]:
     say(f"{prepared.config.model} in {out}: {_derived(prepared)}")
     with run_folder(out, describe(prepared), prepared.films, resume):
         if not (resume and (out / "model.h5").exists()):
-            fit = fit_whole if prepared.recipe.trained == "whole" else fit_head
             model, facts = fit(prepared, out, resume)
             write_json(out / MODEL, {**_about(prepared, model), **facts})
             model.save(out / "model.h5")
@@ -193,72 +135,6 @@ def _derived(prepared: Prepared) -> str:
     )
 
 
-def fit_whole(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
-    """Train all weights of a network by SGD (the paper's first two models)."""
-    films, config = prepared.films, prepared.config
-    network = prepared.recipe.build(len(films.classes), prepared.preprocess)
-    initialise(network, torch.Generator().manual_seed(config.seed))
-    network.to(prepared.device)
-    weights = class_weights(config.class_weights, films.counts)
-    material = Material(
-        prepared.pixels,
-        films.labels,
-        films.where("train"),
-        films.where("val"),
-        np.array([weights[name] for name in films.classes], dtype=np.float32),
-    )
-    progress, optimizer = train_network(network, prepared.preprocess, material, config, out, resume)
-    seconds = sum(row[-1] for row in progress.history)
-    model = _model(prepared, network, optimizer_arrays(optimizer), {"epoch": progress.epoch})
-    return model, {"seconds": {"training": seconds, "features": 0.0}, "trained_parameters": parameters(network)}
-
-
-def fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
-    """Extract frozen features into features.h5 and fit a logistic regression to the training films'."""
-    films, config, weights = prepared.films, prepared.config, prepared.weights
-    assert weights is not None
-    network = prepared.recipe.build(len(films.classes), prepared.preprocess)
-    put_vgg16(network, weights.arrays)
-    network.to(prepared.device)
-    features, extraction = extract(films, prepared.pixels, network, prepared.preprocess, weights.sha256)
-    write_features(out / "features.h5", films, features)
-    began = time.perf_counter()
-    train = films.where("train")
-    grouped = config.split != "paper"  # folds inside the training part follow the protocol of the split itself
-    groups = np.array([films.films[i].group if grouped else films.films[i].path for i in train])
-    values = number_list("regularisation", config.regularisation)
-    fit = fit_logistic(features, train, films.labels[train], groups, values, config.cv_folds, config.seed)
-    say(f"C = {fit.regularisation:g} of {values}; {fit.iterations} steps, off the optimum by {fit.optimality:.1e}")
-    last = network.head[-1]
-    assert isinstance(last, torch.nn.Linear)
-    fit.put_into(last)
-    search = {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
-    model = _model(prepared, network, {}, {"weights_sha256": weights.sha256, "search": search})
-    seconds = {"training": time.perf_counter() - began, "features": extraction}
-    trained = parameters(network.head)
-    return model, {"seconds": seconds, "trained_parameters": trained, "search": search, "weights": weights.source}
-
-
-def _model(
-    prepared: Prepared, network: torch.nn.Module, optimizer: dict[str, np.ndarray], more: dict[str, Any]
-) -> Model:
-    films, config = prepared.films, prepared.config
-    provenance = {
-        "plainfilm": version("plainfilm"),
-        "torch": version("torch"),
-        "settings": asdict(config),
-        "protocol": films.protocol,
-        "data": films.name,
-        "data_hash": films.data_hash,
-        "synthetic": films.synthetic,
-        **more,
-    }
-    positive = films.classes[positive_class(films.classes, config.positive or None)]
-    return Model(
-        network, config.model, films.classes, prepared.preprocess, positive, provenance=provenance, optimizer=optimizer
-    )
-
-
 def _about(prepared: Prepared, model: Model) -> dict[str, Any]:
     """What a report says of the model itself, so that drawing it needs neither the network nor torch."""
     p = prepared.preprocess
@@ -282,33 +158,18 @@ def write_predictions(prepared: Prepared, model: Model, out: Path) -> None:
     """Write predictions.csv: every film's probabilities by the finished model, whatever its part."""
     films = prepared.films
     header = ("path", "part", "label", *(f"p_{name}" for name in films.classes))
-    label = _labeller(prepared, model)
+    logits = logits_of(prepared, model)
     with bar("Labelling films", len(films)) as progress:
 
         def rows() -> Iterator[tuple[Any, ...]]:
             for start in range(0, len(films), PREDICT_BATCH):
                 chosen = slice(start, start + PREDICT_BATCH)
-                probabilities = label(chosen)
+                probabilities = model.from_logits(logits(chosen))
                 for film, row in zip(films.films[chosen], probabilities.tolist(), strict=True):
                     yield (film.path, film.part, film.label, *row)
                 progress.step(len(probabilities))
 
         write_csv(out / "predictions.csv", header, rows())
-
-
-def _labeller(prepared: Prepared, model: Model) -> Callable[[slice], np.ndarray]:
-    """Return what gives (B, K) probabilities of some films: by the stored features where there are some."""
-    if prepared.recipe.trained == "whole":
-        return lambda chosen: model.probabilities(prepared.pixels[chosen])
-    assert prepared.weights is not None and isinstance(model.network, VGG)
-    network = model.network
-    features, _ = extract(prepared.films, prepared.pixels, network, prepared.preprocess, prepared.weights.sha256)
-
-    @torch.inference_mode()
-    def label(chosen: slice) -> np.ndarray:
-        return model.from_logits(network.forward_head(torch.from_numpy(features[chosen]).to(prepared.device)))
-
-    return label
 
 
 def draw_montage(prepared: Prepared, model: Model, out: Path) -> None:

@@ -64,12 +64,16 @@ class Model:
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels as the store holds them."""
+        return self.from_logits(self.logits(pixels))
+
+    @torch.inference_mode()
+    def logits(self, pixels: np.ndarray) -> torch.Tensor:
+        """Return (B, K) logits of (B, S, S) uint8 pixels, before the temperature."""
         device = next(self.network.parameters()).device
         self.network.eval()
-        with torch.inference_mode():
-            x = self.preprocess.tensor(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
-            logits = self.network(x.contiguous(memory_format=torch.channels_last))
-        return self.from_logits(logits)
+        x = self.preprocess.tensor(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+        logits: torch.Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        return logits
 
     def from_logits(self, logits: torch.Tensor) -> np.ndarray:
         """Return (B, K) float64 probabilities: softmax of logits over the temperature."""

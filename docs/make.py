@@ -9,7 +9,8 @@ from pathlib import Path
 
 os.environ["COLUMNS"] = "100"  # argparse wraps its help to the terminal; these files must not depend on one
 
-from plainfilm.cli import COMMANDS, parser_of
+from plainfilm.cli import COMMANDS
+from plainfilm.cli.base import parser_of
 from plainfilm.config import TrainConfig
 
 HERE = Path(__file__).parent

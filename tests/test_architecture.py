@@ -21,7 +21,12 @@ ROOMS = (
     "models",
     "training",
     "evaluation",
+    "audit",
+    "explain",
+    "search",
+    "export",
     "report",
+    "serving",
     "commands",
     "cli",
 )

@@ -48,6 +48,14 @@ class TrainConfig:
     )
     cv_folds: int = _setting(3, "folds of that grid search")
     positive: str = _setting("", "class that counts as positive; empty = the one not called normal")
+    threshold: str = _setting(
+        "auto",
+        "chosen on validation: `youden`, `sensitivity=0.95`, or a number; `auto` = youden, and 0.5 under split=paper",
+    )
+    refer: str = _setting(
+        "share=0.05",
+        "films for a reader, chosen on validation: the least sure `share=`, until `error=` is left, or `none`",
+    )
     weights: str = _setting("", "file with pretrained weights (VGG16 in the Keras layout)")
     device: str = _setting("auto", "where to compute", ("auto", "cpu", "cuda"))
     threads: int = _setting(0, "CPU threads; 0 = one a core")

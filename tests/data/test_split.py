@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from plainfilm.data.films import Film, Films
-from plainfilm.data.split import crossing, split
+from plainfilm.data.split import crossing, folds, split
 from plainfilm.errors import InputError
 
 
@@ -77,3 +77,28 @@ def test_too_few_films_or_patients(films, how):
 def test_an_unknown_split():
     with pytest.raises(InputError, match="Did you mean 'grouped'"):
         split(table(), "group", 0)
+
+
+def test_folds_test_every_film_once_and_keep_patients_together():
+    films = table(60, 120)
+    parted = folds(films, 4, "grouped", 1)
+    tested = Counter(f.path for fold in parted for f in fold if f.part == "test")
+    assert set(tested.values()) == {1} and len(tested) == 180
+    for fold in parted:
+        assert [f.path for f in fold] == [f.path for f in films]  # stored pixels are found by position
+        assert crossing(fold) == {"patients": 0, "contents": 0}
+        assert 40 <= fold.where("test").size <= 50 and 10 <= fold.where("val").size <= 18
+        assert fold.protocol == "4-fold, patients separate"
+    assert parted == folds(films, 4, "grouped", 1) != folds(films, 4, "grouped", 2)
+
+
+def test_folds_by_film_are_the_control_and_keep_the_patients_names():
+    fold = folds(table(), 5, "paper", 0)[0]
+    assert fold.protocol == "5-fold, split by film, patients shared"
+    assert crossing(fold)["patients"] > 20 and all(f.patient for f in fold)
+
+
+@pytest.mark.parametrize(("how", "count", "words"), [("official", 5, "not official"), ("grouped", 1, "at least 2")])
+def test_folds_refuses_what_it_cannot_do(how, count, words):
+    with pytest.raises(InputError, match=words):
+        folds(table(), count, how)

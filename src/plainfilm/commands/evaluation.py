@@ -6,26 +6,57 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm.data.films import PARTS, Film, FilmError
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
+from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
 from plainfilm.evaluation.scores import one_class_predicted, scores
 from plainfilm.files import locked, read_json, write_csv, write_json
 from plainfilm.progress import bar, say
 
 BATCH = 32
+HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
 
 
-def evaluate_run(run: Path) -> dict[str, Any]:
-    """Score every part of a run from its predictions.csv and write metrics.json; return what it holds."""
-    predictions = read_predictions(run / "predictions.csv", run / "films.csv")
-    about, config = read_json(run / "model.json"), read_json(run / "config.json")
-    positive = positive_class(predictions.classes, about["positive"])
-    metrics = measure(predictions, positive, about["threshold"], config["protocol"], config["seed"])
+def evaluate_run(run: Path, again: bool = False) -> dict[str, Any]:
+    """Score every part of a run from its predictions.csv and write metrics.json; return what it holds.
+
+    "test_openings" counts how often the test part has been scored: once by training, and each time ``again`` is set.
+    """
+    predictions, positive, threshold = _of_run(run)
+    config = read_json(run / "config.json")
+    metrics = measure(predictions, positive, threshold, config["protocol"], config["seed"])
+    if "test" in metrics:
+        before = read_json(run / "metrics.json").get("test_openings", 1) if again else 0
+        metrics["test_openings"] = before + 1
     write_json(run / "metrics.json", metrics)
     return metrics
+
+
+def _of_run(run: Path) -> tuple[Predictions, int, float]:
+    predictions = read_predictions(run / "predictions.csv", run / "films.csv")
+    about = read_json(run / "model.json")
+    return predictions, positive_class(predictions.classes, about["positive"]), float(about["threshold"])
+
+
+def verdict(run: Path) -> dict[str, Any]:
+    """Return what a user of the model must know in short, to be kept in the model file: the protocol's stamp, which
+    part was scored and how (``scores``), and what each threshold would have meant there (``curve``)."""
+    metrics = read_json(run / "metrics.json")
+    predictions, positive, _ = _of_run(run)
+    part = "test" if "test" in metrics else "val"
+    trained = predictions.part("train")
+    return {
+        "protocol": metrics["protocol"],
+        "part": part,
+        "films": int((predictions.parts == part).sum()),
+        "prevalence": float((trained.labels == positive).mean()),
+        "scores": {name: metrics[part][name] for name in HEADLINE if name in metrics[part]},
+        "curve": operating_curve(predictions.part(part), positive) if len(predictions.classes) == 2 else [],
+    }
 
 
 def evaluate_file(file: Path, positive: str, threshold: float, seed: int, out: Path | None) -> dict[str, Any]:
@@ -92,7 +123,9 @@ def _label_all(model: Any, films: tuple[Film, ...]) -> tuple[list[Film], np.ndar
     return good, np.concatenate(found), bad
 
 
-def measure(predictions: Predictions, positive: int, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
+def measure(
+    predictions: Predictions, positive: int, threshold: float | NDArray[np.float64], protocol: str, seed: int
+) -> dict[str, Any]:
     """Return {"protocol": …, part: {score: {"value", "low", "high"}}} for every part that has films."""
     metrics: dict[str, Any] = {"protocol": protocol}
     present = [part for part in PARTS if (predictions.parts == part).any()]

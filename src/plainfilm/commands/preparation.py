@@ -12,6 +12,7 @@ from plainfilm.config import TrainConfig, number_list
 from plainfilm.data.films import Films
 from plainfilm.data.split import split
 from plainfilm.errors import InputError
+from plainfilm.evaluation import operating
 from plainfilm.evaluation.predictions import positive_class
 from plainfilm.image.augment import Augment
 from plainfilm.image.preprocess import Preprocess
@@ -47,6 +48,7 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
     Augment.parse(first.augment)
     number_list("regularisation", first.regularisation)
+    operating.check(first.threshold, first.refer)
     device = _device(first)
     positive_class(films.classes, first.positive or None)
     class_weights(first.class_weights, films.counts)

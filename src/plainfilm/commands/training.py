@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from plainfilm.commands.evaluation import evaluate_run
+from plainfilm.commands.evaluation import evaluate_run, verdict
 from plainfilm.commands.fitting import fit, logits_of
 from plainfilm.commands.preparation import Prepared, prepare
 from plainfilm.config import TrainConfig
@@ -24,7 +24,9 @@ from plainfilm.data.films import Films, write_films
 from plainfilm.data.sources import load
 from plainfilm.data.split import crossing
 from plainfilm.errors import InputError
-from plainfilm.files import locked, read_json, write_csv, write_json
+from plainfilm.evaluation.operating import Operating, choose
+from plainfilm.evaluation.predictions import Predictions, write_predictions
+from plainfilm.files import locked, read_json, write_json
 from plainfilm.image.decode import decode
 from plainfilm.models.model import Model
 from plainfilm.models.summary import flops, layers, parameters
@@ -76,6 +78,11 @@ def _same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
         raise InputError(f"{out} was begun with other films than {new['data']} holds now. Choose another --out.")
 
 
+def require_same(prepared: Prepared, out: Path) -> None:
+    """InputError when the run in ``out`` was begun with other settings or other films than ``prepared`` has."""
+    _same(read_json(out / CONFIG), describe(prepared), out)
+
+
 def describe(prepared: Prepared) -> dict[str, Any]:
     """Return what config.json holds: settings, what was derived from them, versions, data."""
     films, device = prepared.films, prepared.device
@@ -115,8 +122,13 @@ def run(prepared: Prepared, out: Path, resume: bool = False) -> dict[str, Any]:
         (out / "checkpoint.h5").unlink(missing_ok=True)
         model = Model.load(out / "model.h5")  # from here on the file is what counts
         model.network.to(prepared.device)
-        write_predictions(prepared, model, out)
+        logits = all_logits(prepared, model)
+        operating = choose_operating(prepared, model, logits)
+        write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
+        write_predictions(out / "predictions.csv", predictions_of(prepared.films, model.from_logits(logits)))
         metrics = evaluate_run(out)
+        model.verdict = verdict(out)
+        model.save(out / "model.h5")
         draw_montage(prepared, model, out)
         run_report(out)
     return metrics
@@ -154,22 +166,38 @@ def _about(prepared: Prepared, model: Model) -> dict[str, Any]:
     }
 
 
-def write_predictions(prepared: Prepared, model: Model, out: Path) -> None:
-    """Write predictions.csv: every film's probabilities by the finished model, whatever its part."""
-    films = prepared.films
-    header = ("path", "part", "label", *(f"p_{name}" for name in films.classes))
-    logits = logits_of(prepared, model)
-    with bar("Labelling films", len(films)) as progress:
+def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
+    """Return (N, K) logits of every film, whatever its part, by the finished model."""
+    logits, films, found = logits_of(prepared, model), len(prepared.films), []
+    with bar("Labelling films", films) as progress:
+        for start in range(0, films, PREDICT_BATCH):
+            found.append(logits(slice(start, start + PREDICT_BATCH)).cpu())
+            progress.step(len(found[-1]))
+    return torch.cat(found)
 
-        def rows() -> Iterator[tuple[Any, ...]]:
-            for start in range(0, len(films), PREDICT_BATCH):
-                chosen = slice(start, start + PREDICT_BATCH)
-                probabilities = model.from_logits(logits(chosen))
-                for film, row in zip(films.films[chosen], probabilities.tolist(), strict=True):
-                    yield (film.path, film.part, film.label, *row)
-                progress.step(len(probabilities))
 
-        write_csv(out / "predictions.csv", header, rows())
+def choose_operating(prepared: Prepared, model: Model, logits: torch.Tensor) -> Operating:
+    """Give ``model`` its temperature, threshold and refer band from its validation films, and return them."""
+    films, config = prepared.films, prepared.config
+    model.temperature = 1.0
+    val = predictions_of(films, model.from_logits(logits)).part("val")
+    scored_there = not films.where("test").size
+    positive = films.classes.index(model.positive)
+    operating = choose(val, positive, config.threshold, config.refer, not scored_there)
+    model.temperature, model.threshold, _, model.refer = operating
+    return operating
+
+
+def predictions_of(films: Films, probabilities: np.ndarray) -> Predictions:
+    """Return the table of every film's (N, K) probabilities."""
+    return Predictions(
+        [film.path for film in films],
+        np.array([film.part for film in films]),
+        films.labels,
+        probabilities,
+        films.classes,
+        np.array([film.group for film in films]),
+    )
 
 
 def draw_montage(prepared: Prepared, model: Model, out: Path) -> None:

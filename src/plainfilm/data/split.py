@@ -22,6 +22,8 @@ STAMPS = {
     "official": "official test set",
 }
 
+FOLD_STAMPS = {"grouped": "patients separate", "paper": "split by film, patients shared"}
+
 
 def split(films: Films, how: str = "grouped", seed: int = 0) -> Films:
     """Return ``films`` with every film's part set, by ``how``: paper, grouped or official.
@@ -36,6 +38,38 @@ def split(films: Films, how: str = "grouped", seed: int = 0) -> Films:
     parted = {"paper": _paper, "grouped": _grouped, "official": _official}[how](films, rng)
     _check(parted, films.classes, tuple(PAPER_SHARES) if how == "paper" else PARTS)
     return films.with_films(parted, protocol=STAMPS[how])
+
+
+def folds(films: Films, count: int, how: str = "grouped", seed: int = 0) -> list[Films]:
+    """Return ``count`` copies of ``films``: in each another ``1 / count`` of them is the test part, and a tenth of the
+    rest validates. Every film is tested once.
+
+    By ``how``: "grouped" keeps a patient's films (and exact duplicates) together, "paper" divides film by film, as a
+    control. InputError for another ``how``, fewer than two folds, or too few films or patients.
+    """
+    if how not in FOLD_STAMPS:
+        raise InputError(f"--folds goes with --split grouped or paper, not {how}.")
+    if count < 2:
+        raise InputError(f"--folds {count}: at least 2 are needed.")
+    rng = np.random.default_rng(seed)
+    hashed = _hashed(films)
+    alone = {"grouped": hashed, "paper": hashed.with_films([_by_itself(film) for film in hashed])}[how]
+    shares = {str(fold): 1 / count for fold in range(count)}
+    fold_of = {film.path: film.part for film in _by_group(list(alone), shares, rng)}
+    whole = {film.path: film for film in hashed}
+
+    def fold(number: int) -> Films:
+        rest = [film for film in alone if fold_of[film.path] != str(number)]
+        part_of = {film.path: film.part for film in _by_group(rest, OFFICIAL_SHARES, rng)}
+        parted = [replace(whole[path], part=part_of.get(path, "test")) for path in fold_of]
+        _check(parted, films.classes, PARTS)
+        return hashed.with_films(parted, protocol=f"{count}-fold, {FOLD_STAMPS[how]}")
+
+    return [fold(number) for number in range(count)]
+
+
+def _by_itself(film: Film) -> Film:
+    return replace(film, patient="", sha256="")
 
 
 def _hashed(films: Films) -> Films:

@@ -17,7 +17,7 @@ RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
 
 
 def scores(
-    p: Predictions, positive: int, threshold: float, rng: np.random.Generator, draws: int = DRAWS
+    p: Predictions, positive: int, threshold: float | Floats, rng: np.random.Generator, draws: int = DRAWS
 ) -> dict[str, Interval]:
     """Return every score of ``p`` by name, with its 95 % interval, in a fixed order.
 
@@ -58,13 +58,13 @@ def _unless_flawless(name: str, interval: Interval, p: Predictions) -> Interval:
     return wilson(value * rarest, rarest)
 
 
-def confusion(p: Predictions, positive: int, threshold: float) -> NDArray[np.int64]:
+def confusion(p: Predictions, positive: int, threshold: float | Floats) -> NDArray[np.int64]:
     """Return the (K, K) table of counts; rows are the truth, columns the decision."""
     k = len(p.classes)
     return np.bincount(p.labels * k + p.decided(positive, threshold), minlength=k * k).reshape(k, k).astype(np.int64)
 
 
-def one_class_predicted(p: Predictions, positive: int, threshold: float) -> str | None:
+def one_class_predicted(p: Predictions, positive: int, threshold: float | Floats) -> str | None:
     """Return the name of the class that every film gets (the model did not learn), or None when there are several."""
     given = np.unique(p.decided(positive, threshold))
     return p.classes[given[0]] if len(given) == 1 else None
@@ -73,7 +73,9 @@ def one_class_predicted(p: Predictions, positive: int, threshold: float) -> str 
 # -- all scores from weights of films: one definition for the value, its resamples, and differences of models ---------
 
 
-def weighted_scores(p: Predictions, positive: int, threshold: float) -> tuple[list[str], Callable[[Floats], Floats]]:
+def weighted_scores(
+    p: Predictions, positive: int, threshold: float | Floats
+) -> tuple[list[str], Callable[[Floats], Floats]]:
     """Return the names of M scores, and a function from weights of the films (draws, N) to the scores (draws, M)."""
     k = len(p.classes)
     truth = p.labels == positive

@@ -36,6 +36,8 @@ class Model:
     positive: str
     threshold: float = 0.5  # of the positive class's probability; two classes only
     temperature: float = 1.0
+    refer: tuple[float, float] | None = None  # low <= score < high goes to a reader, see evaluation.calibration
+    verdict: dict[str, Any] = field(default_factory=dict)  # what the report says in short
     provenance: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
     hash: str = ""  # SHA-256 of the file it was loaded from
@@ -61,6 +63,17 @@ class Model:
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         """Return (N,) class indices for (N, K) probabilities."""
         return decide(probabilities, self.classes.index(self.positive), self.threshold)
+
+    def refers(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return (N,) whether each film of (N, K) probabilities lies in the band that goes to a reader.
+
+        The score is the positive class's probability for two classes, else the largest.
+        """
+        if self.refer is None:
+            return np.zeros(len(probabilities), dtype=bool)
+        two = len(self.classes) == 2
+        score = probabilities[:, self.classes.index(self.positive)] if two else probabilities.max(axis=1)
+        return np.asarray((score >= self.refer[0]) & (score < self.refer[1]))
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels as the store holds them."""
@@ -88,6 +101,8 @@ class Model:
             "positive": self.positive,
             "threshold": self.threshold,
             "temperature": self.temperature,
+            "refer": self.refer,
+            "verdict": self.verdict,
             "provenance": self.provenance,
         }
         arrays = {f"weights/{k}": v for k, v in to_arrays(self.network.state_dict()).items()}
@@ -117,6 +132,8 @@ class Model:
                 about["positive"],
                 float(about["threshold"]),
                 float(about["temperature"]),
+                _band(about.get("refer")),
+                about.get("verdict", {}),
                 about["provenance"],
                 bundle.group("optimizer"),
             )
@@ -134,6 +151,15 @@ def decide(probabilities: np.ndarray, positive: int, threshold: float) -> np.nda
     if probabilities.shape[1] == 2:
         return np.where(probabilities[:, positive] >= threshold, positive, 1 - positive)
     return np.asarray(probabilities.argmax(1))
+
+
+def _band(refer: Any) -> tuple[float, float] | None:
+    if refer is None:
+        return None
+    low, high = (float(bound) for bound in refer)
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"the refer band {low} to {high} is not between 0 and 1")
+    return low, high
 
 
 def to_arrays(state: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

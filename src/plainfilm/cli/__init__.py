@@ -1,0 +1,112 @@
+"""The command line: exit codes and help. What a command does is in ``commands``, loaded when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from plainfilm.cli import judging, place, training, using
+from plainfilm.cli.base import DATA, parser_of
+from plainfilm.errors import InputError, PlainfilmError, did_you_mean
+from plainfilm.files import to_json
+
+DISCLAIMER = "Research and teaching software, not a medical device."
+COMMANDS = {
+    command.name: command for command in (*training.COMMANDS, *judging.COMMANDS, *using.COMMANDS, *place.COMMANDS)
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 failed, 2 input at fault, 3 check failed, 130 interrupted."""
+    from plainfilm.progress import quiet
+
+    told = quiet.set(False)
+    try:
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        options = _parse(words)
+        if options is None:
+            return 0
+        command = COMMANDS[options.command]
+        quiet.set(options.quiet)
+        result = command.run(options)
+        print(to_json(result) if options.json else command.show(result))
+        return 0
+    except PlainfilmError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("Interrupted; what was finished is kept. Go on with the same command and --resume.", 130)
+    except MemoryError:
+        return _complain("There is not enough memory; use fewer films, a smaller --batch or a machine with more.", 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `head` does
+        return 0
+    except OSError as error:
+        return _complain(_system_sentence(error), 2 if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) else 1)
+    except Exception as error:
+        if os.environ.get("PLAINFILM_DEBUG"):
+            traceback.print_exc()
+        hint = "set PLAINFILM_DEBUG=1 for the details and report it"
+        return _complain(f"This is a bug in plainfilm ({type(error).__name__}: {_line(error)}); {hint}.", 1)
+    finally:
+        quiet.reset(told)
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"plainfilm: {sentence}", file=sys.stderr)
+    return code
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _system_sentence(error: OSError) -> str:
+    what = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{what}the disk is full; free some space and go on with --resume (the last good state is kept)."
+    return f"{what}{error.strerror or _line(error)}."
+
+
+def _parse(words: list[str]) -> argparse.Namespace | None:
+    """Return the options of one command, or None when help or the version was shown."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return None
+    if words[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"plainfilm {version('plainfilm')}")
+        return None
+    if words[0] not in COMMANDS:
+        raise InputError(f"There is no command '{words[0]}'.{did_you_mean(words[0], COMMANDS)}")
+    try:
+        options = parser_of(COMMANDS[words[0]]).parse_args(words[1:])
+    except SystemExit:  # --help was shown
+        return None
+    options.command = words[0]
+    return options
+
+
+def _overview() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {command.name:<{width}}  {command.does}" for command in COMMANDS.values()]
+    return "\n".join(
+        [
+            "plainfilm turns a folder of chest X-rays into a classifier whose figures can be believed.",
+            "",
+            "usage: plainfilm COMMAND …        plainfilm COMMAND --help shows its flags",
+            "",
+            *lines,
+            "",
+            "examples:",
+            "  plainfilm demo --out demo",
+            "  plainfilm paper chest_xray/ --out out/",
+            "",
+            f"A film's source (DATA): {DATA}.",
+            DISCLAIMER,
+        ]
+    )

@@ -1,0 +1,128 @@
+"""What every command is made of: its place in the help, its flags, what runs it, what a person sees."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from plainfilm.config import PAPER_MODELS, TrainConfig, from_text
+from plainfilm.errors import InputError
+
+METAVARS = {str: "TEXT", int: "N", float: "X"}
+DATA = "class folders, {train,val,test}/CLASS folders, a CSV or Parquet, a zip, a MedMNIST npz, or demo:N"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but its complaints are ours: one sentence, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message[:1].upper()}{message[1:]}; see '{self.prog} --help'.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command: what it does in a line, two examples, its flags, and what runs it."""
+
+    name: str
+    does: str
+    examples: tuple[str, str]
+    flags: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], Any]  # returns what --json prints
+    show: Callable[[Any], str]  # the same for a person
+
+
+def parser_of(command: Command) -> Parser:
+    """Return the argument parser of one command; docs/cli.md is made from it."""
+    parser = Parser(
+        prog=f"plainfilm {command.name}",
+        description=command.does,
+        epilog="examples:\n" + "\n".join(f"  {example}" for example in command.examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.flags(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars and no remarks")
+    if not any(action.dest == "seed" for action in parser._actions):
+        parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    return parser
+
+
+def settings_flags(parser: argparse.ArgumentParser, leave_out: tuple[str, ...] = ()) -> None:
+    """A flag for every field of TrainConfig, and --set for the same by name."""
+    group = parser.add_argument_group("settings")
+    for field in dataclasses.fields(TrainConfig):
+        if field.name not in leave_out:
+            shown = field.default if field.default != "" else "empty"
+            choices = [choice for choice in field.metadata["choices"] if choice]
+            text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+            flag = "--" + field.name.replace("_", "-")
+            group.add_argument(
+                flag, metavar=METAVARS[type(field.default)], help=f"{text} (default {shown})".replace("%", "%%")
+            )
+    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting by its name")
+
+
+def given_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings given on the command line, and only those, with their types."""
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    given = {name: str(getattr(options, name)) for name in names if getattr(options, name, None) is not None}
+    for pair in options.set:
+        key, found, value = pair.partition("=")
+        if not found:
+            raise InputError(f"--set {pair!r} is not of the form KEY=VALUE.")
+        given[key.strip().replace("-", "_")] = value
+    return {name: from_text(name, text) for name, text in given.items()}
+
+
+def out_flag(parser: argparse.ArgumentParser, what: str, default: str | None = None) -> None:
+    required = default is None
+    shown = what + (f" (default {default})" if default else "")
+    parser.add_argument(
+        "--out", type=Path, required=required, default=default and Path(default), metavar="DIR", help=shown
+    )
+
+
+def models_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", default=",".join(PAPER_MODELS), help="models to compare (default %(default)s)")
+
+
+def model_names(options: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(name.strip() for name in options.models.split(",") if name.strip())
+
+
+def no_flags(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def show_metrics(metrics: Any) -> str:
+    lines = [f"Protocol: {metrics['protocol']}."]
+    for part, scores in metrics.items():
+        if isinstance(scores, dict):
+            lines += ["", f"{part:24}{'value':>8}   95 % interval"]
+            lines += [
+                f"  {name:22}{_number(s['value'])}   {_number(s['low'])} to{_number(s['high'])}"
+                for name, s in scores.items()
+            ]
+    return "\n".join(lines)
+
+
+def show_runs(result: Any) -> str:
+    """Return folds.json as text: mean, SD and range over the runs, and the pooled figure with its interval."""
+    lines = [f"Protocol: {result['protocol']}.", f"{len(result['runs'])} {result['kind']}{'':14}mean      SD   range"]
+    for name, s in result["scores"].items():
+        pooled = (result["pooled"] or {}).get(name)
+        shown = f"   pooled{_number(pooled['value'])} ({_range(pooled)})" if pooled else ""
+        lines.append(f"  {name:20}{_number(s['mean'])}{_number(s['sd'])}   {_range(s)}{shown}")
+    return "\n".join(lines)
+
+
+def _range(score: dict[str, float | None]) -> str:
+    return f"{_number(score['low']).strip()} to {_number(score['high']).strip()}"
+
+
+def _number(value: float | None) -> str:
+    return "     n/a" if value is None or value != value else f"{value:8.3f}"

@@ -1,0 +1,87 @@
+"""Commands about this machine and what can be had: fetch, models, doctor."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from plainfilm.cli.base import Command, no_flags
+
+
+def _fetch_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="+", help="kermany, pneumoniamnist[-64|-128|-224], vgg16")
+
+
+def _run_fetch(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.fetch import fetch_names
+
+    return fetch_names(options.names)
+
+
+def _show_fetch(result: Any) -> str:
+    return "\n".join(f"{item['name']}: {item['path']} ({item['checksum']})" for item in result)
+
+
+def _run_models(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.inventory import models
+
+    return models()
+
+
+def _show_models(result: Any) -> str:
+    head = f"{'name':10}{'parameters':>12}{'GFLOP/film':>12}{'input':>13}  weights; licence"
+    rows = [
+        f"{m['name']:10}{m['parameters']:>12,}{m['flops'] / 1e9:>12.2f}{'×'.join(map(str, m['input'])):>13}"
+        f"  {m['weights']}; {m['licence']}"
+        for m in result
+    ]
+    return "\n".join([head, *rows])
+
+
+def _run_doctor(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.inventory import doctor
+
+    return doctor()
+
+
+def _show_doctor(result: Any) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    weights = result["vgg16_weights"] or "not here; fetched on first use, or: plainfilm fetch vgg16"
+    return "\n".join(
+        [
+            f"plainfilm   {result['plainfilm']} on Python {result['python']}, {result['platform']}",
+            f"packages    {versions}",
+            f"devices     {', '.join(result['devices'])}; {result['cores']} cores, {result['threads']} threads",
+            f"speed       {result['gflops']:.0f} GFLOP/s (float32 matrix product, 2 s)",
+            f"cache       {result['cache']}; {result['free_gb']} GB free",
+            f"VGG16       {weights}",
+        ]
+    )
+
+
+COMMANDS = (
+    Command(
+        "fetch",
+        "public sets and weights into the cache, checked and resumable",
+        ("plainfilm fetch vgg16", "plainfilm fetch kermany pneumoniamnist-224"),
+        _fetch_flags,
+        _run_fetch,
+        _show_fetch,
+    ),
+    Command(
+        "models",
+        "every model that can be named",
+        ("plainfilm models", "plainfilm models --json"),
+        no_flags,
+        _run_models,
+        _show_models,
+    ),
+    Command(
+        "doctor",
+        "versions, devices, free disk, weights, speed",
+        ("plainfilm doctor", "plainfilm doctor --json"),
+        no_flags,
+        _run_doctor,
+        _show_doctor,
+    ),
+)

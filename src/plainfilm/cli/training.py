@@ -1,0 +1,124 @@
+"""Commands that train: demo, paper, train."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from plainfilm.cli.base import (
+    DATA,
+    Command,
+    given_settings,
+    model_names,
+    models_flag,
+    out_flag,
+    settings_flags,
+    show_metrics,
+    show_runs,
+)
+from plainfilm.config import DEMO_FILMS
+from plainfilm.files import read_json
+
+
+def _demo_flags(parser: argparse.ArgumentParser) -> None:
+    out_flag(parser, "folder for films, models and report", "demo")
+    text = "how many synthetic films (default %(default)s)"
+    parser.add_argument("--films", type=int, default=DEMO_FILMS, metavar="N", help=text)
+    models_flag(parser)
+    settings_flags(parser, ("model", "split"))
+
+
+def _run_demo(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.demo import demo
+
+    settings = given_settings(options)
+    rows = demo(options.out, options.films, settings, model_names(options), settings.get("seed", 0))
+    return {"out": str(options.out), "report": str(options.out / "report.html"), "table": rows}
+
+
+def _paper_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help=DATA)
+    out_flag(parser, "folder for models, tables and report")
+    models_flag(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with what was begun in --out")
+    settings_flags(parser, ("model", "split"))
+
+
+def _run_paper(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.paper import paper
+
+    rows = paper(options.data, options.out, given_settings(options), model_names(options), options.resume)
+    return {"out": str(options.out), "report": str(options.out / "report.html"), "table": rows}
+
+
+def _show_paper(result: Any) -> str:
+    out = Path(result["out"])
+    return f"{(out / 'table.md').read_text(encoding='utf-8')}\nReport: {result['report']}"
+
+
+def _train_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help=DATA)
+    out_flag(parser, "the run's folder")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out; its settings hold")
+    often = parser.add_mutually_exclusive_group()
+    often.add_argument("--folds", type=int, metavar="K", help="test on each K-th of the films in turn; pooled scores")
+    often.add_argument("--seeds", type=int, metavar="N", help="repeat with N seeds; mean, SD and every run")
+    settings_flags(parser)
+
+
+def _run_train(options: argparse.Namespace) -> Any:
+    settings = given_settings(options)
+    if options.folds is not None or options.seeds is not None:
+        return _repeat(options, settings)
+    from plainfilm.commands.training import train
+
+    if options.resume and (options.out / "config.json").exists():
+        settings = {**read_json(options.out / "config.json")["settings"], **settings}
+    metrics = train(options.data, options.out, settings, options.resume)
+    return {"run": str(options.out), "report": str(options.out / "report.html"), "metrics": metrics}
+
+
+def _repeat(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
+    from plainfilm.commands.repeating import train_folds, train_seeds
+
+    train, count = (train_folds, options.folds) if options.folds is not None else (train_seeds, options.seeds)
+    found = train(options.data, options.out, settings, count, options.resume)
+    return {"run": str(options.out), "report": str(options.out / "report.html"), **found}
+
+
+def _show_run(result: Any) -> str:
+    if "runs" in result:
+        return f"{show_runs(result)}\nReport: {result['report']}"
+    return f"{show_metrics(result['metrics'])}\nReport: {result['report']}"
+
+
+COMMANDS = (
+    Command(
+        "demo",
+        "synthetic films and the whole comparison on them",
+        ("plainfilm demo", "plainfilm demo --out demo-small --films 120 --models vgg,vgg-bn --epochs 10"),
+        _demo_flags,
+        _run_demo,
+        _show_paper,
+    ),
+    Command(
+        "paper",
+        "the paper: three models, Table I beside the paper's figures, Figures 1-4, one report",
+        ("plainfilm paper chest_xray/ --out out/", "plainfilm paper films.zip --out out/ --models vgg-bn,vgg16-lr"),
+        _paper_flags,
+        _run_paper,
+        _show_paper,
+    ),
+    Command(
+        "train",
+        "one model",
+        (
+            "plainfilm train chest_xray/ --out runs/bn --model vgg-bn",
+            "plainfilm train films.csv --out runs/small --split paper --set epochs=5 --set augment=rotation=5",
+        ),
+        _train_flags,
+        _run_train,
+        _show_run,
+    ),
+)

@@ -1,0 +1,120 @@
+"""Runs repeated with other folds or seeds, put together: pooled predictions, every run's scores, their mean and SD."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.commands.evaluation import measure
+from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
+from plainfilm.files import read_json, write_csv, write_json
+from plainfilm.report.html import folds_report
+
+SUMMARY = "folds.json"
+SUSPECTS = 50  # label-noise candidates that are listed; nothing is relabelled
+KEPT = (
+    "accuracy",
+    "balanced_accuracy",
+    "sensitivity",
+    "specificity",
+    "f1_macro",
+    "mcc",
+    "auroc",
+    "auprc",
+    "brier",
+    "ece",
+)
+
+
+def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dict[str, Any]:
+    """Write folds.json, runs.csv, metrics.json, predictions.csv and report.html into ``out`` from its finished runs.
+
+    ``kind``: "folds" (test parts that don't overlap are pooled, each film decided by its own fold's threshold) or
+    "seeds" (the same films again: scores are listed and not pooled). Returns what folds.json holds.
+    """
+    metrics = [read_json(out / run / "metrics.json") for run in runs]
+    part = "test" if "test" in metrics[0] else "val"
+    found: dict[str, Any] = {
+        "kind": kind,
+        "protocol": protocol,
+        "part": part,
+        "seed": seed,
+        "runs": runs,
+        "scores": {name: _spread([m[part][name]["value"] for m in metrics]) for name in KEPT},
+        "pooled": None,
+        "label_noise": [],
+    }
+    if kind == "folds":
+        together, thresholds = _together(out, runs)
+        positive = positive_class(together.classes, read_json(out / runs[0] / "model.json")["positive"])
+        pooled = measure(together, positive, thresholds, protocol, seed)
+        write_json(out / "metrics.json", pooled)
+        _write_predictions(out / "predictions.csv", together, thresholds)
+        found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
+    write_csv(
+        out / "runs.csv",
+        ("run", *KEPT),
+        ([run, *(m[part][n]["value"] for n in KEPT)] for run, m in zip(runs, metrics, strict=True)),
+    )
+    write_json(out / SUMMARY, found)
+    folds_report(out)
+    return found
+
+
+def pool_again(out: Path) -> dict[str, Any]:
+    """Score a folder of repeated runs once more from their predictions; return what folds.json holds."""
+    was = read_json(out / SUMMARY)
+    return pool(out, was["kind"], was["runs"], was["protocol"], was["seed"])
+
+
+def _spread(values: list[float | None]) -> dict[str, Any]:
+    known = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    sd = float(known.std(ddof=1)) if len(known) > 1 else None
+    return {
+        "values": values,
+        "mean": float(known.mean()),
+        "sd": sd,
+        "low": float(known.min()),
+        "high": float(known.max()),
+    }
+
+
+def _together(out: Path, runs: list[str]) -> tuple[Predictions, NDArray[np.float64]]:
+    """Return the out-of-fold predictions of all films in the order of their paths, and each film's threshold."""
+    tables = [read_predictions(out / run / "predictions.csv", out / run / "films.csv").part("test") for run in runs]
+    cuts = [float(read_json(out / run / "model.json")["threshold"]) for run in runs]
+    all_films = replace(
+        tables[0],
+        paths=[path for table in tables for path in table.paths],
+        parts=np.concatenate([table.parts for table in tables]),
+        labels=np.concatenate([table.labels for table in tables]),
+        probabilities=np.concatenate([table.probabilities for table in tables]),
+        patients=np.concatenate([table.patients for table in tables]),
+    )
+    order = np.array(sorted(range(len(all_films)), key=all_films.paths.__getitem__), dtype=np.int64)
+    thresholds = np.concatenate([np.full(len(table), cut) for table, cut in zip(tables, cuts, strict=True)])
+    return all_films.take(order), thresholds[order]
+
+
+def _write_predictions(path: Path, p: Predictions, thresholds: NDArray[np.float64]) -> None:
+    header = ("path", "part", "label", *(f"p_{name}" for name in p.classes), "patient", "threshold")
+    names = [p.classes[i] for i in p.labels]
+    columns = zip(
+        p.paths, p.parts.tolist(), names, p.probabilities.tolist(), p.patients.tolist(), thresholds, strict=True
+    )
+    write_csv(path, header, ([*film, *shares, patient, cut] for *film, shares, patient, cut in columns))
+
+
+def _suspects(p: Predictions) -> list[dict[str, Any]]:
+    """Return the films whose own label the model that never saw them finds least likely."""
+    own = p.probabilities[np.arange(len(p)), p.labels]
+    lowest = np.argsort(own, kind="stable")[:SUSPECTS]
+    return [
+        {"path": p.paths[i], "label": p.classes[p.labels[i]], "p_own_label": float(own[i])}
+        for i in lowest
+        if own[i] < 0.5
+    ]

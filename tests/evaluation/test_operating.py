@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation.operating import check, choose, operating_curve
+from plainfilm.evaluation.predictions import Predictions
+
+
+def validation(sharper: float = 1.0, shift: float = 0.0, n: int = 4000) -> Predictions:
+    """Films whose true log-odds are known; the model states ``sharper`` times as much, ``shift`` too high."""
+    rng = np.random.default_rng(5)
+    odds = rng.normal(0, 2, n)
+    labels = (rng.random(n) < expit(odds)).astype(np.int64)
+    p = expit(odds * sharper + shift)
+    names = [str(i) for i in range(n)]
+    return Predictions(names, np.full(n, "val"), labels, np.column_stack([1 - p, p]), ("A", "B"), np.array(names))
+
+
+def test_temperature_and_threshold_are_those_of_the_validation_films():
+    found = choose(validation(sharper=3.0), 1, "auto", "share=0.1", fitted=True)
+    assert found.temperature == pytest.approx(3.0, rel=0.1)
+    assert found.threshold == pytest.approx(0.5, abs=0.08)
+    assert found.rule == "largest sensitivity + specificity on validation"
+    low, high = found.refer
+    assert low < found.threshold < high
+    cool = expit(np.log(validation(3.0).probabilities[:, 1] / validation(3.0).probabilities[:, 0]) / found.temperature)
+    assert np.mean((cool >= low) & (cool < high)) == pytest.approx(0.1, abs=0.002)
+
+
+def test_nothing_is_fitted_where_validation_is_what_is_scored():
+    found = choose(validation(sharper=3.0, shift=2), 1, "auto", "none", fitted=False)
+    assert found == (1.0, 0.5, "0.5", None)
+
+
+def test_a_sensitivity_or_a_number_can_be_asked_for():
+    val = validation()
+    wanted = choose(val, 1, "sensitivity=0.95", "none", fitted=True)
+    cool = expit(np.log(val.probabilities[:, 1] / val.probabilities[:, 0]) / wanted.temperature)
+    reached = np.mean(cool[val.labels == 1] >= wanted.threshold)
+    assert 0.95 <= reached < 0.953
+    assert choose(val, 1, "0.3", "none", fitted=True).threshold == 0.3
+
+
+@pytest.mark.parametrize(
+    ("threshold", "refer", "words"),
+    [
+        ("best", "none", "expected auto, youden"),
+        ("1.5", "none", "between 0 and 1"),
+        ("sensitivity=7", "none", "lies between 0 and 1"),
+        ("auto", "some", "NAME=NUMBER"),
+        ("auto", "films=3", "expected share"),
+        ("auto", "share=3", "between 0 and 1"),
+    ],
+)
+def test_a_rule_of_another_form_is_refused_before_the_training(threshold, refer, words):
+    with pytest.raises(InputError, match=words):
+        check(threshold, refer)
+
+
+def test_the_curve_says_what_each_threshold_means():
+    curve = operating_curve(validation(), 1)
+    assert [row["threshold"] for row in curve][:3] == [0.01, 0.02, 0.03] and len(curve) == 99
+    sensitivity = [row["sensitivity"]["value"] for row in curve]
+    assert sensitivity == sorted(sensitivity, reverse=True)
+    middle = curve[49]["specificity"]
+    assert middle["low"] < middle["value"] < middle["high"]

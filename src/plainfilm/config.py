@@ -11,26 +11,50 @@ from plainfilm.errors import InputError, did_you_mean
 SPLITS = ("grouped", "paper", "official")
 PAPER_MODELS = ("vgg", "vgg-bn", "vgg16-lr")  # what `paper` and `demo` compare
 DEMO_FILMS = 240
-DECAYS = ("keras", "recursion", "epoch")
+DECAYS = ("keras", "recursion", "epoch", "cosine", "one-cycle")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lion")
 RESIZES = ("crop", "pad", "stretch")
 SCALINGS = ("film", "centre", "unit", "caffe")
+# What a model wants otherwise than the paper; anything given by the user goes before it. See docs/models.md.
+OWN_SETTINGS: dict[str, dict[str, Any]] = {
+    "best": {
+        "epochs": 12,
+        "batch": 32,
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.02,
+        "decay": "cosine",
+        "label_smoothing": 0.05,
+        "average": 0.998,
+        "resize": "stretch",
+        "augment": "rotation=10,translation=.08,zoom=.15,stretch=.35,style=.8,equalise=1,gamma=.8,contrast=.4,"
+        "brightness=30,sharpness=1,noise=10,erase=.3",
+    },
+}
 
 
 def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
     return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class TrainConfig:
-    """All settings of one trained model. The defaults are the paper's, but for the split."""
+    """All settings of one trained model. The defaults are the paper's, but for the split and for ``OWN_SETTINGS``."""
 
     model: str = _setting("vgg", "model name; `plainfilm models` lists them")
     split: str = _setting("grouped", "how films are divided", SPLITS)
     seed: int = _setting(0, "seed of the split, the initial weights, the order of films and dropout")
     epochs: int = _setting(30, "passes over the training films")
     batch: int = _setting(24, "films a step")
-    learning_rate: float = _setting(0.05, "first learning rate of SGD (alpha_0)")
+    learning_rate: float = _setting(0.05, "first (cosine and one-cycle: highest) learning rate (alpha_0)")
     decay: str = _setting("keras", "learning-rate rule", DECAYS)
+    optimizer: str = _setting("sgd", "rule of the steps", OPTIMIZERS)
+    momentum: float = _setting(0.0, "momentum of sgd and rmsprop")
+    weight_decay: float = _setting(0.0, "shrinking of the weights")
+    label_smoothing: float = _setting(0.0, "share of each label given to all classes alike")
+    mixup: float = _setting(0.0, "films mixed in pairs by a share drawn from Beta(mixup, mixup); 0 = never")
+    average: float = _setting(0.0, "share kept a step by a moving average of the weights, which is the result; 0 = none")
+    patience: int = _setting(0, "epochs without a lower validation loss before it stops; 0 = never")
     class_weights: str = _setting(
         "balanced", "`balanced` (largest count / count of the class), `none`, or NAME=WEIGHT,NAME=WEIGHT"
     )
@@ -41,7 +65,9 @@ class TrainConfig:
     )
     channels: int = _setting(3, "equal input channels of vgg and vgg-bn: 3 as in the paper, or 1")
     augment: str = _setting(
-        "", "training films changed at random: rotation=10,translation=.05,zoom=.1,shear=5,flip=1 (degrees, shares)"
+        "",
+        "training films changed at random: rotation=10,translation=.05,zoom=.1,shear=5,flip=1 (degrees, shares), "
+        "stretch, style, equalise, gamma, contrast, brightness, sharpness, noise, erase",
     )
     regularisation: str = _setting(
         "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2", "values of C that the grid search of a logistic regression tries"
@@ -50,7 +76,8 @@ class TrainConfig:
     positive: str = _setting("", "class that counts as positive; empty = the one not called normal")
     threshold: str = _setting(
         "auto",
-        "chosen on validation: `youden`, `sensitivity=0.95`, or a number; `auto` = youden, and 0.5 under split=paper",
+        "chosen on validation: `balanced`, `youden` or `sensitivity=0.95`; or a number; "
+        "`auto` = balanced, but 0.5 for split=paper",
     )
     refer: str = _setting(
         "share=0.05",
@@ -62,7 +89,11 @@ class TrainConfig:
     patient_regex: str = _setting("", "regular expression on the path; its first group is the patient")
     max_bad: float = _setting(0.01, "share of unreadable films above which the run stops")
 
-    def __post_init__(self) -> None:
+    def __init__(self, **given: Any) -> None:
+        own = OWN_SETTINGS.get(given.get("model", ""), {})
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name, value in {**defaults, **own, **checked(given)}.items():
+            object.__setattr__(self, name, value)  # as a frozen dataclass does it
         problems = list(_problems(self))
         if problems:
             raise InputError("Settings: " + " ".join(problems))
@@ -78,6 +109,12 @@ def _problems(config: TrainConfig) -> Any:
         ("seed", 0, 2**31 - 1),
         ("max_bad", 0.0, 1.0),
         ("learning_rate", 1e-12, 1e3),
+        ("momentum", 0.0, 0.9999),
+        ("weight_decay", 0.0, 10.0),
+        ("label_smoothing", 0.0, 0.9),
+        ("mixup", 0.0, 100.0),
+        ("average", 0.0, 0.99999),
+        ("patience", 0, 100_000),
     ):
         value = getattr(config, name)
         if not low <= value <= high:

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.operating import check, choose, operating_curve
+from plainfilm.evaluation.operating import balanced_threshold, check, choose, operating_curve
 from plainfilm.evaluation.predictions import Predictions
 
 
@@ -22,8 +22,8 @@ def validation(sharper: float = 1.0, shift: float = 0.0, n: int = 4000) -> Predi
 def test_temperature_and_threshold_are_those_of_the_validation_films():
     found = choose(validation(sharper=3.0), 1, "auto", "share=0.1", fitted=True)
     assert found.temperature == pytest.approx(3.0, rel=0.1)
-    assert found.threshold == pytest.approx(0.5, abs=0.08)
-    assert found.rule == "largest sensitivity + specificity on validation"
+    assert found.threshold == pytest.approx(0.5, abs=0.04)
+    assert found.rule == "both classes equally likely by a logistic line on validation"
     low, high = found.refer
     assert low < found.threshold < high
     cool = expit(np.log(validation(3.0).probabilities[:, 1] / validation(3.0).probabilities[:, 0]) / found.temperature)
@@ -47,7 +47,7 @@ def test_a_sensitivity_or_a_number_can_be_asked_for():
 @pytest.mark.parametrize(
     ("threshold", "refer", "words"),
     [
-        ("best", "none", "expected auto, youden"),
+        ("best", "none", "expected auto, balanced"),
         ("1.5", "none", "between 0 and 1"),
         ("sensitivity=7", "none", "lies between 0 and 1"),
         ("auto", "some", "NAME=NUMBER"),
@@ -67,3 +67,16 @@ def test_the_curve_says_what_each_threshold_means():
     assert sensitivity == sorted(sensitivity, reverse=True)
     middle = curve[49]["specificity"]
     assert middle["low"] < middle["value"] < middle["high"]
+
+
+def test_the_balanced_threshold_varies_less_than_youdens_and_exists_without_an_error():
+    rng = np.random.default_rng(2)
+    chosen = {"balanced": [], "youden": []}
+    for _ in range(60):
+        sample = validation(shift=1.5).take(rng.choice(4000, 100, replace=False))
+        for rule, found in chosen.items():
+            found.append(np.log(1 / choose(sample, 1, rule, "none", fitted=True).threshold - 1))
+    assert np.std(chosen["balanced"]) < 0.7 * np.std(chosen["youden"])
+    clean = validation().take(np.flatnonzero(np.abs(validation().probabilities[:, 1] - validation().labels) < 0.3))
+    assert 0.3 < balanced_threshold(clean, 1) < 0.7
+    assert np.isnan(balanced_threshold(clean.take(clean.labels == 1), 1))

@@ -79,6 +79,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def out_flag(parser: argparse.ArgumentParser, what: str, default: str | None = None) -> None:
+    """Add --out DIR, required unless it has a default."""
     required = default is None
     shown = what + (f" (default {default})" if default else "")
     parser.add_argument(
@@ -87,24 +88,27 @@ def out_flag(parser: argparse.ArgumentParser, what: str, default: str | None = N
 
 
 def models_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --models, the names of the models to compare."""
     parser.add_argument("--models", default=",".join(PAPER_MODELS), help="models to compare (default %(default)s)")
 
 
 def model_names(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the model names given with --models."""
     return tuple(name.strip() for name in options.models.split(",") if name.strip())
 
 
 def no_flags(parser: argparse.ArgumentParser) -> None:
-    pass
+    """A command without flags of its own."""
 
 
 def show_metrics(metrics: Any) -> str:
+    """Return metrics.json as text: a line a score."""
     lines = [f"Protocol: {metrics['protocol']}."]
     for part, scores in metrics.items():
         if isinstance(scores, dict):
             lines += ["", f"{part:24}{'value':>8}   95 % interval"]
             lines += [
-                f"  {name:22}{_number(s['value'])}   {_number(s['low'])} to{_number(s['high'])}"
+                f"  {name:22}{number(s['value'])}   {number(s['low'])} to{number(s['high'])}"
                 for name, s in scores.items()
             ]
     return "\n".join(lines)
@@ -115,14 +119,15 @@ def show_runs(result: Any) -> str:
     lines = [f"Protocol: {result['protocol']}.", f"{len(result['runs'])} {result['kind']}{'':14}mean      SD   range"]
     for name, s in result["scores"].items():
         pooled = (result["pooled"] or {}).get(name)
-        shown = f"   pooled{_number(pooled['value'])} ({_range(pooled)})" if pooled else ""
-        lines.append(f"  {name:20}{_number(s['mean'])}{_number(s['sd'])}   {_range(s)}{shown}")
+        shown = f"   pooled{number(pooled['value'])} ({_range(pooled)})" if pooled else ""
+        lines.append(f"  {name:20}{number(s['mean'])}{number(s['sd'])}   {_range(s)}{shown}")
     return "\n".join(lines)
 
 
 def _range(score: dict[str, float | None]) -> str:
-    return f"{_number(score['low']).strip()} to {_number(score['high']).strip()}"
+    return f"{number(score['low']).strip()} to {number(score['high']).strip()}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a score in eight places, "n/a" where it is not defined."""
     return "     n/a" if value is None or value != value else f"{value:8.3f}"

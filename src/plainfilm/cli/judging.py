@@ -1,4 +1,4 @@
-"""Commands that judge data and models: evaluate, compare."""
+"""Commands that judge data and models: evaluate, compare, adapt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import DATA, Command, out_flag, show_metrics
+from plainfilm.cli.base import DATA, Command, number, out_flag, show_metrics, show_runs
 
 
 def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,15 @@ def _run_evaluate(options: argparse.Namespace) -> Any:
         )
     if options.run.suffix.lower() == ".csv":
         return evaluation.evaluate_file(options.run, options.positive, options.threshold, options.seed, options.out)
+    if (options.run / "folds.json").exists():
+        from plainfilm.commands.pooling import pool_again
+
+        return pool_again(options.run)
     return evaluation.evaluate_run(options.run, again=True)
+
+
+def _show_evaluate(result: Any) -> str:
+    return show_runs(result) if "runs" in result else show_metrics(result)
 
 
 def _compare_flags(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +63,51 @@ def _show_compare(result: Any) -> str:
     return "\n".join(lines)
 
 
+def _adapt_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
+    parser.add_argument("data", metavar="DATA", help="films of the new site, with labels: " + DATA)
+    out_flag(parser, "folder for the adapted model")
+    parser.add_argument("--threshold", default="auto", help="auto, balanced, youden, sensitivity=0.95 or a number")
+    parser.add_argument("--refer", default="share=0.05", help="films for a reader: share=0.05, error=0.01 or none")
+    parser.add_argument("--patient-regex", default="", help="patient in DATA's paths: an expression with a group")
+    parser.add_argument("--unlabelled", action="store_true", help="DATA has no labels: estimate the prevalence there")
+    parser.add_argument("--prevalence", type=float, metavar="P", help="DATA has no labels: the prevalence is known")
+
+
+def _run_adapt(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.adapting import adapt_run, adapt_without_labels
+
+    if options.unlabelled or options.prevalence is not None:
+        found = adapt_without_labels(options.run, options.data, options.out, options.prevalence)
+    else:
+        rules = (options.threshold, options.refer, options.patient_regex)
+        found = adapt_run(options.run, options.data, options.out, *rules, options.seed)
+    return {"out": str(options.out), **found}
+
+
+def _show_adapt(result: Any) -> str:
+    old, new = result["from"], result["to"]
+    lines = [
+        f"{result['films']} films; weights untouched. Threshold {old['threshold']:.3f} -> {new['threshold']:.3f} "
+        f"({new['threshold_rule']}), temperature {old['temperature']:.2f} -> {new['temperature']:.2f}."
+    ]
+    if "after" not in result:
+        share = f"prevalence {result['prevalence_used']:.3f} (trained for {result['prevalence_trained']:.3f})"
+        called = f"{result['called_positive_before']:.3f} -> {result['called_positive_after']:.3f} called positive"
+        return "\n".join([*lines, f"{share}; {called}. Without labels none of this can be checked.", result["out"]])
+    lines.append(f"{'':20}before   after   difference (95 % interval; after is cross-fitted by patient)")
+    for name, d in result["difference"].items():
+        before, after = (number(result[when][name]["value"]) for when in ("before", "after"))
+        lines.append(f"  {name:18}{before}{after}{number(d['value'])} ({number(d['low'])} to {number(d['high'])} )")
+    enough = result["enough"]
+    lines.append(
+        f"About {enough} local films are enough here: more change the balanced accuracy by less than one point."
+        if enough
+        else "Too few films to say how many are enough."
+    )
+    return "\n".join([*lines, result["out"]])
+
+
 COMMANDS = (
     Command(
         "evaluate",
@@ -62,7 +115,7 @@ COMMANDS = (
         ("plainfilm evaluate runs/bn", "plainfilm evaluate runs/bn other_hospital/ --out on-other"),
         _evaluate_flags,
         _run_evaluate,
-        show_metrics,
+        _show_evaluate,
     ),
     Command(
         "compare",
@@ -71,5 +124,16 @@ COMMANDS = (
         _compare_flags,
         _run_compare,
         _show_compare,
+    ),
+    Command(
+        "adapt",
+        "a model taken to a new site: threshold and temperature from local films, weights untouched",
+        (
+            "plainfilm adapt runs/bn local_films/ --out runs/bn-here",
+            "plainfilm adapt runs/bn unlabelled_films/ --prevalence 0.1 --out runs/bn-ward",
+        ),
+        _adapt_flags,
+        _run_adapt,
+        _show_adapt,
     ),
 )

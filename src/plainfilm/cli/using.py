@@ -1,8 +1,9 @@
-"""Commands that take a trained model to films: label."""
+"""Commands that take a trained model to films: label, serve."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,30 @@ def _show_label(result: Any) -> str:
     return f"{result['labelled']} of {result['films']} films labelled: {labels}{refused}. {result['out']}"
 
 
+def _serve_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port, 0 for any (default %(default)s)")
+    parser.add_argument("--token", default="", metavar="TEXT", help="what requests must carry; a must beyond 127.0.0.1")
+
+
+def _run_serve(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.serving import serve
+
+    def announce(service: dict[str, str]) -> None:
+        line = json.dumps(service) if options.json else _show_serve(service)
+        print(line, flush=True)
+
+    # The answer was given when the service began, so there is nothing left to print at its end.
+    raise SystemExit(serve(options.run, options.host, options.port, options.token, announce))
+
+
+def _show_serve(service: Any) -> str:
+    model, url, disclaimer = service["model"], service["url"], service["disclaimer"]
+    said = f"{disclaimer[:1].lower()}{disclaimer[1:].rstrip('.')}"
+    return f"plainfilm serves {model} at {url} (model {service['hash'][:12]}…); {said}"
+
+
 COMMANDS = (
     Command(
         "label",
@@ -43,5 +68,13 @@ COMMANDS = (
         _label_flags,
         _run_label,
         _show_label,
+    ),
+    Command(
+        "serve",
+        "a model behind an HTTP API and a page",
+        ("plainfilm serve runs/bn", "plainfilm serve runs/bn --host 0.0.0.0 --token TEXT"),
+        _serve_flags,
+        _run_serve,
+        _show_serve,
     ),
 )

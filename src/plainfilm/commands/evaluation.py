@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.films import PARTS, Film, FilmError
+from plainfilm.data.films import PARTS, Film, FilmError, Films
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import operating_curve
@@ -17,7 +18,9 @@ from plainfilm.evaluation.scores import one_class_predicted, scores
 from plainfilm.files import locked, read_json, write_csv, write_json
 from plainfilm.progress import bar, say
 
-BATCH = 32
+if TYPE_CHECKING:
+    from plainfilm.models.model import Model
+
 HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
 
 
@@ -79,24 +82,14 @@ def evaluate_elsewhere(run: Path, data: str, patient_regex: str, seed: int, out:
 
     Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME.
     """
-    from plainfilm.models.model import Model  # the one route of this file that needs torch
+    from plainfilm.models.model import Model  # only other films need torch
 
     model = Model.load(run)
     films = load(data, patient_regex)
-    strange = [name for name in films.classes if name not in model.classes]
-    if strange:
-        raise InputError(f"{data} has the class {strange[0]}; the model knows {', '.join(model.classes)}.")
+    require_known(films, model.classes)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
     with locked(folder):
-        good, probabilities, bad = _label_all(model, films.films)
-        predictions = Predictions(
-            [film.path for film in good],
-            np.full(len(good), "test"),
-            np.array([model.classes.index(film.label) for film in good], dtype=np.int64),
-            probabilities,
-            model.classes,
-            np.array([film.group for film in good]),
-        )
+        predictions, bad = predict_films(model, films.films)
         positive = model.classes.index(model.positive)
         metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)
         write_predictions(folder / "predictions.csv", predictions)
@@ -106,7 +99,18 @@ def evaluate_elsewhere(run: Path, data: str, patient_regex: str, seed: int, out:
     return metrics
 
 
-def _label_all(model: Any, films: tuple[Film, ...]) -> tuple[list[Film], np.ndarray, list[tuple[str, str]]]:
+def require_known(films: Films, classes: tuple[str, ...]) -> None:
+    """InputError when films have a class that the model doesn't."""
+    strange = [name for name in films.classes if name not in classes]
+    if strange:
+        raise InputError(f"{films.name} has the class {strange[0]}; the model knows {', '.join(classes)}.")
+
+
+def predict_films(model: Model, films: Sequence[Film]) -> tuple[Predictions, list[tuple[str, str]]]:
+    """Return the predictions of all readable films, as a test part, and (path, reason) of the others.
+
+    A film whose label is empty counts as the first class. InputError when none can be read.
+    """
     good: list[Film] = []
     bad: list[tuple[str, str]] = []
     found = []
@@ -120,7 +124,15 @@ def _label_all(model: Any, films: tuple[Film, ...]) -> tuple[list[Film], np.ndar
             progress.step()
     if not good:
         raise InputError(f"None of the {len(films)} films can be read ({bad[0][0]}: {bad[0][1]}).")
-    return good, np.concatenate(found), bad
+    predictions = Predictions(
+        [film.path for film in good],
+        np.full(len(good), "test"),
+        np.array([model.classes.index(film.label) if film.label else 0 for film in good], dtype=np.int64),
+        np.concatenate(found),
+        model.classes,
+        np.array([film.group for film in good]),
+    )
+    return predictions, bad
 
 
 def measure(

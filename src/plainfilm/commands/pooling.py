@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plainfilm.commands.evaluation import measure
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
 from plainfilm.files import read_json, write_csv, write_json
-from plainfilm.report.html import folds_report
+from plainfilm.report.folds import folds_report
 
 SUMMARY = "folds.json"
 SUSPECTS = 50  # label-noise candidates that are listed; nothing is relabelled

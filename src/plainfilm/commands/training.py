@@ -127,7 +127,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False) -> dict[str, Any]:
         write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
         write_predictions(out / "predictions.csv", predictions_of(prepared.films, model.from_logits(logits)))
         metrics = evaluate_run(out)
-        model.verdict = verdict(out)
+        model.verdict = {**verdict(out), "prior": prior(prepared, model)}
         model.save(out / "model.h5")
         draw_montage(prepared, model, out)
         run_report(out)
@@ -186,6 +186,16 @@ def choose_operating(prepared: Prepared, model: Model, logits: torch.Tensor) -> 
     operating = choose(val, positive, config.threshold, config.refer, not scored_there)
     model.temperature, model.threshold, _, model.refer = operating
     return operating
+
+
+def prior(prepared: Prepared, model: Model) -> float:
+    """Return the share that the loss gave the positive class: its training films times their class weight."""
+    films = prepared.films
+    weighed = np.bincount(films.labels[films.where("train")], minlength=len(films.classes)).astype(np.float64)
+    if prepared.recipe.trained == "whole":  # the logistic regression of a head has no class weights
+        weights = class_weights(prepared.config.class_weights, films.counts)
+        weighed *= [weights[name] for name in films.classes]
+    return float(weighed[films.classes.index(model.positive)] / weighed.sum())
 
 
 def predictions_of(films: Films, probabilities: np.ndarray) -> Predictions:

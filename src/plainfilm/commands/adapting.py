@@ -1,0 +1,103 @@
+"""A run's model taken to a new site: operating point from local films, weights untouched, where it came from kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plainfilm.commands.evaluation import predict_films, require_known
+from plainfilm.data.films import Film, Films, write_films
+from plainfilm.data.sources import load, loose
+from plainfilm.errors import InputError
+from plainfilm.evaluation import operating
+from plainfilm.evaluation.adapting import adapt, adapt_unlabelled, cross_fitted
+from plainfilm.evaluation.calibration import apply_temperature
+from plainfilm.evaluation.operating import Operating
+from plainfilm.evaluation.predictions import Predictions, write_predictions
+from plainfilm.files import locked, write_json
+from plainfilm.models.model import Model
+
+
+def adapt_run(
+    run: Path, data: str, out: Path, threshold: str, refer: str, patient_regex: str, seed: int
+) -> dict[str, Any]:
+    """Fit temperature, threshold and refer band of ``run``'s model to the labelled films of ``data``.
+
+    Writes into ``out``: model.h5, adapt.json (before, after cross-fitted, difference, how many films are enough),
+    predictions.csv (cross-fitted), films.csv, quarantine.csv. Returns what adapt.json holds. InputError when ``out`` is
+    in use, a class is unknown, or there are too few films.
+    """
+    operating.check(threshold, refer)
+    model, films = Model.load(run), load(data, patient_regex)
+    require_known(films, model.classes)
+    with _new_folder(out):
+        raw, bad = _at_temperature_one(model, films.films)
+        positive = model.classes.index(model.positive)
+        new, found = adapt(raw, positive, _operating(model), threshold, refer, np.random.default_rng(seed))
+        after, _ = cross_fitted(raw, positive, threshold, np.random.default_rng(seed))
+        read = set(raw.paths)
+        films = films.with_films([replace(f, part="test") for f in films if f.path in read], quarantine=tuple(bad))
+        write_films(films, out)
+        write_predictions(out / "predictions.csv", after)
+        return _write(out, data, model, new, {**found, "quarantined": len(bad), "data_hash": films.data_hash})
+
+
+def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | None) -> dict[str, Any]:
+    """Move the threshold of ``run``'s model to the prevalence of a site whose films have no labels.
+
+    ``prevalence``: where it is known (0..1); else it is estimated from the films, and said to be an estimate. Writes
+    model.h5, adapt.json and quarantine.csv into ``out``; returns what adapt.json holds.
+    """
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise InputError(f"--prevalence {prevalence}: expected a share between 0 and 1.")
+    model = Model.load(run)
+    if "prior" not in model.verdict:
+        raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
+    with _new_folder(out):
+        raw, bad = _at_temperature_one(model, [Film(path, "", read) for path, read in loose(data)])
+        cool = apply_temperature(raw.probabilities, model.temperature)
+        positive = model.classes.index(model.positive)
+        new, found = adapt_unlabelled(cool, positive, _operating(model), model.verdict["prior"], prevalence)
+        write_films(Films((), data, tuple(bad)), out)
+        return _write(out, data, model, new, {**found, "quarantined": len(bad)})
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[None]:
+    if out.exists() and any(name != ".lock" for name in os.listdir(out)):
+        raise InputError(f"{out} is not empty; choose another --out.")
+    with locked(out):
+        yield
+
+
+def _operating(model: Model) -> Operating:
+    return Operating(model.temperature, model.threshold, "as trained", model.refer)
+
+
+def _at_temperature_one(model: Model, films: Sequence[Film]) -> tuple[Predictions, list[tuple[str, str]]]:
+    return predict_films(replace(model, temperature=1.0), films)
+
+
+def _write(out: Path, data: str, model: Model, new: Operating, found: dict[str, Any]) -> dict[str, Any]:
+    """Write the model with its new operating point and adapt.json; what the model was is kept in its provenance."""
+    old = _operating(model).about
+    about = {"from_model": model.hash, "from": old, "data": data, "to": new.about, **found}
+    model.temperature, model.threshold, _, model.refer = new
+    model.provenance = {**model.provenance, "adapted": about}
+    if "after" in found:
+        model.verdict = {
+            **model.verdict,
+            "protocol": f"adapted to {found['films']} films of {Path(data).name}, cross-fitted by patient",
+            "part": "local films",
+            "films": found["films"],
+            "scores": {name: found["after"][name] for name in model.verdict.get("scores", found["after"])},
+        }
+    model.save(out / "model.h5")
+    write_json(out / "adapt.json", about)
+    return about

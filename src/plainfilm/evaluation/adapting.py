@@ -1,0 +1,193 @@
+"""A model at a new site: temperature, threshold and refer band from local films, judged on others than it was fitted to.
+
+The weights stay. Before and after are compared on the same local films; "after" is cross-fitted by patient, so no film
+is judged by a threshold that it helped to choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation.calibration import (
+    adjust_prevalence,
+    apply_temperature,
+    estimate_prevalence,
+    log_odds,
+)
+from plainfilm.evaluation.intervals import percentile_interval, resample
+from plainfilm.evaluation.operating import Operating, choose
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scores import scores, weighted_scores
+
+FOLDS = 5
+FEWEST = 10  # films a class: below this a threshold is a guess
+SIZES = (25, 50, 100, 200, 400)  # local films in the learning curve
+REPEATS = 40
+ENOUGH = 0.01  # mean loss of balanced accuracy against all films fitted, that no longer matters
+COMPARED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "f1_macro", "mcc", "brier", "ece")
+
+
+def adapt(
+    raw: Predictions, positive: int, old: Operating, threshold: str, refer: str, rng: np.random.Generator
+) -> tuple[Operating, dict[str, Any]]:
+    """Return the new operating point, fitted to all local films, and what is known of it.
+
+    ``raw``: the local films with their labels, probabilities at temperature 1. The dictionary has "before" and "after"
+    ({score: {"value", "low", "high"}}, after cross-fitted), "difference" (after - before, bootstrap of patients),
+    "learning_curve" (balanced accuracy on films left out, by number of films fitted) and "enough": the smallest number
+    there that loses no more than one point, or None. InputError for fewer than 10 films of a class.
+    """
+    counts = np.bincount(raw.labels, minlength=len(raw.classes))
+    if counts.min() < FEWEST:
+        few = f"{counts.min()} of {raw.classes[int(counts.argmin())]}"
+        raise InputError(f"adapt needs at least {FEWEST} local films of each class, and there are {few}; add films.")
+    new = choose(raw, positive, threshold, refer, fitted=True)
+    before = _with(raw, old.temperature)
+    after, cuts = cross_fitted(raw, positive, threshold, rng)
+    curve = learning_curve(raw, positive, threshold, rng)
+    found = {
+        "films": len(raw),
+        "patients": len(set(raw.patients.tolist())),
+        "before": _scored(before, positive, old.threshold, rng),
+        "after": _scored(after, positive, cuts, rng),
+        "difference": _difference((before, old.threshold), (after, cuts), positive, rng),
+        "learning_curve": curve,
+        "enough": _enough(curve),
+    }
+    return new, found
+
+
+def _with(raw: Predictions, temperature: float) -> Predictions:
+    return replace(raw, probabilities=apply_temperature(raw.probabilities, temperature))
+
+
+def cross_fitted(
+    raw: Predictions, positive: int, threshold: str, rng: np.random.Generator
+) -> tuple[Predictions, NDArray[np.float64]]:
+    """Return the films with probabilities, and each film's threshold (N,), both fitted to the other patients' films."""
+    cool, cuts = raw.probabilities.copy(), np.empty(len(raw))
+    fold = _folds(raw, rng)
+    for number in range(FOLDS):
+        here = fold == number
+        fitted = choose(raw.take(~here), positive, threshold, "none", fitted=True)
+        cool[here] = apply_temperature(raw.probabilities[here], fitted.temperature)
+        cuts[here] = fitted.threshold
+    return replace(raw, probabilities=cool), cuts
+
+
+def _folds(raw: Predictions, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return (N,) fold numbers: patients whole, dealt out class by class."""
+    names, first = np.unique(raw.patients, return_index=True)
+    order = rng.permutation(len(names))
+    order = order[np.argsort(raw.labels[first][order], kind="stable")]
+    fold_of = dict(zip(names[order].tolist(), (np.arange(len(names)) % FOLDS).tolist(), strict=True))
+    return np.array([fold_of[name] for name in raw.patients.tolist()], dtype=np.int64)
+
+
+def _scored(
+    p: Predictions, positive: int, threshold: float | NDArray[np.float64], rng: np.random.Generator
+) -> dict[str, dict[str, float]]:
+    return {name: interval.as_dict() for name, interval in scores(p, positive, threshold, rng).items()}
+
+
+def _difference(
+    before: tuple[Predictions, float],
+    after: tuple[Predictions, NDArray[np.float64]],
+    positive: int,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, float]]:
+    """Return {score: interval of after - before} by resampling the patients of both together."""
+    names, old = weighted_scores(before[0], positive, before[1])
+    _, new = weighted_scores(after[0], positive, after[1])
+    chosen = [names.index(name) for name in COMPARED]
+
+    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((new(weights) - old(weights))[:, chosen])
+
+    value = statistic(np.ones((1, len(before[0]))))[0]
+    drawn = resample(statistic, before[0].patients, rng)
+    return {name: percentile_interval(float(value[i]), drawn[:, i]).as_dict() for i, name in enumerate(COMPARED)}
+
+
+def learning_curve(
+    raw: Predictions, positive: int, threshold: str, rng: np.random.Generator, sizes: Sequence[int] = SIZES
+) -> list[dict[str, float]]:
+    """Return for each number of films fitted the balanced accuracy on the films left out: mean, 10 % and 90 % quantile.
+
+    Films are drawn by patient, ``REPEATS`` times; numbers above two thirds of the films are left out, and so is a draw
+    without enough films of a class.
+    """
+    rows = []
+    for size in (s for s in sizes if s <= 2 * len(raw) / 3):
+        found = [_one_draw(raw, positive, threshold, size, rng) for _ in range(REPEATS)]
+        known = np.array([value for value in found if value is not None])
+        if known.size:
+            low, high = np.quantile(known, (0.1, 0.9))
+            rows.append({"films": size, "mean": float(known.mean()), "low": float(low), "high": float(high)})
+    return rows
+
+
+def _one_draw(raw: Predictions, positive: int, threshold: str, size: int, rng: np.random.Generator) -> float | None:
+    """Return the balanced accuracy on the films outside a random sample of about ``size``, fitted inside it."""
+    names, where = np.unique(raw.patients, return_inverse=True)
+    rank = rng.permutation(len(names))[where]
+    inside = np.zeros(len(raw), dtype=bool)
+    inside[np.argsort(rank, kind="stable")[:size]] = True
+    outside = ~np.isin(where, where[inside])
+    if any(len(np.unique(raw.labels[rows])) < len(raw.classes) for rows in (inside, outside)):
+        return None
+    fitted = choose(raw.take(inside), positive, threshold, "none", fitted=True)
+    rest = _with(raw.take(outside), fitted.temperature)
+    decided = rest.decided(positive, fitted.threshold)
+    recalls = [(decided[rest.labels == k] == k).mean() for k in range(len(raw.classes))]
+    return float(np.mean(recalls))
+
+
+def _enough(curve: list[dict[str, float]]) -> int | None:
+    if not curve:
+        return None
+    best = max(row["mean"] for row in curve)
+    return next(int(row["films"]) for row in curve if row["mean"] >= best - ENOUGH)
+
+
+def adapt_unlabelled(
+    probabilities: NDArray[np.float64], positive: int, old: Operating, trained: float, prevalence: float | None
+) -> tuple[Operating, dict[str, Any]]:
+    """Return the operating point moved to another prevalence, for films without labels, and what it rests on.
+
+    ``probabilities``: (N, 2) at the old temperature; ``trained``: the share that training gave the positive class;
+    ``prevalence``: its share at the new site where it is known, else it is estimated from the probabilities (Saerens et
+    al. 2002), which assumes that films of a class look as in training; that can't be checked without labels. The
+    threshold moves by the change of the prior odds: a film is called positive where its probability, corrected for the
+    new prevalence, reaches the old threshold.
+    """
+    if probabilities.shape[1] != 2:
+        raise InputError("adapt without labels works with two classes; give labelled films.")
+    shares = np.array([1 - trained, trained]) if positive == 1 else np.array([trained, 1 - trained])
+    estimate = float(estimate_prevalence(probabilities, shares)[positive])
+    wanted = estimate if prevalence is None else prevalence
+    given = np.array([1 - wanted, wanted]) if positive == 1 else np.array([wanted, 1 - wanted])
+    moved = adjust_prevalence(probabilities, shares, np.clip(given, 1e-6, 1))
+    cut = np.full(2, 0.0)
+    cut[positive], cut[1 - positive] = old.threshold, 1 - old.threshold
+    shift = np.log(trained / (1 - trained)) - np.log(max(wanted, 1e-6) / max(1 - wanted, 1e-6))
+    threshold = float(np.clip(expit(log_odds(cut[None], positive)[0] + shift), 1e-6, 1 - 1e-6))
+    rule = "known prevalence" if prevalence is not None else "prevalence estimated without labels"
+    about = {
+        "films": len(probabilities),
+        "prevalence_trained": trained,
+        "prevalence_estimated": estimate,
+        "prevalence_used": wanted,
+        "called_positive_before": float((probabilities[:, positive] >= old.threshold).mean()),
+        "called_positive_after": float((probabilities[:, positive] >= threshold).mean()),
+        "mean_probability_before": float(probabilities[:, positive].mean()),
+        "mean_probability_after": float(moved[:, positive].mean()),
+    }
+    return Operating(old.temperature, threshold, rule, old.refer), about

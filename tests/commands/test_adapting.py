@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from plainfilm.cli import main
+from plainfilm.models.model import Model
+
+
+@pytest.fixture(scope="module")
+def run(films_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("adapt") / "run"
+    words = [
+        "train",
+        str(films_folder),
+        "--out",
+        str(out),
+        "--epochs",
+        "2",
+        "--batch",
+        "8",
+        "--size",
+        "16",
+        "--threads",
+        "1",
+    ]
+    assert main([*words, "--quiet"]) == 0
+    return out
+
+
+def test_the_training_itself_keeps_its_operating_point_in_the_model(run):
+    model, about = Model.load(run), json.loads((run / "model.json").read_text())
+    assert (model.temperature, model.threshold) == (about["temperature"], about["threshold"])
+    assert list(model.refer or ()) == (about["refer"] or [])
+    assert "validation" in about["threshold_rule"]
+    assert model.verdict["protocol"] == "patients separate" and model.verdict["part"] == "test"
+    assert len(model.verdict["curve"]) == 99 and 0.4 < model.verdict["prior"] < 0.6
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert model.verdict["scores"]["auroc"] == metrics["test"]["auroc"] and metrics["test_openings"] == 1
+
+
+def test_evaluating_again_counts_as_another_opening_of_the_test_part(run, capsys):
+    for opening in (2, 3):
+        assert main(["evaluate", str(run), "--json", "--quiet"]) == 0
+        assert json.loads(capsys.readouterr().out)["test_openings"] == opening
+
+
+def test_adapt_keeps_the_weights_and_says_where_it_came_from(run, make_films, tmp_path, capsys):
+    local, out = make_films(tmp_path / "local", 24, 24), tmp_path / "here"
+    assert main(["adapt", str(run), str(local), "--out", str(out), "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    old, new = Model.load(run), Model.load(out)
+    for name, value in old.network.state_dict().items():
+        assert (new.network.state_dict()[name] == value).all()
+    assert new.threshold == found["to"]["threshold"] and new.temperature == found["to"]["temperature"]
+    assert new.provenance["adapted"]["from_model"] == old.hash and found["from"]["threshold"] == old.threshold
+    assert new.verdict["part"] == "local films" and "cross-fitted" in new.verdict["protocol"]
+    assert {"adapt.json", "films.csv", "predictions.csv", "quarantine.csv", "model.h5"} <= {
+        p.name for p in out.iterdir()
+    }
+    assert main(["adapt", str(run), str(local), "--out", str(out)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_adapt_without_labels_moves_only_the_threshold(run, films_folder, tmp_path, capsys):
+    words = ["adapt", str(run), str(films_folder), "--out", str(tmp_path / "ward"), "--prevalence", "0.05"]
+    assert main([*words, "--quiet"]) == 0
+    assert "Without labels none of this can be checked" in capsys.readouterr().out
+    old, new = Model.load(run), Model.load(tmp_path / "ward")
+    assert new.threshold > old.threshold and new.temperature == old.temperature
+    assert main([*words[:-1], "1.5", "--out", str(tmp_path / "no")]) == 2
+
+
+def test_too_few_local_films_are_one_sentence(run, make_films, tmp_path, capsys):
+    local = make_films(tmp_path / "few", 4, 12)
+    assert main(["adapt", str(run), str(local), "--out", str(tmp_path / "x"), "--quiet"]) == 2
+    assert "at least 10 local films of each class, and there are 4 of NORMAL" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from plainfilm.cli import main
+
+SMALL = ["--epochs", "1", "--batch", "8", "--size", "16", "--threads", "1", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def folds(films_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("folds") / "out"
+    assert main(["train", str(films_folder), "--out", str(out), "--folds", "2", *SMALL]) == 0
+    return out
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_film_is_predicted_once_by_a_model_that_never_saw_its_patient(folds):
+    pooled = rows(folds / "predictions.csv")
+    assert len(pooled) == 40 and len({row["path"] for row in pooled}) == 40
+    trained = {
+        fold: {r["patient"] for r in rows(folds / fold / "films.csv") if r["part"] != "test"}
+        for fold in ("fold-0", "fold-1")
+    }
+    for fold, patients in trained.items():
+        tested = {r["path"]: r for r in rows(folds / fold / "predictions.csv") if r["part"] == "test"}
+        mine = [row for row in pooled if row["path"] in tested]
+        assert mine and not {row["patient"] for row in mine} & patients
+        cut = json.loads((folds / fold / "model.json").read_text())["threshold"]
+        for row in mine:
+            assert float(row["p_PNEUMONIA"]) == float(tested[row["path"]]["p_PNEUMONIA"])
+            assert float(row["threshold"]) == cut
+
+
+def test_pooled_scores_decide_each_film_by_its_own_folds_threshold(folds):
+    pooled, summary = rows(folds / "predictions.csv"), json.loads((folds / "folds.json").read_text())
+    right = sum((float(r["p_PNEUMONIA"]) >= float(r["threshold"])) == (r["label"] == "PNEUMONIA") for r in pooled)
+    assert summary["pooled"]["accuracy"]["value"] == pytest.approx(right / 40)
+    assert summary["protocol"] == "2-fold, patients separate" and summary["runs"] == ["fold-0", "fold-1"]
+    values = [
+        json.loads((folds / f / "metrics.json").read_text())["test"]["accuracy"]["value"] for f in summary["runs"]
+    ]
+    assert summary["scores"]["accuracy"]["values"] == values
+    assert summary["scores"]["accuracy"]["mean"] == pytest.approx(sum(values) / 2)
+    for suspect in summary["label_noise"]:
+        assert suspect["p_own_label"] < 0.5
+    assert (folds / "report.html").stat().st_size > 5000
+
+
+def test_a_killed_repetition_goes_on_where_it_stopped_and_ends_equal(folds, films_folder, capsys):
+    before = {name: (folds / name).read_bytes() for name in ("folds.json", "predictions.csv", "metrics.json")}
+    for name in ("folds.json", "fold-1/report.html", "fold-1/metrics.json"):
+        (folds / name).unlink()
+    first = (folds / "fold-0" / "model.h5").stat().st_mtime_ns
+    words = ["train", str(films_folder), "--out", str(folds), "--folds", "2", *SMALL]
+    assert main(words) == 2 and "--resume" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
+    assert (folds / "fold-0" / "model.h5").stat().st_mtime_ns == first
+    assert before == {name: (folds / name).read_bytes() for name in before}
+
+
+def test_evaluate_scores_the_folder_again_from_its_predictions(folds, capsys):
+    before = (folds / "folds.json").read_bytes()
+    assert main(["evaluate", str(folds), "--json", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "folds"
+    assert (folds / "folds.json").read_bytes() == before
+
+
+def test_seeds_repeat_the_whole_run(films_folder, tmp_path):
+    out = tmp_path / "seeds"
+    assert main(["train", str(films_folder), "--out", str(out), "--seeds", "2", "--seed", "4", *SMALL]) == 0
+    summary = json.loads((out / "folds.json").read_text())
+    assert summary["runs"] == ["seed-4", "seed-5"] and summary["pooled"] is None
+    parts = [{r["path"]: r["part"] for r in rows(out / run / "films.csv")} for run in summary["runs"]]
+    assert parts[0] != parts[1]
+    assert len(rows(out / "runs.csv")) == 2
+    assert summary["scores"]["auroc"]["sd"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--folds", "1"], "at least 2"),
+        (["--seeds", "1"], "at least 2"),
+        (["--folds", "3", "--split", "official"], "grouped or paper"),
+        (["--folds", "3", "--seeds", "3"], "not allowed with"),
+        (["--folds", "30"], "too few films or patients"),
+    ],
+)
+def test_what_cannot_be_repeated_is_said_in_one_sentence(films_folder, tmp_path, capsys, words, sentence):
+    assert main(["train", str(films_folder), "--out", str(tmp_path / "x"), *words, *SMALL]) == 2
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation.adapting import adapt, adapt_unlabelled, cross_fitted
+from plainfilm.evaluation.operating import Operating
+from plainfilm.evaluation.predictions import Predictions
+
+OLD = Operating(1.0, 0.5, "as trained", (0.4, 0.6))
+
+
+def site(n: int = 200, shift: float = 3.0, sharper: float = 2.0, patients: int = 0) -> Predictions:
+    """Local films whose log-odds the model states ``shift`` too high: normal films look sick to it."""
+    rng = np.random.default_rng(3)
+    labels = (rng.random(n) < 0.5).astype(np.int64)
+    odds = sharper * (rng.normal(np.where(labels, 2.0, -2.0), 1.5) + shift)
+    p = expit(odds)
+    names = [f"film{i}" for i in range(n)]
+    whose = np.array([f"p{i % patients}" for i in range(n)] if patients else names)
+    return Predictions(names, np.full(n, "test"), labels, np.column_stack([1 - p, p]), ("NORMAL", "SICK"), whose)
+
+
+def test_the_threshold_moves_to_the_site_and_the_gain_is_shown_with_its_interval():
+    new, found = adapt(site(), 1, OLD, "auto", "share=0.05", np.random.default_rng(0))
+    assert np.log(new.threshold / (1 - new.threshold)) * new.temperature == pytest.approx(6, abs=1.5)
+    before, after, gain = (found[k]["balanced_accuracy"] for k in ("before", "after", "difference"))
+    assert before["value"] < 0.7 and after["value"] > 0.85
+    assert gain["value"] == pytest.approx(after["value"] - before["value"]) and gain["low"] > 0.1
+    assert found["after"]["auroc"]["value"] > 0.9
+    assert [row["films"] for row in found["learning_curve"]] == [25, 50, 100]
+    assert found["enough"] in (25, 50, 100)
+
+
+def test_after_is_not_flattered_where_there_is_nothing_to_learn():
+    """Labels by lot: a threshold fitted and judged on the same films would seem to help; cross-fitted it must not."""
+    films = site(120)
+    lots = replace(films, labels=np.random.default_rng(9).integers(0, 2, 120))
+    _, found = adapt(lots, 1, OLD, "youden", "none", np.random.default_rng(0))
+    assert found["after"]["balanced_accuracy"]["value"] < 0.6  # .5 give or take
+    assert found["difference"]["balanced_accuracy"]["low"] < 0
+
+
+def test_a_patients_films_are_judged_by_others_only():
+    films = site(100, patients=20)
+    _, cuts = cross_fitted(films, 1, "auto", np.random.default_rng(1))
+    assert len(set(cuts.tolist())) == 5
+    for patient in set(films.patients.tolist()):
+        assert len(set(cuts[films.patients == patient].tolist())) == 1
+
+
+def test_too_few_films_of_a_class_are_refused():
+    films = site(60)
+    few = films.take(np.concatenate([np.flatnonzero(films.labels == 1), np.flatnonzero(films.labels == 0)[:4]]))
+    with pytest.raises(InputError, match="at least 10 local films of each class, and there are 4 of NORMAL"):
+        adapt(few, 1, OLD, "auto", "none", np.random.default_rng(0))
+
+
+def test_without_labels_the_threshold_follows_the_prior_odds():
+    films = site(4000, shift=0.0, sharper=16 / 9)  # calibrated: log-odds of two normals with means ±2, variance 2.25
+    rare = films.take(np.concatenate([np.flatnonzero(films.labels == 0), np.flatnonzero(films.labels == 1)[:200]]))
+    share = float((rare.labels == 1).mean())
+    new, about = adapt_unlabelled(rare.probabilities, 1, OLD, 0.5, None)
+    assert about["prevalence_estimated"] == pytest.approx(share, abs=0.02)
+    assert np.log(new.threshold / (1 - new.threshold)) == pytest.approx(-np.log(share / (1 - share)), abs=0.3)
+    assert new.rule == "prevalence estimated without labels"
+    known, _ = adapt_unlabelled(rare.probabilities, 1, OLD, 0.5, 0.5)
+    assert known.threshold == pytest.approx(0.5) and known.rule == "known prevalence"

@@ -28,6 +28,7 @@ from plainfilm.evaluation.operating import Operating, choose
 from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.files import locked, read_json, write_json
 from plainfilm.image.decode import decode
+from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import Model
 from plainfilm.models.summary import flops, layers, parameters
 from plainfilm.progress import bar, say
@@ -124,6 +125,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False) -> dict[str, Any]:
         model.network.to(prepared.device)
         logits = all_logits(prepared, model)
         operating = choose_operating(prepared, model, logits)
+        model.gate = learn_gate(prepared)
         write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
         write_predictions(out / "predictions.csv", predictions_of(prepared.films, model.from_logits(logits)))
         metrics = evaluate_run(out)
@@ -186,6 +188,14 @@ def choose_operating(prepared: Prepared, model: Model, logits: torch.Tensor) -> 
     operating = choose(val, positive, config.threshold, config.refer, not scored_there)
     model.temperature, model.threshold, _, model.refer = operating
     return operating
+
+
+def learn_gate(prepared: Prepared) -> Gate:
+    """Return the gate that knows how the training films look."""
+    films = prepared.films
+    train = films.where("train")
+    groups = np.array([films.films[i].group for i in train])
+    return fit_gate(prepared.pixels, train, np.random.default_rng(prepared.config.seed), groups)
 
 
 def prior(prepared: Prepared, model: Model) -> float:

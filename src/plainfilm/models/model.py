@@ -19,6 +19,7 @@ from plainfilm.errors import InputError
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle
+from plainfilm.models.gate import Gate
 from plainfilm.models.zoo import recipe
 
 T = TypeVar("T")
@@ -36,11 +37,12 @@ class Model:
     positive: str
     threshold: float = 0.5  # of the positive class's probability; two classes only
     temperature: float = 1.0
-    refer: tuple[float, float] | None = None  # low <= score < high goes to a reader, see evaluation.calibration
-    verdict: dict[str, Any] = field(default_factory=dict)  # what the report says in short
     provenance: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
     hash: str = ""  # SHA-256 of the file it was loaded from
+    refer: tuple[float, float] | None = None  # low <= score < high goes to a reader, see evaluation.calibration
+    gate: Gate | None = None  # does a film look like the training films?
+    verdict: dict[str, Any] = field(default_factory=dict)  # what the report says in short
 
     @property
     def classes_(self) -> np.ndarray:
@@ -107,6 +109,7 @@ class Model:
         }
         arrays = {f"weights/{k}": v for k, v in to_arrays(self.network.state_dict()).items()}
         arrays |= {f"optimizer/{k}": v for k, v in self.optimizer.items()}
+        arrays |= {f"gate/{k}": v for k, v in (self.gate.arrays() if self.gate else {}).items()}
         write_bundle(path, "model", arrays, about)
 
     @classmethod
@@ -124,6 +127,7 @@ class Model:
             classes = tuple(str(name) for name in about["classes"])
             network = recipe(about["model"]).build(len(classes), preprocess)
             load_arrays(network, bundle.group("weights"))
+            gate = bundle.group("gate")
             model = cls(
                 network.to(memory_format=torch.channels_last),
                 about["model"],
@@ -132,10 +136,11 @@ class Model:
                 about["positive"],
                 float(about["threshold"]),
                 float(about["temperature"]),
-                _band(about.get("refer")),
-                about.get("verdict", {}),
                 about["provenance"],
                 bundle.group("optimizer"),
+                refer=_band(about.get("refer")),
+                gate=Gate.from_arrays(gate) if gate else None,
+                verdict=about.get("verdict", {}),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} does not fit together: {error}.") from None

@@ -3,13 +3,17 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
+import struct
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from plainfilm.data.films import FilmError, find_patient
+from plainfilm.data import dicom
+from plainfilm.data.films import FilmError, find_patient, read_films, write_films
 from plainfilm.data.sources import MAX_BYTES, load, loose
 from plainfilm.errors import InputError
 from plainfilm.image.decode import decode
@@ -170,11 +174,17 @@ def test_odd_files_in_a_folder_have_a_reason(tmp_path, make_films):
     )
 
 
-@pytest.mark.parametrize("name", ["with space.jpeg", 'quo"te.jpeg', "new\nline.jpeg", "ü.jpeg", "n" * 240 + ".jpeg"])
+ODD_NAMES = ["with space.jpeg", 'quo"te.jpeg', "new\nline.jpeg", "ü.jpeg", "n" * 250 + ".jpeg", "\udcff\udcfe.jpeg"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names(tmp_path, make_films, make_film, name):
     make_films(tmp_path, 2, 2)
     (tmp_path / "NORMAL" / name).write_bytes(make_film(5, False))
-    assert f"NORMAL/{name}" in [f.path for f in load(tmp_path)]
+    films = load(tmp_path)
+    assert f"NORMAL/{name}" in [f.path for f in films]
+    write_films(films, tmp_path)
+    assert f"NORMAL/{name}" in [row["path"] for row in read_films(tmp_path / "films.csv")]
 
 
 @pytest.mark.parametrize(
@@ -247,3 +257,114 @@ def test_the_real_films(shared):
     films = load(shared / "data/chest_xray_224/train")
     assert films.counts == {"NORMAL": 1341, "PNEUMONIA": 3875}
     assert len({f.patient for f in films}) == 2846 and all(f.patient for f in films)
+
+
+# --- DICOM ------------------------------------------------------------------------------------------------------------
+
+
+def dicom_film(patient: str | None, picture: bytes) -> bytes:
+    """The film in ``picture`` as implicit-VR DICOM, element by element."""
+    grey = decode(picture)
+
+    def element(group: int, number: int, value: bytes) -> bytes:
+        value += b" " * (len(value) % 2) if group in (8, 16) else b"\0" * (len(value) % 2)
+        return struct.pack("<HHI", group, number, len(value)) + value
+
+    short = "<H"
+    parts = [element(8, 0x60, b"DX")] + ([element(16, 0x20, patient.encode())] if patient else [])
+    parts += [element(0x28, 2, struct.pack(short, 1)), element(0x28, 4, b"MONOCHROME2 ")]
+    for at, value in ((0x10, grey.shape[0]), (0x11, grey.shape[1]), (0x100, 8), (0x101, 8), (0x102, 7), (0x103, 0)):
+        parts.append(element(0x28, at, struct.pack(short, value)))
+    parts.append(element(0x7FE0, 0x10, grey.tobytes()))
+    meta = struct.pack("<HH2sH", 2, 0x10, b"UI", 18) + b"1.2.840.10008.1.2\0"
+    return bytes(128) + b"DICM" + meta + b"".join(parts)
+
+
+@pytest.fixture
+def dicom_folder(tmp_path, make_film):
+    """Class folders with three endings; two films a patient; a DICOMDIR that is no film."""
+    for i in range(4):
+        for sick, label in ((False, "NORMAL"), (True, "PNEUMONIA")):
+            place = tmp_path / "set" / label / ("IM-0001-" + f"{i:04d}" + (".dcm", ".dicom", "", ".1")[i])
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(dicom_film(f"{label}{i // 2}", make_film(i, sick)))
+    (tmp_path / "set" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    return tmp_path / "set"
+
+
+def test_dicom_in_class_folders_whatever_the_ending_groups_by_patient(dicom_folder, make_film):
+    films = load(dicom_folder)
+    assert films.counts == {"NORMAL": 4, "PNEUMONIA": 4}
+    assert Counter(Counter(f.patient for f in films).values()) == {2: 4}
+    assert all(re.fullmatch("dicom-[0-9a-f]{16}", f.patient) for f in films)
+    assert (decode(films.films[1].read()) == decode(make_film(1, False))).all()
+    assert len(loose(dicom_folder)) == 8
+
+
+def test_a_zip_and_a_table_of_dicom_give_the_same_patients(tmp_path, dicom_folder):
+    plain = {f.path: f.patient for f in load(dicom_folder)}
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as z:
+        for path in plain:
+            z.write(dicom_folder / path, path)
+    assert {f.path: f.patient for f in load(tmp_path / "set.zip")} == plain
+    rows = [f"{path},{path.split('/')[0].lower()},{'x' if path.endswith('.dcm') else ''}" for path in plain]
+    (dicom_folder / "films.csv").write_text("\n".join(["path,label,patient", *rows]))
+    for source in (dicom_folder, dicom_folder / "films.csv"):
+        films = load(source)
+        assert films.classes == ("normal", "pneumonia")
+        assert all(f.patient == ("x" if f.path.endswith(".dcm") else plain[f.path]) for f in films)
+
+
+def test_patient_regex_goes_before_the_header_and_the_header_before_known_names(dicom_folder, make_film):
+    patients = {f.path: f.patient for f in load(dicom_folder, r"(0003)")}
+    assert patients["NORMAL/IM-0001-0003.1"] == "0003" and patients["NORMAL/IM-0001-0000.dcm"].startswith("dicom-")
+    (dicom_folder / "NORMAL" / "IM-0007-0001.dcm").write_bytes(dicom_film(None, make_film(9, False)))
+    assert {f.path: f.patient for f in load(dicom_folder)}["NORMAL/IM-0007-0001.dcm"] == "IM-0007"
+
+
+def test_a_header_that_cannot_be_read_stops_nothing(dicom_folder):
+    (dicom_folder / "NORMAL" / "bad.dcm").write_bytes(bytes(128) + b"DICM" + b"\x08\0" * 50)
+    (dicom_folder / "NORMAL" / "png.dcm").write_bytes(b"\x89PNG")
+    (dicom_folder / "NORMAL" / "gone.dcm").symlink_to("nowhere")
+    patients = {Path(f.path).name: f.patient for f in load(dicom_folder)}
+    assert patients["bad.dcm"] == patients["png.dcm"] == patients["gone.dcm"] == ""
+
+
+def test_only_the_beginning_of_a_dicom_file_is_read_for_its_patient(dicom_folder, monkeypatch):
+    """A detector's film has 20 MB, and a folder thousands of them."""
+    for path in dicom_folder.glob("*/*"):
+        os.truncate(path, 20 * 2**20)
+    asked = []
+    original = dicom.patient
+    monkeypatch.setattr(dicom, "patient", lambda data: asked.append(len(data)) or original(data))
+    films = load(dicom_folder)
+    assert asked == [dicom.HEAD] * 8 and all(f.patient for f in films)
+    assert len(films.films[0].read()) == 20 * 2**20 and decode(films.films[0].read()).shape == (56, 72)
+
+
+def test_a_patient_behind_a_long_value_is_found(dicom_folder):
+    path = dicom_folder / "NORMAL" / "IM-0001-0000.dcm"
+    before = {f.path: f.patient for f in load(dicom_folder)}
+    data = path.read_bytes()
+    at = data.index(b"\x08\0\x60\0")
+    long = struct.pack("<HHI", 8, 0x55, 100_000) + bytes(100_000)
+    path.write_bytes(data[:at] + long + data[at:])
+    assert {f.path: f.patient for f in load(dicom_folder)} == before
+
+
+def test_dicom_has_a_larger_limit_and_keeps_it(tmp_path, dicom_folder):
+    large = dicom_folder / "NORMAL" / "IM-0001-0000.dcm"
+    os.truncate(large, dicom.MAX_BYTES + 1)
+    with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_DEFLATED) as z:
+        z.write(large, "a.dcm")
+    for place in (large, tmp_path / "z.zip"):
+        [(_, read)] = loose(place)
+        with pytest.raises(FilmError, match="64 MB"):
+            read()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(tmp_path, make_films):
+    (make_films(tmp_path, 2, 2) / "NORMAL" / "IM-0000-0000.jpeg").chmod(0)
+    with pytest.raises(FilmError, match="Permission denied"):
+        load(tmp_path).films[0].read()

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plainfilm.data import dicom, sources
 from plainfilm.data.films import FilmError
-from plainfilm.image import decode as module
+from plainfilm.image import limits
 from plainfilm.image.decode import decode
 
 GREY = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8) * 2
@@ -80,6 +81,34 @@ def text_bomb() -> bytes:
     return data[:33] + chunk + data[33:]
 
 
+def icc_bomb() -> bytes:
+    data = saved(Image.fromarray(GREY))
+    body = b"k\0\0" + zlib.compress(bytes(80_000_000))
+    chunk = struct.pack(">I", len(body)) + b"iCCP" + body + struct.pack(">I", zlib.crc32(b"iCCP" + body))
+    return data[:33] + chunk + data[33:]
+
+
+def gif(frames: int) -> bytes:
+    start = saved(Image.fromarray(GREY), "GIF")
+    return start[:-1] + b"\x2c\0\0\0\0\1\0\1\0\0\2\2\x44\1\0" * frames + b"\x3b"
+
+
+def pages(count: int) -> bytes:
+    """A TIFF whose directories point on and on, then back to the first."""
+    directory = struct.pack("<HHHIII", 1, 0x100, 4, 1, 60, 0)
+    first = saved(Image.fromarray(GREY), "TIFF")
+    at = struct.unpack("<I", first[4:8])[0]
+    link = at + 2 + 12 * struct.unpack("<H", first[at : at + 2])[0]
+    rest = b"".join(directory[:-4] + struct.pack("<I", len(first) + 18 * (i + 1)) for i in range(count - 1))
+    return first[:link] + struct.pack("<I", len(first)) + first[link + 4 :] + rest + directory[:-4] + first[4:8]
+
+
+def half_nan() -> bytes:
+    values = GREY.astype(np.float32)
+    values[::2] = np.nan
+    return saved(Image.fromarray(values), "TIFF")
+
+
 JPEG = saved(Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300), dtype=np.uint8)), "JPEG")
 
 
@@ -110,6 +139,12 @@ JPEG = saved(Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300
             saved(Image.fromarray(GREY), "PNG", save_all=True, append_images=[Image.fromarray(GREY.T[:40, :40])]),
             "more than one",
         ),
+        (icc_bomb(), "damaged"),
+        (gif(100_000), "not a JPEG"),
+        (pages(100_000), "more than one picture"),
+        (half_nan(), "floating-point"),
+        (JPEG[:200] + saved(Image.fromarray(GREY)), "damaged"),
+        (b"PK\x03\x04" + JPEG, "not a JPEG"),
         (bytes(128) + b"DICM" + bytes(100), "DICOM"),
     ],
 )
@@ -132,5 +167,10 @@ def test_flipped_bits_never_raise_anything_else():
             assert grey.dtype == np.uint8 and grey.ndim == 2
 
 
+@pytest.mark.parametrize("extra", [b"PK\x05\x06" + bytes(18), b"<script>", bytes(128) + b"DICM"])
+def test_what_hangs_on_after_a_picture_changes_nothing(extra):
+    assert (decode(saved(Image.fromarray(GREY)) + extra) == GREY).all()
+
+
 def test_limits_are_those_of_the_documentation():
-    assert (module.MAX_PIXELS, module.MAX_BYTES) == (25_000_000, 16 * 2**20)
+    assert (limits.MAX_PIXELS, sources.MAX_BYTES, dicom.MAX_BYTES) == (25_000_000, 16 * 2**20, 64 * 2**20)

@@ -14,55 +14,84 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from plainfilm.data import dicom
 from plainfilm.data.films import PARTS, Film, FilmError, Films, check_pattern, find_patient
 from plainfilm.errors import InputError
 from plainfilm.files import read_csv
 
-MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored
+MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored; DICOM has its own limit
 MAX_FILMS = 5_000_000
 MAX_ARRAY_BYTES = 32 * 2**30  # one array of a MedMNIST file
 
-FILM_ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom"}
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+FILM_ENDINGS = PICTURE_ENDINGS | {".dcm", ".dicom"}
 TABLE_ENDINGS = {".csv", ".parquet"}
-JUNK = {".ds_store", "thumbs.db", "desktop.ini"}
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*")  # how JPEG, PNG and TIFF files begin
+JUNK = {".ds_store", "thumbs.db", "desktop.ini", "dicomdir"}
 PART_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 SYNTHETIC = "synthetic-"  # how the demo set's patients begin, in memory or written to a folder
 MEDMNIST_CLASSES = {"pneumoniamnist": ("normal", "pneumonia")}
 
-Tree = dict[str, Callable[[], bytes]]  # relative path with slashes -> reader of that file
+Tree = dict[str, Callable[..., bytes]]  # relative path with slashes -> reader of that file, or of its first bytes
 
 
 def load(data: str | os.PathLike[str], patient_regex: str = "") -> Films:
     """Return the films of ``data``: class folders, the Kaggle layout, CSV or Parquet, a zip, a MedMNIST npz, demo:N.
 
-    Films come sorted by path whatever the file system's order. InputError when there is nothing to classify.
+    Films come sorted by path whatever the file system's order. The patient is that of the table's column, else what
+    ``patient_regex`` finds in the path, else the hash of a DICOM header's PatientID, else what a known data set's name
+    says. InputError when there is nothing to classify.
     """
     check_pattern(patient_regex)
-    films = _from_demo(str(data)) if str(data).startswith("demo:") else _from_path(Path(data))
+    films = _from_demo(str(data)) if str(data).startswith("demo:") else _from_path(Path(data), patient_regex)
     named = [replace(f, patient=f.patient or find_patient(f.path, patient_regex)) for f in films]
     synthetic = any(film.patient.startswith(SYNTHETIC) for film in named)
     films = films.with_films(named, synthetic=synthetic)
     if not films.films:
-        raise InputError(f"{data} holds no films; expected one folder a class with JPEG, PNG or TIFF files inside.")
+        raise InputError(
+            f"{data} holds no films; expected one folder a class with JPEG, PNG, TIFF or DICOM files inside."
+        )
     if len(films.classes) < 2:
         only = f"{films.classes[0]}, {len(films)} film{'s' * (len(films) > 1)}"
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
     return films
 
 
-def _from_path(path: Path) -> Films:
+def _from_path(path: Path, pattern: str) -> Films:
     ending = path.suffix.lower()
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of class folders, a CSV, a zip, an npz or demo:N.")
     if path.is_dir():
-        return _from_tree(_folder_tree(path), path)
+        return _ask_headers(_from_tree(_folder_tree(path), path), pattern)
     if ending in TABLE_ENDINGS:
-        return _from_table(path, *_read_table(path), reader=partial(_beside, path.parent))
+        return _ask_headers(_from_table(path, *_read_table(path), reader=partial(_beside, path.parent)), pattern)
     if ending == ".npz":
         return _from_npz(path)
     if ending == ".zip":
-        return _from_tree(_zip_tree(path), path)
+        return _ask_headers(_from_tree(_zip_tree(path), path), pattern)
     raise InputError(f"{path} is not a folder, CSV, Parquet, zip or npz file; give one of these, or demo:N.")
+
+
+def _ask_headers(films: Films, pattern: str) -> Films:
+    """Take the patient of DICOM films from their headers where neither the table nor ``pattern`` names one."""
+
+    def asked(film: Film) -> Film:
+        named = film.patient or (pattern and find_patient(film.path, pattern))
+        return film if named else replace(film, patient=_patient_in_header(film))
+
+    return films.with_films([asked(film) for film in films])
+
+
+def _patient_in_header(film: Film) -> str:
+    """The first bytes of a file are enough in nearly all cases. A film that can't be read gets its reason later."""
+    if PurePosixPath(film.path).suffix.lower() in PICTURE_ENDINGS:
+        return ""
+    first: Callable[..., bytes] = film.read
+    try:
+        found = dicom.patient(first(dicom.HEAD))
+        return (dicom.patient(film.read()) if found is None else found) or ""
+    except FilmError:
+        return ""
 
 
 def loose(path: str | os.PathLike[str]) -> list[tuple[str, Callable[[], bytes]]]:
@@ -82,7 +111,7 @@ def loose(path: str | os.PathLike[str]) -> list[tuple[str, Callable[[], bytes]]]
             if _is_film(n, tree)
         ]
         if not films:
-            raise InputError(f"{path} holds no films; expected JPEG, PNG or TIFF files.")
+            raise InputError(f"{path} holds no films; expected JPEG, PNG, TIFF or DICOM files.")
         return films
     if not os.path.lexists(root):
         raise InputError(f"{path} does not exist; give films, folders or zips.")
@@ -92,15 +121,25 @@ def loose(path: str | os.PathLike[str]) -> list[tuple[str, Callable[[], bytes]]]
 # --- folders and zips -------------------------------------------------------------------------------------------------
 
 
-def read_file(path: Path) -> bytes:
-    """Return a regular file's bytes, at most MAX_BYTES; FilmError says why not."""
+def most_bytes(head: bytes) -> int:
+    """Return how many bytes a film's file may have, by its first 132."""
+    return dicom.MAX_BYTES if dicom.is_dicom(head) else MAX_BYTES
+
+
+def read_file(path: Path, first: int = 0) -> bytes:
+    """Return a regular file's bytes, or only its ``first`` ones; FilmError says why not (too large, no permission)."""
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             raise FilmError("not a regular file")
-        if found.st_size > MAX_BYTES:
-            raise FilmError(f"file of {found.st_size / 2**20:.0f} MB; the limit is {MAX_BYTES // 2**20} MB")
-        return path.read_bytes()
+        with open(path, "rb") as handle:
+            if first:
+                return handle.read(first)
+            limit = most_bytes(handle.read(132)) if found.st_size > MAX_BYTES else MAX_BYTES
+            if found.st_size > limit:
+                raise FilmError(f"file of {found.st_size / 2**20:.0f} MB; the limit is {limit // 2**20} MB")
+            handle.seek(0)
+            return handle.read(limit)
     except OSError as error:
         raise FilmError(f"can't be read: {error.strerror or error}") from None
 
@@ -133,20 +172,23 @@ def _zip_tree(path: Path) -> Tree:
     return tree
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, first: int = 0) -> bytes:
     if member.flag_bits & 1:
         raise FilmError("encrypted inside the zip")
     try:
         with archive.open(member) as handle:
-            data = handle.read(MAX_BYTES + 1)  # the size in the zip's directory may lie
+            data = handle.read(first or MAX_BYTES + 1)  # the size in the zip's directory may lie
+            limit = most_bytes(data)
+            if not first and MAX_BYTES < len(data) <= limit:
+                data += handle.read(limit + 1 - len(data))
     except Exception as error:  # a hostile zip can fail in zlib, lzma, struct or the codec of a name
         raise FilmError(f"can't be unpacked: {error}") from None
-    if len(data) > MAX_BYTES:
-        raise FilmError(f"larger than {MAX_BYTES // 2**20} MB when unpacked")
+    if len(data) > limit:
+        raise FilmError(f"larger than {limit // 2**20} MB when unpacked")
     return data
 
 
-def _refuse(reason: str) -> bytes:
+def _refuse(reason: str, first: int = 0) -> bytes:
     raise FilmError(reason)
 
 
@@ -180,10 +222,10 @@ def _is_film(name: str, tree: Tree) -> bool:
     if ending in TABLE_ENDINGS | {".txt", ".md", ".json", ".html", ".pdf", ".py", ".npz", ".zip", ".h5"}:
         return False
     try:
-        head = tree[name]()[:132]
+        head = tree[name](132)
     except FilmError:
         return False
-    return head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*")) or head[128:] == b"DICM"
+    return head.startswith(PICTURES) or dicom.is_dicom(head)
 
 
 def _class_folders(names: list[str]) -> dict[str, tuple[str, str] | None]:

@@ -7,12 +7,12 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
+from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import FilmError
-from plainfilm.data.sources import MAX_BYTES
+from plainfilm.data.sources import most_bytes
+from plainfilm.image import dicom
+from plainfilm.image.limits import check_size
 
-MAX_PIXELS = 25_000_000
-MIN_SIDE = 16  # pixels; MedMNIST's 28 is the smallest that is meant
-MAX_ASPECT = 6.0
 MAX_SCANS = 100  # of a progressive JPEG; each costs a pass over all pixels
 FORMATS = ("JPEG", "PNG", "TIFF")  # decided by content, never by the file's name
 
@@ -21,20 +21,22 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Return the (H, W) uint8 grey image in ``data``: JPEG, PNG or TIFF, 8 or 16 bits, turned as its EXIF says.
+    """Return the (H, W) uint8 grey image in ``data``: JPEG, PNG, TIFF or DICOM, 8 to 16 bits.
 
-    Colour becomes luminance (ITU-R BT.601). FilmError with the reason when it is not a film that can be used.
+    A picture is turned as its EXIF says, a DICOM film is windowed as its header says; colour becomes luminance
+    (ITU-R BT.601). FilmError with the reason when it is not a film that can be used.
     """
     if not data:
         raise FilmError("empty file")
-    if len(data) > MAX_BYTES:
-        raise FilmError(f"{len(data) / 2**20:.0f} MB; the limit is {MAX_BYTES // 2**20} MB")
+    limit = most_bytes(data)
+    if len(data) > limit:
+        raise FilmError(f"{len(data) / 2**20:.0f} MB; the limit is {limit // 2**20} MB")
     if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > MAX_SCANS:
         raise FilmError(f"JPEG with more than {MAX_SCANS} scans")
-    if data[128:132] == b"DICM":
-        raise FilmError("DICOM can't be read by this version; convert it to PNG")
+    if is_dicom(data) and data.startswith((b"\xff\xd8\xff", b"\x89PNG")):  # TIFF may stand in a preamble (PS3.10, 7.1)
+        raise FilmError("two formats in one file: a picture's first bytes, then DICOM")
     try:
-        grey = _grey(data)
+        grey = dicom.grey(data) if is_dicom(data) else _grey(data)
     except FilmError:
         raise
     except Exception as error:  # decoders of hostile bytes fail in many ways: OSError, struct, zlib, SyntaxError, …
@@ -58,13 +60,7 @@ def _grey(data: bytes) -> np.ndarray:
 
 
 def _check_header(image: Image.Image) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise FilmError(f"{width}×{height} pixels; the limit is {MAX_PIXELS // 10**6} megapixels")
-    if min(width, height) < MIN_SIDE:
-        raise FilmError(f"{width}×{height} pixels; the shorter side must have at least {MIN_SIDE}")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise FilmError(f"{width}×{height} pixels: too long and narrow for a film")
+    check_size(*image.size)
     if getattr(image, "is_animated", False) or (image.format == "TIFF" and _has_second_page(image)):
         raise FilmError("more than one picture in the file; save the frontal film alone")
 

@@ -1,0 +1,176 @@
+"""DICOM headers, read under limits: what a film needs of them, and nothing that names a person."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from plainfilm.data.films import FilmError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+MAX_BYTES = 64 * 2**20  # 25 megapixels of 16 bits and their header; detectors deliver films of 20 MB and more
+HEAD = 2**16  # bytes of a file that hold the patient in all but odd files
+MAX_READS = 100_000  # steps of the parser; a film's header takes a few hundred
+MAX_VALUE = 2**18  # bytes of one value other than the pixels; a look-up table has 131,072
+
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+NATIVE = {IMPLICIT, EXPLICIT, BIG_ENDIAN}  # pixels not compressed
+
+PATIENT_ID, ROWS, PIXELS = 0x00100020, 0x00280010, 0x7FE00010
+WANTED = (
+    0x00080060,  # Modality
+    PATIENT_ID,
+    0x00185101,  # View Position
+    0x00200060,  # Laterality
+    0x00200062,  # Image Laterality
+    0x00280002,  # Samples per Pixel
+    0x00280004,  # Photometric Interpretation
+    0x00280006,  # Planar Configuration
+    0x00280008,  # Number of Frames
+    ROWS,
+    0x00280011,  # Columns
+    0x00280100,  # Bits Allocated
+    0x00280101,  # Bits Stored
+    0x00280102,  # High Bit
+    0x00280103,  # Pixel Representation
+    0x00280120,  # Pixel Padding Value
+    0x00280121,  # Pixel Padding Range Limit
+    0x00281050,  # Window Center
+    0x00281051,  # Window Width
+    0x00281052,  # Rescale Intercept
+    0x00281053,  # Rescale Slope
+    0x00281056,  # VOI LUT Function
+    0x00283000,  # Modality LUT Sequence
+    0x00283010,  # VOI LUT Sequence
+    PIXELS,
+)
+_SHOULD_BE_QUIET = ("ignore", None, Warning, re.compile(r"pydicom\b"), 0)
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether ``data`` (132 bytes are enough) begins as DICOM: "DICM" after a preamble, or a first element without."""
+    return data[128:132] == b"DICM" or _begins_with_element(data)
+
+
+def _begins_with_element(data: bytes) -> bool:
+    """A data set without preamble begins with group 2 (explicit VR) or group 8 (PS3.10, 7.1; PS3.5, 7.1)."""
+    if data[:2] == b"\x02\0":
+        return data[4:6] in (b"UL", b"OB", b"UI")
+    if data[:2] == b"\x08\0":
+        return data[4:6].isalpha() or data[6:8] == b"\0\0"
+    return data[:3] == b"\0\x08\0" and data[4:6].isalpha()
+
+
+def read(data: bytes, last: int = PIXELS) -> Dataset:
+    """Return the elements in WANTED up to the tag ``last``, with ``file_meta.TransferSyntaxUID``.
+
+    Nothing is decoded. FilmError for what is not DICOM, is damaged, or is out of every proportion. The messages of
+    pydicom are not passed on: they quote values, and a value may be a name.
+    """
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filereader import read_dataset
+    from pydicom.uid import UID
+
+    silence()
+    try:
+        start = 132 if data[128:132] == b"DICM" else 0
+        meta = _Limited(data, start)
+        group2 = read_dataset(meta, False, True, stop_when=lambda tag, _vr, _n: tag >> 16 != 2)
+        syntax = str(group2.get("TransferSyntaxUID") or _syntax_of(data[meta.tell() :][:8]))
+        body = meta
+        if syntax == DEFLATED:
+            syntax, body = EXPLICIT, _Limited(_inflate(data[meta.tell() :]))
+        found = read_dataset(
+            body, syntax == IMPLICIT, syntax != BIG_ENDIAN, stop_when=_stop_after(last), specific_tags=list(WANTED)
+        )
+        found.file_meta = FileMetaDataset()
+        found.file_meta.TransferSyntaxUID = UID(syntax)
+        return found
+    except FilmError:
+        raise
+    except RecursionError:
+        raise FilmError("DICOM sequences are nested too deep") from None
+    except Exception as error:  # pydicom fails on hostile bytes in many ways
+        raise FilmError(f"damaged DICOM header ({type(error).__name__})") from None
+
+
+def patient(data: bytes) -> str | None:
+    """Return "dicom-" and 16 hex digits of the SHA-256 of the PatientID; "" without one.
+
+    None when ``data`` ends before it is known whether there is one. Equal IDs give equal names; the name alone names
+    nobody, but whoever knows an ID can find it again: a pseudonym, not anonymity.
+    """
+    if not is_dicom(data):
+        return ""
+    try:
+        found = read(data, last=ROWS)  # every picture has Rows: once they are there, a missing ID is missing
+        identity = str(found.get("PatientID") or "").strip()
+    except Exception:  # whatever the header's fault is, decoding will name it
+        return ""
+    if identity:
+        return "dicom-" + hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return "" if "Rows" in found else None
+
+
+def silence() -> None:
+    """Keep pydicom's warnings from the terminal: they are about a film's header, and quote it."""
+    if _SHOULD_BE_QUIET not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"pydicom\b")
+
+
+class _Limited(io.BytesIO):
+    """Bytes that can be read in a limited number of steps, so that a header can't take time or memory without end."""
+
+    def __init__(self, data: bytes, start: int = 0) -> None:
+        super().__init__(data)
+        self.seek(start)
+        self.left = MAX_READS
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise FilmError(f"DICOM header of more than {MAX_READS // 2:,} elements")
+        return super().read(size)
+
+
+def _stop_after(last: int) -> Callable[[int, str | None, int], bool]:
+    """Stop behind ``last``, or behind the pixels: what follows them may be anything, zeros without end as well."""
+    before = 0
+
+    def stop(tag: int, _vr: str | None, length: int) -> bool:
+        nonlocal before
+        if tag in WANTED and tag != PIXELS and MAX_VALUE < length < 0xFFFFFFFF:
+            raise FilmError(f"DICOM header with a value of {length:,} bytes")
+        done = tag > last or before == PIXELS
+        before = tag
+        return done
+
+    return stop
+
+
+def _syntax_of(element: bytes) -> str:
+    """The transfer syntax of a data set that does not name it, by its first element."""
+    if len(element) < 8:
+        raise FilmError("DICOM without a data set")
+    big = struct.unpack("<H", element[:2])[0] > struct.unpack(">H", element[:2])[0]
+    if element[4:6].isalpha():
+        return BIG_ENDIAN if big else EXPLICIT
+    return IMPLICIT
+
+
+def _inflate(data: bytes) -> bytes:
+    plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MAX_BYTES + 1)
+    if len(plain) > MAX_BYTES:
+        raise FilmError(f"larger than {MAX_BYTES // 2**20} MB when inflated")
+    return plain

@@ -1,0 +1,310 @@
+"""A DICOM film -> grey pixels as a viewer shows them, and a line that says what was done.
+
+The order is that of PS3.3 C.11 and PS3.4 N.2: stored values -> modality LUT or rescale -> VOI LUT or window (the first
+of several) -> 8 bits -> MONOCHROME1 inverted. At most 65,536 values can be stored, so the whole chain is one table.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import MutableSequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from plainfilm.data import dicom
+from plainfilm.data.films import FilmError
+from plainfilm.image.codecs import NEEDED, decompress
+from plainfilm.image.limits import check_size
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+PLAIN = {"", "CR", "DX", "DR", "RG", "OT", "SC"}  # modalities that can be a plain film (PS3.3 C.7.3.1.1.1)
+LATERAL = {"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT"}
+FRONTAL = {"PA", "AP"}
+FUNCTIONS = {"LINEAR", "LINEAR_EXACT", "SIGMOID"}
+COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
+BLOCK = 2**18  # pixels looked up at a time, so that indices take no memory worth mentioning
+
+
+@dataclass(frozen=True)
+class DicomFacts:
+    """What a film's header says, without anything that names a person."""
+
+    patient: str  # "dicom-" and 16 hex digits; "" without PatientID
+    view: str  # PA, AP, lateral, other; "" where the header does not say
+    modality: str
+    done: str  # "slope 1 intercept 0; window 2048/4096 linear; MONOCHROME1 inverted; 12 of 16 bits; view PA"
+    remarks: tuple[str, ...]  # why it may be no frontal plain film: "DICOM header: lateral view"
+
+
+def header(data: bytes) -> DicomFacts:
+    """Return the facts in a DICOM file's header; no pixel is decoded. FilmError as ``grey`` would raise it."""
+    found = dicom.read(data)
+    try:
+        _check(found)
+        view, modality = _view(found), _modality(found)
+        steps = ["luminance"] if _colour(found) else Rendering.of(found).words()
+        steps += [f"{found.BitsStored} of {found.BitsAllocated} bits", f"view {view or 'not given'}"]
+    except FilmError:
+        raise
+    except Exception as error:  # values of any kind where a number should be
+        raise FilmError(f"damaged DICOM header ({type(error).__name__})") from None
+    remarks = []
+    if view == "lateral":
+        remarks.append("DICOM header: lateral view")
+    if modality not in PLAIN:
+        remarks.append(f"DICOM header: modality {modality}, no plain film")
+    return DicomFacts(dicom.patient(data) or "", view, modality, "; ".join(steps), tuple(remarks))
+
+
+def grey(data: bytes) -> np.ndarray:
+    """Return the (H, W) uint8 picture in a DICOM file: black is what attenuates least. FilmError with the reason.
+
+    The header is checked before a pixel is decoded. Without window or VOI LUT, 8 bits stay as they are and more are
+    stretched from the smallest to the largest value in use; padding counts for neither and becomes black.
+    """
+    found = dicom.read(data)
+    try:
+        _check(found)
+        if _colour(found):
+            return np.asarray(Image.fromarray(_pixels(found)).convert("L"))
+        stored = _stored(found)
+        patterns = stored.view(f"u{stored.itemsize}").reshape(-1)
+        used = np.zeros(1 << 8 * stored.itemsize, bool)
+        for start in range(0, patterns.size, BLOCK):
+            used[patterns[start : start + BLOCK]] = True
+        table = Rendering.of(found).table(np.arange(used.size, dtype=patterns.dtype).view(stored.dtype), used)
+        result = np.empty(patterns.size, np.uint8)
+        for start in range(0, patterns.size, BLOCK):
+            result[start : start + BLOCK] = table[patterns[start : start + BLOCK]]
+        return result.reshape(stored.shape)
+    except FilmError:
+        raise
+    except Exception as error:  # messages quote values of the header: they stay here
+        raise FilmError(f"damaged DICOM pixels ({type(error).__name__})") from None
+
+
+# --- what the header says ---------------------------------------------------------------------------------------------
+
+
+def _check(found: Dataset) -> None:
+    """FilmError unless there is one picture within limits, of 8 to 16 bits, grey or of 8-bit colour."""
+    if dicom.PIXELS not in found:
+        raise FilmError("DICOM without pixels")
+    frames, samples = _number(found, "NumberOfFrames", 1), _number(found, "SamplesPerPixel", 1)
+    if frames != 1:
+        raise FilmError("DICOM with more than one picture (multi-frame); save the frontal film alone")
+    for name in ("Rows", "Columns", "BitsAllocated", "BitsStored"):
+        if not isinstance(found.get(name), int) or found[name].value < 1:
+            raise FilmError(f"DICOM header without a usable {name}")
+    check_size(found.Columns, found.Rows)
+    allocated, bits = found.BitsAllocated, found.BitsStored
+    if allocated not in (8, 16) or not 8 <= bits <= allocated:
+        raise FilmError(f"DICOM with {min(bits, 999)} bits in {min(allocated, 999)}; expected 8 to 16 bits in 8 or 16")
+    photometric = str(found.get("PhotometricInterpretation"))
+    if photometric == "PALETTE COLOR":
+        raise FilmError("DICOM in palette colours: not a plain film; convert it to PNG")
+    if photometric not in {"MONOCHROME1", "MONOCHROME2"} | COLOURS:
+        raise FilmError("DICOM with a photometric interpretation that is neither grey nor colour")
+    if samples != (3 if _colour(found) else 1) or (_colour(found) and bits != 8):
+        raise FilmError("DICOM whose colours do not fit its number of samples or bits")
+
+
+def _colour(found: Dataset) -> bool:
+    return str(found.get("PhotometricInterpretation")) in COLOURS
+
+
+def _view(found: Dataset) -> str:
+    """One of our own words, never the header's text, which anybody may have typed."""
+    text = str(found.get("ViewPosition") or "").strip().upper()
+    return "lateral" if text in LATERAL else text if text in FRONTAL else "other" if text else ""
+
+
+def _modality(found: Dataset) -> str:
+    """Two capitals, as those of all pictures of a chest; "other" for what else stands there."""
+    text = str(found.get("Modality") or "").strip().upper()
+    return text if re.fullmatch("([A-Z]{2})?", text) else "other"
+
+
+def _number(found: Dataset, name: str, default: float) -> float:
+    """The first value of an element as a finite number; ``default`` where there is none."""
+    value: Any = found.get(name)
+    if value is None or value == "":
+        return default
+    number = float(value[0] if isinstance(value, MutableSequence) else value)
+    if not math.isfinite(number):
+        raise FilmError(f"DICOM header with a {name} that is not finite")
+    return number
+
+
+# --- stored values ----------------------------------------------------------------------------------------------------
+
+
+def _pixels(found: Dataset) -> np.ndarray:
+    """Return (H, W) or (H, W, 3) pixels as stored, unused high bits included; YBR becomes RGB."""
+    from pydicom.pixels.utils import pixel_array
+
+    syntax = str(found.file_meta.TransferSyntaxUID)
+    if syntax in dicom.NATIVE:
+        return pixel_array(found, correct_unused_bits=False)
+    about = {name: found.get(name) for name in NEEDED} | {"TransferSyntaxUID": syntax}
+    return decompress(about, found.PixelData)
+
+
+def _stored(found: Dataset) -> np.ndarray:
+    """Return (H, W) stored values, signed or not, without what else the bits above and below them hold."""
+    pixels = _pixels(found)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if str(found.file_meta.TransferSyntaxUID) not in dicom.NATIVE:
+        return np.ascontiguousarray(pixels)  # decoders give values
+    allocated, bits = found.BitsAllocated, found.BitsStored
+    high = int(_number(found, "HighBit", bits - 1))
+    if not bits - 1 <= high < allocated:
+        raise FilmError("DICOM header with an impossible HighBit")
+    if bits < allocated:  # the shift back down repeats the sign bit of signed values
+        pixels = pixels << (allocated - 1 - high) >> (allocated - bits)
+    return np.ascontiguousarray(pixels)
+
+
+# --- from stored values to 8 bits -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lut:
+    """A look-up table: ``values[0]`` is for ``first`` and below, the last one for all above (PS3.3 C.11.1.1)."""
+
+    first: int
+    values: np.ndarray  # (N,) float64
+    full: float  # the largest value it can give
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return the table's values for the numbers ``x``."""
+        return np.asarray(self.values[np.clip(np.rint(x) - self.first, 0, len(self.values) - 1).astype(np.int64)])
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How stored values become grey, read from the header once."""
+
+    bits: int
+    slope: float
+    intercept: float
+    modality: Lut | None
+    voi: Lut | None
+    window: tuple[float, float, str] | None  # centre, width, function
+    inverted: bool
+    padding: tuple[float, float] | None  # stored values that are no picture
+
+    @classmethod
+    def of(cls, found: Dataset) -> Rendering:
+        """Return the rendering that the header asks for; FilmError when that can't be done."""
+        signed = _number(found, "PixelRepresentation", 0) == 1
+        intercept = _number(found, "RescaleIntercept", 0)
+        return cls(
+            found.BitsStored,
+            _number(found, "RescaleSlope", 1),
+            intercept,
+            _lut(found, "ModalityLUTSequence", signed),
+            _lut(found, "VOILUTSequence", signed or intercept < 0),
+            _window(found),
+            found.PhotometricInterpretation == "MONOCHROME1",
+            _padding(found, signed),
+        )
+
+    def words(self) -> list[str]:
+        """Say what is done, step by step."""
+        first = "modality LUT" if self.modality else f"slope {self.slope:g} intercept {self.intercept:g}"
+        if self.voi:
+            second = "VOI LUT"
+        elif self.window:
+            centre, width, function = self.window
+            second = f"window {centre:g}/{width:g} {function.lower().replace('_', ' ')}"
+        else:
+            second = "no window: as stored" if self._as_stored else "no window: range in use"
+        return [first, second, "MONOCHROME1 inverted" if self.inverted else "MONOCHROME2"]
+
+    @property
+    def _as_stored(self) -> bool:
+        return self.bits == 8 and not self.modality and (self.slope, self.intercept) == (1, 0)
+
+    def table(self, stored: np.ndarray, used: np.ndarray) -> np.ndarray:
+        """Return (N,) uint8 for (N,) stored values; ``used`` marks those that the picture holds."""
+        values = stored.astype(np.float64)
+        empty = np.zeros(len(values), bool)
+        if self.padding:
+            empty = (values >= self.padding[0]) & (values <= self.padding[1])
+        if not (used & ~empty).any():
+            raise FilmError("empty picture: every pixel is padding")
+        x = self.modality(values) if self.modality else values * self.slope + self.intercept
+        shown = self._shown(x, x[used & ~empty])
+        if self.inverted:
+            shown = 1 - shown
+        shown[empty] = 0
+        return np.asarray(np.rint(shown * 255), np.uint8)
+
+    def _shown(self, x: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Return 0 to 1 for the values ``x``; ``seen`` are those in the picture."""
+        if self.voi:
+            return np.asarray(self.voi(x) / self.voi.full)
+        if self.window:
+            return windowed(x, *self.window)
+        low, high = (0.0, 255.0) if self._as_stored and seen.min() >= 0 else (seen.min(), seen.max())
+        return np.clip((x - low) / max(high - low, 1e-9), 0, 1)
+
+
+def windowed(x: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:
+    """Return 0 to 1 for values ``x`` under a window: PS3.3 C.11.2.1.2 (LINEAR), C.11.2.1.3 (SIGMOID, LINEAR_EXACT)."""
+    if function == "SIGMOID":
+        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (x - centre) / width, -700, 700))))
+    if function == "LINEAR_EXACT":
+        return np.clip((x - centre) / width + 0.5, 0, 1)
+    if width == 1:  # a step: the formula's limit
+        return (x > centre - 0.5).astype(np.float64)
+    return np.clip((x - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+
+
+def _window(found: Dataset) -> tuple[float, float, str] | None:
+    """The first window; None without one, or where its width is impossible, as some devices write 0 for "none"."""
+    if found.get("WindowCenter") in (None, "") or found.get("WindowWidth") in (None, ""):
+        return None
+    centre, width = _number(found, "WindowCenter", 0), _number(found, "WindowWidth", 0)
+    function = str(found.get("VOILUTFunction") or "LINEAR")
+    function = function if function in FUNCTIONS else "LINEAR"
+    return (centre, width, function) if width >= 1 or (width > 0 and function != "LINEAR") else None
+
+
+def _padding(found: Dataset, signed: bool) -> tuple[float, float] | None:
+    """The first and last stored value that stand for no picture; the header may give them without their sign."""
+    if found.get("PixelPaddingValue") in (None, ""):
+        return None
+    value = _number(found, "PixelPaddingValue", 0)
+    ends = [value, _number(found, "PixelPaddingRangeLimit", value)]
+    wrap, half = 1 << found.BitsAllocated, 1 << found.BitsAllocated - 1
+    ends = [end - wrap if signed and end >= half else end for end in ends]
+    return min(ends), max(ends)
+
+
+def _lut(found: Dataset, name: str, signed: bool) -> Lut | None:
+    """The first look-up table of a sequence, None without; FilmError when it holds less than its descriptor says."""
+    sequence = found.get(name)
+    if not sequence:
+        return None
+    entries, first, bits = (int(v) for v in sequence[0].LUTDescriptor)
+    entries = entries or 65_536  # PS3.3 C.11.1.1.1: 0 stands for 2 to the 16th
+    if first > 32_767 and signed:  # its sign is that of the values looked up
+        first -= 65_536
+    data = sequence[0].LUTData
+    if isinstance(data, bytes):
+        kind = "u1" if len(data) < 2 * entries else "u2"
+        big = str(found.file_meta.TransferSyntaxUID) == dicom.BIG_ENDIAN
+        data = np.frombuffer(data, (">" if big else "<") + kind)
+    values = np.asarray(data, np.float64).reshape(-1)
+    if not 8 <= bits <= 16 or len(values) < entries or entries < 2:
+        raise FilmError(f"DICOM look-up table with {len(values)} of {entries} entries, of {bits} bits")
+    values = values[:entries]
+    return Lut(first, values, max(float(2**bits - 1), float(values.max())))

@@ -1,0 +1,234 @@
+"""What a finished run's scores hide: its films once more, whole, spoilt and covered; subgroups; the lines crossed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from plainfilm.data.films import Film, FilmError, Films, read_films
+from plainfilm.data.sources import load
+from plainfilm.errors import InputError
+from plainfilm.evaluation.intervals import Floats
+from plainfilm.evaluation.predictions import Predictions, read_predictions
+from plainfilm.evaluation.probes import COVERS, baseline_rows, cover, other_resize, probe_rows, red_lines, source_rows
+from plainfilm.evaluation.robustness import CORRUPTIONS, WORKING_SIDE, Grey, reduced, robustness, worst_corruption
+from plainfilm.evaluation.scores import scores
+from plainfilm.evaluation.subgroups import groupings, series, source_folders, subgroups, worst_subgroup
+from plainfilm.files import read_json, write_json
+from plainfilm.image.decode import decode
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.model import BATCH, Model, batches
+from plainfilm.progress import bar
+
+LIGHT = 1e9  # FLOPs a film: below it every scored film can be labelled some 25 times over
+MOST_FILMS = 1_000  # probed with a light network
+FEW_FILMS = 100  # probed with any other
+UNTOUCHED = "untouched"
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """Predictions on the probed films under each change, what reached the network's last layer, and mean greys."""
+
+    tables: dict[str, Predictions]
+    features: np.ndarray  # (N, D) float32, D = 0 for a network without such a layer
+    brightness: Floats  # (N,)
+
+
+def probe(
+    run: Path,
+    films: int = 0,
+    seed: int = 0,
+    source: Films | None = None,
+    baselines: Mapping[str, Mapping[str, float]] | None = None,
+) -> dict[str, Any]:
+    """Probe a finished run on its scored part (test, else val), write RUN/probes.json and return what it holds.
+
+    films: how many films, drawn evenly from the classes by ``seed``; 0 = up to 1,000 for a network under 1 GFLOP a
+    film, else 100. source: the run's films, where they are at hand; else they are read from where the run found them.
+    baselines: {name: {"value", "low", "high"}}, AUROC of what borders or metadata alone tell on this data set.
+
+    Keys: ``films`` (probed), ``scored`` (in the part), ``part``, ``seed``, ``positive``, ``untouched`` (scores on the
+    probed films); ``subgroups`` (of all scored films) and ``worst_subgroup``; ``robustness`` and ``worst_corruption``;
+    ``probes``; ``red_lines``, sentences. See ``evaluation.subgroups``, ``.robustness`` and ``.probes`` for the rows.
+    InputError when the films are no longer what the run was scored on.
+    """
+    model = Model.load(run)
+    part, scored, facts = _scored_part(run, model)
+    count = films or (MOST_FILMS if read_json(run / "model.json")["flops"] < LIGHT else FEW_FILMS)
+    rows = stratified(scored.labels, count, seed)
+    looked = _look(model, _films(run, [facts[i] for i in rows], source), scored.take(rows), seed)
+    found = {
+        "films": len(rows),
+        "scored": len(scored),
+        "part": part,
+        "seed": seed,
+        "positive": model.positive,
+        **_about_subgroups(model, scored, facts, rows, looked.brightness, seed),
+        **_about_changes(model, looked, baselines or {}, seed),
+    }
+    write_json(run / "probes.json", found)
+    return found
+
+
+def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return about ``count`` of N positions, rising, as many of each class (at least one) as its share; all if N is
+    no more."""
+    if len(labels) <= count:
+        return np.arange(len(labels))
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(labels == k) for k in np.unique(labels)]
+    return np.sort(
+        np.concatenate([rng.choice(m, max(1, round(count * len(m) / len(labels))), replace=False) for m in members])
+    )
+
+
+def _scored_part(run: Path, model: Model) -> tuple[str, Predictions, list[dict[str, str]]]:
+    """Return (part, its predictions, its rows of films.csv in the same order)."""
+    predictions = read_predictions(run / "predictions.csv", run / "films.csv")
+    if predictions.classes != model.classes:
+        classes = f"{', '.join(predictions.classes)} against {', '.join(model.classes)}"
+        raise InputError(
+            f"{run}: predictions.csv and model.h5 don't belong together, their classes differ ({classes})."
+        )
+    part = "test" if (predictions.parts == "test").any() else "val"
+    scored = predictions.part(part)
+    facts = {row["path"]: row for row in read_films(run / "films.csv")}
+    unknown = next((path for path in scored.paths if path not in facts), None)
+    if unknown is not None:
+        raise InputError(f"{run}: films.csv lacks {unknown}, which predictions.csv holds; restore the run's files.")
+    return part, scored, [facts[path] for path in scored.paths]
+
+
+def _films(run: Path, facts: Sequence[Mapping[str, str]], source: Films | None) -> list[Film]:
+    """Return the films named in ``facts``, each with the hash that its bytes must have."""
+    config = read_json(run / "config.json")
+    try:
+        films = source or load(config["data"], config["settings"]["patient_regex"])
+    except InputError as error:
+        raise InputError(f"{run} can't be probed without the films it was scored on: {error}") from None
+    there = {film.path: film for film in films}
+    gone = next((row["path"] for row in facts if row["path"] not in there), None)
+    if gone is not None:
+        raise InputError(f"{run} was scored on {gone}, which {config['data']} no longer holds; put it back to probe.")
+    return [replace(there[row["path"]], sha256=row["sha256"]) for row in facts]
+
+
+def _look(model: Model, films: Sequence[Film], clean: Predictions, seed: int) -> _Looked:
+    """Decode each film once and label it as it is and under every change."""
+    labelled: dict[str, list[np.ndarray]] = defaultdict(list)
+    features: list[np.ndarray] = []
+    brightness: list[float] = []
+    versions = partial(_versions, preprocess=model.preprocess, seed=seed)
+    names = (UNTOUCHED, *(c.name for c in CORRUPTIONS), *_probes(model.preprocess))
+    with bar("Probing films", len(films) * len(names)) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch in batches(films, BATCH):
+            made = list(pool.map(versions, batch))
+            brightness += [mean for mean, _ in made]
+            for name in names:
+                pixels = np.stack([pictures[name] for _, pictures in made])
+                with _last_layer(model.network, features if name == UNTOUCHED else None):
+                    labelled[name].append(model.probabilities(pixels))
+                progress.step(len(batch))
+    tables = {name: replace(clean, probabilities=np.concatenate(parts)) for name, parts in labelled.items()}
+    found = np.concatenate(features) if features else np.empty((len(films), 0), np.float32)
+    return _Looked(tables, found, np.array(brightness))
+
+
+def _versions(film: Film, preprocess: Preprocess, seed: int) -> tuple[float, dict[str, Grey]]:
+    """Return a film's mean grey and the network's (S, S) uint8 pixels of it: untouched, spoilt, covered, by name."""
+    grey = reduced(_decoded(film), max(WORKING_SIDE, preprocess.size))
+    resize = preprocess.resize
+    changed = {
+        UNTOUCHED: grey,
+        **{corruption.name: corruption(grey, seed, film.sha256) for corruption in CORRUPTIONS},
+        **{name: cover(grey, area, resize) for name, area in COVERS.items()},
+    }
+    other, name = other_resize(resize)
+    pixels = {key: preprocess.pixels(picture) for key, picture in changed.items()}
+    return float(grey.mean()), {**pixels, name: replace(preprocess, resize=other).pixels(grey)}
+
+
+def _probes(preprocess: Preprocess) -> tuple[str, ...]:
+    return (*COVERS, other_resize(preprocess.resize)[1])
+
+
+def _decoded(film: Film) -> Grey:
+    try:
+        data = film.read()
+        if hashlib.sha256(data).hexdigest() == film.sha256:
+            return decode(data)
+    except FilmError as error:
+        raise InputError(f"{film.path} {error}; put the film back to probe the run that was scored on it.") from None
+    raise InputError(
+        f"{film.path} is not the film that was scored: its SHA-256 differs; put the old one back to probe."
+    )
+
+
+@contextmanager
+def _last_layer(network: nn.Module, caught: list[np.ndarray] | None) -> Iterator[None]:
+    """Add what reaches the last linear layer, (B, D) float32, to ``caught`` while the block runs, if there is one."""
+
+    def keep(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if caught is not None:
+            caught.append(inputs[0].flatten(1).float().cpu().numpy())
+
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    handles = [module.register_forward_pre_hook(keep) for module in linear[-1:]]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _about_subgroups(
+    model: Model,
+    scored: Predictions,
+    facts: Sequence[Mapping[str, str]],
+    rows: np.ndarray,
+    brightness: Floats,
+    seed: int,
+) -> dict[str, Any]:
+    positive = model.classes.index(model.positive)
+    greys = np.full(len(scored), np.nan)
+    greys[rows] = brightness
+    labels = [scored.classes[k] for k in scored.labels]
+    found = groupings(scored.paths, labels, facts, greys)
+    groups = subgroups(scored, found, positive, model.threshold, seed)
+    whole = scores(scored, positive, model.threshold, np.random.default_rng(seed))["balanced_accuracy"]
+    return {"subgroups": groups, "worst_subgroup": worst_subgroup(groups, whole.value)}
+
+
+def _about_changes(
+    model: Model, looked: _Looked, baselines: Mapping[str, Mapping[str, float]], seed: int
+) -> dict[str, Any]:
+    positive, threshold = model.classes.index(model.positive), model.threshold
+    clean = looked.tables[UNTOUCHED]
+    rng = np.random.default_rng(seed)
+    spoilt = {corruption: looked.tables[corruption.name] for corruption in CORRUPTIONS}
+    sturdy = robustness(clean, spoilt, positive, threshold, rng)
+    changed = {name: looked.tables[name] for name in _probes(model.preprocess)}
+    probes = probe_rows(clean, changed, positive, threshold)
+    labels = [clean.classes[k] for k in clean.labels]
+    sources = {"film series": series(clean.paths), "source folder": source_folders(clean.paths, labels)}
+    untouched = scores(clean, positive, threshold, rng)
+    return {
+        "untouched": {name: untouched[name].as_dict() for name in ("accuracy", "balanced_accuracy", "auroc")},
+        "robustness": sturdy,
+        "worst_corruption": worst_corruption(sturdy),
+        "probes": [*probes, *baseline_rows(baselines), *source_rows(looked.features, sources, clean, seed)],
+        "red_lines": red_lines(probes),
+    }

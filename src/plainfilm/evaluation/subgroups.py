@@ -1,0 +1,169 @@
+"""Scores of parts of the films: kind of pneumonia, series, size, shape, brightness, folder; and the worst of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.data.films import FILMS_HEADER
+from plainfilm.evaluation.intervals import DRAWS, Bools, Floats, Interval, normal_quantile
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scores import scores
+
+Groups = NDArray[np.str_]  # (N,) the group of each film, empty where it has none
+
+RATES = ("accuracy", "sensitivity", "specificity")
+KIND = re.compile(r"person\d+_(bacteria|virus)_\d+")  # Kermany: pneumonia
+SERIES = re.compile(r"(?:^|/)((?:NORMAL2-)?IM)-\d+-\d+")  # Kermany: normal
+THIRDS = ("lowest", "middle", "highest")
+MOST_GROUPS = 12  # of a column in films.csv; beyond it the column is no grouping but a name or a number
+ENOUGH_FILMS = 20  # for a subgroup to be called the worst
+ENOUGH_A_CLASS = 10
+RULE = (
+    f"The subgroup of the lowest balanced accuracy among those with at least {ENOUGH_FILMS} films, compared on at least"
+    f" {ENOUGH_A_CLASS} positive and {ENOUGH_A_CLASS} negative films. It is worse than the whole when its interval,"
+    " widened for the number of subgroups (Bonferroni), excludes the whole's value; else it is only the lowest."
+)
+
+
+def groupings(
+    paths: Sequence[str],
+    labels: Sequence[str],
+    facts: Sequence[Mapping[str, str]],
+    brightness: Floats | None = None,
+) -> dict[str, Groups]:
+    """Return every grouping of N films that has two groups or more, by name.
+
+    paths, labels: (N,) path and class name of each film; facts: rows of films.csv in the same order, with ``width``
+    and ``height`` in pixels, and any column more, which becomes a grouping when it has 2 to 12 values; brightness:
+    (N,) mean grey 0..255, NaN where it isn't known. Size, aspect and brightness are cut into thirds of the films.
+    """
+    width, height = (np.array([float(row.get(name) or 0) for row in facts]) for name in ("width", "height"))
+    known = (width > 0) & (height > 0)
+    megapixels = np.where(known, width * height / 1e6, np.nan)
+    aspect = np.divide(width, height, out=np.full(len(width), np.nan), where=known)
+    found = {
+        "kind of pneumonia": _matched(KIND, paths),
+        "film series": _matched(SERIES, paths),
+        "film size": thirds(megapixels, " megapixels"),
+        "width to height": thirds(aspect),
+        "brightness": thirds(brightness if brightness is not None else np.full(len(paths), np.nan)),
+        "source folder": source_folders(paths, labels),
+        **{name: values for name, values in _columns(facts) if len(set(values) - {""}) <= MOST_GROUPS},
+    }
+    return {name: groups for name, groups in found.items() if len(set(groups) - {""}) > 1}
+
+
+def source_folders(paths: Sequence[str], labels: Sequence[str]) -> Groups:
+    """Return (N,) the folder that each film came from, without the folder that is named after its class."""
+    parents = (PurePosixPath(path).parent.parts for path in paths)
+    return np.array(
+        ["/".join(part for part in parts if part != label) for parts, label in zip(parents, labels, strict=True)],
+        dtype=np.str_,
+    )
+
+
+def series(paths: Sequence[str]) -> Groups:
+    """Return (N,) the series of films that each name tells (Kermany's normal films), empty where it tells none."""
+    return _matched(SERIES, paths)
+
+
+def thirds(values: Floats, unit: str = "") -> Groups:
+    """Return (N,) the third of the films that each of ``values`` falls into, with its range; empty where NaN.
+
+    Equal values stay together, so that the thirds may differ in size, and one may be missing.
+    """
+    groups = np.full(len(values), "", dtype=object)
+    known = ~np.isnan(values)
+    if known.any():
+        which = np.searchsorted(np.quantile(values[known], [1 / 3, 2 / 3]), values, side="left")
+        for i, name in enumerate(THIRDS):
+            members = known & (which == i)
+            if members.any():
+                low, high = values[members].min(), values[members].max()
+                groups[members] = f"{name} third ({low:.3g} to {high:.3g}{unit})"
+    return groups.astype(np.str_)
+
+
+def subgroups(
+    p: Predictions, found: Mapping[str, Groups], positive: int, threshold: float, seed: int, draws: int = DRAWS
+) -> list[dict[str, Any]]:
+    """Return one row a subgroup of ``groupings``, ready for JSON, each score with its 95 % interval.
+
+    ``accuracy``, ``sensitivity`` and ``specificity`` are those of the subgroup's own films. ``balanced_accuracy`` and
+    ``auroc`` need both sides: a subgroup of positive films only (bacterial, say) is held against all negative films,
+    one of negative films only against all positive ones, and ``against`` says so. ``films`` and ``patients`` count the
+    subgroup, ``positives`` and ``negatives`` the films that these two scores rest on. NaN where films can't tell.
+    """
+    rows = []
+    for grouping in found:
+        for group in sorted(set(found[grouping].tolist()) - {""}):
+            own = found[grouping] == group
+            rng = np.random.default_rng(seed)
+            rows.append({"grouping": grouping, "group": group, **_scored(p, own, positive, threshold, rng, draws)})
+    return rows
+
+
+def _scored(
+    p: Predictions, own: Bools, positive: int, threshold: float, rng: np.random.Generator, draws: int
+) -> dict[str, Any]:
+    truth = p.labels == positive
+    sides = set(truth[own].tolist())
+    other = truth != truth[own][0] if len(sides) == 1 else np.zeros(len(p), dtype=np.bool_)
+    compared = own | other
+    contrasted = scores(p.take(compared), positive, threshold, rng, draws)
+    alone = scores(p.take(own), positive, threshold, rng, draws) if other.any() else contrasted
+    return {
+        "films": int(own.sum()),
+        "patients": len(np.unique(p.patients[own])),
+        "positives": int(truth[compared].sum()),
+        "negatives": int((~truth[compared]).sum()),
+        "against": f"all {'negative' if True in sides else 'positive'} films" if other.any() else "",
+        **{name: alone[name].as_dict() for name in RATES},
+        **{name: contrasted[name].as_dict() for name in ("balanced_accuracy", "auroc")},
+    }
+
+
+def worst_subgroup(rows: Sequence[Mapping[str, Any]], whole: float) -> dict[str, Any] | None:
+    """Return the worst row of ``subgroups`` by RULE, with ``worse``, ``compared`` (how many were looked at), ``whole``
+    and a ``sentence``; None when no subgroup has enough films.
+
+    whole: the balanced accuracy (0..1) of all films.
+    """
+    enough = [
+        row
+        for row in rows
+        if row["films"] >= ENOUGH_FILMS
+        and min(row["positives"], row["negatives"]) >= ENOUGH_A_CLASS
+        and not np.isnan(row["balanced_accuracy"]["value"])
+    ]
+    if not enough:
+        return None
+    worst = min(enough, key=lambda row: float(row["balanced_accuracy"]["value"]))
+    value = Interval(**worst["balanced_accuracy"])
+    # The upper arm is stretched as a normal's would be: percentiles so far out would rest on a handful of draws.
+    widened = normal_quantile(1 - 0.05 / len(enough)) / normal_quantile(0.95)
+    worse = value.value + (value.high - value.value) * widened < whole
+    sentence = (
+        f"Worst of {len(enough)} subgroups: {worst['grouping']}, {worst['group']}"
+        f" ({worst['films']} films{', against ' + worst['against'] if worst['against'] else ''}): balanced accuracy"
+        f" {value.value:.3f} ({value.low:.3f} to {value.high:.3f}) against {whole:.3f} for all films;"
+        f" {'worse than the whole' if worse else 'the lowest, but not shown to be worse than the whole'}."
+    )
+    return {**worst, "whole": whole, "worse": bool(worse), "compared": len(enough), "sentence": sentence, "rule": RULE}
+
+
+def _matched(pattern: re.Pattern[str], paths: Sequence[str]) -> Groups:
+    matches = (pattern.search(path) for path in paths)
+    return np.array([match[1] if match else "" for match in matches], dtype=np.str_)
+
+
+def _columns(facts: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, Groups]]:
+    names = [name for name in (facts[0] if facts else {}) if name not in FILMS_HEADER]
+    for name in names:
+        yield name, np.array([row.get(name) or "" for row in facts], dtype=np.str_)

@@ -1,0 +1,213 @@
+"""probes.json of a finished run: what it holds, that it is honest about its films, and that it never crashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from plainfilm.commands import probing
+from plainfilm.commands.probing import probe, stratified
+from plainfilm.data.films import Film, write_films
+from plainfilm.data.sources import load
+from plainfilm.data.split import split
+from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
+from plainfilm.evaluation.probes import COVERS
+from plainfilm.evaluation.robustness import CORRUPTIONS
+from plainfilm.files import read_json, write_json
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.model import Model
+from plainfilm.models.vgg import initialise
+from plainfilm.models.zoo import recipe
+
+
+def make_run(
+    out: Path, data: Path, how: str = "grouped", positive: str = "PNEUMONIA", model: Model | None = None
+) -> Path:
+    """What a finished training leaves that probes need; the network is untrained unless a ``model`` is given."""
+    films = load(data)
+    hashed = [replace(film, sha256=hashlib.sha256(film.read()).hexdigest()) for film in films]
+    films = split(films.with_films([replace(f, width=72, height=56) for f in hashed]), how)
+    write_films(films, out)
+    if model is None:
+        preprocess = Preprocess(size=16)
+        network = recipe("vgg").build(len(films.classes), preprocess)
+        initialise(network, torch.Generator().manual_seed(1))
+        model = Model(network, "vgg", films.classes, preprocess, positive)
+        model.save(out / "model.h5")
+    write_json(out / "config.json", {"data": str(data), "settings": {"patient_regex": ""}})
+    write_json(out / "model.json", {"flops": 1e6})
+    table = Predictions(
+        [film.path for film in films],
+        np.array([film.part for film in films]),
+        films.labels,
+        model.predict_proba([film.read() for film in films]),
+        films.classes,
+        np.array([film.group for film in films]),
+    )
+    write_predictions(out / "predictions.csv", table)
+    return out
+
+
+@pytest.fixture
+def run(tmp_path, films_folder):
+    """A run with a test part on class folders."""
+    return make_run(tmp_path / "run", films_folder)
+
+
+def test_probes_json_holds_what_the_report_reads(run):
+    found = probe(run)
+    written = json.loads((run / "probes.json").read_text())
+    assert written["part"] == "test" and written["films"] == written["scored"] == found["films"] > 5
+    assert {row["name"] for row in written["robustness"]} == {c.name for c in CORRUPTIONS}
+    assert [row["name"] for row in written["probes"][:5]] == ["untouched", *COVERS, "padded, not cropped"]
+    for row in written["robustness"]:
+        assert {"flipped", "auroc", "auroc_change", "balanced_accuracy_change"} <= set(row)
+        assert set(row["flipped"]) == {"value", "low", "high"}
+    assert {row["grouping"] for row in written["subgroups"]} == {"brightness"}  # all else is alike in these films
+    assert isinstance(written["red_lines"], list) and written["worst_corruption"]["sentence"]
+
+
+def test_untouched_films_give_what_the_run_predicted(run):
+    """The probes start from the run's own pipeline: decode, preprocess, network, threshold."""
+    model = Model.load(run)
+    _, scored, facts = probing._scored_part(run, model)
+    looked = probing._look(model, probing._films(run, facts, None), scored, 0)
+    assert np.allclose(looked.tables["untouched"].probabilities, scored.probabilities, atol=1e-6)
+    assert looked.features.shape[0] == len(scored) and 0 < looked.brightness.min() < 255
+
+
+def test_the_same_seed_gives_the_same_bytes_and_the_films_may_be_handed_in(run, films_folder):
+    probe(run, films=6, seed=3)
+    first = (run / "probes.json").read_bytes()
+    probe(run, films=6, seed=3, source=load(films_folder))
+    assert (run / "probes.json").read_bytes() == first
+
+
+def test_baselines_stand_beside_the_model(run):
+    found = probe(run, films=4, baselines={"metadata only": {"value": 0.9, "low": 0.8, "high": 0.95}})
+    row = next(row for row in found["probes"] if row["kind"] == "baseline")
+    assert row["name"] == "metadata only" and row["auroc"]["value"] == 0.9
+
+
+def test_few_films_of_one_class_give_nulls(run):
+    probe(run, films=1)  # one film of each class
+    table = read_predictions(run / "predictions.csv")
+    sick = replace(table, parts=np.where((table.parts == "test") & (table.labels == 0), "train", table.parts))
+    write_predictions(run / "predictions.csv", sick)
+    found = probe(run)
+    written = read_json(run / "probes.json")
+    assert written["probes"][0]["auroc"]["value"] is None and found["worst_subgroup"] is None
+    assert written["robustness"][0]["auroc_change"]["value"] is None
+    assert written["robustness"][0]["flipped"]["value"] is not None and written["red_lines"] == []
+
+
+def test_without_a_test_part_the_validation_films_are_probed(tmp_path, films_folder):
+    assert probe(make_run(tmp_path / "run", films_folder, "paper"), films=4)["part"] == "val"
+
+
+def test_three_classes(tmp_path, make_film):
+    for name, sick in (("bacteria", True), ("normal", False), ("virus", True)):
+        for i in range(12):
+            place = tmp_path / "films" / name / f"{name}{i}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(make_film(i + 20 * (name == "virus"), sick, form="PNG"))
+    found = probe(make_run(tmp_path / "run", tmp_path / "films", "paper", "bacteria"))
+    assert found["positive"] == "bacteria" and found["probes"][0]["auroc"]["value"] is not None
+    assert len(found["robustness"]) == len(CORRUPTIONS)
+
+
+def test_heavy_networks_see_fewer_films(run, monkeypatch):
+    monkeypatch.setattr(probing, "FEW_FILMS", 4)
+    about = read_json(run / "model.json")
+    write_json(run / "model.json", {**about, "flops": 31_000_000_000})
+    found = probe(run)
+    assert found["films"] <= 5 < found["scored"]
+
+
+def test_the_draw_is_stratified_and_repeatable():
+    labels = np.array([0] * 30 + [1] * 270 + [2])
+    rows = stratified(labels, 100, 0)
+    assert np.bincount(labels[rows]).tolist() == [10, 90, 1] and (np.diff(rows) > 0).all()
+    assert (stratified(labels, 100, 0) == rows).all() and (stratified(labels, 100, 1) != rows).any()
+    assert stratified(labels, 301, 0).tolist() == list(range(301))
+
+
+def test_films_that_are_gone_or_changed_are_named(run, tmp_path, films_folder):
+    copy = shutil.copytree(films_folder, tmp_path / "films")
+    config = read_json(run / "config.json")
+    write_json(run / "config.json", {**config, "data": str(copy)})
+    scored = read_predictions(run / "predictions.csv").part("test").paths
+    (copy / scored[0]).write_bytes((copy / scored[1]).read_bytes())
+    with pytest.raises(InputError, match=f"{scored[0]} is not the film that was scored"):
+        probe(run)
+    (copy / scored[0]).unlink()
+    with pytest.raises(InputError, match=f"was scored on {scored[0]}, which .* no longer holds"):
+        probe(run)
+    shutil.rmtree(copy)
+    with pytest.raises(InputError, match=r"can't be probed without the films it was scored on: .* does not exist"):
+        probe(run)
+    assert not (run / "probes.json").exists()
+
+
+def test_a_film_that_vanishes_meanwhile_is_one_sentence():
+    gone = Film("a.png", "x", lambda: (_ for _ in ()).throw(probing.FilmError("can't be read: no such file")))
+    with pytest.raises(InputError, match=r"a\.png can't be read: no such file; put the film back"):
+        probing._decoded(gone)
+
+
+class Reader(nn.Module):
+    """A network that reads one thing: how much brighter the first of two places is than the second."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        super().__init__()
+        weight = first / first.sum() - second / second.sum()
+        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float32).flatten())
+        self.last = nn.Linear(1, 2)
+        with torch.no_grad():
+            self.last.weight.copy_(torch.tensor([[0.0], [40.0]]))
+            self.last.bias.copy_(torch.tensor([0.0, -2.5]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last((x[:, 0].flatten(1) @ self.weight)[:, None])
+
+
+def places(where: str) -> tuple[np.ndarray, np.ndarray]:
+    masks = np.zeros((2, 32, 32), bool)
+    if where == "border":
+        masks[0, :3], masks[1, -3:] = True, True
+    else:
+        masks[0, 8:16, 8:24], masks[1, 16:24, 8:24] = True, True
+    return masks[0], masks[1]
+
+
+def plant(folder: Path, where: str) -> Path:
+    """120 noisy films in class folders; the sick ones are brighter in the first of the two places."""
+    rng = np.random.default_rng(0)
+    for i in range(120):
+        small = rng.normal(100, 12, (32, 32)) + 30 * (i % 2) * places(where)[0]
+        path = folder / ("PNEUMONIA" if i % 2 else "NORMAL") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.kron(small, np.ones((3, 3))).clip(0, 255).astype(np.uint8)).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(("where", "lines"), [("border", 2), ("centre", 0)])
+def test_a_planted_shortcut_is_caught_and_an_honest_model_is_not_accused(tmp_path, monkeypatch, where, lines):
+    """The whole way from bytes to red lines, with a network that is known to read the border, or the centre."""
+    preprocess = Preprocess(size=32, channels=1, scaling="unit")
+    model = Model(Reader(*places(where)).eval(), "vgg", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA")
+    run = make_run(tmp_path / "run", plant(tmp_path / "films", where), "paper", model=model)
+    monkeypatch.setattr(Model, "load", classmethod(lambda cls, path: model))
+    found = probe(run)
+    assert found["films"] == 30 and found["untouched"]["auroc"]["value"] > 0.95
+    assert len(found["red_lines"]) == lines, found["red_lines"]

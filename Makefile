@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-WITH := test,parquet
+WITH := test
 .DEFAULT_GOAL := help
 .PHONY: help demo test slow check docs bench
 

@@ -380,6 +380,14 @@ def test_noise_is_sharper_than_a_film_and_a_film_than_its_blur(demo):
     assert sharpness[0] > sharpness[1] > sharpness[2]
 
 
+def test_noise_finer_than_the_detail_looked_at_does_not_count(demo):
+    film = np.asarray(Image.fromarray(demo[0][0]).resize((224, 224)))
+    noisy = np.clip(film + np.random.default_rng(0).normal(0, 5, film.shape), 0, 255).astype(np.uint8)
+    at = list(STATISTICS).index("sharpness")
+    plain, more = statistics(np.stack([film, noisy]))[:, at]
+    assert more - plain < STATISTICS["sharpness"].tolerance
+
+
 def test_the_reference_is_the_training_films_quantiles(gate, demo, halves):
     own = statistics(demo[0][halves[0]])
     reference = gate.reference()

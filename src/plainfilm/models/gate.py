@@ -28,6 +28,7 @@ from plainfilm.image.store import Rows
 Floats = NDArray[np.float64]
 
 SIDE = 32  # of the thumbnail
+DETAIL = 64  # side of the picture that statistics are taken of, at most
 MOST_FILMS = 5_000  # learnt from; more would change the limits by less than their own error
 MOST_AXES = 48  # principal components; more find finer faults of pose but flag more of another site's films
 LEAST_SPREAD = 0.01  # of a thumbnail's pixel, in ranks: what never varied among few films may still do so
@@ -317,9 +318,7 @@ def thumbnails(pixels: np.ndarray) -> np.ndarray:
 
     Equal greys share their mean rank, so any monotone change of the greys changes nothing but roundings.
     """
-    average = _averaging(pixels.shape[1])
-    small = average @ pixels.astype(np.float32) @ average.T
-    levels = np.rint(4 * small).astype(np.int64).reshape(len(pixels), -1)  # quarters of a grey level
+    levels = np.rint(4 * _averaged(pixels, SIDE)).astype(np.int64).reshape(len(pixels), -1)  # quarters of a grey level
     span = 4 * 255 + 1
     offset = span * np.arange(len(pixels))[:, None]
     counts = np.bincount((levels + offset).ravel(), minlength=span * len(pixels)).reshape(len(pixels), span)
@@ -328,26 +327,31 @@ def thumbnails(pixels: np.ndarray) -> np.ndarray:
     return even.astype(np.float32).reshape(-1, SIDE, SIDE)
 
 
-def _averaging(size: int) -> np.ndarray:
-    """Return the (SIDE, size) matrix that averages equal stretches of a line, each pixel by its share."""
-    edges = np.linspace(0, size, SIDE + 1)
+def _averaged(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Return (B, side, side) float32 means over equal squares of (B, S, S) uint8, each pixel counted by its share."""
+    size = pixels.shape[1]
+    edges = np.linspace(0, size, side + 1)
     at = np.arange(size)
     overlap = np.minimum(edges[1:, None], at + 1) - np.maximum(edges[:-1, None], at)
-    return np.asarray((overlap.clip(min=0) * SIDE / size).astype(np.float32))
+    average = (overlap.clip(min=0) * side / size).astype(np.float32)
+    return np.asarray(average @ pixels.astype(np.float32) @ average.T)
 
 
 def statistics(pixels: np.ndarray) -> Floats:
     """Return (B, len(STATISTICS)) physical statistics of (B, S, S) uint8 films, in the order of STATISTICS.
 
+    Films larger than 64×64 are averaged down to that first: noise and blur finer than that differ between detectors.
     brightness, contrast: mean and standard deviation / 255; black, white: share of pixels within 4 of 0 and of 255;
     greys: bits of entropy of the histogram in 64 levels; sharpness: logarithm of the mean absolute second difference
     over the standard deviation; symmetry: correlation of the thumbnail with its mirror image; border: mean rank of
     the thumbnail's outermost two pixels, -½..½.
     """
+    small = thumbnails(pixels)
+    if pixels.shape[1] > DETAIL:
+        pixels = np.rint(_averaged(pixels, DETAIL)).astype(np.uint8)
     grey = pixels.astype(np.float32) / 255
     contrast = grey.std((1, 2))
     bends = [np.abs(np.diff(grey, 2, axis)).mean((1, 2)) for axis in (1, 2)]
-    small = thumbnails(pixels)
     frame = np.ones((SIDE, SIDE), bool)
     frame[2:-2, 2:-2] = False
     columns = (

@@ -1,4 +1,4 @@
-"""Commands that judge data and models: evaluate, compare, adapt."""
+"""Commands that judge data and models: audit, evaluate, compare, adapt."""
 
 from __future__ import annotations
 
@@ -7,6 +7,47 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.cli.base import DATA, Command, number, out_flag, show_metrics, show_runs
+from plainfilm.errors import CheckFailed
+from plainfilm.files import locked, to_json
+
+
+def _audit_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help=DATA)
+    parser.add_argument("--against", default="", metavar="OTHER", help="another set, with labels or without: alike?")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for report.html, tables (default: print only)")
+    parser.add_argument("--strict", action="store_true", help="exit code 3 for a red line or an unreadable film")
+    parser.add_argument("--positive", default="", help="class to tell from the others (default: the one not normal)")
+    parser.add_argument("--patient-regex", default="", help="patient in the paths: an expression with a group")
+    text = "a model's predictions.csv, out of fold: names doubtful labels in a weak probe's place"
+    parser.add_argument("--predictions", type=Path, metavar="FILE", help=text)
+
+
+def _run_audit(options: argparse.Namespace) -> Any:
+    from plainfilm.commands import auditing
+
+    where = (options.against, options.out, options.positive, options.patient_regex, options.predictions)
+    found = auditing.audit(options.data, *where, options.seed)
+    if options.strict:
+        try:
+            auditing.check(found)
+        except CheckFailed:
+            print(to_json(found) if options.json else _show_audit(found))  # what failed is to be read as well
+            raise
+    return found
+
+
+def _show_audit(result: Any) -> str:
+    films, people = result["films"], result["patients"]
+    classes = ", ".join(f"{name} {n:,}" for name, n in films["classes"].items())
+    lines = [f"{films['readable']:,} films ({classes}), {people['patients']:,} patients known."]
+    lines += [f"RED LINE: {line}" for line in result["red_lines"]] or ["No red line."]
+    lines += [f"Note: {line}" for line in result["notes"]]
+    tests = result["shift"]["tests"] if result["shift"] else []
+    rows = [(row["title"], row["auc"]) for row in result["baselines"]]
+    rows += [(f"told from ours: {t['class'] or 'all films'}, {t['kind']}", t["auc"]) for t in tests if t["auc"]]
+    lines += [f"{'':46}AUC      95 % interval"] * bool(rows)
+    lines += [f"  {name:40}{number(a['value'])}   {number(a['low'])} to{number(a['high'])}" for name, a in rows]
+    return "\n".join(lines)
 
 
 def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
@@ -21,22 +62,52 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patient-regex", default="", help="patient in DATA's paths: a regular expression with a group"
     )
+    text = "exit code 3 when it holds, such as auroc<0.9 or sensitivity.low<0.85; may be repeated"
+    parser.add_argument("--fail-if", action="append", default=[], metavar="SCORE<X", help=text)
+    parser.add_argument("--probes", action="store_true", help="of a run: subgroups, robustness and probes of shortcuts")
+    text = "films to probe; 0 = 1,000 for a small network, 100 for a large one (default 0)"
+    parser.add_argument("--films", type=int, default=0, metavar="N", help=text)
 
 
 def _run_evaluate(options: argparse.Namespace) -> Any:
+    from plainfilm.evaluation.conditions import holding
+
+    found = _evaluated(options)
+    scores = found["pooled"] if "runs" in found else found.get("test") or found.get("val") or found.get("train")
+    failed = holding(options.fail_if, scores or {})
+    if failed:
+        print(to_json(found) if options.json else _show_evaluate(found))  # what failed is to be read as well
+        raise CheckFailed(f"Done, and what was to fail holds: {'; '.join(failed)}.")
+    return found
+
+
+def _evaluated(options: argparse.Namespace) -> Any:
     from plainfilm.commands import evaluation
 
     if options.data:
-        return evaluation.evaluate_elsewhere(
-            options.run, options.data, options.patient_regex, options.seed, options.out
-        )
+        where = (options.run, options.data, options.patient_regex, options.seed, options.out)
+        return evaluation.evaluate_elsewhere(*where)
     if options.run.suffix.lower() == ".csv":
         return evaluation.evaluate_file(options.run, options.positive, options.threshold, options.seed, options.out)
     if (options.run / "folds.json").exists():
         from plainfilm.commands.pooling import pool_again
 
         return pool_again(options.run)
-    return evaluation.evaluate_run(options.run, again=True)
+    return _evaluate_run(options)
+
+
+def _evaluate_run(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.evaluation import evaluate_run
+    from plainfilm.report.html import run_report
+
+    with locked(options.run):
+        metrics = evaluate_run(options.run, again=True)
+        if options.probes:
+            from plainfilm.commands.probing import probe
+
+            probe(options.run, options.films, options.seed)
+        run_report(options.run)
+    return metrics
 
 
 def _show_evaluate(result: Any) -> str:
@@ -109,6 +180,14 @@ def _show_adapt(result: Any) -> str:
 
 
 COMMANDS = (
+    Command(
+        "audit",
+        "what is wrong with a data set before training, and whether another set is like it",
+        ("plainfilm audit chest_xray/ --out audit", "plainfilm audit chest_xray/ --against other_hospital/ --strict"),
+        _audit_flags,
+        _run_audit,
+        _show_audit,
+    ),
     Command(
         "evaluate",
         "all scores of a run, of a run on other films, or of any model's predictions.csv",

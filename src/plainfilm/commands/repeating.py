@@ -59,4 +59,4 @@ def _run_all(jobs: dict[str, Prepared], out: Path, resume: bool) -> None:
             if (out / name / "report.html").exists():  # the last file of a run
                 require_same(prepared, out / name)
             else:
-                run(prepared, out / name, resume)
+                run(prepared, out / name, resume, probes=False)

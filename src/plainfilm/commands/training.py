@@ -19,6 +19,7 @@ from PIL import Image
 from plainfilm.commands.evaluation import evaluate_run, verdict
 from plainfilm.commands.fitting import fit, logits_of
 from plainfilm.commands.preparation import Prepared, prepare
+from plainfilm.commands.probing import LIGHT, probe
 from plainfilm.config import TrainConfig
 from plainfilm.data.films import Films, write_films
 from plainfilm.data.sources import load
@@ -109,10 +110,11 @@ def describe(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def run(prepared: Prepared, out: Path, resume: bool = False) -> dict[str, Any]:
+def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True) -> dict[str, Any]:
     """Train the prepared model into the run folder ``out``, whole: model, predictions, scores, figures, report.
 
-    Returns what metrics.json holds. With ``resume`` a run that was begun is continued where it stopped.
+    Returns what metrics.json holds. With ``resume`` a run that was begun is continued where it stopped. ``probes``:
+    probe it as well, if the network is a small one; for others that is asked for: ``evaluate RUN --probes``.
     """
     say(f"{prepared.config.model} in {out}: {_derived(prepared)}")
     with run_folder(out, describe(prepared), prepared.films, resume):
@@ -132,6 +134,8 @@ def run(prepared: Prepared, out: Path, resume: bool = False) -> dict[str, Any]:
         model.verdict = {**verdict(out), "prior": prior(prepared, model)}
         model.save(out / "model.h5")
         draw_montage(prepared, model, out)
+        if probes and read_json(out / MODEL)["flops"] < LIGHT:
+            probe(out, seed=prepared.config.seed, source=prepared.films)
         run_report(out)
     return metrics
 

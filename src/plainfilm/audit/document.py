@@ -1,0 +1,174 @@
+"""The whole audit as one document: what audit.json holds, and which of it must be read first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plainfilm.audit import baselines, facts
+from plainfilm.audit.duplicates import duplicates, inseparable
+from plainfilm.audit.measure import Measured, measure
+from plainfilm.audit.shift import ALL, shift
+from plainfilm.audit.telling import RULE, too_few
+from plainfilm.data.films import Films
+from plainfilm.evaluation.predictions import Predictions, positive_class
+
+LITTLE_KNOWN = 0.95  # share of films with a patient below which that is said
+
+
+def audit(
+    films: Films,
+    against: Films | None = None,
+    seed: int = 0,
+    positive: str = "",
+    predictions: Predictions | None = None,
+) -> dict[str, Any]:
+    """Return the audit of ``films`` as a document, with ``against`` also whether that set is like them.
+
+    positive: the class that baselines tell from the others; empty = the one not called normal. predictions: of a model,
+    out of fold; they take the weak probe's place in naming doubtful labels. InputError when no film can be read.
+    """
+    return examine(measure(films), measure(against) if against else None, seed, positive, predictions)
+
+
+def examine(
+    measured: Measured,
+    other: Measured | None = None,
+    seed: int = 0,
+    positive: str = "",
+    predictions: Predictions | None = None,
+) -> dict[str, Any]:
+    """Return the document of films that are measured already; see ``audit``."""
+    rng = np.random.default_rng(seed)
+    twins = duplicates(measured)
+    found = {
+        "data": measured.films.name,
+        "synthetic": measured.films.synthetic,
+        "seed": seed,
+        "films": facts.counts(measured),
+        "patients": facts.patients(measured),
+        "unreadable": [{"path": path, "reason": reason} for path, reason in sorted(measured.films.quarantine)],
+        "odd": facts.odd_films(measured),
+        "duplicates": facts.twin_rows(measured, twins),
+        "rule": RULE,
+        **_told(measured, positive, predictions, inseparable(measured, twins), rng),
+        "shift": shift(measured, other, rng) if other else None,
+    }
+    return {"red_lines": red_lines(found), "notes": notes(found)} | found
+
+
+def _told(
+    measured: Measured,
+    positive: str,
+    predictions: Predictions | None,
+    groups: np.ndarray,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Return what simple models make of the films; nothing of that where there are too few."""
+    classes = measured.films.classes
+    name = classes[positive_class(classes, positive or None)]
+    truth = measured.labels == name
+    few = too_few(truth, groups)
+    leak, probe = (None, None) if few else baselines.leak(measured, truth, groups, rng)
+    if predictions:
+        source, doubtful = "the predictions given", baselines.doubtful_by_model(measured, predictions)
+    else:
+        source = "a weak probe, " + leak["probe"] if leak else ""
+        doubtful = baselines.doubtful_by_probe(measured, truth, probe) if probe else []
+    return {
+        "positive": name,
+        "majority": baselines.majority(truth),
+        "baselines": [] if few else baselines.baselines(measured, truth, groups, rng),
+        "leak": leak,
+        "doubtful_labels": {"source": source, "films": doubtful},
+    }
+
+
+# --- what must be read first ------------------------------------------------------------------------------------------
+
+
+def red_lines(found: dict[str, Any]) -> list[str]:
+    """Return what makes scores on these films unbelievable, one sentence each."""
+    return [*_shortcuts(found), *_leaks(found), *_conflicts(found), *_shifts(found)]
+
+
+def _shortcuts(found: dict[str, Any]) -> list[str]:
+    told = {row["name"]: row for row in found["baselines"] if row["red"]}
+    lines = []
+    if row := told.get("metadata"):
+        lines.append(
+            f"The files alone tell {found['positive']}, without a look at the picture: AUC {_auc(row)}, most by "
+            f"{row['strongest']}. A model fed the films as they are can learn that instead of the disease."
+        )
+    if row := told.get("borders"):
+        lines.append(
+            f"The borders of the films alone tell {found['positive']}: AUC {_auc(row)}. "
+            "A model can score without a look at the lungs; cover the borders and see what it still knows."
+        )
+    return lines
+
+
+def _leaks(found: dict[str, Any]) -> list[str]:
+    people = len(found["patients"]["in_several_parts"])
+    copies = sum(row["crossing"] for row in found["duplicates"])
+    said = {
+        f"{people:,} patient{_s(people)} with films in more than one part: a model can know the patient again.": people,
+        f"{copies:,} picture{_s(copies)} in more than one part: seen in training, and scored.": copies,
+    }
+    return [line for line, applies in said.items() if applies]
+
+
+def _conflicts(found: dict[str, Any]) -> list[str]:
+    n = sum(row["conflicting"] for row in found["duplicates"])
+    return [f"{n:,} picture{_s(n)} there twice under different labels (duplicates.csv)."] if n else []
+
+
+def _shifts(found: dict[str, Any]) -> list[str]:
+    """One line a class; where classes can be compared, all films together say nothing, as their mix may differ."""
+    tests = found["shift"]["tests"] if found["shift"] else []
+    by_class = [test for test in tests if test["class"] != ALL] or tests
+    lines = []
+    for label in dict.fromkeys(test["class"] for test in by_class):
+        red = [test for test in by_class if test["class"] == label and test["red"]]
+        if red:
+            told = "; ".join(f"{test['kind']}: AUC {_auc(test)}, most by {test['strongest']}" for test in red)
+            lines.append(
+                f"Scores measured on {found['data']} need not hold on {found['shift']['other']}: "
+                f"{f'its {label} films' if label else 'its films'} can be told from ours ({told})."
+            )
+    return lines
+
+
+def notes(found: dict[str, Any]) -> list[str]:
+    """Return what else should be known before training, one sentence each."""
+    people, films, twins = found["patients"], found["films"], found["duplicates"]
+    several, odd = len(people["in_several_classes"]), len(found["odd"])
+    patients_of_twins = sum(row["several_patients"] for row in twins)
+    kinds = {kind: sum(row["kind"] == kind for row in twins) for kind in ("bytes", "pixels", "near")}
+    kinds_said = ", ".join(f"{n:,} by {name}" if name != "near" else f"{n:,} nearly" for name, n in kinds.items() if n)
+    said = {
+        f"{films['unreadable']:,} film{_s(films['unreadable'])} can't be read (quarantine.csv).": films["unreadable"],
+        f"{len(twins):,} picture{_s(len(twins))} there more than once ({kinds_said}).": twins,
+        f"{patients_of_twins:,} of them under several patients: a split by patient alone would not keep them "
+        "together.": patients_of_twins,
+        f"{several:,} patient{_s(several)} with films in more than one class.": several,
+        f"{odd:,} odd film{_s(odd)} (see the list).": odd,
+        "No film names its patient: a split by patient can't be made, and scores may flatter.": not people["known"],
+        f"{100 * people['known']:.0f} % of the films name their patient; the others count as one patient each.": 0
+        < people["known"]
+        < LITTLE_KNOWN,
+        "Too few films or patients of a class for baselines.": not found["baselines"],
+        "Too few films or patients to compare the sets.": found["shift"]
+        and all(test["auc"] is None for test in found["shift"]["tests"]),
+    }
+    return [line for line, applies in said.items() if applies]
+
+
+def _auc(row: dict[str, Any]) -> str:
+    auc = row["auc"]
+    return f"{auc['value']:.2f} ({auc['low']:.2f}–{auc['high']:.2f})"
+
+
+def _s(n: int) -> str:
+    return "" if n == 1 else "s"

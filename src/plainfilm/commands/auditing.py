@@ -1,0 +1,109 @@
+"""What is wrong with a data set before anything is trained on it, and whether another set is like it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from plainfilm.audit.document import examine
+from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured, measure
+from plainfilm.data.films import FILMS_HEADER, Film, Films, find_patient
+from plainfilm.data.sources import load, loose
+from plainfilm.errors import CheckFailed, InputError
+from plainfilm.evaluation.predictions import positive_class, read_predictions
+from plainfilm.files import locked, write_csv, write_json
+from plainfilm.progress import say
+from plainfilm.report.audit import audit_report
+
+
+def audit(
+    data: str,
+    against: str = "",
+    out: Path | None = None,
+    positive: str = "",
+    patient_regex: str = "",
+    predictions: Path | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Audit the films of ``data``, and with ``against`` whether that set is like them; return audit.json's document.
+
+    With ``out``, which must be new or empty, everything found is written there; without, nothing is written.
+    InputError says which source can't be used, and why.
+    """
+    if out and out.exists() and (not out.is_dir() or any(name != ".lock" for name in os.listdir(out))):
+        raise InputError(f"{out} exists and is not an empty folder; choose another --out.")
+    films = load(data, patient_regex)
+    positive_class(films.classes, positive or None)
+    given = read_predictions(predictions) if predictions else None
+    other = _other(against, patient_regex, films.classes) if against else None
+    for note in (*films.notes, *(other.notes if other else ())):
+        say(note)
+    measured = measure(films)
+    foreign = measure(other) if other else None
+    found = examine(measured, foreign, seed, positive, given)
+    if out:
+        with locked(out):
+            _write(out, found, measured)
+            audit_report(out, found, measured, foreign)
+    return found
+
+
+def check(found: dict[str, Any]) -> None:
+    """CheckFailed (exit code 3) when the audit raised a red line or met a film that can't be read."""
+    reasons = [f"{len(found['red_lines'])} red line{'s' * (len(found['red_lines']) > 1)}"] * bool(found["red_lines"])
+    bad = len(found["unreadable"])
+    reasons += [f"{bad} film{'s' * (bad > 1)} that can't be read"] * bool(bad)
+    if reasons:
+        raise CheckFailed(f"--strict: {found['data']} has {' and '.join(reasons)}.")
+
+
+def _other(against: str, patient_regex: str, classes: tuple[str, ...]) -> Films:
+    """Return the films of the other set, with a label only where it is one of our ``classes``.
+
+    A set that is no classified one (loose films, one class) is taken as well: its folders may still name our classes.
+    """
+    try:
+        films = load(against, patient_regex)
+    except InputError:
+        found = loose(against)
+        films = Films(
+            tuple(Film(p, PurePosixPath(p).parent.name, read, find_patient(p, patient_regex)) for p, read in found),
+            Path(against).name,
+        )
+    ours = {name.lower(): name for name in classes}
+    return films.with_films([replace(film, label=ours.get(film.label.lower(), "")) for film in films])
+
+
+def _write(out: Path, found: dict[str, Any], measured: Measured) -> None:
+    write_json(out / "audit.json", found)
+    films = measured.films
+    columns = [name.replace(" ", "_").lower() for name in (*NUMBERS, *NAMES, *LOOKS)]
+    known = [name for name in columns if name not in FILMS_HEADER]
+    rows = zip(films, measured.numbers.tolist(), measured.names.tolist(), measured.looks.tolist(), strict=True)
+    write_csv(
+        out / "films.csv",
+        (*FILMS_HEADER, *known),
+        (
+            [
+                *(getattr(film, name) for name in FILMS_HEADER),
+                *(v for name, v in zip(columns, _cells(values), strict=True) if name in known),
+            ]
+            for film, *values in rows
+        ),
+    )
+    write_csv(out / "quarantine.csv", ("path", "reason"), sorted(films.quarantine))
+    write_csv(out / "manifest.csv", ("sha256", "path"), ((film.sha256, film.path) for film in films))
+    header = ("group", "kind", "correlation", "path", "label", "patient", "part")
+    twins = (
+        (number, row["kind"], row["correlation"], *film.values())
+        for number, row in enumerate(found["duplicates"], 1)
+        for film in row["films"]
+    )
+    write_csv(out / "duplicates.csv", header, twins)
+
+
+def _cells(values: list[list[Any]]) -> list[Any]:
+    """Return numbers and names in one row; a number that a film does not have is an empty cell."""
+    return ["" if value != value else value for columns in values for value in columns]

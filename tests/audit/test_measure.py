@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.audit.conftest import film, films, packed, picture
+
+from plainfilm.audit.facts import counts, odd_films, patients
+from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, measure
+from plainfilm.errors import InputError
+
+
+def measured(*data: bytes):
+    return measure(films(film(f"NORMAL/{i}.jpeg", d) for i, d in enumerate(data)))
+
+
+@pytest.mark.parametrize("quality", [30, 50, 75, 95])
+def test_jpeg_quality_is_read_from_the_tables(quality):
+    found = measured(packed(picture(0), quality=quality)).numbers[0, NUMBERS.index("JPEG quality")]
+    assert found == pytest.approx(quality, abs=0.5)
+
+
+def test_what_a_file_tells():
+    tagged = Image.Exif()
+    tagged[0x0131], tagged[0x0112] = "Scan  Master 3", 6
+    jpeg = packed(picture(0), exif=tagged.tobytes(), dpi=(150, 150), progressive=True)
+    found = measured(jpeg, packed(picture(1), "PNG"), packed(picture(2).convert("RGB"), "PNG"))
+    numbers = dict(zip(NUMBERS, found.numbers[0], strict=True))
+    assert (numbers["width"], numbers["height"], numbers["dots per inch"]) == (96, 120, 150)  # turned by its tag
+    assert numbers["bytes per pixel"] == pytest.approx(len(jpeg) / (96 * 120))
+    assert found.names[0].tolist() == ["JPEG", "L", "progressive", "Scan Master 3", "6"]
+    assert np.isnan(found.numbers[1, NUMBERS.index("JPEG quality")])
+    assert found.names[2, NAMES.index("colour mode")] == "RGB, grey"
+
+
+def test_looks_follow_what_was_done_to_a_picture():
+    blurred = picture(0).resize((30, 24), Image.Resampling.BOX).resize((120, 96))
+    brighter = picture(0).point([min(255, v + 30) for v in range(256)])
+    looks = measured(*(packed(p, "PNG") for p in (picture(0), blurred, brighter))).looks
+    sharp, grey = looks[:, LOOKS.index("sharpness")], looks[:, LOOKS.index("mean grey")]
+    assert sharp[1] < 0.7 * sharp[0]
+    assert sharp[2] == pytest.approx(sharp[0], rel=0.05)
+    assert grey[2] - grey[0] == pytest.approx(30, abs=2)
+
+
+def test_unreadable_films_are_put_aside_with_their_reason():
+    found = measured(packed(picture(0)), b"no film", packed(picture(1))[:900])
+    assert len(found) == 1
+    assert [path for path, _ in found.films.quarantine] == ["NORMAL/1.jpeg", "NORMAL/2.jpeg"]
+    with pytest.raises(InputError, match="not one of 1 films can be read"):
+        measured(b"no film")
+
+
+def test_odd_films_and_only_they_are_listed():
+    usual = [packed(picture(i)) for i in range(40)]
+    shade = np.linspace(0, 255, 120 * 96).reshape(96, 120).astype(np.uint8)
+    odd = {
+        "colour": packed(picture(50).convert("RGB")),
+        "large": packed(picture(51, (600, 480))),
+        "dark": packed(picture(52).point([v // 30 for v in range(256)]), "PNG"),
+        "deep": packed(Image.fromarray(np.asarray(picture(53)).astype(np.uint16) * 200), "PNG"),
+        "tinted": packed(Image.merge("RGB", (Image.fromarray(shade), picture(54), picture(54)))),
+    }
+    items = [film(f"NORMAL/{i:02d}.jpeg", data) for i, data in enumerate(usual)]
+    found = odd_films(measure(films(items + [film(f"NORMAL/{name}", data) for name, data in odd.items()])))
+    reasons = {row["path"].split("/")[1]: "; ".join(row["reasons"]) for row in found}
+    assert sorted(reasons) == sorted(odd)
+    assert "colour stored for a grey film" in reasons["colour"]
+    assert "600×480 pixels, far from the others" in reasons["large"]
+    assert "almost black" in reasons["dark"]
+    assert "16 bits" in reasons["deep"]
+    assert "coloured" in reasons["tinted"]
+
+
+def test_counts_and_patients():
+    data = [packed(picture(i)) for i in range(5)]
+    where = [("train/NORMAL/a", "a", "train"), ("train/NORMAL/b", "b", "train"), ("test/SICK/a2", "a", "test")]
+    items = [
+        film(p, d, p.split("/")[1], patient=who, part=part) for (p, who, part), d in zip(where, data, strict=False)
+    ]
+    found = measure(films([*items, film("test/SICK/x", data[3], "SICK", part="test")]))
+    assert counts(found)["classes"] == {"NORMAL": 2, "SICK": 2}
+    assert counts(found)["folders"] == {"test/SICK": 2, "train/NORMAL": 2}
+    people = patients(found)
+    assert (people["known"], people["patients"], people["most_films"]) == (0.75, 2, 2)
+    assert people["films_each"] == {"1": 1, "2": 1, "3": 0, "4": 0, "5 or more": 0}
+    for several in ("in_several_classes", "in_several_parts"):
+        assert [row["patient"] for row in people[several]] == ["a"]

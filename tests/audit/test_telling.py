@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plainfilm.audit.telling import each_alone, folds, name_columns, number_columns, strongest, tell, too_few
+from plainfilm.evaluation.intervals import Interval
+
+
+def test_folds_keep_groups_whole_and_both_sides_everywhere():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 40, 200)
+    positive = groups % 4 == 0
+    fold = folds(positive, groups, rng)
+    assert all(len(set(fold[groups == g])) == 1 for g in groups)
+    assert {(f, bool(p)) for f, p in zip(fold, positive, strict=True)} == {(f, p) for f in range(5) for p in (0, 1)}
+
+
+def test_a_film_known_again_is_no_use():
+    """Each patient has a number of its own, and several films: by film it tells all, by patient nothing."""
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(60), 4)
+    positive = rng.random(60)[groups] < 0.5
+    columns = np.eye(60)[groups]
+    assert tell(columns, positive, np.arange(240), rng, 10.0).auc.value > 0.99
+    assert not tell(columns, positive, groups, rng, 10.0).red
+    assert tell(columns, positive, groups, rng, 10.0).auc.value < 0.6
+
+
+@pytest.mark.parametrize("patients", [10, 24, 100])
+def test_chance_raises_no_red_line(patients):
+    """Two films a patient, alike, and 30 columns of noise: the smaller the set, the higher AUC by chance."""
+    red = 0
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(patients), 2)
+        columns = rng.normal(size=(patients, 30))[groups]
+        red += tell(columns, (np.arange(patients) % 2 == 0)[groups], groups, rng).red
+    assert red == 0
+
+
+def test_a_strong_property_is_red_alone_and_named():
+    rng = np.random.default_rng(0)
+    positive = np.arange(80) % 2 == 0
+    quality = np.where(positive, 75.0, 95.0)
+    quality[:2] = np.nan
+    properties = {"width": number_columns(rng.normal(size=80)), "JPEG quality": number_columns(quality)}
+    alone = each_alone(properties, positive, np.arange(80), rng)
+    assert next(iter(alone)) == "JPEG quality"
+    assert strongest(alone) == "JPEG quality"
+    assert tell(np.concatenate(list(properties.values()), axis=1), positive, np.arange(80), rng).red
+
+
+def test_a_middle_range_is_told_from_both_ends():
+    values = np.linspace(0, 1, 90)
+    middle = (values > 0.33) & (values < 0.66)
+    rng = np.random.default_rng(0)
+    assert tell(number_columns(values), middle, np.arange(90), rng, 10.0).auc.value > 0.95
+
+
+def test_properties_that_tie_are_named_together_three_at_most():
+    tied = {name: Interval(0.99, 0.9, 1.0) for name in ("tags in the file", "bytes per pixel", "JPEG quality", "width")}
+    assert strongest(tied) == "JPEG quality, bytes per pixel and width"
+
+
+def test_columns_of_names_and_of_nothing_known():
+    assert name_columns(np.array(["a", "b", "a"])).tolist() == [[1, 0], [0, 1], [1, 0]]
+    assert number_columns(np.full(3, np.nan)).tolist() == [[0, 0, 1]] * 3
+
+
+def test_one_patient_a_side_is_too_few():
+    assert too_few(np.array([True, True, False, False]), np.array([0, 0, 1, 2]))
+    assert not too_few(np.array([True, True, False, False]), np.array([0, 3, 1, 2]))

@@ -1,4 +1,4 @@
-"""Commands that take a trained model to films: label, serve."""
+"""Commands that take a trained model to films: label, serve, explain, export."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command
+from plainfilm.cli.base import Command, out_flag
 
 
 def _label_flags(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +57,56 @@ def _show_serve(service: Any) -> str:
     return f"plainfilm serves {model} at {url} (model {service['hash'][:12]}…); {said}"
 
 
+def _explain_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="films, folders or zips")
+    out_flag(parser, "folder for pictures, table, checks and page")
+    parser.add_argument(
+        "--class", dest="explained", default="", help="class to explain (default: the one decided for, film by film)"
+    )
+    parser.add_argument("--method", default="hires-cam", help="hires-cam or grad-cam (default %(default)s)")
+    text = "how many films the slow checks look at, 0 for none (default %(default)s)"
+    parser.add_argument("--checks", type=int, default=24, metavar="N", help=text)
+    parser.add_argument("--force", action="store_true", help="replace heat maps that are in --out")
+
+
+def _run_explain(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.explaining import explain
+
+    o = options
+    return {**explain(o.run, o.paths, o.out, o.explained, o.method, o.checks, o.seed, o.force), "out": str(o.out)}
+
+
+def _show_explain(result: Any) -> str:
+    head = f"{result['mapped']} of {result['films']} films have a heat map; {result['films_checked']} were checked."
+    red = [f"Red line: {line}" for line in result["red_lines"]]
+    return "\n".join([head, *red, *result["findings"], result["warning"], f"Page: {result['out']}/index.html"])
+
+
+def _export_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
+    parser.add_argument("--format", required=True, help="onnx (pixels in, probabilities out) or safetensors (weights)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    text = "films to check an ONNX file on (default: the run's validation films and synthetic ones)"
+    parser.add_argument("--films", metavar="PATH", nargs="+", default=[], help=text)
+    parser.add_argument("--force", action="store_true", help="replace --out when it exists")
+
+
+def _run_export(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.exporting import export
+
+    return export(options.run, options.format, options.out, options.films, options.force, options.seed)
+
+
+def _show_export(result: Any) -> str:
+    if result["format"] == "safetensors":
+        checked = f"{result['values']:,} values, read back bit for bit"
+    else:
+        films = f"{result['real_films']} real and {result['synthetic_films']} synthetic films"
+        checked = f"largest difference of a probability {result['largest_difference']:.1g} on {films}"
+    return f"{result['out']}: {result['bytes'] / 1e6:.1f} MB; {checked}."
+
+
 COMMANDS = (
     Command(
         "label",
@@ -76,5 +126,27 @@ COMMANDS = (
         _serve_flags,
         _run_serve,
         _show_serve,
+    ),
+    Command(
+        "explain",
+        "heat maps with their sanity figures",
+        (
+            "plainfilm explain runs/bn new_films/ --out maps",
+            "plainfilm explain runs/bn a.jpeg b.png --out maps --class PNEUMONIA --checks 0",
+        ),
+        _explain_flags,
+        _run_explain,
+        _show_explain,
+    ),
+    Command(
+        "export",
+        "a deployment file, checked against the original",
+        (
+            "plainfilm export runs/bn --format onnx --out bn.onnx",
+            "plainfilm export runs/bn --format safetensors --out bn.safetensors --force",
+        ),
+        _export_flags,
+        _run_export,
+        _show_export,
     ),
 )

@@ -1,0 +1,77 @@
+"""A heat map in colours, alone or over its film, as PNG bytes; for the report's pictures and the web page."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from plainfilm.explain.heatmaps import METHODS, Map, heat_map, on_film
+from plainfilm.image.decode import decode
+from plainfilm.models.model import Model
+
+WARNING = "Heat maps are evidence about the model, never an explanation of disease."
+COLOURS = "inferno"  # even steps of lightness; from violet to yellow it stays apart from grey for all colour vision
+DARKEST = 0.3  # where the scale begins: black would read as the film's own
+OPACITY = 0.7  # of the strongest evidence: the anatomy stays visible below it
+LONGEST = 1024  # pixels of a picture's longer side
+
+
+@cache
+def palette() -> NDArray[np.uint8]:
+    """Return (256, 3) colours for evidence from 0 to 1."""
+    from matplotlib import colormaps  # half a second; only what draws pays for it
+
+    return np.asarray((colormaps[COLOURS](np.linspace(DARKEST, 1, 256))[:, :3] * 255).round(), np.uint8)
+
+
+def coloured(heat: Map) -> NDArray[np.uint8]:
+    """Return (H, W, 4) colours of an (H, W) map; what has no evidence is transparent."""
+    levels = (heat.clip(0, 1) * 255).round().astype(np.uint8)
+    alpha = (heat.clip(0, 1) * (255 * OPACITY)).round().astype(np.uint8)
+    return np.dstack([palette()[levels], alpha])
+
+
+def blended(grey: NDArray[np.uint8], heat: Map) -> NDArray[np.uint8]:
+    """Return (H, W, 3) colours: the map over the film of the same shape; where there is no evidence, the film alone."""
+    colours = coloured(heat).astype(np.float32)
+    alpha = colours[..., 3:] / 255
+    return np.asarray((grey[..., None] * (1 - alpha) + colours[..., :3] * alpha).round(), np.uint8)
+
+
+def reduced(grey: NDArray[np.uint8], longest: int = LONGEST) -> NDArray[np.uint8]:
+    """Return a film with its longer side at most ``longest`` pixels."""
+    height, width = grey.shape
+    scale = min(1.0, longest / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def heat_png(model: Model, data: bytes, target: int | None = None, method: str = METHODS[0]) -> bytes:
+    """Return a transparent PNG of the map of a film's bytes, in the film's shape: to be laid over the film as shown.
+
+    ``target`` and ``method`` as in heat_map. FilmError when the film can't be read.
+    """
+    grey = decode(data)
+    return _png(coloured(_map_over(model, grey, reduced(grey), target, method)))
+
+
+def overlay_png(model: Model, data: bytes, target: int | None = None, method: str = METHODS[0]) -> bytes:
+    """Return a PNG of a film's bytes with its map over it. FilmError when the film can't be read."""
+    grey = decode(data)
+    small = reduced(grey)
+    return _png(blended(small, _map_over(model, grey, small, target, method)))
+
+
+def _map_over(model: Model, grey: NDArray[np.uint8], shown: NDArray[np.uint8], target: int | None, method: str) -> Map:
+    (heat,) = heat_map(model, model.preprocess.pixels(grey)[None], target, method)
+    return on_film(heat, model.preprocess, grey.shape[1], grey.shape[0], (shown.shape[1], shown.shape[0]))
+
+
+def _png(colours: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(colours).save(file, "PNG", compress_level=1)  # speed: a film's noise hardly compresses
+    return file.getvalue()

@@ -1,0 +1,27 @@
+"""A trained model in files that other programs read, each checked against the original before it may stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plainfilm.models.model import Model
+
+DISCLAIMER = "Research and teaching software, not a medical device."
+FORMAT = 1  # of what ``about`` holds
+
+
+def about(model: Model) -> dict[str, Any]:
+    """Return, as JSON values, everything besides weights that is needed to use ``model`` as it was meant."""
+    return {
+        "plainfilm": FORMAT,
+        "model": model.name,
+        "classes": model.classes,
+        "positive": model.positive,
+        "threshold": model.threshold,
+        "temperature": model.temperature,
+        "refer": model.refer,
+        "preprocess": model.preprocess.as_dict(),
+        "verdict": model.verdict,
+        "model_sha256": model.hash,
+        "disclaimer": DISCLAIMER,
+    }

@@ -1,0 +1,75 @@
+"""`explain` from end to end on a tiny network: table, pictures, page; every film is accounted for."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from plainfilm.commands.explaining import HEADER, Explained, explain, picture
+from plainfilm.errors import InputError
+from plainfilm.explain.overlay import WARNING
+from plainfilm.files import read_csv
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.model import Model
+from plainfilm.models.vgg import PAPER, VGG
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    network = VGG(PAPER, 2, 16)
+    Model(network, "vgg", ("NORMAL", "PNEUMONIA"), Preprocess(size=16), "PNEUMONIA").save(folder / "model.h5")
+    return folder
+
+
+def test_every_film_has_a_row_and_every_readable_one_a_picture(run, tmp_path, make_film):
+    films = tmp_path / "films"
+    films.mkdir()
+    for i in range(3):
+        (films / f"person{i}_virus_{i}.jpeg").write_bytes(make_film(i, True))
+    (films / "=<b>$x^2$ & a very long name of a film that goes on and on and on and on and on.jpeg").write_bytes(
+        make_film(9, False)
+    )
+    (films / "broken.jpeg").write_bytes(b"\xff\xd8\xff")
+    out = tmp_path / "out"
+    told = explain(run, [str(films)], out, checks=2)
+    header, rows = read_csv(out / "explain.csv")
+    assert tuple(header) == HEADER and len(rows) == 5
+    assert [bool(row["label"]) for row in rows] == [True, False, True, True, True]
+    assert rows[1]["reason"].startswith(("damaged", "not a JPEG"))
+    for row in rows:
+        if row["map"]:
+            with Image.open(out / row["map"]) as drawn:
+                assert drawn.size[0] > 1000
+    assert (told["films"], told["mapped"], told["refused"], told["films_checked"]) == (5, 4, 1, 2)
+    assert json.loads((out / "explain.json").read_text())["checks"].keys() == told["checks"].keys()
+    page = (out / "index.html").read_text()
+    assert WARNING in page and "<b>$x" not in page and "data:image/png;base64," in page
+    with pytest.raises(InputError, match="holds heat maps already"):
+        explain(run, [str(films)], out)
+
+
+def test_a_class_can_be_chosen_and_a_wrong_one_is_named(run, tmp_path, make_film):
+    (tmp_path / "a.jpeg").write_bytes(make_film(1, True))
+    explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "out", "NORMAL", "grad-cam", checks=0)
+    _, (row,) = read_csv(tmp_path / "out" / "explain.csv")
+    assert row["explained"] == "NORMAL"
+    with pytest.raises(InputError, match=r"no class 'normal'.*Did you mean 'NORMAL'"):
+        explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "other", "normal")
+
+
+def test_films_none_of_which_can_be_read_are_the_users_fault(run, tmp_path):
+    (tmp_path / "a.jpeg").write_bytes(b"no film")
+    with pytest.raises(InputError, match=r"a\.jpeg can't be explained"):
+        explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "out")
+
+
+@pytest.mark.parametrize("shape", [(60, 200), (200, 60)])
+def test_a_picture_of_a_long_film_says_its_warning(shape):
+    heat = np.ones(shape, np.float32)
+    film = Explained("x.png", "A", "B", 0.5, np.zeros(shape, np.uint8), heat, (0, 0, 1, 1), (0, 0))
+    texts = [text.get_text() for text in picture(film).texts]
+    assert any(WARNING in text for text in texts) and any("evidence for B" in text for text in texts)

@@ -1,0 +1,153 @@
+"""Maps point at what decides, whatever the network, and leave nothing behind; a pixel stays at its place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.explain.heatmaps import heat_map, on_film, on_input, seen
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.model import Model
+
+SIZE = 32
+
+
+def model_of(network: nn.Module, **preprocess) -> Model:
+    chosen = Preprocess(**{"size": SIZE, "channels": 1, "scaling": "unit", **preprocess})
+    return Model(network, "vgg", ("NORMAL", "PNEUMONIA"), chosen, "PNEUMONIA")
+
+
+class Bright(nn.Module):
+    """Calls PNEUMONIA by the brightness of one quarter of the film, after a flattening as in the paper's networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.MaxPool2d(4), nn.Dropout(0.5), nn.Flatten())
+        self.head = nn.Linear((SIZE // 4) ** 2, 2)
+        with torch.no_grad():
+            self.features[0].weight.fill_(1.0)
+            self.features[0].bias.zero_()
+            quarter = torch.zeros(SIZE // 4, SIZE // 4)
+            quarter[:4, 4:] = 1
+            self.head.weight.copy_(torch.stack([torch.zeros(64), quarter.flatten()]))
+            self.head.bias.copy_(torch.tensor([0.0, -0.1]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x))
+
+
+class Tokens(nn.Module):
+    """A transformer in small: 4 × 4 patches behind a class token, which alone is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.norm = nn.Conv2d(1, 2, 8, 8), nn.LayerNorm(2)
+        self.mix, self.head = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = self.patch(x).flatten(2).transpose(1, 2)
+        tokens = self.norm(torch.cat([patches[:, :1] * 0, patches], 1))
+        return self.head(self.mix(tokens).tanh().sum(1))
+
+
+def films(count: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).integers(50, 200, (count, SIZE, SIZE), dtype=np.uint8)
+
+
+def test_the_map_lies_where_the_network_looks_and_nowhere_else():
+    maps = heat_map(model_of(Bright()), films(), 1)
+    assert maps.shape == (3, SIZE, SIZE) and maps.dtype == np.float32  # before the pool, not behind it
+    assert maps.max((1, 2)) == pytest.approx(1) and maps.min() == 0
+    assert maps[:, :16, 16:].sum() == maps.sum() > 0
+
+
+def test_the_mean_gradient_forgets_where_a_flattened_head_looks():
+    maps = heat_map(model_of(Bright()), films(), 1, "grad-cam")
+    assert maps[:, :16, 16:].sum() < 0.5 * maps.sum()
+
+
+def test_the_other_class_has_no_evidence_and_so_an_empty_map():
+    assert not heat_map(model_of(Bright()), films(), 0).any()
+
+
+def test_without_a_target_the_class_decided_for_is_explained():
+    model = model_of(Bright())
+    assert model.decide(model.probabilities(films())).tolist() == [1, 1, 1]
+    assert np.array_equal(heat_map(model, films()), heat_map(model, films(), np.array([1, 1, 1])))
+
+
+def test_averaged_maps_are_the_same_by_both_methods():
+    torch_rng = torch.Generator().manual_seed(3)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    for values in network.parameters():
+        nn.init.normal_(values, generator=torch_rng)
+    a, b = (heat_map(model_of(network), films(), 1, method) for method in ("hires-cam", "grad-cam"))
+    assert a == pytest.approx(b, abs=1e-5) and a.any()
+
+
+def test_a_film_has_the_same_map_alone_and_among_others():
+    model = model_of(Bright())
+    together = heat_map(model, films(11), 1)
+    assert heat_map(model, films(11)[9:10], 1)[0] == pytest.approx(together[9], abs=1e-6)
+
+
+def test_the_model_is_left_as_it_was():
+    network = Bright().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    heat_map(model_of(network), films(), 1)
+    assert network.training and not any(m._forward_hooks for m in network.modules())
+    assert all(p.grad is None for p in network.parameters())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_frozen_networks_have_maps_too():
+    network = Bright().requires_grad_(False)
+    assert heat_map(model_of(network), films(), 1).any()
+
+
+def test_tokens_become_a_grid_without_the_class_token():
+    assert heat_map(model_of(Tokens()), films(), 1).shape == (3, 4, 4)
+
+
+def test_a_network_may_name_its_layer():
+    network = Bright()
+    network.cam_layer = lambda: network.features[2]  # type: ignore[assignment]
+    network.features[2] = nn.Conv2d(1, 1, 4, 4)
+    assert heat_map(model_of(network), films(), 1).shape == (3, 8, 8)
+
+
+def test_what_has_no_map_is_said():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 2))
+    with pytest.raises(PlainfilmError, match="no layer with a map"):
+        heat_map(model_of(network), films(), 1)
+    with pytest.raises(InputError, match=r"no method 'gradcam'.*Did you mean 'grad-cam'"):
+        heat_map(model_of(Bright()), films(), 1, "gradcam")
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize(("width", "height"), [(160, 96), (90, 150), (64, 64)])
+def test_a_spot_on_the_film_comes_back_to_its_place(resize, width, height):
+    preprocess = Preprocess(size=SIZE, resize=resize, channels=1, scaling="unit")
+    y, x = int(height * 0.45), int(width * 0.55)
+    film = np.zeros((height, width), np.uint8)
+    film[y - 4 : y + 5, x - 4 : x + 5] = 255
+    heat = preprocess.pixels(film).astype(np.float32) / 255
+    back = on_film(heat, preprocess, width, height)
+    assert back.shape == film.shape
+    rows, columns = np.mgrid[0:height, 0:width]
+    centre = (rows * back).sum() / back.sum(), (columns * back).sum() / back.sum()
+    assert centre == pytest.approx((y, x), abs=1.0)
+
+
+def test_what_was_cut_away_has_no_evidence():
+    whole = on_film(np.ones((4, 4), np.float32), Preprocess(size=SIZE), 160, 96)
+    part = seen(Preprocess(size=SIZE), 160, 96)
+    assert part == (32, 0, 96, 96)
+    assert (whole[:, :32] == 0).all() and (whole[:, 128:] == 0).all() and (whole[:, 33:127] == 1).all()
+
+
+def test_a_map_is_interpolated_to_the_input():
+    assert on_input(np.eye(4, dtype=np.float32)[None], SIZE).shape == (1, SIZE, SIZE)

@@ -1,0 +1,179 @@
+"""What is exported decides as the original does, says what it is, and a hostile file is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.export.safetensors import write_safetensors
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.model import Model
+from plainfilm.models.vgg import PAPER, VGG
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+onnx = pytest.importorskip("onnx")
+
+from plainfilm.export import DISCLAIMER  # noqa: E402
+from plainfilm.export import onnx as exporting  # noqa: E402
+from plainfilm.export.engine import OnnxModel  # noqa: E402
+
+
+def paper_model() -> Model:
+    preprocess = Preprocess(size=16)
+    model = Model(VGG(PAPER, 2, 16, batch_norm=True), "vgg-bn", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA")
+    model.threshold, model.temperature, model.refer, model.hash = 0.47, 1.7, (0.4, 0.6), "ab" * 32
+    return model
+
+
+def pixels(count: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (count, 16, 16), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    model, path = paper_model(), tmp_path_factory.mktemp("export") / "model.onnx"
+    return model, path, exporting.write_onnx(model, path, pixels())
+
+
+def test_probabilities_are_the_models_for_any_batch(written):
+    model, path, difference = written
+    other = OnnxModel.load(path)
+    assert difference < 1e-5
+    for count in (1, 2, 7):
+        assert other.probabilities(pixels(count)) == pytest.approx(model.probabilities(pixels(count)), abs=1e-5)
+
+
+def test_it_labels_films_as_the_model_does(written, make_film):
+    model, path, _ = written
+    films = [make_film(i, bool(i % 2)) for i in range(6)]
+    other = OnnxModel.load(path)
+    p = other.predict_proba(films)
+    assert p == pytest.approx(model.predict_proba(films), abs=1e-5)
+    assert other.predict(films).tolist() == model.predict(films).tolist()
+    assert other.refers(p).tolist() == model.refers(p).tolist()
+
+
+def test_the_file_says_what_it_is_and_nothing_of_this_machine(written):
+    model, path, _ = written
+    proto = onnx.load(path)
+    told = {item.key: item.value for item in proto.metadata_props}
+    assert json.loads(told["classes"]) == ["NORMAL", "PNEUMONIA"] and told["positive"] == "PNEUMONIA"
+    assert json.loads(told["refer"]) == [0.4, 0.6] and float(told["threshold"]) == 0.47
+    assert json.loads(told["preprocess"]) == model.preprocess.as_dict() and told["disclaimer"] == DISCLAIMER
+    assert {(o.domain, o.version) for o in proto.opset_import} == {("", exporting.OPSET)}
+    assert b"site-packages" not in path.read_bytes() and b".py" not in path.read_bytes()
+
+
+def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "largest_difference", lambda *_: 2e-4)
+    with pytest.raises(PlainfilmError, match=r"not kept.*differ.*0.0002"):
+        exporting.write_onnx(paper_model(), tmp_path / "model.onnx", pixels())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_difference_that_is_no_number_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "largest_difference", lambda *_: float("nan"))
+    with pytest.raises(PlainfilmError, match="not kept"):
+        exporting.write_onnx(paper_model(), tmp_path / "model.onnx", pixels())
+
+
+def test_every_changed_byte_is_found(written, tmp_path):
+    _, path, _ = written
+    data = bytearray(path.read_bytes())
+    for at in np.random.default_rng(0).integers(0, len(data), 5):
+        changed = data.copy()
+        changed[at] ^= 1
+        (tmp_path / "changed.onnx").write_bytes(changed)
+        with pytest.raises(InputError, match=r"changed\.onnx is not a plainfilm ONNX model"):
+            OnnxModel.load(tmp_path / "changed.onnx")
+
+
+def resealed(proto, path):
+    for item in proto.metadata_props:
+        if item.key == exporting.SEAL:
+            item.value = "0" * 64
+    path.write_bytes(exporting.seal(proto.SerializeToString(), exporting.UNSEALED))
+
+
+def external(proto):
+    tensor = proto.graph.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+
+
+def foreign(proto):
+    proto.graph.node[0].domain = "com.example"
+    proto.opset_import.add(domain="com.example", version=1)
+
+
+def branching(proto):
+    node = proto.graph.node[0]
+    node.attribute.add(name="body", type=onnx.AttributeProto.GRAPH)
+
+
+def newer(proto):
+    next(item for item in proto.metadata_props if item.key == "plainfilm").value = "2"
+
+
+def other_size(proto):
+    next(i for i in proto.metadata_props if i.key == "preprocess").value = json.dumps({"size": 64})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (external, "lies in another file"),
+        (foreign, "outside the ONNX standard"),
+        (branching, "a branch or a loop"),
+        (newer, "newer plainfilm"),
+        (other_size, "shapes"),
+    ],
+)
+def test_hostile_files_are_refused(written, tmp_path, change, reason):
+    proto = onnx.load(written[1])
+    change(proto)
+    resealed(proto, tmp_path / "bad.onnx")
+    with pytest.raises(InputError, match=reason):
+        OnnxModel.load(tmp_path / "bad.onnx")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x08\x0a", b"\x89HDF\r\n\x1a\n", b"x" * 1000])
+def test_what_is_no_onnx_is_refused(tmp_path, data):
+    (tmp_path / "no.onnx").write_bytes(data)
+    with pytest.raises(InputError, match=r"no\.onnx is not a plainfilm ONNX model"):
+        OnnxModel.load(tmp_path / "no.onnx")
+    with pytest.raises(InputError, match="can't be read"):
+        OnnxModel.load(tmp_path / "absent.onnx")
+
+
+def test_a_run_is_exported_into_the_cache_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
+    preprocess = Preprocess(size=16)
+    model = Model(VGG(PAPER, 2, 16), "vgg", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA", provenance={"run": "a"})
+    model.save(tmp_path / "model.h5")
+    first = OnnxModel.of_run(tmp_path, pixels())
+    assert first.probabilities(pixels()) == pytest.approx(model.probabilities(pixels()), abs=1e-5)
+    assert first.provenance == {"run": "a"} and first.hash == Model.load(tmp_path).hash
+    monkeypatch.setattr("plainfilm.export.engine.write_onnx", None)  # would fail if it were called again
+    OnnxModel.of_run(tmp_path / "model.h5", pixels())
+
+
+def test_a_missing_package_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'plainfilm\[export\]'"):
+        exporting.require("onnxruntime")
+
+
+def test_safetensors_hold_every_bit_and_what_it_takes_to_use_them(tmp_path):
+    safetensors = pytest.importorskip("safetensors")
+    model = paper_model()
+    values = write_safetensors(model, tmp_path / "model.safetensors")
+    assert values == sum(v.numel() for v in model.network.state_dict().values())
+    with safetensors.safe_open(tmp_path / "model.safetensors", "pt") as file:
+        told = json.loads(file.metadata()["plainfilm"])
+        assert all((file.get_tensor(k) == v).all() for k, v in model.network.state_dict().items())
+    assert told["model"] == "vgg-bn" and told["classes"] == ["NORMAL", "PNEUMONIA"]

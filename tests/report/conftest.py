@@ -76,6 +76,9 @@ def make(
     epochs: int = 3,
     path: str = "{label}/film-{i}.jpeg",
     seed: int = 0,
+    temperature: float = 1.0,
+    refer: tuple[float, float] | None = None,
+    openings: int | None = None,
 ) -> Path:
     """Write a run; ``certainty``: how far apart the classes are; ``dead``: the last class for every film."""
     rng = np.random.default_rng(seed)
@@ -101,7 +104,8 @@ def make(
         }
         for name in parts
     }
-    write_json(folder / "metrics.json", {"protocol": STAMPS[split], **found})
+    opened = {} if openings is None else {"test_openings": openings}
+    write_json(folder / "metrics.json", {"protocol": STAMPS[split], **opened, **found})
     frozen = model.endswith("-lr")
     if not frozen:
         history = [[e + 1, 0.05, 0.7 - 0.05 * e, 0.5 + 0.1 * e, 0.6, 0.7, 1.0] for e in range(epochs)]
@@ -121,13 +125,57 @@ def make(
             "layers": net,
             "positive": classes[-1],
             "threshold": 0.5,
-            "temperature": 1.0,
+            "temperature": temperature,
+            "refer": refer,
             "seconds": {"training": 100.0, "features": 20.0 if frozen else 0.0},
             "search": search if frozen else None,
             "weights": "file some.h5" if frozen else None,
         },
     )
     return folder
+
+
+def share(value: float | None, width: float = 0.02) -> dict[str, float | None]:
+    """A score as JSON holds it; None is one that films can't tell."""
+    return {"value": value, "low": value and value - width, "high": value and value + width}
+
+
+def probes(red: bool = False) -> dict[str, Any]:
+    """probes.json as the probing command writes it, cut short."""
+    groups = [("kind", "bacteria", 0.91, "all negative films"), ("kind", "virus", 0.83, "all negative films")]
+    scored = ("accuracy", "sensitivity", "specificity", "balanced_accuracy", "auroc")
+    subgroups = [
+        {"grouping": name, "group": group, "films": 40, "patients": 30, "against": against}
+        | {score: share(None if score == "specificity" else value) for score in scored}
+        for name, group, value, against in groups
+    ]
+    changes = [("blur, 1% of the side", 0.01), ("inverted", 0.4)]
+    robustness = [
+        {"name": name, "kind": name.split(",")[0], "severity": ""}
+        | {score: share(value) for score in ("flipped", "auroc", "auroc_change", "balanced_accuracy")}
+        for name, value in changes
+    ]
+    rows = [("model", "untouched", 0.97), ("model", "lungs covered", 0.6), ("baseline", "borders alone", 0.55)]
+    covered = [
+        {"kind": kind, "name": name, "auroc": share(value), "p": None}
+        | {key: None if name == "untouched" or kind == "baseline" else share(-0.1) for key in ("change", "flipped")}
+        for kind, name, value in rows
+    ]
+    return {
+        "films": 80,
+        "part": "test",
+        "subgroups": subgroups,
+        "worst_subgroup": {**subgroups[1], "sentence": "Worst of 2 subgroups: kind, virus."},
+        "robustness": robustness,
+        "worst_corruption": {**robustness[1], "sentence": "Most labels flip by: inverted."},
+        "probes": covered,
+        "red_lines": ["Covering the borders costs .1 AUROC."] if red else [],
+    }
+
+
+@pytest.fixture
+def make_probes() -> Callable[..., dict[str, Any]]:
+    return probes
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from plainfilm.evaluation.calibration import RiskCoverage
 from plainfilm.evaluation.intervals import Interval
-from plainfilm.report import figures
+from plainfilm.report import figures, forest, network, plots
 
 UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 LONG = "Bacterial pneumonia of the right lower lobe & <others>"
@@ -40,10 +41,10 @@ def film(number: int, right: bool, name: str = "PNEUMONIA") -> tuple[Any, ...]:
     return pixels, name, 0.93, name if right else "NORMAL", f"some/person{number}_bacteria_{number}.jpeg"
 
 
-def curve(title: str, area: float = 0.99) -> figures.Curve:
+def curve(title: str, area: float = 0.99) -> plots.Curve:
     x = np.array([0.0, 0.0, 0.1, 1.0])
     threshold = np.array([np.inf, 0.8, 0.5, 0.1])
-    return figures.Curve(title, x, np.array([0.0, 0.8, 0.95, 1.0]), threshold, Interval(area, area - 0.01, area), 0.5)
+    return plots.Curve(title, x, np.array([0.0, 0.8, 0.95, 1.0]), threshold, Interval(area, area - 0.01, area), 0.5)
 
 
 def forest_row(model: str, note: str = "", **changes: Any) -> dict[str, Any]:
@@ -51,22 +52,40 @@ def forest_row(model: str, note: str = "", **changes: Any) -> dict[str, Any]:
     return row | changes
 
 
+def kept(title: str, band: bool = True) -> plots.Kept:
+    shares = np.array([0.25, 0.5, 0.75, 1.0])
+    return plots.Kept(
+        title, RiskCoverage(shares, np.array([0.0, 0.0, 0.02, 0.05]), 0.02), (0.75, 0.02) if band else None
+    )
+
+
+def net_benefit() -> dict[str, Any]:
+    at = np.arange(1, 100) / 100
+    return {"threshold": at, "model": 0.4 - 0.2 * at, "treat_all": 0.5 - 0.5 * at / (1 - at), "treat_none": 0 * at}
+
+
 def every_figure(network_layers: list[dict[str, Any]]) -> dict[str, Figure]:
     bins = [{"n": 10, "mean_predicted": p, "observed": p, "low": p / 2, "high": 1.0} for p in (0.0, 0.5, 1.0)]
     return {
-        "network": figures.network(network_layers, LONG, (3, 16, 16)),
-        "curves one": figures.curves({"CNN": history(2)}),
-        "curves three": figures.curves({LONG: history(30), "b": history(30), "c": history(1)}),
+        "network": network.network(network_layers, LONG, (3, 16, 16)),
+        "curves one": plots.curves({"CNN": history(2)}),
+        "curves three": plots.curves({LONG: history(30), "b": history(30), "c": history(1)}),
+        "decision": plots.decision(net_benefit(), 0.4),
+        "risk and coverage": plots.risk_coverage([kept("validation"), kept("test")]),
+        "rows": forest.rows(
+            {LONG: [forest.Row(LONG, Interval(0.9, 0.8, 0.95), True)], "b": []}, 0.9, "Score", "lowest"
+        ),
+        "strip": forest.strip([forest.Spread(LONG, [0.9, 0.8], Interval(0.85, 0.8, 0.9))]),
         "montage": figures.montage([film(i, i % 3 > 0, LONG) for i in range(8)], 6),
         "montage one": figures.montage([film(0, True)], 6),
-        "confusion": figures.confusion(np.array([[300, 20], [0, 0]]), ["NORMAL", LONG]),
-        "confusion 5": figures.confusion(np.eye(5, dtype=np.int64), [LONG] * 5),
-        "roc": figures.roc([curve("CNN"), curve(LONG)]),
-        "precision_recall": figures.precision_recall([curve("CNN", 0.5)], 0.7),
-        "reliability": figures.reliability(bins, UNKNOWN),
-        "grid_search": figures.grid_search({1e-7: 0.9, 1e-6: 0.95, 1e-5: 0.94}, 1e-6),
-        "grid_search one": figures.grid_search({1.0: 0.9}, 1.0),
-        "intervals": figures.intervals([forest_row(LONG), forest_row("b", note="did not learn", paper=None)]),
+        "confusion": plots.confusion(np.array([[300, 20], [0, 0]]), ["NORMAL", LONG]),
+        "confusion 5": plots.confusion(np.eye(5, dtype=np.int64), [LONG] * 5),
+        "roc": plots.roc([curve("CNN"), curve(LONG)]),
+        "precision_recall": plots.precision_recall([curve("CNN", 0.5)], 0.7),
+        "reliability": plots.reliability(bins, UNKNOWN),
+        "grid_search": plots.grid_search({1e-7: 0.9, 1e-6: 0.95, 1e-5: 0.94}, 1e-6),
+        "grid_search one": plots.grid_search({1.0: 0.9}, 1.0),
+        "intervals": forest.intervals([forest_row(LONG), forest_row("b", note="did not learn", paper=None)]),
     }
 
 
@@ -79,7 +98,7 @@ def test_no_letter_is_below_nine_points_and_none_is_cut_off(network_layers: list
 
 
 def test_names_under_neighbouring_blocks_do_not_touch(network_layers: list[dict[str, Any]]) -> None:
-    figure = figures.network(network_layers * 3, "CNN", (3, 16, 16))
+    figure = network.network(network_layers * 3, "CNN", (3, 16, 16))
     boxes = [t.get_window_extent() for t in texts(figure)]
     for i, a in enumerate(boxes):
         for b in boxes[i + 1 :]:
@@ -94,7 +113,7 @@ def test_vgg16_fits_on_a_page_with_every_layer_named() -> None:
             rows.append({"kind": "Conv2d", "shape": [channels, size, size], "parameters": 2359808, "detail": "3×3"})
             rows.append({"kind": "ReLU", "shape": [channels, size, size], "parameters": 0, "detail": ""})
         rows.append({"kind": "MaxPool2d", "shape": [channels, size // 2, size // 2], "parameters": 0, "detail": "2×2"})
-    figure = figures.network(rows, "VGG16", (3, 224, 224))
+    figure = network.network(rows, "VGG16", (3, 224, 224))
     said = words(figure)
     assert figure.get_size_inches()[0] <= 7.5 and figure.get_size_inches()[1] <= 10
     assert said.count("CONV 3×3") == 13 and said.count("ReLU") == 13 and said.count("POOL 2×2") == 5
@@ -102,7 +121,7 @@ def test_vgg16_fits_on_a_page_with_every_layer_named() -> None:
 
 
 def test_network_names_layers_as_the_paper_does_and_counts_parameters(network_layers: list[dict[str, Any]]) -> None:
-    said = words(figures.network(network_layers, "CNN", (3, 16, 16)))
+    said = words(network.network(network_layers, "CNN", (3, 16, 16)))
     for name in ("CONV 3×3", "ReLU", "BN", "POOL 2×2", "DROPOUT", "p = 0.25", "FLATTEN", "DENSE", "SOFTMAX"):
         assert name in said
     assert "1,266 parameters" in said  # 224 + 16 + 1,026
@@ -111,7 +130,7 @@ def test_network_names_layers_as_the_paper_does_and_counts_parameters(network_la
 
 def test_curves_share_their_axes_and_write_out_the_last_values() -> None:
     high = [{**row, "train_loss": 2.0, "val_accuracy": 0.123} for row in history(4)]
-    figure = figures.curves({"a": history(30), "b": high})
+    figure = plots.curves({"a": history(30), "b": high})
     loss_a, accuracy_a, loss_b, accuracy_b = figure.axes
     assert loss_a.get_ylim() == loss_b.get_ylim() and accuracy_a.get_ylim() == accuracy_b.get_ylim()
     assert loss_a.get_xlim() == accuracy_b.get_xlim()
@@ -121,7 +140,7 @@ def test_curves_share_their_axes_and_write_out_the_last_values() -> None:
 
 
 def test_labels_of_equal_last_values_are_moved_apart() -> None:
-    figure = figures.curves({"a": history(3)})
+    figure = plots.curves({"a": history(3)})
     figure.draw_without_rendering()
     boxes = [t.get_window_extent() for t in figure.axes[0].texts]
     assert len(boxes) == 2 and (boxes[0].y0 >= boxes[1].y1 - 1 or boxes[1].y0 >= boxes[0].y1 - 1)
@@ -130,7 +149,7 @@ def test_labels_of_equal_last_values_are_moved_apart() -> None:
 def test_curves_survive_a_loss_that_is_not_finite() -> None:
     rows = history(3)
     rows[1]["val_loss"] = float("inf")
-    assert np.isfinite(figures.curves({"a": rows}).axes[0].get_ylim()).all()
+    assert np.isfinite(plots.curves({"a": rows}).axes[0].get_ylim()).all()
 
 
 def test_montage_says_right_or_wrong_in_words_and_in_the_frame() -> None:
@@ -152,7 +171,7 @@ def test_montage_of_thirty_films_is_a_page_without_touching_words() -> None:
 
 
 def test_roc_marks_the_threshold_in_use_and_enlarges_the_corner_of_good_curves() -> None:
-    good, poor = figures.roc([curve("CNN")]), figures.roc([curve("CNN", 0.7)])
+    good, poor = plots.roc([curve("CNN")]), plots.roc([curve("CNN", 0.7)])
     assert len(good.axes[0].child_axes) == 1 and not poor.axes[0].child_axes
     marks = [line for line in poor.axes[0].get_lines() if line.get_marker() == "o"]
     assert [(m.get_xdata()[0], m.get_ydata()[0]) for m in marks] == [(0.1, 0.95)]
@@ -162,16 +181,16 @@ def test_roc_marks_the_threshold_in_use_and_enlarges_the_corner_of_good_curves()
 def test_a_threshold_outside_the_enlarged_corner_does_not_squeeze_the_figure(tmp_path: Path) -> None:
     """A model that calls every film the same class marks (0, 0) or (1, 1), far outside the corner."""
     for threshold in (-1.0, 2.0):
-        figures.save(figures.roc([curve("CNN")._replace(threshold=threshold)]), tmp_path, "roc")  # warnings are errors
+        figures.save(plots.roc([curve("CNN")._replace(threshold=threshold)]), tmp_path, "roc")  # warnings are errors
 
 
 def test_more_models_than_colours_are_all_drawn() -> None:
-    figure = figures.roc([curve(f"model {i}") for i in range(8)])
+    figure = plots.roc([curve(f"model {i}") for i in range(8)])
     assert all(f"model {i}" in words(figure) for i in range(8))
 
 
 def test_a_model_that_did_not_learn_is_marked_in_the_forest_plot() -> None:
-    figure = figures.intervals([forest_row("CNN", "did not learn: one class predicted (X)"), forest_row("b")])
+    figure = forest.intervals([forest_row("CNN", "did not learn: one class predicted (X)"), forest_row("b")])
     assert "did not learn: one class predicted (X)" in words(figure)
     markers = [line.get_marker() for line in figure.axes[0].get_lines()]
     assert "X" in markers and "o" in markers
@@ -179,7 +198,7 @@ def test_a_model_that_did_not_learn_is_marked_in_the_forest_plot() -> None:
 
 def test_a_score_that_was_not_done_is_said_so_in_the_forest_plot() -> None:
     nothing = float("nan")
-    figure = figures.intervals([forest_row("CNN", value=nothing, low=nothing, high=nothing, paper=None)])
+    figure = forest.intervals([forest_row("CNN", value=nothing, low=nothing, high=nothing, paper=None)])
     assert "not done" in words(figure)
 
 
@@ -190,8 +209,8 @@ def test_any_name_can_be_drawn_without_a_warning(name: str, tmp_path: Path) -> N
         pixels = np.zeros((4, 4), np.uint8)
         figure = figures.montage([(pixels, name, 0.5, name, name)], 2)
         figures.save(figure, tmp_path, "montage")
-        figures.save(figures.confusion(np.eye(2, dtype=np.int64), [name, "b"]), tmp_path, "confusion")
-        figures.save(figures.intervals([forest_row(name)]), tmp_path, "intervals")
+        figures.save(plots.confusion(np.eye(2, dtype=np.int64), [name, "b"]), tmp_path, "confusion")
+        figures.save(forest.intervals([forest_row(name)]), tmp_path, "intervals")
 
 
 def test_the_middle_of_a_long_name_is_left_out() -> None:
@@ -202,8 +221,8 @@ def test_the_middle_of_a_long_name_is_left_out() -> None:
 
 def test_saving_twice_gives_the_same_bytes_and_no_date(tmp_path: Path, network_layers: list[dict[str, Any]]) -> None:
     for folder in (tmp_path / "a", tmp_path / "b"):
-        figures.save(figures.curves({"CNN": history(3)}), folder, "curves")
-        figures.save(figures.network(network_layers, "CNN", (3, 16, 16)), folder, "network")
+        figures.save(plots.curves({"CNN": history(3)}), folder, "curves")
+        figures.save(network.network(network_layers, "CNN", (3, 16, 16)), folder, "network")
     for name in ("curves.png", "curves.svg", "network.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     svg = (tmp_path / "a" / "curves.svg").read_text()
@@ -214,6 +233,31 @@ def test_saving_twice_gives_the_same_bytes_and_no_date(tmp_path: Path, network_l
 
 def test_drawing_changes_no_setting_of_the_user_and_needs_no_pyplot() -> None:
     before = dict(mpl.rcParams)
-    figures.confusion(np.eye(2, dtype=np.int64), ["a", "b"])
+    plots.confusion(np.eye(2, dtype=np.int64), ["a", "b"])
     assert dict(mpl.rcParams) == before
     assert "matplotlib.pyplot" not in sys.modules or "pyplot" not in Path(figures.__file__).read_text()
+
+
+def test_the_decision_curve_marks_the_threshold_in_use_on_the_models_line() -> None:
+    figure = plots.decision(net_benefit(), 0.4)
+    (mark,) = [line for line in figure.axes[0].get_lines() if line.get_marker() == "o"]
+    assert (mark.get_xdata()[0], round(float(mark.get_ydata()[0]), 9)) == (0.4, 0.32)
+    assert "threshold in use" not in words(plots.decision(net_benefit(), None))
+
+
+def test_risk_and_coverage_without_a_band_has_no_marker() -> None:
+    assert "with the refer band" not in words(plots.risk_coverage([kept("test", band=False)]))
+    assert words(plots.risk_coverage([kept("validation"), kept("test")])).count("with the refer band") == 2
+
+
+def test_rows_mark_the_one_and_write_every_score() -> None:
+    some = [forest.Row("a", Interval(0.9, 0.8, 0.95)), forest.Row("b", UNKNOWN, True)]
+    said = words(forest.rows({"kind": some}, 0.5, "Score", "the lowest"))
+    assert "0.900 (0.800–0.950)" in said and "undefined" in said and "the lowest" in said
+    assert "the lowest" not in words(forest.rows({"kind": some[:1]}, None, "Score", "the lowest"))
+
+
+def test_a_strip_says_mean_and_standard_deviation_of_what_is_known() -> None:
+    said = words(forest.strip([forest.Spread("AUROC", [0.8, 0.9, float("nan")], UNKNOWN)]))
+    assert "mean 0.850, SD 0.071" in said and "pooled" not in said
+    assert "undefined" in words(forest.strip([forest.Spread("AUROC", [0.8], UNKNOWN)]))

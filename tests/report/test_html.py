@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from plainfilm.report import figures
 from plainfilm.report.html import paper_report, run_report
-from plainfilm.report.table import read_run
+from plainfilm.report.mistakes import picture_of, wrong_films
+from plainfilm.report.runs import read_run
 
 MakeRun = Callable[..., Path]
 VOID = {"meta", "img", "br", "link", "input"}
@@ -287,3 +289,27 @@ def test_a_report_written_twice_has_the_same_bytes(make_run: MakeRun, tmp_path: 
 def test_the_report_needs_no_torch() -> None:
     code = "import sys, plainfilm.report.html; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.usefixtures("words_only")
+def test_a_run_page_has_a_part_for_each_reader_and_says_what_was_not_probed(make_run: MakeRun, tmp_path: Path) -> None:
+    page = read(run_report(make_run(tmp_path, films=600, split="grouped", parts=("train", "val", "test"), openings=2)))
+    assert [a["id"] for a in page.all("h2")] == [
+        "verdict-h", "decisions", "thresholds", "prevalence", "referral", "errors", "montage", "limits",
+        "probabilities", "subgroups", "robustness", "shortcuts", "audit", "table", "network", "curves", "cost", "how",
+    ]  # fmt: skip
+    assert all(f"For the {reader}" in page.text for reader in ("clinic", "reviewer", "engineer"))
+    assert page.text.count("Not done: plainfilm evaluate") == 3 and "Not done: plainfilm audit" in page.text
+    assert "Red line: CNN: the test part has been opened 2 times." in page.text
+    assert page.text.index("were found and") < page.text.index("Red line:")
+
+
+@pytest.mark.usefixtures("words_only")
+def test_wrong_films_are_shown_where_there_are_pictures_of_them(make_run: MakeRun, tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path, films=400, certainty=0.3))
+    first = run.scored.paths[wrong_films(run)[1][0]]
+    picture = picture_of(tmp_path, first)
+    picture.parent.mkdir(parents=True)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(picture)
+    shown = [a["alt"] for a in read(run_report(tmp_path)).all("img") if "Wrongly" in (a["alt"] or "")]
+    assert shown == [f"Wrongly decided film {first}"]

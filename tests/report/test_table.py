@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.report import table
+from plainfilm.report import runs, table
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
 
 MakeRun = Callable[..., Path]
@@ -127,7 +127,7 @@ def test_table_md_has_stamp_paper_ours_verdict_and_cost(make_run: MakeRun, tmp_p
     table.write_table(tmp_path)
     text = (tmp_path / "table.md").read_text()
     assert text.index("split by film, patients shared") < text.index("| Model | Precision | Recall | F1 | Accuracy |")
-    run = table.read_run(tmp_path / "vgg")
+    run = runs.read_run(tmp_path / "vgg")
     word = verdict(0.95, run.score("accuracy").as_dict())
     assert f"{run.words('accuracy')}; paper 0.95: **{word}**" in text
     assert "2 min 00 s" in text and "1,266" in text and "0.32 GFLOP" in text
@@ -156,7 +156,7 @@ def test_nan_in_metrics_is_undefined_and_what_is_missing_was_not_done(make_run: 
     metrics["val"]["npv"] = {"value": None, "low": None, "high": None}
     del metrics["val"]["ppv"]
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    run = table.read_run(folder)
+    run = runs.read_run(folder)
     assert run.words("npv") == "undefined" and run.words("ppv") == "not done"
     assert np.isnan(run.score("npv").value) and np.isnan(run.score("ppv").value)
 
@@ -166,7 +166,7 @@ def test_a_folder_without_a_finished_run_is_an_input_error(make_run: MakeRun, tm
         table.collect(tmp_path)
     make_run(tmp_path / "vgg")
     (tmp_path / "vgg" / "model.json").unlink()
-    assert table.unfinished(tmp_path) == ["vgg"]
+    assert runs.unfinished(tmp_path) == ["vgg"]
     with pytest.raises(InputError, match="no finished run"):
         table.collect(tmp_path)
 
@@ -176,4 +176,4 @@ def test_a_folder_without_a_finished_run_is_an_input_error(make_run: MakeRun, tm
     [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (1000, "16 min 40 s"), (3725, "1 h 02 min")],
 )
 def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
-    assert table.duration(seconds) == text
+    assert runs.duration(seconds) == text

@@ -16,12 +16,16 @@ from PIL import Image
 from plainfilm.errors import InputError
 from plainfilm.evaluation import calibration, scores
 from plainfilm.evaluation.intervals import Bools, Interval
-from plainfilm.report import figures
+from plainfilm.report import figures, plots
+from plainfilm.report.forest import intervals
+from plainfilm.report.network import NAMES
+from plainfilm.report.network import network as network_figure
 from plainfilm.report.reference import SCORES, TABLE_I
-from plainfilm.report.table import NOT_DONE, UNDEFINED, Run, judged, number, part_in_words, with_interval
+from plainfilm.report.runs import NOT_DONE, UNDEFINED, Run, count, judged, number, part_in_words, with_interval
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 PIXELS_AN_INCH = 120  # of a figure on the page
+BEFORE_DRAWS = 500  # resamples of patients for scores that stand beside the final ones
 
 Rate = Callable[[Bools, Bools], float]  # (called positive, truly positive) of (N,) films -> a share
 
@@ -52,12 +56,7 @@ class Chart:
         return self.width > 600
 
 
-def count(n: int, noun: str) -> str:
-    """Return ``1 film`` or ``1,304 films``."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def _chart(folder: Path, file: str, figure: Figure, name: str, alt: str, caption: str, table: Table | None) -> Chart:
+def drawn(folder: Path, file: str, figure: Figure, name: str, alt: str, caption: str, table: Table | None) -> Chart:
     """Save ``figure`` into ``folder``/figures and return it ready for the page."""
     figures.save(figure, folder / "figures", file)
     svg = (folder / "figures" / f"{file}.svg").read_bytes()
@@ -93,7 +92,7 @@ def forest(runs: list[Run], folder: Path) -> Chart:
     counted = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words) if word) or "no verdict is given"
     alt = f"Our scores with intervals beside the paper's values, {len(rows)} figures: {counted}."
     caption = "Macro averages and accuracy with 95 % intervals; diamonds: the paper's values, rounded to ±\u00a00.005."
-    return _chart(folder, "intervals", figures.intervals(rows), "Ours beside the paper's", alt, caption, table)
+    return drawn(folder, "intervals", intervals(rows), "Ours beside the paper's", alt, caption, table)
 
 
 def _paper(row: dict[str, Any]) -> str:
@@ -104,7 +103,7 @@ def network(run: Run, folder: Path, runs: list[Run]) -> Chart:
     """Return the network of one of ``runs`` (Fig. 1)."""
     layers, film = run.model["layers"], run.model["input"]
     rows = [
-        [f"{i + 1}", figures.NAMES.get(x["kind"], x["kind"]), x["detail"], _sizes(x["shape"]), f"{x['parameters']:,}"]
+        [f"{i + 1}", NAMES.get(x["kind"], x["kind"]), x["detail"], _sizes(x["shape"]), f"{x['parameters']:,}"]
         for i, x in enumerate(layers)
     ]
     table = Table("Layers in the order in which a film passes", ["", "Layer", "", "Output", "Parameters"], rows)
@@ -113,8 +112,8 @@ def network(run: Run, folder: Path, runs: list[Run]) -> Chart:
     caption = (
         "Heights follow the side of a feature map, breadths its channels (square roots). SOFTMAX ends every model."
     )
-    figure = figures.network(layers, run.title, film)
-    return _chart(folder, _file("network", run, runs), figure, f"{run.title}: {total}", alt, caption, table)
+    figure = network_figure(layers, run.title, film)
+    return drawn(folder, _file("network", run, runs), figure, f"{run.title}: {total}", alt, caption, table)
 
 
 def _sizes(shape: Sequence[int]) -> str:
@@ -138,9 +137,9 @@ def curves(runs: list[Run], folder: Path) -> list[Chart]:
         "Training figures are means over an epoch, dropout on and weights moving; validation is measured after it, "
         "dropout off. So training may look the worse of the two; the gaps under “Time and cost” are free of that."
     )
-    figure = figures.curves(histories)
+    figure = plots.curves(histories)
     table = Table("Loss (cross-entropy, unweighted) and accuracy by epoch", header, rows)
-    return [_chart(folder, "curves", figure, "Training curves", f"{ends}.", caption, table)]
+    return [drawn(folder, "curves", figure, "Training curves", f"{ends}.", caption, table)]
 
 
 def _end(title: str, last: dict[str, float]) -> str:
@@ -181,39 +180,46 @@ def confusion(run: Run, folder: Path, runs: list[Run]) -> Chart:
     told = [f"{counts[k, k]:,} of {counts[k].sum():,} {name} right" for k, name in enumerate(p.classes)]
     alt = f"{run.label}: {', '.join(told)}."
     caption = f"{run.label}: counts, and shares of each row."
-    figure = figures.confusion(counts, p.classes)
-    return _chart(folder, _file("confusion", run, runs), figure, f"{run.title}: confusion", alt, caption, table)
+    figure = plots.confusion(counts, p.classes)
+    return drawn(folder, _file("confusion", run, runs), figure, f"{run.title}: confusion", alt, caption, table)
 
 
-def probabilities(runs: list[Run], folder: Path) -> list[list[Chart]]:
-    """Return ROC and precision-recall curves of all runs, and the reliability of each; none without both classes."""
+def probabilities(runs: list[Run], folder: Path, marked: bool = True) -> list[list[Chart]]:
+    """Return ROC and precision-recall curves of all runs, and the reliability of each; none without both classes.
+
+    marked: whether the threshold in use is marked; the films of several folds have no common one.
+    """
     if any(len(np.unique(run.scored.labels == run.positive)) < 2 for run in runs):
         return []
-    ranking = [_roc(runs, folder), _precision_recall(runs, folder)]
+    ranking = [_roc(runs, folder, marked), _precision_recall(runs, folder, marked)]
     return [ranking, [_reliability(run, folder, runs) for run in runs]]
 
 
-def _roc(runs: list[Run], folder: Path) -> Chart:
+def _roc(runs: list[Run], folder: Path, marked: bool) -> Chart:
     lines = [
-        figures.Curve(r.label, *scores.roc_points(r.scored, r.positive), r.score("auroc"), r.threshold) for r in runs
+        plots.Curve(
+            r.label, *scores.roc_points(r.scored, r.positive), r.score("auroc"), r.threshold if marked else None
+        )
+        for r in runs
     ]
     alt = "; ".join(f"{run.label}: area under the ROC curve {run.words('auroc')}" for run in runs) + "."
     table = _at_thresholds(runs, "ROC", {"sensitivity": _sensitivity, "specificity": _specificity})
-    caption = "ROC curve; the marker is the threshold in use."
-    return _chart(folder, "roc", figures.roc(lines), "ROC", alt, caption, table)
+    caption = "ROC curve; the marker is the threshold in use." if marked else "ROC curve."
+    return drawn(folder, "roc", plots.roc(lines), "ROC", alt, caption, table)
 
 
-def _precision_recall(runs: list[Run], folder: Path) -> Chart:
+def _precision_recall(runs: list[Run], folder: Path, marked: bool) -> Chart:
     lines = [
-        figures.Curve(r.label, *scores.pr_points(r.scored, r.positive), r.score("auprc"), r.threshold) for r in runs
+        plots.Curve(r.label, *scores.pr_points(r.scored, r.positive), r.score("auprc"), r.threshold if marked else None)
+        for r in runs
     ]
     share = float((runs[0].scored.labels == runs[0].positive).mean())
     areas = "; ".join(f"{run.label}: area under the precision–recall curve {run.words('auprc')}" for run in runs)
     alt = f"{areas}; chance gives {share:.2f}."
     table = _at_thresholds(runs, "Precision and recall", {"precision": _precision, "recall": _sensitivity})
     caption = f"Precision–recall curve; dotted: {share:.2f}, the share of positives, which chance would give."
-    figure = figures.precision_recall(lines, share)
-    return _chart(folder, "precision_recall", figure, "Precision–recall", alt, caption, table)
+    figure = plots.precision_recall(lines, share)
+    return drawn(folder, "precision_recall", figure, "Precision–recall", alt, caption, table)
 
 
 def _at_thresholds(runs: list[Run], title: str, rates: dict[str, Rate]) -> Table:
@@ -247,13 +253,23 @@ def _precision(called: Bools, true: Bools) -> float:
 
 def _reliability(run: Run, folder: Path, runs: list[Run]) -> Chart:
     table, error = calibration.reliability(run.scored, run.positive), run.score("ece")
-    observed = [with_interval(Interval(row["observed"], row["low"], row["high"])) for row in table]
-    rows = [[f"{row['n']:,}", number(row["mean_predicted"]), share] for row, share in zip(table, observed, strict=True)]
+    cooled = run.temperature != 1
+    before = calibration.reliability(run.untempered, run.positive) if cooled else []
+    rows = [["after", *row] if cooled else row for row in _bins(table)] + [["before", *row] for row in _bins(before)]
     alt = f"{run.label}: expected calibration error {run.words('ece')} over {count(len(table), 'bin')} of films."
-    caption = f"{run.label}: do the probabilities mean what they say? Points on the diagonal do."
-    numbers = Table("Bins of about equal size", ["Films", "Mean predicted", "Share of positives (95 % interval)"], rows)
-    figure = figures.reliability(table, error)
-    return _chart(folder, _file("reliability", run, runs), figure, f"{run.title}: reliability", alt, caption, numbers)
+    squares = f" Squares: before the temperature {run.temperature:.2f}, fitted on validation." if cooled else ""
+    caption = f"{run.label}: do the probabilities mean what they say? Points on the diagonal do.{squares}"
+    header = ["Films", "Mean predicted", "Share of positives (95 % interval)"]
+    numbers = Table("Bins of about equal size", ["Temperature", *header] if cooled else header, rows)
+    figure = plots.reliability(table, error, before)
+    return drawn(folder, _file("reliability", run, runs), figure, f"{run.title}: reliability", alt, caption, numbers)
+
+
+def _bins(table: Sequence[dict[str, float]]) -> list[list[str]]:
+    observed = [with_interval(Interval(row["observed"], row["low"], row["high"])) for row in table]
+    return [
+        [f"{row['n']:,.0f}", number(row["mean_predicted"]), share] for row, share in zip(table, observed, strict=True)
+    ]
 
 
 def search(run: Run, folder: Path, runs: list[Run]) -> Chart:
@@ -268,5 +284,12 @@ def search(run: Run, folder: Path, runs: list[Run]) -> Chart:
     alt = f"{run.title}: mean accuracy {tried[chosen]:.3f} at the chosen C = {chosen:g}.{warning}"
     caption = f"{run.title}: cross-validated inside the training part; ring: the C chosen. Final fit: {fit}.{warning}"
     table = Table("Mean accuracy of the folds", ["C", "Mean accuracy", ""], rows)
-    figure = figures.grid_search(tried, chosen)
-    return _chart(folder, _file("grid_search", run, runs), figure, f"{run.title}: grid search", alt, caption, table)
+    figure = plots.grid_search(tried, chosen)
+    return drawn(folder, _file("grid_search", run, runs), figure, f"{run.title}: grid search", alt, caption, table)
+
+
+def calibration_before(run: Run) -> dict[str, str]:
+    """Return the calibration scores, as they are to read, of the probabilities before their temperature was fitted."""
+    p, positive = run.untempered, run.positive
+    found = scores.scores(p, positive, run.threshold, np.random.default_rng(run.config["seed"]), BEFORE_DRAWS)
+    return {name: with_interval(found[name]) for name in ("brier", "ece", "calibration_slope", "calibration_intercept")}

@@ -1,0 +1,168 @@
+"""model-card.md: what a model is, for what it may be used, and how well it does; sections after Mitchell et al. 2019
+(doi 10.1145/3287560.3287596)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from plainfilm.files import write_text
+from plainfilm.report import practice, verdict
+from plainfilm.report.charts import Table
+from plainfilm.report.provenance import pairs
+from plainfilm.report.runs import NOT_DONE, Run, count, interval, markdown_table, part_in_words, read_run, with_interval
+
+RESULTS = {
+    **verdict.HEADLINE,
+    "ppv": "PPV",
+    "npv": "NPV",
+    "f1_macro": "F1 (macro)",
+    "mcc": "Matthews' coefficient",
+    "auprc": "Area under precision–recall",
+    "brier": "Brier score",
+    "ece": "Expected calibration error",
+    "calibration_slope": "Calibration slope",
+    "calibration_intercept": "Calibration intercept",
+}
+AUTHORS = "for the authors to say"
+
+
+def write_card(run: str | Path) -> Path:
+    """Write ``run``/model-card.md from the files of a finished run folder; return its path.
+
+    What is not on disk is "not done"; what no file can know is "for the authors to say". InputError when a file is
+    missing that every finished run has.
+    """
+    found = read_run(run)
+    sections = {
+        "Model details": _details(found),
+        "Intended use": _intended(found),
+        "Out of scope": _out_of_scope(),
+        "Factors": _factors(found),
+        "Metrics": _metrics(found),
+        "Evaluation data": _evaluation(found),
+        "Training data": _training(found),
+        "Results": _results(found),
+        "Caveats": _caveats(found),
+    }
+    lines = [f"# Model card: {found.title} on {verdict.data_name(found)}", "", *_warning(found)]
+    for name, text in sections.items():
+        lines += [f"## {name}", "", *text, ""]
+    write_text(
+        found.folder / "model-card.md", "\n".join([*lines, f"Written by plainfilm {found.config['plainfilm']}.", ""])
+    )
+    return found.folder / "model-card.md"
+
+
+def _warning(run: Run) -> list[str]:
+    synthetic = (
+        ["**Synthetic films: no score here says anything about patients.**", ""] if run.config["synthetic"] else []
+    )
+    return ["**Research and teaching software, not a medical device.** No label is a diagnosis.", "", *synthetic]
+
+
+def _details(run: Run) -> list[str]:
+    config, model = run.config, run.model
+    said = {
+        "Model": f"{run.title} (`{run.name}`), {model['parameters']:,} parameters, "
+        f"{model['trained_parameters']:,} of them trained",
+        "Input": f"one frontal chest film, {pairs(config['preprocess'])}",
+        "Output": f"a probability each of {', '.join(run.predictions.classes)}; positive class {run.positive_name}",
+        "Threshold": f"{run.threshold:.3g} ({practice.rule(run)}); temperature {run.temperature:.3g}",
+        "Refer band": f"{run.refer.low:.3f} to {run.refer.high:.3f}, chosen on validation" if run.refer else "none",
+        "Pretrained weights": str(model["weights"] or "none"),
+        "Made with": f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}; seed {config['seed']}",
+        "Command": f"`plainfilm {config['command']}`",
+        "Licence, contact": AUTHORS,
+    }
+    return _points(said)
+
+
+def _intended(run: Run) -> list[str]:
+    return _points(
+        {
+            "For": f"research and teaching: how a classifier of {', '.join(run.predictions.classes)} on chest films is "
+            "trained and judged",
+            "By": "people who read the scores with their intervals and their protocol",
+            "Clinical role": AUTHORS,
+        }
+    )
+
+
+def _out_of_scope() -> list[str]:
+    return [
+        "- Diagnosis, triage or any decision about a patient.",
+        "- Lateral films, CT slices, photographs of a monitor, and findings other than the classes above.",
+        "- Patients, devices or hospitals other than those of the training films, until it was evaluated there "
+        "(`plainfilm evaluate RUN DATA`).",
+    ]
+
+
+def _factors(run: Run) -> list[str]:
+    names = sorted({row["grouping"] for row in run.probes.get("subgroups", [])})
+    shown = ", ".join(names) if names else f"{NOT_DONE} (`{verdict.PROBE.format(run.folder.name)}`)"
+    return _points(
+        {
+            "Subgroups that were scored": shown,
+            "Age, sex, device, hospital": f"not recorded in the run; {AUTHORS}",
+        }
+    )
+
+
+def _metrics(run: Run) -> list[str]:
+    return [
+        f"Scores of the {part_in_words(run.part)} part, each with a 95 % interval: Wilson's for rates, DeLong's for "
+        "the AUROC, resampled patients for the rest. Threshold, temperature and refer band come from validation films.",
+    ]
+
+
+def _evaluation(run: Run) -> list[str]:
+    shares = {name: int((run.scored.labels == k).sum()) for k, name in enumerate(run.predictions.classes)}
+    return [
+        *_points(
+            {
+                "Protocol": f"**{run.config['protocol']}**",
+                "Films": f"{count(len(run.scored), 'film')} ({pairs(shares)})",
+                "Patients in more than one part": str(run.config["crossing"]["patients"]),
+            }
+        ),
+        *[f"- {line}" for line in verdict.standing(run)],
+    ]
+
+
+def _training(run: Run) -> list[str]:
+    config = run.config
+    return _points(
+        {
+            "Data": f"{verdict.data_name(run)}, {verdict.lead(run)}",
+            "Data hash": f"`{config['data_hash']}`",
+            "Left out as unreadable": count(len(run.quarantine), "film"),
+            "Provenance, consent, how the labels were made": AUTHORS,
+        }
+    )
+
+
+def _results(run: Run) -> list[str]:
+    rows = [[title, run.words(name)] for name, title in RESULTS.items()]
+    parts = [*markdown_table(["Score", "Value (95 % interval)"], rows), ""]
+    parts += _as_markdown(practice.thresholds(run))
+    parts += _as_markdown(practice.prevalence(run))
+    worst = [row for row in (run.probes.get("worst_subgroup"), run.probes.get("worst_corruption")) if row]
+    return [*parts, *[f"- {row['sentence']}" for row in worst], *_shortcut_lines(run)]
+
+
+def _shortcut_lines(run: Run) -> list[str]:
+    return [f"- {row['name']}: AUROC {with_interval(interval(row['auroc']))}" for row in run.probes.get("probes", [])]
+
+
+def _caveats(run: Run) -> list[str]:
+    red = [f"- **Red line:** {line}" for line in verdict.red_lines([run])]
+    return [*red, *[f"- {line}" for line in verdict.limits([run])]]
+
+
+def _points(said: dict[str, str]) -> list[str]:
+    return [f"- {name}: {text}" for name, text in said.items()]
+
+
+def _as_markdown(table: Table | None) -> Sequence[str]:
+    return [f"{table.caption}", "", *markdown_table(table.header, table.rows), ""] if table else []

@@ -1,0 +1,221 @@
+"""claim-2024.md: the checklist for artificial intelligence in medical imaging, filled from a run as far as it knows.
+
+The 44 items, in our own words, are those of Tejani et al., Radiology: Artificial Intelligence 2024,
+doi 10.1148/ryai.240300. What a run can't know is left to the authors, and what could have been done is "not done".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plainfilm.evaluation.intervals import DRAWS
+from plainfilm.files import read_json, write_text
+from plainfilm.report import practice, verdict
+from plainfilm.report.card import AUTHORS
+from plainfilm.report.mistakes import wrong_films
+from plainfilm.report.provenance import pairs
+from plainfilm.report.runs import (
+    NOT_DONE,
+    Run,
+    count,
+    duration,
+    interval,
+    markdown_table,
+    part_in_words,
+    read_run,
+    with_interval,
+)
+
+ITEMS = {
+    "Title and abstract": (
+        "The title or abstract says that it is a study of AI, and of which kind",
+        "Summary of design, methods, results and conclusions",
+    ),
+    "Introduction": (
+        "Background, and what the AI is meant to be used for",
+        "Aims and hypotheses",
+    ),
+    "Study design": (
+        "Prospective or retrospective",
+        "Goal of the study (a new model, a feasibility study, a comparison, …)",
+    ),
+    "Data": (
+        "Sources of the data",
+        "Who and which films were included and excluded",
+        "Preprocessing of the films",
+        "Which part of the data was used, and how it was chosen",
+        "How patients' identities were removed",
+        "What was done about missing data",
+        "How the films were acquired",
+    ),
+    "Reference standard": (
+        "What counts as the truth, and how it was obtained",
+        "Why this reference standard",
+        "Who set the labels, and their qualification",
+        "How the test films were labelled",
+        "How far readers agree with each other and with themselves",
+    ),
+    "Partitions": (
+        "How films came into training, validation and test",
+        "At which level the parts are apart (film, patient, hospital)",
+    ),
+    "Testing data": ("How many films were wanted, and why so many",),
+    "Model": (
+        "The model, with input, output and all layers",
+        "Software, with versions",
+        "How the weights began",
+    ),
+    "Training": (
+        "How it was trained: augmentation, hyper-parameters, number of models",
+        "How the final model was chosen",
+        "Combining several models",
+    ),
+    "Evaluation": (
+        "Scores used",
+        "How uncertainty and significance were measured",
+        "Robustness or sensitivity analysis",
+        "Explainability",
+        "Scores on internal data",
+        "Scores on external data",
+        "Registration of the trial",
+    ),
+    "Results: data": (
+        "Numbers of patients and films, included and excluded, with a flow chart",
+        "Patients' characteristics in each part",
+    ),
+    "Results: performance": (
+        "Scores with their uncertainty",
+        "Diagnostic performance and its precision",
+        "What the wrongly classified films have in common",
+    ),
+    "Discussion": (
+        "Limitations",
+        "What it means for practice",
+    ),
+    "Other": (
+        "Where the full protocol stands",
+        "Where software, model and data can be had",
+        "Funding",
+    ),
+}
+
+
+def write_claim(run: str | Path) -> Path:
+    """Write ``run``/claim-2024.md from the files of a finished run folder; return its path.
+
+    Each item is answered from the run, or "not done", or "for the authors to say". InputError when a file is missing
+    that every finished run has.
+    """
+    found = read_run(run)
+    known = answers(found)
+    lines = [
+        f"# CLAIM 2024: {found.title} on {verdict.data_name(found)}",
+        "",
+        "The 44 items of the checklist for artificial intelligence in medical imaging (Tejani et al. 2024, "
+        "doi 10.1148/ryai.240300) in our own words, filled from the run's files. "
+        f"{_counted(known)} This is a draft for a manuscript, and no claim that one follows the checklist.",
+        "",
+    ]
+    number = 0
+    for section, items in ITEMS.items():
+        rows = [[f"{i}", item, known.get(i, f"*{AUTHORS}*")] for i, item in enumerate(items, number + 1)]
+        number += len(items)
+        lines += [f"## {section}", "", *markdown_table(["Item", "What is asked", "This run"], rows), ""]
+    write_text(
+        found.folder / "claim-2024.md", "\n".join([*lines, "Research and teaching software, not a medical device.", ""])
+    )
+    return found.folder / "claim-2024.md"
+
+
+def _counted(known: dict[int, str]) -> str:
+    total, gaps = sum(map(len, ITEMS.values())), sum(NOT_DONE in text for text in known.values())
+    return f"{len(known) - gaps} items are answered, {gaps} are not done, {total - len(known)} are {AUTHORS}."
+
+
+def answers(run: Run) -> dict[int, str]:
+    """Return what the run's files say to each item, by its number; items that only authors can answer are missing."""
+    return {**_about_data(run), **_about_model(run), **_about_results(run)}
+
+
+def _about_data(run: Run) -> dict[int, str]:
+    config, films = run.config, run.config["films"]
+    parts = pairs({part_in_words(part): n for part, n in films.items() if n})
+    apart = config["crossing"]
+    return {
+        7: f"{verdict.data_name(run)}, {sum(films.values()):,} films, data hash {config['data_hash'][:16]}; "
+        f"origin and consent: {AUTHORS}",
+        9: pairs(config["preprocess"]),
+        12: f"{count(len(run.quarantine), 'film')} could not be read and left out, with the reason (quarantine.csv); "
+        "a film without a label can't enter",
+        19: f"{config['protocol']}; {parts}; seed {config['seed']}",
+        20: _apart(apart["patients"], apart["contents"]),
+        21: f"{count(len(run.scored), 'scored film')}; no number was calculated beforehand: {NOT_DONE}",
+        35: f"{parts} films; {count(len(run.quarantine), 'film')} excluded as unreadable; "
+        f"{len(set(run.scored.patients)):,} patients in the {part_in_words(run.part)} part; flow chart: {AUTHORS}",
+        36: f"classes: {pairs(config['classes'])}; age and sex: {AUTHORS}",
+    }
+
+
+def _apart(patients: int, contents: int) -> str:
+    if not patients and not contents:
+        return "patient: no patient (as far as they are known) and no copy of a film is in two parts"
+    return (
+        f"film: {count(patients, 'patient')} and {count(contents, 'film')} with an exact copy are in more than one part"
+    )
+
+
+def _about_model(run: Run) -> dict[int, str]:
+    config, model = run.config, run.model
+    settings = config["settings"]
+    chosen = f"C = {model['search']['C']:g} by cross-validation in the training part" if model["search"] else ""
+    epoch = "the best epoch on validation films" if settings.get("patience") else "the last epoch"
+    trained = ("epochs", "batch", "learning_rate", "decay", "class_weights", "augment")
+    return {
+        1: f"deep learning: {run.title}",
+        22: f"{run.title}: {len(model['layers'])} layers, {model['parameters']:,} parameters, input "
+        f"{'×'.join(map(str, model['input']))}, output {', '.join(run.predictions.classes)} (report.html, Network)",
+        23: f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
+        24: str(model["weights"] or f"Glorot uniform, zero biases, seed {config['seed']}"),
+        25: chosen or pairs({name: settings[name] for name in trained if settings.get(name, "") != ""}),
+        26: f"{chosen or epoch}; threshold {run.threshold:.3g} ({practice.rule(run)}); "
+        f"temperature {run.temperature:.3g}",
+        27: "none: one model",
+    }
+
+
+def _about_results(run: Run) -> dict[int, str]:
+    probed = f"{NOT_DONE} ({verdict.PROBE.format(run.folder.name)})"
+    corruption = run.probes.get("worst_corruption")
+    stamp = f"{part_in_words(run.part)} part, {run.config['protocol']}"
+    headline = "; ".join(f"{title} {run.words(name)}" for name, title in verdict.HEADLINE.items())
+    _, wrong = wrong_films(run)
+    missed = int((run.scored.labels[wrong] == run.positive).sum())
+    return {
+        28: ", ".join(run.metrics.get(run.part, {})) or NOT_DONE,
+        29: f"95 % intervals: Wilson (rates), DeLong (AUROC), {DRAWS:,} resamples of patients (the rest)",
+        30: corruption["sentence"] if corruption else probed,
+        31: f"{NOT_DONE} in this run (plainfilm explain {run.folder.name} FILMS)",
+        32: f"{stamp}: {headline}",
+        33: _elsewhere(run),
+        37: f"{stamp}: {headline}",
+        38: f"at threshold {run.threshold:.3g}: sensitivity {run.words('sensitivity')}, specificity "
+        f"{run.words('specificity')}, PPV {run.words('ppv')}, NPV {run.words('npv')}; report.html has other thresholds",
+        39: f"{count(len(wrong), 'wrong film')} by name and confidence in report.html ({missed:,} missed); "
+        f"{_worst(run)}; what they have in common: {AUTHORS}",
+        40: " ".join(verdict.limits([run])),
+        42: f"config.json and report.html of the run; command: plainfilm {run.config['command']}; "
+        f"{duration(run.seconds)} on {run.config['device']}",
+        43: f"plainfilm is open source (Apache-2.0); the model (model.h5) and the films: {AUTHORS}",
+    }
+
+
+def _elsewhere(run: Run) -> str:
+    """Return the AUROC on other data sets that were labelled into the run folder (on-NAME/metrics.json)."""
+    found = {path.parent.name: read_json(path) for path in sorted(run.folder.glob("on-*/metrics.json"))}
+    said = [f"{name}: AUROC {with_interval(interval(scores['test'].get('auroc')))}" for name, scores in found.items()]
+    return "; ".join(said) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder.name} OTHER)"
+
+
+def _worst(run: Run) -> str:
+    found = run.probes.get("worst_subgroup")
+    return str(found["sentence"]).rstrip(".") if found else f"subgroups {NOT_DONE}"

@@ -1,0 +1,111 @@
+"""What the headline hides, from RUN/probes.json and RUN/audit.json: subgroups, spoilt films, shortcuts, the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plainfilm.report import forest
+from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.forest import Row
+from plainfilm.report.runs import Run, count, interval, part_in_words, with_interval
+
+HEADINGS = {
+    "model": "Films as they are, and partly covered",
+    "source": "Source of a film, told from the model's features",
+    "baseline": "Known without a lung",
+}
+
+
+def subgroups(run: Run, folder: Path) -> tuple[Chart, str] | None:
+    """Return the subgroups' balanced accuracy as a chart, and the worst in a sentence; None where it was not done."""
+    found, worst = run.probes.get("subgroups", []), run.probes.get("worst_subgroup")
+    if not found:
+        return None
+    groups: dict[str, list[Row]] = {}
+    for row in found:
+        lowest = worst is not None and (row["grouping"], row["group"]) == (worst["grouping"], worst["group"])
+        name = f"{row['group']} ({row['films']:,})"
+        groups.setdefault(row["grouping"], []).append(Row(name, interval(row["balanced_accuracy"]), lowest))
+    whole = run.score("balanced_accuracy").value
+    scored = ("balanced_accuracy", "auroc", "sensitivity", "specificity")
+    lines = [
+        [
+            f"{row['grouping']}: {row['group']}{_against(row)}",
+            f"{row['films']:,}",
+            f"{row['patients']:,}",
+            *_cells(row, scored),
+        ]
+        for row in found
+    ]
+    header = ["Subgroup", "Films", "Patients", "Balanced accuracy", "AUROC", "Sensitivity", "Specificity"]
+    table = Table("Scores of subgroups (95 % interval)", header, lines)
+    sentence = worst["sentence"] if worst else "No subgroup has enough films to be called the worst."
+    caption = (
+        f"Balanced accuracy, and how many films each subgroup has; broken line: all films ({whole:.3f}). A subgroup "
+        "that has one class only is held against all films of the other."
+    )
+    figure = forest.rows(groups, whole, "Balanced accuracy", "the lowest with enough films")
+    alt = f"Balanced accuracy of {count(len(found), 'subgroup')} beside {whole:.3f} for all films. {sentence}"
+    return drawn(folder, "subgroups", figure, "Subgroups", alt, caption, table), sentence
+
+
+def _against(row: dict[str, Any]) -> str:
+    return f" (against {row['against']})" if row["against"] else ""
+
+
+def _cells(row: dict[str, Any], names: Sequence[str]) -> list[str]:
+    return [with_interval(interval(row[name])) if row[name] else "" for name in names]
+
+
+def robustness(run: Run, folder: Path) -> tuple[Chart, str] | None:
+    """Return the share of labels that flip when films are spoilt, and the worst in a sentence; None if not done."""
+    found, worst = run.probes.get("robustness", []), run.probes.get("worst_corruption")
+    if not found:
+        return None
+    rows = [
+        Row(row["name"], interval(row["flipped"]), worst is not None and row["name"] == worst["name"]) for row in found
+    ]
+    header = ["Change", "Labels that flip", "AUROC", "Its change"]
+    names = ("flipped", "auroc", "auroc_change")
+    table = Table("Films spoilt on purpose (95 % interval)", header, [[r["name"], *_cells(r, names)] for r in found])
+    sentence = worst["sentence"] if worst else ""
+    figure = forest.rows({_films(run): rows}, None, "Share of labels that flip", "the worst")
+    caption = "Share of films that get another label once the film is changed before it enters the model."
+    alt = f"Share of flipped labels under {count(len(found), 'change')}. {sentence}"
+    return drawn(folder, "robustness", figure, "Robustness", alt, caption, table), sentence
+
+
+def shortcuts(run: Run, folder: Path) -> tuple[Chart, str] | None:
+    """Return the AUROC with lungs, borders and corners covered and of what is no lung; None where it was not done."""
+    found = run.probes.get("probes", [])
+    if not found:
+        return None
+    groups = {
+        heading: [Row(_short(row["name"]), interval(row["auroc"])) for row in found if row["kind"] == kind]
+        for kind, heading in HEADINGS.items()
+    }
+    untouched = interval(found[0]["auroc"]).value
+    header = ["Films", "AUROC", "Change", "Labels that flip"]
+    lines = [[row["name"], *_cells(row, ("auroc", "change", "flipped"))] for row in found]
+    table = Table("Probes of shortcuts (95 % interval)", header, lines)
+    crossed = run.probes.get("red_lines", [])
+    sentence = (
+        " ".join(crossed)
+        or "No limit is crossed: covering the borders costs little, and little is known with the lungs covered."
+    )
+    figure = forest.rows({name: rows for name, rows in groups.items() if rows}, untouched, "AUROC")
+    caption = (
+        f"AUROC on {_films(run)}; broken line: the films untouched. A model of lungs loses most when they are covered."
+    )
+    alt = f"AUROC under {count(len(found), 'probe')}, {untouched:.3f} untouched. {sentence}"
+    return drawn(folder, "shortcuts", figure, "Shortcuts", alt, caption, table), sentence
+
+
+def _short(name: str) -> str:
+    return name.replace(" told from the model's features", "")  # the heading above it says so
+
+
+def _films(run: Run) -> str:
+    return f"{count(run.probes['films'], 'film')} of the {part_in_words(run.probes['part'])} part"

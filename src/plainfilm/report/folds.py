@@ -1,0 +1,139 @@
+"""One model trained several times, by folds or by seeds: the pooled scores, and how far the runs lie apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plainfilm.errors import InputError
+from plainfilm.files import read_json
+from plainfilm.report import charts, provenance, verdict
+from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.forest import Spread, strip
+from plainfilm.report.page import write_page
+from plainfilm.report.runs import Run, count, interval, number, predictions_of, read_run, with_interval
+
+KINDS = {"folds": ("fold", "Folds"), "seeds": ("seed", "Seeds")}
+SUSPECTS = 50  # films whose label the model doubts most
+
+
+def folds_report(out: str | Path) -> Path:
+    """Write ``out``/report.html and figures from folds.json and the run folders it names; return the page's path.
+
+    predictions.csv and metrics.json in ``out`` are the pooled out-of-fold ones, where there are some. InputError when
+    folds.json or a run's file is missing.
+    """
+    folder = Path(out)
+    about = read_json(folder / "folds.json")
+    if about.get("kind") not in KINDS or not about.get("runs"):
+        raise InputError(
+            f"{folder / 'folds.json'} names no runs of folds or seeds; train with --folds or --seeds anew."
+        )
+    runs = [read_run(folder / name) for name in about["runs"]]
+    together = _pooled(folder, runs[0])
+    noun, heading = KINDS[about["kind"]]
+    probabilities = charts.probabilities([together], folder, marked=False) if together else []
+    noise = _label_noise(about.get("label_noise") or [])
+    sections = [("runs", heading), ("probabilities", "Probabilities"), ("noise", "Doubtful labels"), ("how", "How")]
+    skipped = {name for name, there in {"probabilities": probabilities, "noise": noise}.items() if not there}
+    page = {
+        "title": f"{runs[0].title} on {verdict.data_name(runs[0])}: {count(len(runs), noun)}",
+        "lead": verdict.lead(runs[0]) if about["kind"] == "seeds" else _classes(runs[0]),
+        "synthetic": any(run.config["synthetic"] for run in runs),
+        "version": runs[0].config["plainfilm"],
+        "protocol": about["protocol"],
+        "groups": [("", [(key, name) for key, name in sections if key not in skipped])],
+        "lines": verdict.red_lines(runs),
+        "what": _what(about, together),
+        "tiles": _tiles(about),
+        "strip": _strip(about, folder),
+        "links": [(run.folder.name, f"{run.folder.name}/report.html") for run in runs],
+        "probabilities": probabilities,
+        "noise": noise,
+        "how": provenance.how_beside(runs),
+    }
+    return write_page(folder, "folds.html", page)
+
+
+def _pooled(folder: Path, first: Run) -> Run | None:
+    """Return the out-of-fold predictions as if of one run; None where the films of the runs are not pooled."""
+    if not (folder / "predictions.csv").exists():
+        return None
+    predictions = predictions_of(folder, first.folder)
+    metrics = read_json(folder / "metrics.json")
+    return replace(
+        first, folder=folder, predictions=predictions, metrics=metrics, model={**first.model, "temperature": 1}
+    )
+
+
+def _classes(run: Run) -> str:
+    classes = ", ".join(f"{name} {n:,}" for name, n in run.config["classes"].items())
+    return f"{count(sum(run.config['classes'].values()), 'film')} ({classes})"
+
+
+def _what(about: dict[str, Any], together: Run | None) -> str:
+    n = len(about["runs"])
+    if about["kind"] == "seeds":
+        return (
+            f"The same training {n} times with another seed each. The means and standard deviations are over the runs: "
+            "they show the luck of a training, and not the luck of which films there are."
+        )
+    films = f" All {count(len(together.scored), 'film')} are scored together." if together else ""
+    return f"{n} trainings, each scored on the part of the films that it never saw.{films} 95 % intervals."
+
+
+def _tiles(about: dict[str, Any]) -> list[verdict.Cell]:
+    """Return the headline: pooled scores with intervals, else mean and standard deviation of the runs."""
+    pooled = about.get("pooled") or {}
+    tiles = []
+    for name, title in verdict.HEADLINE.items():
+        found = about["scores"].get(name)
+        if name in pooled:
+            value = interval(pooled[name])
+            tiles.append(verdict.Cell(title, number(value.value), f"{value.low:.3f}–{value.high:.3f}"))
+        elif found:
+            tiles.append(
+                verdict.Cell(f"{title}, mean", number(_known(found["mean"])), f"SD {number(_known(found['sd']))}")
+            )
+    return tiles
+
+
+def _known(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _strip(about: dict[str, Any], folder: Path) -> Chart:
+    pooled = about.get("pooled") or {}
+    spreads = [
+        Spread(title, [_known(value) for value in about["scores"][name]["values"]], interval(pooled.get(name)))
+        for name, title in verdict.HEADLINE.items()
+        if name in about["scores"]
+    ]
+    rows = [[spread.name, *map(number, spread.values), *_summary(spread)] for spread in spreads]
+    header = ["Score", *about["runs"], "Mean", "SD", "Range", "Pooled (95 % interval)"]
+    said = "; ".join(f"{spread.name} {_range(spread)}" for spread in spreads)
+    caption = "Each ring is one run. Rings that lie far apart: one training of this kind says little."
+    table = Table("Every run's scores", header, rows)
+    return drawn(folder, "runs", strip(spreads), "Scores of every run", f"Range over the runs: {said}.", caption, table)
+
+
+def _summary(spread: Spread) -> list[str]:
+    known = [value for value in spread.values if not np.isnan(value)]
+    mean = float(np.mean(known)) if known else float("nan")
+    sd = float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+    pooled = with_interval(spread.pooled) if not np.isnan(spread.pooled.value) else "not pooled"
+    return [number(mean), number(sd), _range(spread), pooled]
+
+
+def _range(spread: Spread) -> str:
+    known = [value for value in spread.values if not np.isnan(value)]
+    return f"{min(known):.3f} to {max(known):.3f}" if known else "undefined"
+
+
+def _label_noise(found: list[dict[str, Any]]) -> Table | None:
+    rows = [[film["path"], film["label"], f"{film['p_own_label']:.3f}"] for film in found[:SUSPECTS]]
+    caption = "Films whose own label the other folds' models believe least. Nothing was relabelled; look at them."
+    return Table(caption, ["Film", "Label", "Probability of it"], rows) if rows else None

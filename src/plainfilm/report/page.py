@@ -1,0 +1,27 @@
+"""One self-contained page from a template: no script, nothing asked of any other place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from plainfilm.files import write_text
+
+
+def write_page(folder: Path, template: str, page: dict[str, Any]) -> Path:
+    """Write ``folder``/report.html from one of our templates, in which ``page`` is called ``p``; return its path.
+
+    Every page has ``title``, ``lead``, ``synthetic``, ``version``, ``protocol`` (the stamp), ``lines`` (red lines) and
+    ``groups``: (heading, [(id, name of a section), …]) in the order of the page.
+    """
+    environment = Environment(
+        loader=PackageLoader("plainfilm.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    write_text(folder / "report.html", environment.get_template(template).render(p=page))
+    return folder / "report.html"

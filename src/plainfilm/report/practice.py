@@ -1,0 +1,202 @@
+"""What the scores mean in use: other thresholds, other shares of sick patients, films that go to a reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plainfilm.evaluation import calibration, scores
+from plainfilm.evaluation.intervals import Interval, wilson
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.report import plots
+from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.runs import (
+    NOT_DONE,
+    UNDEFINED,
+    Run,
+    count,
+    interval,
+    number,
+    part_in_words,
+    percent,
+    with_interval,
+)
+
+POINTS = {
+    "0.5": "the middle",
+    "youden": "largest sensitivity + specificity (Youden)",
+    "sensitivity_95": "sensitivity at least 95 %",
+}
+SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SHIFTED = 0.05  # a difference of prevalence that is named as one
+
+
+# -- thresholds -------------------------------------------------------------------------------------------------------
+
+
+def thresholds(run: Run) -> Table | None:
+    """Return the operating points chosen on validation with what each realised on the scored part.
+
+    None for more than two classes, and without validation films other than the scored ones.
+    """
+    if not run.two or run.validation is None:
+        return None
+    points = scores.operating_points(run.validation, run.scored, run.positive)
+    rows = [
+        _point(f"{found['threshold']:.3f}: {POINTS[name]}{_in_use(run, found['threshold'])}", found)
+        for name, found in points.items()
+    ]
+    if not any(_in_use(run, found["threshold"]) for found in points.values()):
+        own = {"validation": run.metrics.get("val", {}), "test": run.metrics.get(run.part, {})}
+        rows.append(_point(f"{run.threshold:.3f}: {rule(run)}{_in_use(run, run.threshold)}", own))
+    caption = (
+        f"Thresholds, and what each means on both sides (95 % interval). In use: {run.threshold:.3f}, {rule(run)}."
+    )
+    header = ["Threshold", *(f"{rate}, {part}" for part in ("validation", "test") for rate in ("Sens.", "Spec."))]
+    return Table(caption, header, rows)
+
+
+def rule(run: Run) -> str:
+    """Return in words how the threshold in use was chosen."""
+    return str(run.model.get("threshold_rule") or "set beforehand, not chosen on these films")
+
+
+def _in_use(run: Run, threshold: float) -> str:
+    return " ← in use" if abs(threshold - run.threshold) < 1e-9 else ""
+
+
+def _point(name: str, found: dict[str, Any]) -> list[str]:
+    rates = [found[part].get(rate) for part in ("validation", "test") for rate in ("sensitivity", "specificity")]
+    return [name, *(NOT_DONE if rate is None else with_interval(interval(rate)) for rate in rates)]
+
+
+# -- prevalence -------------------------------------------------------------------------------------------------------
+
+
+def prevalence(run: Run) -> Table:
+    """Return PPV and NPV where other shares of patients are sick, by Bayes' rule from the scored part's rates."""
+    found, other = run.score("sensitivity"), run.score("specificity")
+    values, lows, highs = (scores.ppv_npv_at(*pair) for pair in zip(found, other, strict=True))
+    rows = [
+        [
+            percent(value["prevalence"]),
+            *(with_interval(Interval(value[key], low[key], high[key])) for key in ("ppv", "npv")),
+            _wrong_alarms(value["ppv"]),
+        ]
+        for value, low, high in zip(values, lows, highs, strict=True)
+    ]
+    caption = (
+        f"At sensitivity {run.words('sensitivity')} and specificity {run.words('specificity')}; in brackets: with both "
+        "at the lower and both at the upper end of their intervals."
+    )
+    header = [f"Share that has {run.positive_name}", "PPV", "NPV", "Of 10 positive decisions, wrong"]
+    return Table(caption, header, rows)
+
+
+def _wrong_alarms(ppv: float) -> str:
+    return UNDEFINED if np.isnan(ppv) else f"{10 * (1 - ppv):.1f}"
+
+
+def shift(run: Run) -> str:
+    """Return the share of the positive class in training and among the scored films, and whether they differ."""
+    trained = run.predictions.labels[run.predictions.parts == "train"] == run.positive
+    scored = float((run.scored.labels == run.positive).mean())
+    if not trained.size or run.part == "train":
+        return f"{percent(scored)} of the scored films are {run.positive_name}."
+    said = f"{percent(float(trained.mean()))} of the training and {percent(scored)} of the scored films"
+    if abs(float(trained.mean()) - scored) < SHIFTED:
+        return f"{said} are {run.positive_name}: no shift of prevalence between them."
+    return (
+        f"{said} are {run.positive_name}: the prevalence differs, and the probabilities were learned under the first. "
+        "PPV, NPV and accuracy belong to the second."
+    )
+
+
+def decision(run: Run, folder: Path) -> Chart | None:
+    """Return the decision curve of the scored part; None without films of both classes."""
+    if len(np.unique(run.scored.labels == run.positive)) < 2:
+        return None
+    curve = scores.decision_curve(run.scored, run.positive)
+    shown = np.isin(np.round(curve["threshold"], 2), SHOWN_THRESHOLDS)
+    lines = zip(*(curve[key][shown] for key in ("threshold", "model", "treat_all")), strict=True)
+    rows = [[f"{threshold:g}", f"{model:+.3f}", f"{all_films:+.3f}"] for threshold, model, all_films in lines]
+    better = curve["threshold"][curve["model"] > np.maximum(curve["treat_all"], 0) + 1e-12]
+    where = f"from {better.min():.2f} to {better.max():.2f}" if better.size else "nowhere"
+    alt = f"{run.label}: the model has the largest net benefit of the three {where} (threshold probability)."
+    caption = (
+        "Decision curve (Vickers & Elkin 2006). Net benefit counts found patients and takes off false alarms, each at "
+        "the odds of the threshold: whoever accepts 9 false alarms for one patient found reads at 0.1. It holds at "
+        f"this part's prevalence. The model's curve is the highest {where}."
+    )
+    table = Table("Net benefit a film; calling none positive has 0", ["Threshold", "Model", "Call all positive"], rows)
+    figure = plots.decision(curve, run.threshold if run.two else None)
+    return drawn(folder, "decision_curve", figure, f"{run.title}: decision curve", alt, caption, table)
+
+
+# -- films for a reader -----------------------------------------------------------------------------------------------
+
+
+def referral(run: Run, folder: Path) -> dict[str, Any]:
+    """Return the risk-coverage curve with the refer band, the table of what the band does, and it in a sentence."""
+    parts = {"validation": run.validation, part_in_words(run.part): run.scored}
+    tables = {name: p for name, p in parts.items() if p is not None}
+    curves = {name: calibration.risk_coverage(p, run.positive, run.threshold) for name, p in tables.items()}
+    kept = {name: _kept(run, p) for name, p in tables.items()}
+    lines = [plots.Kept(name, curves[name], _point_of(*kept[name]) if run.refer else None) for name in tables]
+    areas = "; ".join(f"{name}: area {curve.area:.3f}" for name, curve in curves.items())
+    caption = (
+        "Risk–coverage curve: films are kept from the surest down; the lower it runs on the left, the better the "
+        f"model knows what it doesn't know. {areas[0].upper()}{areas[1:]} (mean risk)."
+    )
+    chart = drawn(
+        folder,
+        "risk_coverage",
+        plots.risk_coverage(lines),
+        f"{run.title}: risk and coverage",
+        f"{run.label}, share wrong among the films kept, surest first. {areas}.",
+        caption,
+        _coverages(curves),
+    )
+    return {"chart": chart, "table": _band(run, kept) if run.refer else None, "line": _in_words(run, kept)}
+
+
+def _kept(run: Run, p: Predictions) -> tuple[Interval, Interval, Interval]:
+    """Return (share decided by the model, share wrong among those, share wrong without a band)."""
+    referred = run.refer.refers(p.probabilities, run.positive) if run.refer else np.zeros(len(p), dtype=np.bool_)
+    wrong = p.decided(run.positive, run.threshold) != p.labels
+    decided = int((~referred).sum())
+    return wilson(decided, len(p)), wilson(int(wrong[~referred].sum()), decided), wilson(int(wrong.sum()), len(p))
+
+
+def _point_of(coverage: Interval, error: Interval, _: Interval) -> tuple[float, float]:
+    return coverage.value, error.value
+
+
+def _band(run: Run, kept: dict[str, tuple[Interval, Interval, Interval]]) -> Table:
+    rows = [[name, *(with_interval(share) for share in shares)] for name, shares in kept.items()]
+    header = ["Films", "Decided by the model", "Wrong among them", "Wrong without a reader"]
+    return Table("The refer band, chosen on validation films (95 % interval)", header, rows)
+
+
+def _in_words(run: Run, kept: dict[str, tuple[Interval, Interval, Interval]]) -> str:
+    if run.refer is None:
+        return "No refer band: the model decides every film."
+    coverage, error, all_films = next(reversed(kept.values()))
+    what = f"a probability of {run.positive_name}" if run.two else "a largest probability"
+    return (
+        f"A film with {what} from {run.refer.low:.3f} to {run.refer.high:.3f} goes to a reader: "
+        f"{percent(1 - coverage.value)} of the {count(len(run.scored), 'scored film')}. Of the others "
+        f"{percent(error.value)} are decided wrongly, against {percent(all_films.value)} of all films without a reader."
+    )
+
+
+def _coverages(curves: dict[str, calibration.RiskCoverage]) -> Table:
+    shares = np.arange(1, 11) / 10
+    columns = [
+        [number(float(curve.risk[np.searchsorted(curve.coverage, share - 1e-9)])) for share in shares]
+        for curve in curves.values()
+    ]
+    rows = [[percent(float(share)), *cells] for share, cells in zip(shares, zip(*columns, strict=True), strict=True)]
+    return Table("Share wrong among the films kept", ["Films kept, at least", *curves], rows)

@@ -1,0 +1,97 @@
+"""How a run was computed and what it cost: settings, versions, hashes, time; for whoever has to repeat it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from plainfilm.config import TrainConfig
+from plainfilm.report.charts import Table
+from plainfilm.report.mistakes import LISTED
+from plainfilm.report.runs import Run, count, did_not_learn, duration, number, operations
+from plainfilm.report.table import table_row
+
+
+def cost(runs: list[Run]) -> Table:
+    """Return what each model cost in time and size, and its gaps between training and validation."""
+    header = ["Model", "Training", "Features", "Parameters", "of them trained", "Operations a film"]
+    header += ["Gap in accuracy", "Gap in loss"]
+    rows = []
+    for run in runs:
+        row, seconds = table_row(run), run.model["seconds"]
+        rows.append(
+            [
+                run.label,
+                duration(seconds["training"]),
+                duration(seconds["features"]) if seconds["features"] else "none",
+                f"{run.model['parameters']:,}",
+                f"{run.model['trained_parameters']:,}",
+                operations(run.model["flops"]),
+                number(row["gap_accuracy"]),
+                number(row["gap_loss"]),
+            ]
+        )
+    where = f"{runs[0].config['device']}, {count(runs[0].config['threads'], 'thread')}"
+    gaps = "Gaps: training minus validation accuracy, validation minus training cross-entropy; dropout off in both."
+    return Table(f"Measured in this run ({where}). {gaps}", header, rows, did_not_learn(runs))
+
+
+def how(run: Run) -> list[list[str]]:
+    """Return [what, value] rows of everything that is needed to repeat a run."""
+    config, model = run.config, run.model
+    said = {
+        "Command": f"plainfilm {config['command']}",
+        "Data": config["data"],
+        "Data hash": config["data_hash"],
+        "Split": config["protocol"],
+        "Films": pairs(config["films"]),
+        "Classes": pairs(config["classes"]),
+        "Class weights": pairs(config["class_weights"]) if not model["search"] else "none used",
+        "Preprocessing": pairs(config["preprocess"]),
+        "Pretrained weights": model["weights"] or "none",
+        "Threshold, temperature": f"{run.threshold:g}, {model['temperature']:g}",
+        "Seed": str(config["seed"]),
+        "Device": f"{config['device']}, {count(config['threads'], 'thread')}",
+        "Versions": f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
+        "Platform": config["platform"],
+    }
+    return [[name, str(value)] for name, value in said.items()]
+
+
+def how_beside(runs: list[Run]) -> Table:
+    """Return the rows of ``_how`` with a column a model; what all share stands once."""
+    columns = [dict(how(run)) for run in runs]
+    rows = []
+    for name in columns[0]:
+        values = [column[name] for column in columns]
+        each = "; ".join(f"{run.title}: {value}" for run, value in zip(runs, values, strict=True))
+        rows.append([name, values[0] if len(set(values)) == 1 else each])
+    return Table("The runs", ["What", "Value"], rows)
+
+
+def pairs(values: dict[str, Any]) -> str:
+    """Return ``size 64, resize crop``: names and values in a line."""
+    return ", ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
+    )
+
+
+def settings(run: Run) -> Table:
+    """Return every setting with its default, where it was another."""
+    used, known = run.config["settings"], {field.name: field for field in fields(TrainConfig)}
+    rows = []
+    for name, value in used.items():
+        default = known[name].default if name in known else None
+        meaning = known[name].metadata["help"] if name in known else ""
+        rows.append([name, _setting(value), "" if value == default else _setting(default), meaning])
+    return Table("Every setting", ["Setting", "Value", "Default, where another", "What it is"], rows)
+
+
+def _setting(value: Any) -> str:
+    return "(empty)" if value == "" else str(value)
+
+
+def quarantine(run: Run) -> Table | None:
+    """Return the films that were left out, with the reason; None when there are none."""
+    rows = [[row["path"], row["reason"]] for row in run.quarantine[:LISTED]]
+    return Table(count(len(run.quarantine), "film") + " left out", ["Film", "Reason"], rows) if rows else None

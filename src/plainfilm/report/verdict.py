@@ -1,0 +1,203 @@
+"""The verdict box and the limits: what a run's scores say, what must be read before them, what they don't say."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from plainfilm.evaluation.scores import confusion
+from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
+from plainfilm.report.runs import (
+    NOT_DONE,
+    UNDEFINED,
+    Run,
+    count,
+    judged,
+    number,
+    part_in_words,
+    with_interval,
+)
+
+FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
+HEADLINE = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "auroc": "AUROC",
+}
+PROBE = "plainfilm evaluate {} --probes"
+
+
+class Cell(NamedTuple):
+    """A score as it is to read, and what the paper has in its place."""
+
+    name: str
+    value: str
+    bounds: str
+    paper: str = ""
+    word: str = ""
+
+
+def cell(run: Run, score: str, title: str) -> Cell:
+    """Return a score of the scored part with its interval, and the paper's value and verdict where there are any."""
+    found, published = run.score(score), TABLE_I.get(run.name, {}).get(score)
+    bounds = "" if np.isnan(found.low) else f"{found.low:.3f}–{found.high:.3f}"
+    value = number(found.value, UNDEFINED if score in run.metrics.get(run.part, {}) else NOT_DONE)
+    return Cell(title, value, bounds, f"{published:.2f}" if published else "", judged(run, score))
+
+
+def data_name(run: Run) -> str:
+    """Return the data as it was named, without the folders above; a folder named train or test needs its own."""
+    parts = Path(run.config["data"]).parts
+    return "/".join(parts[-2:] if parts[-1].lower() in ("train", "val", "test") else parts[-1:])
+
+
+def lead(run: Run) -> str:
+    """Return how many films there are, of each class and in each part."""
+    classes = ", ".join(f"{name} {n:,}" for name, n in run.config["classes"].items())
+    parts = ", ".join(f"{part_in_words(part)} {n:,}" for part, n in run.config["films"].items() if n)
+    return f"{count(sum(run.config['classes'].values()), 'film')} ({classes}); {parts}"
+
+
+def what_was_scored(run: Run) -> str:
+    """Return which films were scored, and what was decided on them."""
+    positive = run.predictions.classes[run.positive]
+    decided = f"positive: {positive}, from a probability of {run.threshold:g} on"
+    if len(run.predictions.classes) > 2:
+        decided = f"the likeliest class decides; sensitivity, specificity, AUROC: {positive} against the rest"
+    return f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}; {decided}. 95 % intervals."
+
+
+def in_plain_words(run: Run) -> str:
+    """Return the decisions on the scored films as counts; empty for more than two classes or films of one class."""
+    counts, k = confusion(run.scored, run.positive, run.threshold), run.positive
+    true, others = int(counts[k].sum()), int(counts.sum() - counts[k].sum())
+    if not run.two or not true or not others:
+        return ""
+    found, alarms = int(counts[k, k]), int(counts[:, k].sum() - counts[k, k])
+    return (
+        f"Of {count(true, run.positive_name + ' film')} {found:,} {_was(found)} found and {true - found:,} missed; "
+        f"of {count(others, 'other film')} {alarms:,} {_was(alarms)} called {run.positive_name}."
+    )
+
+
+def _was(n: int) -> str:
+    return "was" if n == 1 else "were"
+
+
+def standing(run: Run) -> list[str]:
+    """Return the worst subgroup, and how often the test part was opened, in a sentence each."""
+    worst = run.probes.get("worst_subgroup")
+    lines = [worst["sentence"] if worst else "No subgroup has enough films to be called the worst."]
+    if not run.probes:
+        lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder.name)})."]
+    if run.part == "test":
+        lines.append(_opened(run.metrics.get("test_openings")))
+    return lines
+
+
+def _opened(times: int | None) -> str:
+    if times is None:
+        return "How often the test part has been opened is not recorded."
+    return f"The test part has been opened {'once' if times == 1 else f'{times} times'}."
+
+
+def summary(runs: list[Run]) -> str:
+    """Return how the runs stand to the paper's Table I, or why there is no verdict."""
+    why = why_not_comparable(runs[0].config)
+    if why:
+        return f"No verdict against the paper's Table I: {why}."
+    said = []
+    for run in runs:
+        words = [word for word in (judged(run, score) for score in SCORES) if word]
+        counted = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+        said += [f"{run.title}: did not learn" if run.one_class else f"{run.title}: {counted}"] if words else []
+    return (
+        f"The paper's Table I, {len(SCORES)} figures a model. {'; '.join(said)}."
+        if said
+        else ("The paper has no such model, so there is no verdict against its Table I.")
+    )
+
+
+def red_lines(runs: list[Run]) -> list[str]:
+    """Return what must be read before any score, each line once."""
+    lines = [f"{run.title} {run.note}. Its decisions are those of a constant." for run in runs if run.note]
+    lines += [
+        f"{run.title}: the scores of the {part_in_words(run.part)} part are {NOT_DONE} (metrics.json lacks them)."
+        for run in runs
+        if not run.metrics.get(run.part)
+    ]
+    if len({run.config["data_hash"] for run in runs}) > 1:
+        lines.append("The models were not trained and scored on the same films; their scores can't be compared.")
+    for run in runs:
+        lines += [*_lines_of_openings(run), *_lines_of_data(run)]
+        whose = f"{run.title}: " if len(runs) > 1 else ""
+        lines += [whose + line for line in run.probes.get("red_lines", [])] + run.audit.get("red_lines", [])
+    return list(dict.fromkeys(lines))
+
+
+def _lines_of_data(run: Run) -> list[str]:
+    patients, contents = run.config["crossing"]["patients"], run.config["crossing"]["contents"]
+    bad, scored = len(run.quarantine), len(run.scored)
+    said = {
+        f"{count(patients, 'patient')} with films in more than one part: "
+        "a model can know the patient instead of the disease, and the scores may flatter it.": patients,
+        f"{count(contents, 'film')} with an exact copy in another part: seen in training, and scored.": contents,
+        f"{count(bad, 'film')} could not be read and {'was' if bad == 1 else 'were'} left out (quarantine.csv).": bad,
+        f"Only {count(scored, 'film')} scored: the intervals are wide, so read them first.": scored < FEW_FILMS,
+        "Synthetic films: drawn by a program, so no score here says anything about patients.": run.config["synthetic"],
+    }
+    return [line for line, applies in said.items() if applies]
+
+
+def _lines_of_openings(run: Run) -> list[str]:
+    times = run.metrics.get("test_openings", 1)
+    return [
+        f"{run.title}: the test part has been opened {times} times. Whatever was changed after the first look was "
+        "chosen by looking at it, so its scores are too good from then on."
+    ] * (run.part == "test" and times > 1)
+
+
+def comparisons(runs: list[Run]) -> list[str]:
+    """Return for every two models that learned what their accuracies allow to say."""
+    learned = [run for run in runs if not run.one_class and not np.isnan(run.score("accuracy").low)]
+    if len({run.config["data_hash"] for run in learned}) > 1:
+        return []
+    return [_comparison(a, b) for a, b in combinations(learned, 2)]
+
+
+def _comparison(a: Run, b: Run) -> str:
+    low, high = sorted((a, b), key=lambda run: run.score("accuracy").value)
+    worse, better = low.score("accuracy"), high.score("accuracy")
+    shown = f"accuracy {with_interval(better)} and {with_interval(worse)}"
+    if better.low > worse.high:
+        return f"{high.title} is better than {low.title} on these films: {shown}, the intervals don't overlap."
+    return f"{high.title} is not shown to be better than {low.title}: {shown}, the intervals overlap."
+
+
+def limits(runs: list[Run]) -> list[str]:
+    """Return in plain words what nobody should read out of the scores."""
+    config = runs[0].config
+    shared, positives = config["crossing"]["patients"], runs[0].scored.labels == runs[0].positive
+    name = runs[0].predictions.classes[runs[0].positive]
+    said = {
+        "Synthetic films show that the program works, not that it works on patients.": config["synthetic"],
+        "These are validation scores, not test scores: choices (epochs, learning rate, which model to use) are made "
+        "by looking at these very films. Films without a part in any choice usually score lower.": runs[0].part
+        != "test",
+        f"{count(shared, 'patient')} with films on both sides of the split: how a model does on new patients is not "
+        "shown. The split “grouped” keeps patients apart.": shared,
+        "One split and one seed: the intervals say how much chance there is in the choice of films, not in the "
+        "training; another seed moves the scores as well.": True,
+        "Other hospitals, devices and ages: a published model of this kind fell to an AUROC of 0.54 on children of "
+        "another hospital (Xin et al. 2022, doi 10.1007/s10140-021-01954-x).": True,
+        "“97 % against Kermany's 92.8 %” compares a random quarter of all films, patients shared, with a separate test "
+        "set of 624 films. Different protocols: neither figure ranks the other, and ours ranks with neither.": True,
+        f"{100 * positives.mean():.0f} % of the scored films are {name}. Where it is rarer, fewer of the positive "
+        "decisions are right.": True,
+    }
+    return [line for line, applies in said.items() if applies]

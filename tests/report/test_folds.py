@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plainfilm.errors import InputError
+from plainfilm.files import write_json
+from plainfilm.report.folds import folds_report
+from plainfilm.report.runs import read_run
+from plainfilm.report.verdict import HEADLINE
+
+MakeRun = Callable[..., Path]
+PARTS = ("train", "val", "test")
+
+
+def make_folds(out: Path, make_run: MakeRun, kind: str, n: int = 3, **changes: Any) -> Path:
+    """``n`` runs with folds.json above them; for folds the test films of all, pooled."""
+    noun = kind.removesuffix("s")
+    names = [f"{noun}-{i}" for i in range(n)]
+    for i, name in enumerate(names):
+        make_run(out / name, films=300, seed=i, split="grouped", parts=PARTS)
+    runs = [read_run(out / name) for name in names]
+    values = {name: [run.score(name).value for run in runs] for name in HEADLINE}
+    spread = {name: {"values": v, "mean": np.mean(v), "sd": np.std(v, ddof=1)} for name, v in values.items()}
+    pooled = None
+    if kind == "folds":
+        make_run(out, films=300, split="grouped", parts=("test",))
+        pooled = json.loads((out / "metrics.json").read_text())["test"]
+        for name in ("model.json", "config.json"):
+            (out / name).unlink()
+    about = {"kind": kind, "runs": names, "scores": spread, "pooled": pooled, "protocol": "3-fold, patients separate"}
+    write_json(out / "folds.json", {**about, **changes})
+    return out
+
+
+@pytest.mark.usefixtures("words_only")
+def test_folds_show_the_pooled_scores_every_run_and_doubtful_labels(make_run: MakeRun, tmp_path: Path) -> None:
+    noise = [{"path": "NORMAL/<odd>.png", "label": "NORMAL", "p_own_label": 0.0123}]
+    text = folds_report(make_folds(tmp_path, make_run, "folds", label_noise=noise)).read_text()
+    pooled = json.loads((tmp_path / "metrics.json").read_text())["test"]["auroc"]
+    assert f"{pooled['low']:.3f}–{pooled['high']:.3f}" in text and "3-fold, patients separate" in text
+    assert all(f'href="fold-{i}/report.html"' in text for i in range(3))
+    assert "NORMAL/&lt;odd&gt;.png" in text and "0.012" in text and "Nothing was relabelled" in text
+    assert "All 300 films are scored together" in text and "ROC curve." in text and "threshold in use" not in text
+
+
+@pytest.mark.usefixtures("words_only")
+def test_seeds_show_mean_and_standard_deviation_and_no_pooled_films(make_run: MakeRun, tmp_path: Path) -> None:
+    text = folds_report(make_folds(tmp_path, make_run, "seeds")).read_text()
+    scores = [read_run(tmp_path / f"seed-{i}").score("accuracy").value for i in range(3)]
+    assert "Accuracy, mean" in text and f"{np.mean(scores):.3f}" in text and f"SD {np.std(scores, ddof=1):.3f}" in text
+    assert f"{min(scores):.3f} to {max(scores):.3f}" in text and "not pooled" in text
+    assert 'id="probabilities"' not in text and 'id="noise"' not in text
+
+
+def test_a_folds_report_is_drawn(make_run: MakeRun, tmp_path: Path) -> None:
+    folds_report(make_folds(tmp_path, make_run, "seeds", n=2))
+    assert {"runs.png", "runs.svg"} <= {path.name for path in (tmp_path / "figures").iterdir()}
+
+
+@pytest.mark.usefixtures("words_only")
+def test_a_score_that_a_run_lacks_is_not_done(make_run: MakeRun, tmp_path: Path) -> None:
+    scores = {"accuracy": {"values": [None, 0.9, 0.8], "mean": None, "sd": None}}
+    assert "not done" in folds_report(make_folds(tmp_path, make_run, "seeds", scores=scores)).read_text()
+
+
+def test_a_folder_without_runs_is_an_input_error(tmp_path: Path) -> None:
+    write_json(tmp_path / "folds.json", {"kind": "other", "runs": []})
+    with pytest.raises(InputError, match="names no runs"):
+        folds_report(tmp_path)

@@ -12,10 +12,10 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from plainfilm.errors import InputError
 
@@ -39,6 +39,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` as UTF-8 (file names that are not UTF-8 survive unchanged)."""
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write ``data``."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -84,6 +90,42 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[A
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+class RowsBegun(NamedTuple):
+    """A CSV that grows: the rows it has already, each a list of cells, and what appends another."""
+
+    kept: Iterator[list[str]]
+    write: Callable[[Sequence[Any]], object]
+
+
+@contextmanager
+def growing_csv(path: str | Path, header: Sequence[str], tag: str, resume: bool) -> Iterator[RowsBegun]:
+    """Write rows under ``header`` that outlive an interruption: beside ``path`` until the block ends without an error.
+
+    What an interrupted block with the same ``tag`` left is kept with ``resume``, but for a last row cut short; read
+    ``kept`` to its end before writing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun = path.with_name(f".{path.name[:200]}.{tag}.begun")
+    if not (resume and begun.exists()):
+        write_csv(begun, header, ())
+    else:
+        write_csv(begun, header, _whole_rows(begun, len(header)))
+    with open(begun, "a", newline="", encoding="utf-8", errors="surrogateescape") as handle:
+        yield RowsBegun(_whole_rows(begun, len(header)), csv.writer(handle, lineterminator="\n").writerow)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(begun, path)
+
+
+def _whole_rows(path: Path, cells: int) -> Iterator[list[str]]:
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as handle:
+        lines = (line for line in handle if line.endswith("\n"))
+        for number, row in enumerate(csv.reader(lines)):
+            if number and len(row) == cells:
+                yield row
 
 
 def read_csv(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:

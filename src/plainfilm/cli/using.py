@@ -18,19 +18,23 @@ def _label_flags(parser: argparse.ArgumentParser) -> None:
         "--montage", type=Path, metavar="FILE.png", help="a picture of 30 random films with their labels"
     )
     parser.add_argument("--force", action="store_true", help="replace --out and --montage when they exist")
+    parser.add_argument("--resume", action="store_true", help="go on with what was interrupted")
+    parser.add_argument("--engine", default="torch", help="what runs the network: torch or onnx (default %(default)s)")
 
 
 def _run_label(options: argparse.Namespace) -> Any:
-    from plainfilm.commands.label import label
+    from plainfilm.commands.label import label, load_model
 
-    result = label(options.run, options.paths, options.out, options.montage, options.seed, options.force)
-    return {**result, "out": str(options.out)}
+    model = load_model(options.run, options.engine, options.seed)
+    how = (options.montage, options.seed, options.force, options.resume)
+    return {**label(model, options.paths, options.out, *how), "out": str(options.out)}
 
 
 def _show_label(result: Any) -> str:
     labels = ", ".join(f"{count} {name}" for name, count in sorted(result["labels"].items()))
+    reader = f"; {result['referred']} for a reader" if result["referred"] else ""
     refused = f"; {result['refused']} could not be read (see their reasons)" if result["refused"] else ""
-    return f"{result['labelled']} of {result['films']} films labelled: {labels}{refused}. {result['out']}"
+    return f"{result['labelled']} of {result['films']} films labelled: {labels}{reader}{refused}. {result['out']}"
 
 
 def _serve_flags(parser: argparse.ArgumentParser) -> None:

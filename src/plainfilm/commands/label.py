@@ -1,104 +1,155 @@
-"""Labels for films, folders and zips, in a table; films stream through, so a million need no more memory than one."""
+"""Labels for films, folders and zips, in a table; films stream through, and an interrupted table can go on."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from plainfilm.commands.exporting import check_pixels
 from plainfilm.commands.training import MONTAGE_FILMS, thumbnail
 from plainfilm.data.films import FilmError
 from plainfilm.data.sources import loose
 from plainfilm.errors import InputError
-from plainfilm.files import write_csv
+from plainfilm.export.engine import OnnxModel
+from plainfilm.files import growing_csv
 from plainfilm.image.decode import decode
-from plainfilm.models.model import BATCH, Model, batches
-from plainfilm.progress import Bar, bar
+from plainfilm.models.answer import Film, answer, look
+from plainfilm.models.model import Model
+from plainfilm.progress import bar
 from plainfilm.report.figures import montage, save
 
 Loose = tuple[str, Callable[[], bytes]]  # path as given, reader
 
+ENGINES = ("torch", "onnx")
+DECODERS, AHEAD = 2, 8  # threads that decode beside the network, and how many films they may be ahead of it
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so would be run by a spreadsheet
 
 
-def label(
-    run: Path, paths: Sequence[str], out: Path, picture: Path | None = None, seed: int = 0, force: bool = False
-) -> dict[str, Any]:
-    """Label every film in ``paths`` (films, folders, zips) with the model of ``run`` into the CSV ``out``.
+def load_model(run: Path, engine: str = "torch", seed: int = 0) -> Model:
+    """Return the model of a run folder, a model.h5 or an exported .onnx file, to be run by ``engine``."""
+    if engine not in ENGINES:
+        raise InputError(f"There is no engine '{engine}'; choose from: {', '.join(ENGINES)}.")
+    if run.suffix.lower() == ".onnx":
+        return OnnxModel.load(run)
+    return (
+        OnnxModel.of_run(run, check_pixels(Model.load(run), run, (), seed)[0]) if engine == "onnx" else Model.load(run)
+    )
 
-    One row a film: path, label, a probability a class, refer, reason; a film that can't be read has no label, and
-    its reason. ``picture``: a PNG of up to 30 of them, drawn at random. Returns counts: films, labelled, refused, and
-    labels by class. InputError when no film can be read, or a file is in the way and ``force`` is not given.
+
+def label(
+    model: Model,
+    paths: Sequence[str],
+    out: Path,
+    picture: Path | None = None,
+    seed: int = 0,
+    force: bool = False,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Label every film in ``paths`` (films, folders, zips) with ``model`` into the CSV ``out``.
+
+    One row a film: path, label, a probability a class, refer, reason; a film that can't be read has no label, and its
+    reason. ``picture``: a PNG of up to 30 of them, drawn at random. With ``resume`` the rows that an interrupted run of
+    the same model left are kept. Returns counts: films, labelled, refused, referred, and labels by class. InputError
+    when no film can be read, or a file is in the way and ``force`` is not given.
     """
     for place in (out, picture):
         if place and place.exists() and not force:
             raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
     films = [film for path in paths for film in loose(path)]
-    desk = _Desk(Model.load(run), np.random.default_rng(seed) if picture else None)
-    header = ("path", "label", *(f"p_{name}" for name in desk.model.classes), "refer", "reason")
-    with bar("Labelling films", len(films)) as progress:
-        rows = desk.rows(films, progress)
-        first = next(rows)
-        if len(films) == 1 and desk.refused:
-            raise InputError(f"{films[0][0]} can't be labelled: {first[-1]}.")
-        write_csv(out, header, chain([first], rows))
+    if len(films) == 1 and isinstance(reason := _looked(model, films[0][1]), FilmError):
+        raise InputError(f"{films[0][0]} can't be labelled: {reason}.")
+    header = ("path", "label", *(f"p_{name}" for name in model.classes), "refer", "reason")
+    counted = _Counted(np.random.default_rng(seed))
+    with growing_csv(out, header, model.hash[:12], resume) as rows, bar("Labelling films", len(films)) as progress:
+        for row in rows.kept:
+            _require_same_film(row, films, counted.films, out)
+            counted.add(row)
+        progress.step(counted.films)
+        rest = films[counted.films :]
+        for row in labelled(model, rest):
+            rows.write(row)
+            counted.add(row)
+            progress.step()
     if picture:
-        save(montage(desk.tiles), picture.parent, picture.stem)
-    return {"films": len(films), "labelled": len(films) - desk.refused, "refused": desk.refused, "labels": desk.counts}
+        tiles = [_tile(films[i], row, model.classes.index(row[1])) for i, row in counted.sample]
+        save(montage(tiles), picture.parent, picture.stem)
+    return counted.about
+
+
+def _require_same_film(row: Sequence[str], films: Sequence[Loose], place: int, out: Path) -> None:
+    if place >= len(films) or row[0] != safe(films[place][0]):
+        raise InputError(f"{out} was begun with other films; leave out --resume to begin anew.")
+
+
+def labelled(model: Model, films: Sequence[Loose]) -> Iterator[list[Any]]:
+    """Yield one row of the table a film, in the order given; the next films are decoded beside the network."""
+    with ThreadPoolExecutor(DECODERS) as pool:
+        ahead: deque[tuple[str, Future[Film | FilmError]]] = deque()
+        for path, read in films:
+            ahead.append((path, pool.submit(_looked, model, read)))
+            if len(ahead) > AHEAD:
+                yield _row(model, *ahead.popleft())
+        while ahead:
+            yield _row(model, *ahead.popleft())
+
+
+def _looked(model: Model, read: Callable[[], bytes]) -> Film | FilmError:
+    try:
+        return look(model, read())
+    except FilmError as error:
+        return error
+
+
+def _row(model: Model, path: str, decoded: Future[Film | FilmError]) -> list[Any]:
+    film = decoded.result()
+    if isinstance(film, FilmError):
+        return [safe(path), "", *("" for _ in model.classes), "yes", str(film)]
+    found = answer(model, film)
+    return [safe(path), found.label, *found.probabilities.tolist(), "yes" if found.refer else "no", found.reason or ""]
 
 
 @dataclass
-class _Desk:
-    """Films in, rows out; keeps only counts and the few films that the picture will show."""
+class _Counted:
+    """Counts of the rows so far, and an even random sample of those with a label (Vitter 1985, algorithm R)."""
 
-    model: Model
-    draws: np.random.Generator | None  # None: no picture is wanted
-    counts: Counter[str] = field(default_factory=Counter)
-    refused: int = 0
-    tiles: list[tuple[Any, ...]] = field(default_factory=list)
+    draws: np.random.Generator
+    films: int = 0
+    referred: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    sample: list[tuple[int, Sequence[Any]]] = field(default_factory=list)  # (which film, its row)
 
-    def rows(self, films: Sequence[Loose], progress: Bar) -> Iterator[tuple[Any, ...]]:
-        """Yield one row of the table a film, in the order given."""
-        for batch in batches(films, BATCH):
-            decoded = [self._decoded(reader) for _, reader in batch]
-            grey = [g for g in decoded if isinstance(g, np.ndarray)]
-            probabilities = iter(self.model.predict_proba(grey))
-            for (path, _), found in zip(batch, decoded, strict=True):
-                if isinstance(found, str):
-                    self.refused += 1
-                    yield (safe(path), "", *("" for _ in self.model.classes), "yes", found)
-                else:
-                    yield self._labelled(path, found, next(probabilities))
-                progress.step()
+    def add(self, row: Sequence[Any]) -> None:
+        """Count one row of the table."""
+        if row[1]:
+            self.labels[row[1]] += 1
+            self.referred += row[-2] == "yes"
+            self._maybe_keep(row)
+        self.films += 1
 
-    @staticmethod
-    def _decoded(reader: Callable[[], bytes]) -> np.ndarray | str:
-        try:
-            return decode(reader())
-        except FilmError as error:
-            return str(error)
+    def _maybe_keep(self, row: Sequence[Any]) -> None:
+        seen = self.labels.total()
+        place = len(self.sample) if seen <= MONTAGE_FILMS else int(self.draws.integers(seen))
+        self.sample[place : place + 1] = (
+            [(self.films, row)] if place < MONTAGE_FILMS else self.sample[place : place + 1]
+        )
 
-    def _labelled(self, path: str, grey: np.ndarray, probabilities: np.ndarray) -> tuple[Any, ...]:
-        said = int(self.model.decide(probabilities[None])[0])
-        name = self.model.classes[said]
-        self.counts[name] += 1
-        if self.draws is not None:
-            self._maybe_keep((thumbnail(grey), name, float(probabilities[said]), None, path))
-        return (safe(path), name, *probabilities.tolist(), "no", "")
+    @property
+    def about(self) -> dict[str, Any]:
+        """The counts, ready for JSON."""
+        known = self.labels.total()
+        counts = {"films": self.films, "labelled": known, "refused": self.films - known, "referred": self.referred}
+        return {**counts, "labels": self.labels}
 
-    def _maybe_keep(self, tile: tuple[Any, ...]) -> None:
-        """Keep an even random sample of all films so far (Vitter 1985, algorithm R)."""
-        assert self.draws is not None
-        seen = sum(self.counts.values())
-        if seen <= MONTAGE_FILMS:
-            self.tiles.append(tile)
-        elif (place := int(self.draws.integers(seen))) < MONTAGE_FILMS:
-            self.tiles[place] = tile
+
+def _tile(film: Loose, row: Sequence[Any], said: int) -> tuple[Any, ...]:
+    """What the picture shows of a film: decoded once more, so that none is kept while thousands go by."""
+    return thumbnail(decode(film[1]())), row[1], float(row[2 + said]), None, film[0]
 
 
 def safe(cell: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import sys
@@ -27,7 +28,7 @@ from plainfilm.data.split import crossing
 from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import Operating, choose
 from plainfilm.evaluation.predictions import Predictions, write_predictions
-from plainfilm.files import locked, read_json, write_json
+from plainfilm.files import locked, read_json, write_bytes, write_json
 from plainfilm.image.decode import decode
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import Model
@@ -35,6 +36,8 @@ from plainfilm.models.summary import flops, layers, parameters
 from plainfilm.progress import bar, say
 from plainfilm.report.figures import montage, save
 from plainfilm.report.html import run_report
+from plainfilm.report.mistakes import PICTURED, picture_of, wrong_films
+from plainfilm.report.runs import read_run
 from plainfilm.training.loop import class_weights
 from plainfilm.training.schedules import DESCRIPTIONS
 
@@ -134,6 +137,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         model.verdict = {**verdict(out), "prior": prior(prepared, model)}
         model.save(out / "model.h5")
         draw_montage(prepared, model, out)
+        draw_mistakes(prepared.films, out)
         if probes and read_json(out / MODEL)["flops"] < LIGHT:
             probe(out, seed=prepared.config.seed, source=prepared.films)
         run_report(out)
@@ -238,6 +242,18 @@ def draw_montage(prepared: Prepared, model: Model, out: Path) -> None:
         )
     ]
     save(montage(tiles), out / "figures", "montage")
+
+
+def draw_mistakes(films: Films, out: Path) -> None:
+    """Save small pictures of the surest wrong decisions of each kind, for the report."""
+    run = read_run(out)
+    decided, wrong = wrong_films(run)
+    by_path = {film.path: film for film in films}
+    for kind in np.unique(decided[wrong]):
+        for path in [run.scored.paths[i] for i in wrong[decided[wrong] == kind][:PICTURED]]:
+            buffer = io.BytesIO()
+            Image.fromarray(thumbnail(decode(by_path[path].read()))).save(buffer, "PNG")
+            write_bytes(picture_of(out, path), buffer.getvalue())
 
 
 def thumbnail(grey: np.ndarray, side: int = 192) -> np.ndarray:

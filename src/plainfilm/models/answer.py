@@ -1,0 +1,67 @@
+"""What a model says of one film, as `label` and the service give it: one code path, equal to the last bit.
+
+Each film goes through the network in a pass of its own. In a batch, matrix products of another shape add up in another
+order, and the last bits of a probability would depend on what else was asked at the time.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from plainfilm.data.dicom import is_dicom
+from plainfilm.image.decode import decode
+from plainfilm.image.dicom import header
+from plainfilm.models.gate import Verdict
+from plainfilm.models.model import Model
+
+
+class Film(NamedTuple):
+    """A decoded film: (H, W) uint8 as it is seen, (S, S) uint8 as the network's input, what its header warns of."""
+
+    grey: np.ndarray
+    pixels: np.ndarray
+    remarks: tuple[str, ...]
+
+
+class Answer(NamedTuple):
+    """What the model says about one film, and whether a reader should look at it, and why."""
+
+    label: str
+    probabilities: np.ndarray  # (K,) float64
+    refer: bool
+    reason: str | None
+    gate: Verdict | None
+
+
+def look(model: Model, data: bytes) -> Film:
+    """Return the film in ``data``; FilmError with the reason when it can't be used."""
+    grey = decode(data)
+    return Film(grey, model.preprocess.pixels(grey), header(data).remarks if is_dicom(data) else ())
+
+
+def answer(model: Model, film: Film) -> Answer:
+    """Return what ``model`` says of ``film``. It is referred for a warning in its header, when the gate finds it unlike
+    the training films, and in the model's refer band."""
+    pixels = np.stack([film.pixels])  # a copy: torch warns of what it may not write to
+    probabilities = model.probabilities(pixels)
+    gate = model.gate.judge(pixels)[0] if model.gate else None
+    reasons = [*film.remarks, *([gate.reason] if gate and gate.reason else [])]
+    if model.refers(probabilities)[0]:
+        reasons.append(_in_band(model, probabilities[0]))
+    label = model.classes[int(model.decide(probabilities)[0])]
+    return Answer(label, probabilities[0], bool(reasons), "; ".join(reasons) or None, gate)
+
+
+def score(model: Model, probabilities: np.ndarray) -> float:
+    """Return what the model's thresholds apply to, of (K,) probabilities: the positive class's, else the largest."""
+    two = len(model.classes) == 2
+    return float(probabilities[model.classes.index(model.positive)] if two else probabilities.max())
+
+
+def _in_band(model: Model, probabilities: np.ndarray) -> str:
+    assert model.refer is not None
+    low, high = model.refer
+    of = f"probability of {model.positive}" if len(model.classes) == 2 else "largest probability"
+    return f"the {of}, {score(model, probabilities):.3f}, is in the band for a reader ({low:.3f} to {high:.3f})"

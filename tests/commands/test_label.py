@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from plainfilm.cli import main
+from plainfilm.image.decode import decode
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.model import Model
+from plainfilm.models.vgg import initialise
+from plainfilm.models.zoo import recipe
+
+
+def model_file(folder, **changes):
+    p = Preprocess(size=16)
+    network = recipe("vgg").build(2, p)
+    initialise(network, torch.Generator().manual_seed(0))
+    folder.mkdir(parents=True, exist_ok=True)
+    Model(network, "vgg", ("NORMAL", "PNEUMONIA"), p, "PNEUMONIA", **changes).save(folder / "model.h5")
+    return folder
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def dicom(grey: np.ndarray, view: str) -> bytes:
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
+    data.PatientName, data.PatientID, data.PatientBirthDate = "MARKED^NAME", "MARKED-ID", "19010203"
+    data.Modality, data.ViewPosition = "CR", view
+    data.Rows, data.Columns = grey.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated = data.BitsStored = 8
+    data.HighBit, data.PixelRepresentation = 7, 0
+    data.PixelData = grey.tobytes()
+    buffer = io.BytesIO()
+    data.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def test_the_refer_band_and_the_threshold_of_the_model_decide(tmp_path, films_folder):
+    free, banded = model_file(tmp_path / "a"), model_file(tmp_path / "b", refer=(0.0, 1.0), threshold=0.999)
+    assert main(["label", str(free), str(films_folder), "--out", str(tmp_path / "a.csv"), "--quiet"]) == 0
+    assert main(["label", str(banded), str(films_folder), "--out", str(tmp_path / "b.csv"), "--quiet"]) == 0
+    assert {row["refer"] for row in rows(tmp_path / "a.csv")} == {"no"}
+    for row in rows(tmp_path / "b.csv"):
+        assert row["label"] == "NORMAL" and row["refer"] == "yes"
+        assert "is in the band for a reader (0.000 to 1.000)" in row["reason"]
+
+
+def test_dicom_is_labelled_as_its_source_and_a_lateral_view_goes_to_a_reader(tmp_path, films_folder):
+    run = model_file(tmp_path / "run")
+    source = sorted(films_folder.rglob("*.jpeg"))[0]
+    grey, place = decode(source.read_bytes()), tmp_path / "mixed"
+    place.mkdir()
+    (place / "frontal.dcm").write_bytes(dicom(grey, "PA"))
+    (place / "lateral").write_bytes(dicom(grey, "LL"))
+    Image.fromarray(grey).save(place / "source.png")
+    assert main(["label", str(run), str(place), "--out", str(tmp_path / "o.csv"), "--quiet"]) == 0
+    frontal, lateral, png = rows(tmp_path / "o.csv")
+    assert frontal["p_PNEUMONIA"] == lateral["p_PNEUMONIA"] == png["p_PNEUMONIA"]
+    assert (frontal["refer"], lateral["refer"]) == ("no", "yes") and lateral["reason"] == "DICOM header: lateral view"
+    assert "MARKED" not in (tmp_path / "o.csv").read_text() and "1901" not in (tmp_path / "o.csv").read_text()
+
+
+def test_a_films_figures_do_not_depend_on_its_company(tmp_path, films_folder):
+    run = model_file(tmp_path / "run")
+    assert main(["label", str(run), str(films_folder), "--out", str(tmp_path / "all.csv"), "--quiet"]) == 0
+    for row in rows(tmp_path / "all.csv")[::13]:
+        alone = tmp_path / "alone.csv"
+        assert main(["label", str(run), row["path"], "--out", str(alone), "--force", "--quiet"]) == 0
+        assert rows(alone) == [row]
+
+
+def test_killed_and_resumed_is_equal_to_never_killed(tmp_path, films_folder):
+    run = model_file(tmp_path / "run")
+    words = [str(run), *[str(films_folder)] * 20, "--montage", "PICTURE", "--seed", "3", "--quiet", "--out"]
+    whole = [str(tmp_path / "w.png") if w == "PICTURE" else w for w in words]
+    assert main(["label", *whole, str(tmp_path / "whole.csv")]) == 0
+    cut = [str(tmp_path / "c.png") if w == "PICTURE" else w for w in words]
+    command = [sys.executable, "-m", "plainfilm", "label", *cut, str(tmp_path / "cut.csv")]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not any(p.stat().st_size > 8000 for p in tmp_path.glob(".cut.csv.*.begun")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "cut.csv").exists()
+    assert main(["label", *cut, str(tmp_path / "cut.csv"), "--resume"]) == 0
+    assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "c.png").read_bytes() == (tmp_path / "w.png").read_bytes()
+    assert not list(tmp_path.glob(".cut*"))
+
+
+def test_resume_refuses_rows_of_other_films(tmp_path, films_folder, capsys):
+    run = model_file(tmp_path / "run")
+    tag = Model.load(run).hash[:12]
+    (tmp_path / f".o.csv.{tag}.begun").write_text(
+        "path,label,p_NORMAL,p_PNEUMONIA,refer,reason\nother,NORMAL,1,0,no,\n"
+    )
+    words = ["label", str(run), str(films_folder), "--out", str(tmp_path / "o.csv"), "--quiet"]
+    assert main([*words, "--resume"]) == 2
+    assert "begun with other films" in capsys.readouterr().err
+    assert main(words) == 0 and len(rows(tmp_path / "o.csv")) == 40
+
+
+def test_the_onnx_engine_gives_the_same_labels(tmp_path, films_folder, capsys):
+    pytest.importorskip("onnxruntime")
+    run = model_file(tmp_path / "run")
+    assert main(["label", str(run), str(films_folder), "--out", str(tmp_path / "t.csv"), "--quiet"]) == 0
+    assert (
+        main(["label", str(run), str(films_folder), "--out", str(tmp_path / "o.csv"), "--engine", "onnx", "--quiet"])
+        == 0
+    )
+    for a, b in zip(rows(tmp_path / "t.csv"), rows(tmp_path / "o.csv"), strict=True):
+        assert (a["path"], a["label"], a["refer"]) == (b["path"], b["label"], b["refer"])
+        assert float(a["p_PNEUMONIA"]) == pytest.approx(float(b["p_PNEUMONIA"]), abs=1e-5)
+    capsys.readouterr()
+    assert main(["label", str(run), str(films_folder), "--out", str(tmp_path / "x.csv"), "--engine", "tpu"]) == 2
+    assert "no engine 'tpu'" in capsys.readouterr().err
+
+
+def test_json_counts_films_for_a_reader(tmp_path, films_folder, capsys):
+    run = model_file(tmp_path / "run", refer=(0.0, 1.0))
+    assert main(["label", str(run), str(films_folder), "--out", str(tmp_path / "o.csv"), "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["films"], found["labelled"], found["refused"], found["referred"]) == (40, 40, 0, 40)

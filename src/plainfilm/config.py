@@ -8,6 +8,7 @@ from typing import Any
 
 from plainfilm.errors import InputError, did_you_mean
 
+DISCLAIMER = "Research and teaching software, not a medical device."
 SPLITS = ("grouped", "paper", "official")
 PAPER_MODELS = ("vgg", "vgg-bn", "vgg16-lr")  # what `paper` and `demo` compare
 DEMO_FILMS = 240
@@ -30,7 +31,25 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
         "augment": "rotation=10,translation=.08,zoom=.15,stretch=.35,style=.8,equalise=1,gamma=.8,contrast=.4,"
         "brightness=30,sharpness=1,noise=10,erase=.3",
     },
+    "vgg16-ft": {"epochs": 8, "batch": 32, "optimizer": "adamw", "learning_rate": 1e-4, "decay": "cosine"},
+    "timm-lr": {"features": "standardised", "resize": "stretch"},
+    "timm-ft": {
+        "epochs": 6,
+        "batch": 32,
+        "optimizer": "adamw",
+        "learning_rate": 2e-4,
+        "weight_decay": 0.02,
+        "decay": "cosine",
+        "resize": "stretch",
+        "augment": "rotation=10,translation=.08,zoom=.15,stretch=.2,gamma=.5,contrast=.3,sharpness=.5,noise=5",
+    },
 }
+
+
+def own_settings(model: str) -> dict[str, Any]:
+    """Return what ``model`` (``timm:NAME-lr`` and ``timm:NAME-ft`` included) wants otherwise than the paper."""
+    family = f"timm-{model[-2:]}" if model.startswith("timm:") else model
+    return OWN_SETTINGS.get(family, {})
 
 
 def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
@@ -53,7 +72,7 @@ class TrainConfig:
     weight_decay: float = _setting(0.0, "shrinking of the weights")
     label_smoothing: float = _setting(0.0, "share of each label given to all classes alike")
     mixup: float = _setting(0.0, "films mixed in pairs by a share drawn from Beta(mixup, mixup); 0 = never")
-    average: float = _setting(0.0, "share kept a step by a moving average of the weights, which is the result; 0 = none")
+    average: float = _setting(0.0, "share kept a step by the moving average that the result is; 0 = none")
     patience: int = _setting(0, "epochs without a lower validation loss before it stops; 0 = never")
     class_weights: str = _setting(
         "balanced", "`balanced` (largest count / count of the class), `none`, or NAME=WEIGHT,NAME=WEIGHT"
@@ -71,6 +90,9 @@ class TrainConfig:
     )
     regularisation: str = _setting(
         "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2", "values of C that the grid search of a logistic regression tries"
+    )
+    features: str = _setting(
+        "raw", "a logistic regression's features as they are, or each over its own deviation", ("raw", "standardised")
     )
     cv_folds: int = _setting(3, "folds of that grid search")
     positive: str = _setting("", "class that counts as positive; empty = the one not called normal")
@@ -90,7 +112,7 @@ class TrainConfig:
     max_bad: float = _setting(0.01, "share of unreadable films above which the run stops")
 
     def __init__(self, **given: Any) -> None:
-        own = OWN_SETTINGS.get(given.get("model", ""), {})
+        own = own_settings(given.get("model", ""))
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name, value in {**defaults, **own, **checked(given)}.items():
             object.__setattr__(self, name, value)  # as a frozen dataclass does it

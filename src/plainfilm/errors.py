@@ -19,9 +19,13 @@ class InputError(PlainfilmError):
 
 
 class CheckFailed(PlainfilmError):
-    """Done, but a check that the user asked for did not hold. Exit code 3."""
+    """Done, with ``result``, but a check that the user asked for did not hold. Exit code 3."""
 
     exit_code = 3
+
+    def __init__(self, message: str, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 onnx = pytest.importorskip("onnx")
 
-from plainfilm.export import DISCLAIMER  # noqa: E402
+from plainfilm.config import DISCLAIMER  # noqa: E402
 from plainfilm.export import onnx as exporting  # noqa: E402
 from plainfilm.export.engine import OnnxModel  # noqa: E402
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from plainfilm.cli import judging, place, training, using
 from plainfilm.cli.base import DATA, parser_of
-from plainfilm.errors import InputError, PlainfilmError, did_you_mean
+from plainfilm.config import DISCLAIMER
+from plainfilm.errors import CheckFailed, InputError, PlainfilmError, did_you_mean
 from plainfilm.files import to_json
 
-DISCLAIMER = "Research and teaching software, not a medical device."
 COMMANDS = {
     command.name: command for command in (*training.COMMANDS, *judging.COMMANDS, *using.COMMANDS, *place.COMMANDS)
 }
@@ -32,9 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         command = COMMANDS[options.command]
         quiet.set(options.quiet)
-        result = command.run(options)
+        try:
+            result, failed = command.run(options), None
+        except CheckFailed as check:  # done all the same: what failed is to be read as well
+            result, failed = check.result, check
         print(to_json(result) if options.json else command.show(result))
-        return 0
+        return _complain(str(failed), failed.exit_code) if failed else 0
     except PlainfilmError as error:
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:

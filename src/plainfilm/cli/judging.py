@@ -8,7 +8,7 @@ from typing import Any
 
 from plainfilm.cli.base import DATA, Command, number, out_flag, show_metrics, show_runs
 from plainfilm.errors import CheckFailed
-from plainfilm.files import locked, to_json
+from plainfilm.files import locked
 
 
 def _audit_flags(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +28,7 @@ def _run_audit(options: argparse.Namespace) -> Any:
     where = (options.against, options.out, options.positive, options.patient_regex, options.predictions)
     found = auditing.audit(options.data, *where, options.seed)
     if options.strict:
-        try:
-            auditing.check(found)
-        except CheckFailed:
-            print(to_json(found) if options.json else _show_audit(found))  # what failed is to be read as well
-            raise
+        auditing.check(found)
     return found
 
 
@@ -76,8 +72,7 @@ def _run_evaluate(options: argparse.Namespace) -> Any:
     scores = found["pooled"] if "runs" in found else found.get("test") or found.get("val") or found.get("train")
     failed = holding(options.fail_if, scores or {})
     if failed:
-        print(to_json(found) if options.json else _show_evaluate(found))  # what failed is to be read as well
-        raise CheckFailed(f"Done, and what was to fail holds: {'; '.join(failed)}.")
+        raise CheckFailed(f"Done, and what was to fail holds: {'; '.join(failed)}.", found)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Commands that train: demo, paper, train."""
+"""Commands that train: demo, paper, train, search."""
 
 from __future__ import annotations
 
@@ -93,6 +93,41 @@ def _show_run(result: Any) -> str:
     return f"{show_metrics(result['metrics'])}\nReport: {result['report']}"
 
 
+def _search_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help=DATA)
+    out_flag(parser, "folder for the trials, their table and the report")
+    names = "random, grid, tpe, cmaes, ga, de, pso, gwo or woa"
+    parser.add_argument("--algorithm", default="tpe", metavar="NAME", help=f"{names} (default %(default)s)")
+    text = "epochs (or fits, for a head) of all trials together (default 20 trials)"
+    parser.add_argument("--budget", type=int, default=0, metavar="N", help=text)
+    text = "score of validation to make better; several with commas, with seconds or flops: a Pareto front"
+    parser.add_argument("--objective", default="auroc", metavar="NAME", help=f"{text} (default %(default)s)")
+    text = "a range: NAME=LOW:HIGH[:log|:whole] or NAME=a|b|c; replaces or adds to the model's own"
+    parser.add_argument("--vary", action="append", default=[], metavar="RANGE", help=text)
+    text = "points that are chosen at a time (default: the algorithm's own)"
+    parser.add_argument("--population", type=int, default=0, metavar="N", help=text)
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the trials")
+    parser.add_argument("--no-prune", action="store_true", help="let every trial come to its end")
+    parser.add_argument("--resume", action="store_true", help="go on with the search in --out, or help it")
+    settings_flags(parser)
+
+
+def _run_search(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.searching import Wanted, search_settings
+
+    asked = (options.algorithm, options.budget, options.objective, tuple(options.vary), options.population)
+    wanted = Wanted(*asked, not options.no_prune)
+    settings = given_settings(options)
+    found = search_settings(options.data, options.out, settings, wanted, options.resume, options.workers)
+    return {"out": str(options.out), "report": str(options.out / "report.html"), **found}
+
+
+def _show_search(result: Any) -> str:
+    values = [f"  {name:22}{value}" for name, value in result["best"]["values"].items()]
+    lines = [result["sentence"], *values, f"Train it: {result['train']}", f"Report: {result['report']}"]
+    return "\n".join(lines)
+
+
 COMMANDS = (
     Command(
         "demo",
@@ -120,5 +155,16 @@ COMMANDS = (
         _train_flags,
         _run_train,
         _show_run,
+    ),
+    Command(
+        "search",
+        "settings chosen by random search, TPE or metaheuristics, on validation films alone",
+        (
+            "plainfilm search chest_xray/ --out search --model vgg-bn --epochs 10 --budget 400",
+            "plainfilm search chest_xray/ --out heads --model vgg16-lr --algorithm cmaes --objective specificity_at_95",
+        ),
+        _search_flags,
+        _run_search,
+        _show_search,
     ),
 )

@@ -56,7 +56,7 @@ def check(found: dict[str, Any]) -> None:
     bad = len(found["unreadable"])
     reasons += [f"{bad} film{'s' * (bad > 1)} that can't be read"] * bool(bad)
     if reasons:
-        raise CheckFailed(f"--strict: {found['data']} has {' and '.join(reasons)}.")
+        raise CheckFailed(f"--strict: {found['data']} has {' and '.join(reasons)}.", found)
 
 
 def _other(against: str, patient_regex: str, classes: tuple[str, ...]) -> Films:

@@ -17,13 +17,13 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from plainfilm.commands.label import Loose, safe
+from plainfilm.config import DISCLAIMER
 from plainfilm.data.films import FilmError, find_patient
 from plainfilm.data.sources import loose
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.explain.checks import check_films, outside_thorax, summary
 from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
 from plainfilm.explain.overlay import WARNING, blended, palette, reduced
-from plainfilm.export import DISCLAIMER
 from plainfilm.files import locked, replacing, write_csv, write_json, write_text
 from plainfilm.image.decode import decode
 from plainfilm.models.model import Model, batches

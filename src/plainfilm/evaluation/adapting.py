@@ -1,4 +1,4 @@
-"""A model at a new site: temperature, threshold and refer band from local films, judged on others than it was fitted to.
+"""A model at a new site: temperature, threshold and refer band from local films, judged on others than those.
 
 The weights stay. Before and after are compared on the same local films; "after" is cross-fitted by patient, so no film
 is judged by a threshold that it helped to choose.

@@ -57,8 +57,11 @@ class Predictions:
         return self.take(chosen)
 
     def decided(self, positive: int, threshold: float | NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return (N,) the class each film gets. Two classes: ``positive`` where its probability >= threshold (one, or
-        (N,) where folds have their own), so a tie counts as positive. More: the likeliest class, the first of equals, and the threshold is not used."""
+        """Return (N,) the class each film gets.
+
+        Two classes: ``positive`` where its probability >= threshold (one, or (N,) where folds have their own), so a tie
+        counts as positive. More: the likeliest class, the first of equals, and the threshold is not used.
+        """
         if len(self.classes) > 2:
             return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
         return np.where(self.probabilities[:, positive] >= threshold, positive, 1 - positive)

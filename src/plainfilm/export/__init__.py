@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from plainfilm.config import DISCLAIMER
 from plainfilm.models.model import Model
 
-DISCLAIMER = "Research and teaching software, not a medical device."
 FORMAT = 1  # of what ``about`` holds
 
 

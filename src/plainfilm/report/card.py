@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from plainfilm.config import DISCLAIMER
 from plainfilm.files import write_text
 from plainfilm.report import practice, verdict
 from plainfilm.report.charts import Table
@@ -58,7 +59,7 @@ def _warning(run: Run) -> list[str]:
     synthetic = (
         ["**Synthetic films: no score here says anything about patients.**", ""] if run.config["synthetic"] else []
     )
-    return ["**Research and teaching software, not a medical device.** No label is a diagnosis.", "", *synthetic]
+    return [f"**{DISCLAIMER}** No label is a diagnosis.", "", *synthetic]
 
 
 def _details(run: Run) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from plainfilm.config import DISCLAIMER
 from plainfilm.evaluation.intervals import DRAWS
 from plainfilm.files import read_json, write_text
 from plainfilm.report import practice, verdict
@@ -121,9 +122,7 @@ def write_claim(run: str | Path) -> Path:
         rows = [[f"{i}", item, known.get(i, f"*{AUTHORS}*")] for i, item in enumerate(items, number + 1)]
         number += len(items)
         lines += [f"## {section}", "", *markdown_table(["Item", "What is asked", "This run"], rows), ""]
-    write_text(
-        found.folder / "claim-2024.md", "\n".join([*lines, "Research and teaching software, not a medical device.", ""])
-    )
+    write_text(found.folder / "claim-2024.md", "\n".join([*lines, DISCLAIMER, ""]))
     return found.folder / "claim-2024.md"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.config import DISCLAIMER
 from plainfilm.files import write_csv, write_text
 from plainfilm.report.reference import PAPER_PROTOCOL, TABLE_I, why_not_comparable
 from plainfilm.report.reference import SCORES as PAPER_SCORES
@@ -108,7 +109,7 @@ def _markdown(runs: list[Run], rows: list[dict[str, Any]]) -> str:
             "Gap in accuracy: training minus validation. Gap in loss: validation minus training cross-entropy.",
             f"The paper's protocol: {PAPER_PROTOCOL}.",
             "",
-            "Research and teaching software, not a medical device.",
+            DISCLAIMER,
             "",
         ]
     )

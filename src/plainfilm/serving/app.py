@@ -1,0 +1,278 @@
+"""The HTTP API: one small function an address. What the answers mean is in docs/serving.md and at /docs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from PIL import Image
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
+
+from plainfilm.config import DISCLAIMER
+from plainfilm.data.films import FilmError
+from plainfilm.errors import PlainfilmError
+from plainfilm.explain.overlay import heat_png, overlay_png
+from plainfilm.image.decode import decode
+from plainfilm.models.answer import Answer
+from plainfilm.models.model import Model
+from plainfilm.serving.door import Door, refused
+from plainfilm.serving.limits import Limits, Memory, Refusal
+from plainfilm.serving.metrics import CONTENT_TYPE, Metrics
+from plainfilm.serving.predictor import Predictor
+from plainfilm.serving.upload import Upload, uploads
+
+WEB = Path(__file__).parent / "web"
+PREVIEW_SIDE = 1024  # pixels
+
+
+class Problem(BaseModel):
+    """Why a request was not answered, in one sentence."""
+
+    error: str
+
+
+class GateSays(BaseModel):
+    """``score``: share of held-out training films at least as unusual; ``reason``: null unless the film is flagged."""
+
+    score: float
+    reason: str | None
+
+
+class Labelled(BaseModel):
+    """A film's label. ``refer``: a reader should look at it; ``reason`` says why."""
+
+    name: str
+    label: str
+    probabilities: dict[str, float]
+    threshold: float | None
+    refer: bool
+    reason: str | None
+    gate: GateSays | None
+
+
+class Unreadable(BaseModel):
+    """A film without a label, and why."""
+
+    name: str
+    error: str
+
+
+class Prediction(BaseModel):
+    """Films in the order sent; ``model`` is the SHA-256 of the model's file."""
+
+    model: str
+    films: list[Labelled | Unreadable]
+
+
+class NoneRead(Prediction):
+    """None of the films could be read."""
+
+    error: str
+
+
+class About(BaseModel):
+    """The model that answers; ``verdict`` is what its report says in short."""
+
+    name: str
+    hash: str
+    classes: list[str]
+    positive: str
+    threshold: float | None
+    temperature: float
+    refer: tuple[float, float] | None
+    preprocess: dict[str, Any]
+    verdict: dict[str, Any]
+    gate: str | None
+    disclaimer: str
+
+
+class Health(BaseModel):
+    """The service is there; ``queue``: films that wait for an answer."""
+
+    status: Literal["ok"]
+    queue: int
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": Problem} for status in (400, 401, 403, 421, *statuses)}
+
+
+def _form(many: bool) -> dict[str, Any]:
+    film = {"type": "string", "format": "binary"}
+    films = {"type": "array", "items": film, "minItems": 1} if many else film
+    schema = {"type": "object", "properties": {"films": films}, "required": ["films"]}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+UPLOADS = _refusals(408, 413, 415, 422, 503)
+PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, **UPLOADS}
+
+
+class Service:
+    """What the addresses do, for one model."""
+
+    def __init__(self, model: Model, limits: Limits) -> None:
+        self.model, self.limits = model, limits
+        self.predictor = Predictor(model, limits)
+        self.metrics = Metrics(self.predictor)
+        self.memory = Memory(limits.memory_bytes)
+        self.threshold = model.threshold if len(model.classes) == 2 else None
+
+    async def page(self) -> FileResponse:
+        """The page for a browser."""
+        return FileResponse(WEB / "index.html")
+
+    async def docs(self) -> FileResponse:
+        """This description for a reader."""
+        return FileResponse(WEB / "docs.html")
+
+    async def health(self) -> Health:
+        """Whether the service is there."""
+        return Health(status="ok", queue=self.predictor.waiting)
+
+    async def about(self) -> About:
+        """The model: classes, threshold, band for a reader, preprocessing, what its report says."""
+        model = self.model
+        return About(
+            name=model.name,
+            hash=model.hash,
+            classes=list(model.classes),
+            positive=model.positive,
+            threshold=self.threshold,
+            temperature=model.temperature,
+            refer=model.refer,
+            preprocess=model.preprocess.as_dict(),
+            verdict=model.verdict,
+            gate=model.gate.about if model.gate else None,
+            disclaimer=DISCLAIMER,
+        )
+
+    async def predict(self, request: Request) -> Response:
+        """Labels for one or many films; a film that can't be read has an error instead of a label."""
+        async with uploads(request, self.limits, self.memory) as films:
+            answers = await self.predictor.label([film.data for film in films])
+            entries = [self._entry(film, found) for film, found in zip(films, answers, strict=True)]
+        for found in answers:
+            self.metrics.film(found)
+        content: dict[str, Any] = {"model": self.model.hash, "films": entries}
+        if all(isinstance(found, FilmError) for found in answers):
+            return JSONResponse({"error": "None of the films can be read.", **content}, 422)
+        return JSONResponse(content)
+
+    async def explain(self, request: Request, kind: Literal["overlay", "map"] = "overlay") -> Response:
+        """Where in one film the evidence for its label is: over the film, or the map alone."""
+        draw = overlay_png if kind == "overlay" else heat_png
+        return await self._picture(request, self.predictor.on_network, partial(draw, self.model))
+
+    async def preview(self, request: Request) -> Response:
+        """One film as it is decoded, 8 bits, the longer side at most 1024 pixels: browsers can't show DICOM or TIFF."""
+        return await self._picture(request, self.predictor.on_decoder, preview)
+
+    async def counters(self) -> Response:
+        """Counters for Prometheus."""
+        return Response(self.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def _picture(self, request: Request, turn: Callable[..., Any], draw: Callable[[bytes], bytes]) -> Response:
+        async with uploads(request, self.limits, self.memory) as films:
+            if len(films) > 1:
+                raise Refusal(422, f"There are {len(films)} films in the form; send one.")
+            try:
+                return Response(await turn(partial(draw, bytes(films[0].data))), media_type="image/png")
+            except FilmError as error:
+                raise Refusal(422, f"The film can't be read: {error}.") from None
+            except PlainfilmError as error:
+                raise Refusal(501, str(error)) from None
+
+    def _entry(self, film: Upload, found: Answer | FilmError) -> dict[str, Any]:
+        if isinstance(found, FilmError):
+            return {"name": film.name, "error": str(found)}
+        return {
+            "name": film.name,
+            "label": found.label,
+            "probabilities": dict(zip(self.model.classes, found.probabilities.tolist(), strict=True)),
+            "threshold": self.threshold,
+            "refer": found.refer,
+            "reason": found.reason,
+            "gate": found.gate._asdict() if found.gate else None,
+        }
+
+
+def preview(data: bytes) -> bytes:
+    """Return one film's bytes as an 8-bit PNG with the longer side at most 1024 pixels. FilmError as decode."""
+    image = Image.fromarray(decode(data))
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def create_app(model: Model, token: str = "", local: bool = True, limits: Limits | None = None) -> ASGIApp:
+    """Return the ASGI application that serves ``model``.
+
+    ``token``: what clients must send (none when empty); ``local``: answer only requests that name this machine.
+    """
+    service = Service(model, limits or Limits())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.predictor.close()
+
+    app = FastAPI(title="plainfilm", description=DISCLAIMER, docs_url=None, redoc_url=None, lifespan=lifespan)
+    _add_routes(app, service)
+    _add_complaints(app)
+    paths = frozenset(route.path for route in app.routes if hasattr(route, "path"))
+    return Door(app, service.metrics, token, local, paths)
+
+
+def _add_routes(app: FastAPI, service: Service) -> None:
+    app.get("/", include_in_schema=False)(service.page)
+    app.get("/docs", include_in_schema=False)(service.docs)
+    app.get("/health", response_model=Health, responses=_refusals())(service.health)
+    app.get("/model", response_model=About, responses=_refusals())(service.about)
+    metrics: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}, **_refusals()}
+    app.get("/metrics", response_class=Response, responses=metrics)(service.counters)
+    found = {**UPLOADS, 422: {"model": NoneRead | Problem}}
+    app.post("/predict", response_model=Prediction, responses=found, openapi_extra=_form(True))(service.predict)
+    drawn = {**PNG, 501: {"model": Problem}}
+    app.post("/explain", response_class=Response, responses=drawn, openapi_extra=_form(False))(service.explain)
+    app.post("/preview", response_class=Response, responses=PNG, openapi_extra=_form(False))(service.preview)
+    app.mount("/static", StaticFiles(directory=WEB))
+
+
+def _add_complaints(app: FastAPI) -> None:
+    """Every answer that is no success has the same form: {"error": sentence}."""
+
+    @app.exception_handler(Refusal)
+    async def _refused(_: Request, refusal: Refusal) -> Response:
+        return refused(refusal)
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> Response:
+        return JSONResponse({"error": f"{error.detail}."}, error.status_code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return JSONResponse({"error": f"{'.'.join(map(str, first['loc']))}: {first['msg']}."}, 422)
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(_: Request, __: ClientDisconnect) -> Response:
+        return refused(Refusal(400, "The request ended before its body was complete."))
+
+    @app.exception_handler(Exception)
+    async def _bug(_: Request, error: Exception) -> Response:
+        response = refused(Refusal(500, f"This is a bug in plainfilm ({type(error).__name__}); the log has more."))
+        response.headers["Connection"] = "close"  # uvicorn logs the error, then drops the connection
+        return response

@@ -1,0 +1,45 @@
+"""What the service takes, how much of it at once, and how it says no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plainfilm.data.sources import MAX_BYTES
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one request and of all requests together; everything beyond is refused, nothing queues without end."""
+
+    films: int = 64  # a request
+    film_bytes: int = MAX_BYTES
+    body_bytes: int = 128 * 2**20  # a request
+    memory_bytes: int = 256 * 2**20  # of uploads under way together
+    queue: int = 256  # films admitted and not yet answered, of all requests
+    body_seconds: float = 30.0  # until the whole body has come
+    answer_seconds: float = 60.0  # from then on
+
+
+class Refusal(Exception):
+    """A request that is not answered: HTTP status, one sentence, and after how many seconds to try again (503)."""
+
+    def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.retry_after = status, sentence, retry_after
+
+
+class Memory:
+    """Counts the bytes of all uploads under way; what would pass the limit is refused before it is kept."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.taken = limit, 0
+
+    def take(self, count: int) -> None:
+        """Count ``count`` bytes more; Refusal (503) when they are too many."""
+        if self.taken + count > self.limit:
+            raise Refusal(503, "Too many films are being sent at once; try again in a moment.", retry_after=1)
+        self.taken += count
+
+    def give_back(self, count: int) -> None:
+        """Count ``count`` bytes as gone."""
+        self.taken -= count

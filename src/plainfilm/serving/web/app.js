@@ -1,0 +1,390 @@
+// The page: what is known of model and films, and what is shown of it. Its parts are in the files beside this one.
+
+import { askToken, listenToDivider, listenToDrops, listenToKeysAndButtons } from "./controls.js";
+import { byName, csv, isTwo, labelAt, probability, score } from "./figures.js";
+import { captioned, chosen, save } from "./files.js";
+import { listen } from "./gestures.js";
+import { FilmList } from "./list.js";
+import { $, count } from "./page.js";
+import { sentence, showAbout, showDecision, showFigures, tone } from "./panel.js";
+import { Pictures } from "./pictures.js";
+import { Queue } from "./queue.js";
+import { Server } from "./server.js";
+import { Viewer } from "./viewer.js";
+
+const THEME = "plainfilm-theme";
+
+let model = null;
+let films = []; // {id, path, file, state, answer, error, again, thumb}
+let current = null;
+let [threshold, prevalence] = [0.5, 0.5];
+let [nextId, tool, wait, frame, drawing] = [0, "window", 0, 0, false];
+
+const server = new Server(askToken, (seconds) => {
+  wait = seconds;
+  update();
+});
+const queue = new Queue(server, answered);
+const pictures = new Pictures(server);
+const viewer = new Viewer($("canvas"), showView);
+const list = new FilmList($("list"), fillRow, (film) => {
+  choose(film);
+  $("stage").scrollIntoView(); // on a phone it is above the list
+});
+
+// --- films come in ---------------------------------------------------------------------------------------------------
+
+async function add(found) {
+  await ready;
+  if (!model) return;
+  const added = (await found)
+    .sort((a, b) => byName(a.path, b.path))
+    .map(({ path, file }) => ({ id: nextId++, path, file, state: "waiting", answer: null, error: null, thumb: null }));
+  films.push(...added);
+  queue.add(added);
+  if (!current && added.length) choose(added[0]);
+  update();
+}
+
+function answered(some) {
+  update();
+  if (some.includes(current)) showHeat();
+}
+
+function again() {
+  const failed = films.filter((film) => film.again);
+  for (const film of failed) {
+    film.again = false;
+    pictures.forget(film);
+  }
+  queue.add(failed);
+  update();
+}
+
+function clear() {
+  queue.clear();
+  films.forEach((film) => pictures.forget(film));
+  films = [];
+  choose(null);
+}
+
+// --- the list --------------------------------------------------------------------------------------------------------
+
+const label = (film) => (film.answer ? labelAt(film.answer, model, threshold) : null);
+const forReader = (film) => film.answer?.refer ?? false;
+const isFailed = (film) => film.state === "failed";
+const howProbable = (film) => (film.answer ? score(film.answer, model) : -1);
+
+const ORDERS = {
+  added: () => 0,
+  name: (a, b) => byName(a.path, b.path),
+  score: (a, b) => howProbable(b) - howProbable(a),
+};
+
+function filters() {
+  const byLabel = (model?.classes ?? []).map((name) => [name, (film) => label(film) === name]);
+  return [["All films", () => true], ...byLabel, ["For a reader", forReader], ["Not labelled", isFailed]];
+}
+
+function showList() {
+  const picked = Math.max(0, $("filter").selectedIndex);
+  const kept = filters().map(([name, wanted]) => [name, films.filter(wanted)]);
+  kept.forEach(([name, some], i) => {
+    ($("filter").options[i] ??= new Option()).textContent = `${name} (${some.length.toLocaleString("en")})`;
+  });
+  $("filter").selectedIndex = picked;
+  list.show(kept[picked][1].sort(ORDERS[$("order").value]));
+}
+
+function fillRow(row, film) {
+  const [thumb, title, flag, facts] = row.children;
+  const [name, p] = facts.children;
+  row.title = film.path;
+  row.dataset.state = film.state;
+  title.textContent = film.path.split("/").pop();
+  flag.textContent = forReader(film) ? (film.answer.gate?.reason ? "unusual" : "reader") : "";
+  name.textContent = label(film) ?? { waiting: "waiting", sent: "labelling…", failed: "not labelled" }[film.state];
+  name.className = `label ${film.answer ? tone(film.answer, label(film), model) : film.state}`;
+  p.textContent = film.answer ? probability(film.answer.probabilities[label(film)]) : (film.error ?? "");
+  if (film.thumb && thumb.firstChild !== film.thumb) thumb.replaceChildren(film.thumb);
+}
+
+/** Thumbnails are drawn for labelled films that can be seen, one after the other. */
+async function drawThumbs() {
+  if (drawing) return;
+  drawing = true;
+  const wants = (film) => film.answer && !film.thumb && !film.noThumb;
+  for (let film; (film = list.seen.find(wants)); list.draw()) {
+    await pictures.preview(film).catch(() => (film.noThumb = true));
+  }
+  drawing = false;
+}
+
+// --- one film --------------------------------------------------------------------------------------------------------
+
+function choose(film) {
+  current = film;
+  list.choose(film);
+  viewer.show(null);
+  $("mapNote").textContent = "";
+  note("");
+  update();
+  if (film) showFilm(film);
+}
+
+function step(by) {
+  const place = list.films.indexOf(current);
+  const next = Math.min(list.films.length - 1, Math.max(0, place < 0 ? 0 : place + by));
+  if (list.films.length) choose(list.films[next]);
+}
+
+/** Show a film and its heat map as they come; what comes for a film left behind is not shown. */
+async function showFilm(film) {
+  if (isFailed(film)) return note(sentence(film.error));
+  try {
+    const picture = await pictures.preview(film);
+    if (film !== current || !viewer.empty) return;
+    viewer.show(picture);
+    showHeat();
+  } catch (refused) {
+    if (film === current) note(refused.message);
+  }
+}
+
+async function showHeat() {
+  const film = current;
+  if (!film?.answer || viewer.empty || viewer.hasHeat || !viewer.heatShown) return;
+  const say = (text) => film === current && ($("mapNote").textContent = text);
+  say("Drawing the heat map…");
+  try {
+    const heat = await pictures.heat(film);
+    if (film === current) viewer.lay(heat);
+    say(`Heat map: evidence for ${film.answer.label}, about the model, not the disease`);
+  } catch (refused) {
+    say(refused.message);
+  }
+}
+
+function alarm(text) {
+  $("alarm").textContent = text;
+  $("alarm").hidden = false;
+}
+
+function note(text) {
+  $("viewNote").textContent = text;
+  $("viewNote").hidden = !text;
+}
+
+// --- what is shown ---------------------------------------------------------------------------------------------------
+
+/** Show everything anew, once a frame however often it is asked for. */
+function update() {
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    render();
+  });
+}
+
+function render() {
+  $("main").classList.toggle("none", !films.length);
+  $("empty").hidden = films.length > 0;
+  showList();
+  showStatus();
+  const place = list.films.indexOf(current) + 1;
+  $("place").textContent = films.length ? `${place || "–"} of ${list.films.length}` : "No film";
+  $("name").textContent = current?.path ?? "";
+  $("csv").disabled = !model || !films.some((film) => film.answer || film.error);
+  $("clear").disabled = !films.length;
+  $("again").hidden = !films.some((film) => film.again);
+  if (model) showDecision(current, model, threshold);
+  if (model && isTwo(model)) showFigures(model, threshold, prevalence);
+  showView();
+  drawThumbs();
+}
+
+function showStatus() {
+  const [labelled, failed, readers] = [(film) => film.answer, isFailed, forReader].map((is) => films.filter(is).length);
+  const done = labelled + failed;
+  $("progress").hidden = done === films.length;
+  $("progress").value = films.length ? done / films.length : 0;
+  const busy = wait ? `; the server is busy, next try in ${Math.ceil(wait)} s` : "";
+  const going = `${done} of ${count(films.length, "film")}${busy}`;
+  const ended = `${count(labelled, "film")} labelled${failed ? `, ${failed} not` : ""}${readers ? `; ${readers} for a reader` : ""}`;
+  const shown = films.length ? (done < films.length ? going : ended) : "";
+  if ($("status").textContent !== shown) $("status").textContent = shown;
+}
+
+function showView() {
+  const shows = !viewer.empty;
+  const window = `${Math.round(100 * viewer.zoom)} %   C ${Math.round(viewer.centre)}   W ${Math.round(viewer.width)}`;
+  $("corner").textContent = shows ? window : "";
+  press("invert", viewer.inverted);
+  press("heat", viewer.heatShown);
+  $("mapNote").hidden = !viewer.heatShown;
+  press("compare", viewer.divider !== null);
+  $("png").disabled = !shows || !current?.answer;
+  $("divider").hidden = viewer.divider === null || !viewer.hasHeat || !viewer.heatShown;
+  $("divider").style.left = `${100 * (viewer.divider ?? 0.5)}%`;
+  $("divider").setAttribute("aria-valuenow", Math.round(100 * (viewer.divider ?? 0.5)));
+  const says = current?.answer ? `, ${label(current)} ${probability(current.answer.probabilities[label(current)])}` : "";
+  const spoken = current ? `${current.path}${says}` : "No film";
+  if ($("spoken").textContent === spoken) return;
+  $("spoken").textContent = spoken;
+  $("canvas").setAttribute("aria-label", spoken);
+}
+
+const press = (id, on) => $(id).setAttribute("aria-pressed", on);
+
+// --- threshold and prevalence ----------------------------------------------------------------------------------------
+
+function setThreshold(value) {
+  if (!(value >= 0 && value <= 1)) return;
+  threshold = value;
+  const own = value === model.threshold;
+  $("threshold").value = value;
+  fillNumber("thresholdNumber", value, 3);
+  const band = model.refer ? " The band for a reader was chosen for the model's own." : "";
+  const moved = `${model.positive} from here on. The model's own is ${model.threshold.toFixed(3)}.${band}`;
+  $("thresholdNote").textContent = own ? "The model's own." : moved;
+  $("thresholdReset").hidden = own;
+  update();
+}
+
+function setPrevalence(value, typed = true) {
+  if (!(value >= 0 && value <= 1)) return;
+  prevalence = value;
+  $("prevalence").value = 100 * value;
+  fillNumber("prevalenceNumber", 100 * value, 1);
+  const start = Number.isFinite(model.verdict.prevalence) ? "that of the training films" : "one half";
+  const first = `It begins at ${start}; set your own, or PPV and NPV mislead.`;
+  $("prevalenceNote").textContent = typed ? `Share of ${model.positive} among the films you label.` : first;
+  update();
+}
+
+/** Write a number into its field, unless it is being typed there. */
+function fillNumber(id, value, digits) {
+  if (document.activeElement !== $(id)) $(id).value = Number(value.toFixed(digits));
+}
+
+// --- what the user takes away ----------------------------------------------------------------------------------------
+
+function saveTable() {
+  const done = films.filter((film) => film.answer || film.error);
+  save("plainfilm-labels.csv", new Blob([csv(done, model, threshold)], { type: "text/csv" }));
+}
+
+async function savePicture() {
+  const { answer, path } = current;
+  const said = label(current);
+  const decided = `${said} ${probability(answer.probabilities[said])}${isTwo(model) ? `, threshold ${threshold.toFixed(3)}` : ""}`;
+  const drawn = viewer.heatShown && viewer.hasHeat ? `heat map: evidence for ${answer.label}` : "no heat map";
+  const reader = answer.refer ? [`For a reader: ${answer.reason}`] : [];
+  const lines = [decided, ...reader, path, `${model.name} ${model.hash.slice(0, 12)}; ${drawn}`, model.disclaimer];
+  const name = path.split("/").pop().replace(/\.[^.]*$/, "");
+  save(`${name}-${said}.png`, await captioned(viewer.picture(), lines));
+}
+
+// --- what the user does ----------------------------------------------------------------------------------------------
+
+const ACTIONS = {
+  add: () => $("files").click(),
+  addFolder: () => $("folder").click(),
+  choose: () => $("files").click(),
+  chooseFolder: () => $("folder").click(),
+  clear: () => $("clearBox").showModal(),
+  again,
+  csv: saveTable,
+  png: savePicture,
+  about: () => $("aboutBox").showModal(),
+  helped: () => $("helpBox").showModal(),
+  theme: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
+  window: () => setTool("window"),
+  pan: () => setTool("pan"),
+  in: () => viewer.zoomBy(1.25),
+  out: () => viewer.zoomBy(0.8),
+  fit: () => viewer.fit(),
+  invert: () => viewer.invert(),
+  reset: () => viewer.reset(),
+  heat: toggleHeat,
+  compare: toggleDivider,
+  previous: () => step(-1),
+  next: () => step(1),
+  thresholdReset: () => setThreshold(model.threshold),
+};
+
+function toggleHeat() {
+  viewer.heatShown = !viewer.heatShown;
+  viewer.draw();
+  showHeat();
+}
+
+function toggleDivider() {
+  viewer.divider = viewer.divider === null ? 0.5 : null;
+  viewer.draw();
+}
+
+function setTool(name) {
+  tool = name;
+  press("window", name === "window");
+  press("pan", name === "pan");
+  $("canvas").dataset.tool = name;
+}
+
+function setTheme(name) {
+  document.documentElement.dataset.theme = name;
+  localStorage.setItem(THEME, name);
+}
+
+/** Call `act` with each of these fields whenever the user changes it. */
+function onInput(ids, kind, act) {
+  for (const id of ids) $(id).addEventListener(kind, ({ target }) => act(target));
+}
+
+function listenToUser() {
+  listenToKeysAndButtons(ACTIONS, step);
+  listenToDivider(viewer);
+  const unread = "The browser can't read what was dropped; choose it with a button instead.";
+  listenToDrops((found) => add(found).catch(() => alarm(unread)));
+  listen(viewer, () => tool);
+  onInput(["files", "folder"], "change", (field) => {
+    add(chosen(field.files));
+    field.value = "";
+  });
+  onInput(["filter", "order"], "change", update);
+  onInput(["threshold", "thresholdNumber"], "input", (field) => setThreshold(field.valueAsNumber));
+  onInput(["prevalence", "prevalenceNumber"], "input", (field) => setPrevalence(field.valueAsNumber / 100));
+  onInput(["opacity"], "input", (field) => {
+    viewer.opacity = field.value / 100;
+    viewer.draw();
+  });
+  onInput(["list"], "scroll", drawThumbs);
+  onInput(["clearBox"], "close", (box) => box.returnValue === "yes" && clear());
+}
+
+function introduce() {
+  $("model").textContent = model.name;
+  $("hash").textContent = model.hash.slice(0, 8);
+  $("stamp").textContent = model.verdict.protocol ?? "";
+  $("about").disabled = false;
+  $("tuning").hidden = !isTwo(model);
+  $("manyNote").hidden = isTwo(model);
+  showAbout(model);
+  if (!isTwo(model)) return;
+  setThreshold(model.threshold);
+  setPrevalence(model.verdict.prevalence ?? 0.5, false);
+}
+
+async function begin() {
+  try {
+    model = await server.model();
+    introduce();
+  } catch (refused) {
+    alarm(`${refused.message} Load this page again when it is.`);
+  }
+  update();
+}
+
+document.documentElement.dataset.theme = localStorage.getItem(THEME) ?? "dark";
+setTool("window");
+listenToUser();
+const ready = begin();

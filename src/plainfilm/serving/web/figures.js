@@ -1,0 +1,75 @@
+// What the answers mean: decisions at any threshold, what it means at a prevalence, and the table. No page in here.
+
+export const isTwo = (model) => model.classes.length === 2;
+export const other = (model) => model.classes.find((name) => name !== model.positive);
+
+/** What the threshold applies to: the positive class's probability, with more than two classes the largest. */
+export const score = (answer, model) =>
+  isTwo(model) ? answer.probabilities[model.positive] : Math.max(...Object.values(answer.probabilities));
+
+export function labelAt(answer, model, threshold) {
+  if (!isTwo(model)) return answer.label;
+  return score(answer, model) >= threshold ? model.positive : other(model);
+}
+
+/** Sensitivity and specificity at a threshold, as measured: {at, sensitivity, specificity}, or null when unknown. */
+export function operating(model, threshold) {
+  const { scores = {}, curve = [] } = model.verdict;
+  if (threshold === model.threshold && scores.sensitivity && scores.specificity) {
+    return { at: threshold, sensitivity: scores.sensitivity, specificity: scores.specificity };
+  }
+  if (!curve.length) return null;
+  const off = (row) => Math.abs(row.threshold - threshold);
+  const row = curve.reduce((best, next) => (off(next) < off(best) ? next : best));
+  return { at: row.threshold, sensitivity: row.sensitivity, specificity: row.specificity };
+}
+
+const share = (hit, miss) => (hit + miss > 0 ? hit / (hit + miss) : null);
+const ppv = (found, spared, prevalence) => share(found * prevalence, (1 - spared) * (1 - prevalence));
+const npv = (found, spared, prevalence) => share(spared * (1 - prevalence), (1 - found) * prevalence);
+
+/**
+ * Predictive values at a prevalence, by Bayes' theorem. Both rise with sensitivity and with specificity, so that the
+ * lower ends of those two intervals give their lowest value and the upper ends their highest.
+ */
+export function predictive({ sensitivity, specificity }, prevalence) {
+  const known = [sensitivity, specificity].every((found) => Number.isFinite(found.value));
+  const at = (of, end) => {
+    const pair = [sensitivity[end], specificity[end]];
+    return known && pair.every(Number.isFinite) ? of(...pair, prevalence) : null;
+  };
+  const all = (of) => ({ value: at(of, "value"), low: at(of, "low"), high: at(of, "high") });
+  return { ppv: all(ppv), npv: all(npv) };
+}
+
+export const percent = (value) => (Number.isFinite(value) ? `${(100 * value).toFixed(1)} %` : "–");
+
+export const interval = ({ low, high }) =>
+  Number.isFinite(low) && Number.isFinite(high) ? `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}` : "";
+
+/** Three digits, but never a certainty that the network does not have. */
+export function probability(p) {
+  if (p > 0.999) return "> 0.999";
+  return p < 0.001 ? "< 0.001" : p.toFixed(3);
+}
+
+/** Order of names as people count: film2 before film10. */
+export const byName = new Intl.Collator("en", { numeric: true }).compare;
+
+// A cell that begins so would be run by a spreadsheet.
+const FORMULA = /^[=+\-@\t\r]/;
+const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+const cell = (value) => (typeof value === "number" ? String(value) : quoted(FORMULA.test(value) ? `'${value}` : value));
+
+/** The table of `plainfilm label`, with the threshold that made the labels and the model's hash beside each row. */
+export function csv(films, model, threshold) {
+  const head = ["path", "label", ...model.classes.map((name) => `p_${name}`), "refer", "reason", "threshold", "model"];
+  const rows = films.map(({ path, answer, error }) => {
+    const made = [isTwo(model) ? threshold : "", model.hash];
+    if (!answer) return [path, "", ...model.classes.map(() => ""), "yes", error, ...made];
+    const probabilities = model.classes.map((name) => answer.probabilities[name]);
+    const reader = [answer.refer ? "yes" : "no", answer.reason ?? ""];
+    return [path, labelAt(answer, model, threshold), ...probabilities, ...reader, ...made];
+  });
+  return [head, ...rows].map((row) => `${row.map(cell).join(",")}\n`).join("");
+}

@@ -1,0 +1,46 @@
+// Films as pictures, asked of the server once each; those of the latest films are kept for going back and forth.
+
+const KEPT = 24; // films
+const THUMB = 96; // pixels, twice the side of .thumb in style.css
+
+export class Pictures {
+  #kept = new Map(); // film -> {preview, heat}, promises of an ImageBitmap; the latest last
+
+  constructor(server) {
+    this.server = server;
+  }
+
+  /** Return the film as the model's decoder sees it, and give it a thumbnail. */
+  preview(film) {
+    return (this.#of(film).preview ??= this.server.preview(film.file).then((picture) => {
+      film.thumb ??= thumbnail(picture);
+      return picture;
+    }));
+  }
+
+  /** Return where the evidence for the film's label is, in the preview's shape. */
+  heat(film) {
+    return (this.#of(film).heat ??= this.server.heat(film.file));
+  }
+
+  forget(film) {
+    this.#kept.delete(film);
+  }
+
+  #of(film) {
+    const own = this.#kept.get(film) ?? {};
+    this.#kept.delete(film);
+    this.#kept.set(film, own);
+    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value);
+    return own;
+  }
+}
+
+function thumbnail(picture) {
+  const side = Math.min(picture.width, picture.height);
+  const canvas = Object.assign(document.createElement("canvas"), { width: THUMB, height: THUMB });
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, (picture.width - side) / 2, (picture.height - side) / 2, side, side, 0, 0, THUMB, THUMB);
+  return canvas;
+}

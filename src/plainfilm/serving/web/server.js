@@ -1,0 +1,83 @@
+// Requests to this server and no other: token, waiting when it is busy, and its reasons as errors.
+
+const TOKEN = "plainfilm-token";
+const MOST_TRIES = 40; // of a busy server
+const MOST_CALLS = 5; // of one that does not answer
+const LONGEST_WAIT = 30; // seconds
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+
+/** Why a request was not answered; `body` is the JSON that came with it. */
+export class Refused extends Error {
+  constructor(status, sentence, body = {}) {
+    super(sentence);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+export class Server {
+  #asked = null; // one question for the token, however many requests need it
+
+  /** `askToken(wrong)` resolves to what the user typed; `busy(seconds)` is told of each wait, 0 when it is over. */
+  constructor(askToken, busy) {
+    this.askToken = askToken;
+    this.busy = busy;
+  }
+
+  model = async () => (await this.#answer("model", {})).json();
+  predict = async (files) => (await this.#answer("predict", { method: "POST", body: form(files) })).json();
+  preview = (file) => this.#picture("preview", file);
+  heat = (file) => this.#picture("explain?kind=map", file);
+
+  async #picture(path, file) {
+    const response = await this.#answer(path, { method: "POST", body: form([file]) });
+    return createImageBitmap(await response.blob());
+  }
+
+  async #answer(path, request) {
+    for (let tries = 1; ; tries += 1) {
+      const token = sessionStorage.getItem(TOKEN);
+      const response = await this.#call(path, { ...request, headers: token ? { Authorization: `Bearer ${token}` } : {} });
+      if (response.ok) return response;
+      if (response.status === 401) await this.#newToken(token);
+      else if ((response.status === 429 || response.status === 503) && tries < MOST_TRIES) await this.#wait(response, tries);
+      else throw await refusal(response);
+    }
+  }
+
+  async #call(path, request) {
+    for (let calls = 1; ; calls += 1) {
+      try {
+        return await fetch(path, request);
+      } catch {
+        if (calls === MOST_CALLS) throw new Refused(0, "The service can't be reached. Is it still running?");
+        await sleep(0.5 * 2 ** (calls - 1));
+      }
+    }
+  }
+
+  async #wait(response, tries) {
+    const told = Number.parseFloat(response.headers.get("Retry-After"));
+    const seconds = Math.min(LONGEST_WAIT, Number.isFinite(told) ? told : 2 ** Math.min(tries, 4));
+    this.busy(seconds);
+    await sleep(seconds + Math.random()); // so that many pages don't come back at one moment
+    this.busy(0);
+  }
+
+  async #newToken(used) {
+    if (sessionStorage.getItem(TOKEN) !== used) return;
+    this.#asked ??= this.askToken(used !== null).finally(() => (this.#asked = null));
+    sessionStorage.setItem(TOKEN, await this.#asked);
+  }
+}
+
+function form(files) {
+  const data = new FormData();
+  files.forEach((file) => data.append("films", file, file.name));
+  return data;
+}
+
+async function refusal(response) {
+  const body = await response.json().catch(() => ({}));
+  return new Refused(response.status, body.error ?? `The service answered ${response.status}.`, body);
+}

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from plainfilm.data.films import FilmError
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.answer import Film, answer, look, score
+from plainfilm.models.gate import Verdict
+from plainfilm.models.model import Model
+
+
+class Fixed(torch.nn.Module):
+    """Says the same of every film."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.tensor([logits]))
+
+    def forward(self, x):
+        return self.logits.expand(len(x), -1)
+
+
+class Doubting:
+    """A gate that has one opinion."""
+
+    def __init__(self, reason):
+        self.reason = reason
+
+    def judge(self, pixels):
+        return [Verdict(0.01, self.reason)] * len(pixels)
+
+
+def model(logits=(0.0, 1.0), classes=("NORMAL", "PNEUMONIA"), **more):
+    return Model(Fixed(list(logits)), "fixed", classes, Preprocess(size=16), classes[-1], **more)
+
+
+FILM = Film(np.zeros((20, 20), np.uint8), np.arange(256, dtype=np.uint8).reshape(16, 16), ())
+P = 1 / (1 + np.exp(-1.0))
+
+
+def test_a_plain_film_has_a_label_and_no_reason():
+    found = answer(model(), FILM)
+    assert (found.label, found.refer, found.reason, found.gate) == ("PNEUMONIA", False, None, None)
+    assert found.probabilities[1] == pytest.approx(P)
+
+
+def test_threshold_temperature_and_band_are_the_models():
+    assert answer(model(threshold=0.8), FILM).label == "NORMAL"
+    assert answer(model(temperature=2.0), FILM).probabilities[1] == pytest.approx(1 / (1 + np.exp(-0.5)))
+    inside = answer(model(refer=(0.7, 0.75)), FILM)
+    assert inside.refer and inside.reason == (
+        "the probability of PNEUMONIA, 0.731, is in the band for a reader (0.700 to 0.750)"
+    )
+    assert not answer(model(refer=(0.74, 0.75)), FILM).refer
+
+
+def test_every_reason_is_given():
+    found = answer(
+        model(refer=(0.0, 1.0), gate=Doubting("upside down")), FILM._replace(remarks=("DICOM header: lateral view",))
+    )
+    assert found.refer and found.reason.startswith("DICOM header: lateral view; upside down; the probability of")
+    assert found.gate.score == 0.01
+    assert not answer(model(gate=Doubting(None)), FILM).refer
+
+
+def test_more_classes_are_scored_by_the_largest():
+    three = model((0.0, 2.0, 1.0), ("A", "B", "C"), refer=(0.6, 0.7))
+    found = answer(three, FILM)
+    assert found.label == "B" and score(three, found.probabilities) == pytest.approx(found.probabilities.max())
+    assert "the largest probability, 0.665" in found.reason
+
+
+def test_look_decodes_once_and_refuses_with_a_reason(make_film):
+    film = look(model(), make_film(1, True, (40, 30)))
+    assert film.grey.shape == (30, 40) and film.pixels.shape == (16, 16) and film.remarks == ()
+    with pytest.raises(FilmError, match="not a JPEG"):
+        look(model(), b"<html>")

@@ -92,7 +92,7 @@ class Model:
 
     def from_logits(self, logits: torch.Tensor) -> np.ndarray:
         """Return (B, K) float64 probabilities: softmax of logits over the temperature."""
-        return torch.softmax(logits.double().cpu() / self.temperature, 1).numpy()
+        return torch.softmax(logits.detach().double().cpu() / self.temperature, 1).numpy()
 
     def save(self, path: str | Path) -> None:
         """Write model.h5: weights, optimiser state and everything needed to label, explain, export and serve."""

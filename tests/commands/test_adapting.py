@@ -35,6 +35,7 @@ def test_the_training_itself_keeps_its_operating_point_in_the_model(run):
     assert list(model.refer or ()) == (about["refer"] or [])
     assert "validation" in about["threshold_rule"]
     assert model.verdict["protocol"] == "patients separate" and model.verdict["part"] == "test"
+    assert any("films scored" in line for line in model.verdict["red_lines"])
     assert len(model.verdict["curve"]) == 99 and 0.4 < model.verdict["prior"] < 0.6
     metrics = json.loads((run / "metrics.json").read_text())
     assert model.verdict["scores"]["auroc"] == metrics["test"]["auroc"] and metrics["test_openings"] == 1

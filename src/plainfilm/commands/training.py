@@ -38,6 +38,7 @@ from plainfilm.report.figures import montage, save
 from plainfilm.report.html import run_report
 from plainfilm.report.mistakes import PICTURED, picture_of, wrong_films
 from plainfilm.report.runs import read_run
+from plainfilm.report.verdict import red_lines
 from plainfilm.training.loop import class_weights
 from plainfilm.training.schedules import DESCRIPTIONS
 
@@ -134,12 +135,13 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
         write_predictions(out / "predictions.csv", predictions_of(prepared.films, model.from_logits(logits)))
         metrics = evaluate_run(out)
-        model.verdict = {**verdict(out), "prior": prior(prepared, model)}
         model.save(out / "model.h5")
         draw_montage(prepared, model, out)
         draw_mistakes(prepared.films, out)
         if probes and read_json(out / MODEL)["flops"] < LIGHT:
             probe(out, seed=prepared.config.seed, source=prepared.films)
+        model.verdict = {**verdict(out), "prior": prior(prepared, model), "red_lines": red_lines([read_run(out)])}
+        model.save(out / "model.h5")
         run_report(out)
     return metrics
 

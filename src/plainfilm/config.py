@@ -29,7 +29,7 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
         "average": 0.998,
         "resize": "stretch",
         "augment": "rotation=10,translation=.08,zoom=.15,stretch=.35,style=.8,equalise=1,gamma=.8,contrast=.4,"
-        "brightness=30,sharpness=1,noise=10,erase=.3",
+        "brightness=30,shading=.3,sharpness=1,noise=10,erase=.3",
     },
     "vgg16-ft": {"epochs": 8, "batch": 32, "optimizer": "adamw", "learning_rate": 1e-4, "decay": "cosine"},
     "timm-lr": {"features": "standardised", "resize": "stretch"},
@@ -77,7 +77,7 @@ class TrainConfig:
     class_weights: str = _setting(
         "balanced", "`balanced` (largest count / count of the class), `none`, or NAME=WEIGHT,NAME=WEIGHT"
     )
-    size: int = _setting(0, "side of the square input in pixels; 0 = the model's own (vgg 64, vgg16 224)")
+    size: int = _setting(0, "side of the square input in pixels; 0 = the model's own (vgg 64, vgg16 224, best 160)")
     resize: str = _setting("crop", "shorter side + centre crop, whole film padded, or stretched", RESIZES)
     scaling: str = _setting(
         "", "grey values to input; empty = the model's own (vgg: film, vgg16: caffe)", ("", *SCALINGS)
@@ -86,7 +86,7 @@ class TrainConfig:
     augment: str = _setting(
         "",
         "training films changed at random: rotation=10,translation=.05,zoom=.1,shear=5,flip=1 (degrees, shares), "
-        "stretch, style, equalise, gamma, contrast, brightness, sharpness, noise, erase",
+        "stretch, style, equalise, gamma, contrast, brightness, shading, sharpness, noise, erase",
     )
     regularisation: str = _setting(
         "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2", "values of C that the grid search of a logistic regression tries"
@@ -105,7 +105,7 @@ class TrainConfig:
         "share=0.05",
         "films for a reader, chosen on validation: the least sure `share=`, until `error=` is left, or `none`",
     )
-    weights: str = _setting("", "file with pretrained weights (VGG16 in the Keras layout)")
+    weights: str = _setting("", "file with pretrained weights: VGG16 in the Keras layout, a backbone's safetensors, …")
     device: str = _setting("auto", "where to compute", ("auto", "cpu", "cuda"))
     threads: int = _setting(0, "CPU threads; 0 = one a core")
     patient_regex: str = _setting("", "regular expression on the path; its first group is the patient")

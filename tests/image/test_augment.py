@@ -33,9 +33,99 @@ def test_each_kind_moves_the_point_and_films_differ(text):
     assert torch.equal(moved, draw(text))
 
 
+def film(count: int = 8, side: int = 64) -> torch.Tensor:
+    """Smooth films with a fine pattern on top."""
+    y, x = torch.meshgrid(torch.linspace(0, 6, side), torch.linspace(0, 6, side), indexing="ij")
+    phase = torch.arange(count).view(-1, 1, 1)
+    fine = 15 * (-1.0) ** torch.arange(side)
+    return (110 + 60 * torch.sin(x + phase) * torch.cos(y) + fine).to(torch.uint8)
+
+
+TONES = [
+    "gamma=1",
+    "contrast=.5",
+    "brightness=40",
+    "equalise=1",
+    "sharpness=1",
+    "noise=20",
+    "erase=.5",
+    "style=1",
+    "shading=.4",
+]
+
+
+@pytest.mark.parametrize("text", [*TONES, "stretch=.5"])
+def test_each_kind_changes_each_film_in_its_own_way_within_the_range_of_films(text):
+    pixels = film()
+    change = Augment.parse(text)
+    out = change(pixels, torch.Generator().manual_seed(1))
+    assert out.shape == pixels.shape and out.dtype == torch.float32 and out.min() >= 0 and out.max() <= 255
+    differences = (out - pixels).abs().mean((1, 2))
+    assert (differences > 0).float().mean() >= 0.75 and differences.unique().numel() == differences.numel()
+    assert torch.equal(out, change(pixels, torch.Generator().manual_seed(1)))
+
+
+def test_stretch_lengthens_one_side_against_the_other():
+    squares = torch.zeros(20, 65, 65)
+    squares[:, 22:43, 22:43] = 200
+    out = Augment(stretch=0.5)(squares, torch.Generator().manual_seed(0)) > 100
+    height, width = out.any(2).sum(1).float(), out.any(1).sum(1).float()
+    ratio = width / height
+    assert ratio.min() < 0.8 and ratio.max() > 1.25 and ratio.min() >= 1 / 1.65 and ratio.max() <= 1.65
+    assert ((height * width).sqrt() - 21).abs().max() < 1.5  # the area stays
+
+
+def test_grey_values_keep_their_order_under_tone():
+    ramp = torch.arange(256).float().view(1, 16, 16)
+    for text in TONES[:4]:
+        out = Augment.parse(text)(ramp, torch.Generator().manual_seed(3)).flatten()
+        assert (out.diff() >= -1e-3).all(), text
+
+
+def test_equalisation_moves_grey_values_towards_their_rank():
+    """Ranks of a film whose greys are all equally frequent are the greys themselves; a dark film gets brighter."""
+    even = torch.arange(256).float().repeat(4).view(1, 32, 32)
+    assert (Augment(equalise=1)(even, torch.Generator().manual_seed(0)) - even).abs().max() <= 1
+    dark = (even / 255) ** 3 * 255
+    out = Augment(equalise=1)(dark.repeat(200, 1, 1), torch.Generator().manual_seed(0))
+    brightest = out[out.mean((1, 2)).argmax()]  # of 200 draws one goes nearly all the way
+    assert (torch.histc(brightest, 4, 0, 255) / 1024 - 0.25).abs().max() < 0.1
+
+
+def test_style_keeps_the_film_whose_partner_it_is_and_the_phase():
+    pixels = film(1)
+    alone = Augment(style=1)(pixels, torch.Generator().manual_seed(0))
+    assert torch.allclose(alone, pixels.float(), atol=0.05)  # a batch of one has only itself
+    several = film(6).float()
+    out = Augment(style=0.5)(several, torch.Generator().manual_seed(0))
+    pairs = zip(several.flatten(1), out.flatten(1), strict=True)
+    assert all(torch.corrcoef(torch.stack(pair))[0, 1] > 0.8 for pair in pairs)
+
+
+def test_sharpness_goes_from_a_blur_to_its_opposite():
+    pixels = film(40)
+    out = Augment(sharpness=1)(pixels, torch.Generator().manual_seed(0))
+    fine = (out[:, :, 1:] - out[:, :, :-1]).abs().mean((1, 2))
+    own = (pixels[:, :, 1:].float() - pixels[:, :, :-1].float()).abs().mean()
+    assert fine.min() < 0.6 * own and fine.max() > 1.2 * own
+
+
 @pytest.mark.parametrize(
-    ("text", "said"), [("rotate=5", "Did you mean 'rotation'"), ("flip=2", "outside 0 to 1"), ("zoom", "NAME=NUMBER")]
+    ("text", "said"),
+    [
+        ("rotate=5", "Did you mean 'rotation'"),
+        ("flip=2", "outside 0 to 1"),
+        ("zoom", "NAME=NUMBER"),
+        ("noise=65", "0 to 64"),
+    ],
 )
 def test_wrong_words(text, said):
     with pytest.raises(InputError, match=said):
         Augment.parse(text)
+
+
+def test_shading_is_a_plane_of_any_direction_that_leaves_the_middle():
+    out = Augment(shading=0.3)(torch.full((50, 33, 33), 100.0), torch.Generator().manual_seed(0))
+    assert torch.allclose(out[:, 16, 16], torch.tensor(100.0)) and out.max() <= 100 * (1 + 0.3 * 2**0.5)
+    assert out.diff(n=2, dim=1).abs().max() < 1e-3 and out.diff(n=2, dim=2).abs().max() < 1e-3
+    assert (out[:, 16, 32] > 100).any() and (out[:, 16, 32] < 100).any() and (out[:, 32, 16] > 101).any()

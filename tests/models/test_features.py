@@ -31,14 +31,14 @@ def test_features_are_the_networks_and_are_extracted_once(ready, monkeypatch):
     passed = []
     real = network.forward_features
     monkeypatch.setattr(network, "forward_features", lambda x: passed.append(len(x)) or real(x))
-    rows, seconds = extract(films, pixels, network, P, sha256)
+    rows, seconds = extract(films, pixels, network, P, sha256, (512,))
     assert passed == [32, 8] and seconds > 0 and rows[slice(0, 40)].shape == (40, 512)
     with torch.no_grad():
         direct = real(P.tensor(pixels[np.array([7])])).numpy()
     assert np.allclose(rows[np.array([7])], direct, atol=1e-4)
-    again, seconds_again = extract(films, pixels, network, P, sha256)
+    again, seconds_again = extract(films, pixels, network, P, sha256, (512,))
     assert passed == [32, 8] and seconds_again == seconds and np.array_equal(again[slice(0, 40)], rows[slice(0, 40)])
-    extract(films, pixels, network, P, "other weights")
+    extract(films, pixels, network, P, "other weights", (512,))
     assert passed == [32, 8] * 2
 
 
@@ -54,15 +54,15 @@ def test_an_extraction_that_died_goes_on(ready, monkeypatch):
 
     monkeypatch.setattr(network, "forward_features", dies)
     with pytest.raises(KeyboardInterrupt):
-        extract(films, pixels, network, P, sha256)
+        extract(films, pixels, network, P, sha256, (512,))
     monkeypatch.setattr(network, "forward_features", lambda x: passed.append(len(x)) or real(x))
-    extract(films, pixels, network, P, sha256)
+    extract(films, pixels, network, P, sha256, (512,))
     assert passed == [32, 8]
 
 
 def test_features_h5(ready, tmp_path):
     films, pixels, network, sha256 = ready
-    rows, _ = extract(films, pixels, network, P, sha256)
+    rows, _ = extract(films, pixels, network, P, sha256, (512,))
     write_features(tmp_path / "features.h5", films, rows)
     with h5py.File(tmp_path / "features.h5") as file:
         assert file["features"].shape == (40, 512) and file["features"].dtype == np.float32 and file["features"].chunks

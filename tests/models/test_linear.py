@@ -78,3 +78,20 @@ def test_groups_stay_together():
     labels = np.arange(120) // 2 % 2
     with pytest.raises(InputError, match="has 2 patients"):
         fit_logistic(features, films, labels[films], labels[films] * 2 + films % 2, VALUES, 3, 0)
+
+
+def test_standardised_features_are_sklearns_scaler_and_the_result_takes_them_raw():
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    features, films, labels, groups = problem(d=60)
+    features.data[:, 7] *= 1000  # a feature that would otherwise rule
+    features.data[:, 8] = 5  # and one that says nothing
+    fit = fit_logistic(features, films, labels[films], groups, VALUES, 3, 0, standardise=True)
+    plain = make_pipeline(StandardScaler(), LogisticRegression(C=fit.regularisation, tol=1e-9, max_iter=100_000))
+    plain.fit(features.data[films].astype(np.float64), labels[films])
+    x = features.data[90:].astype(np.float64)
+    logits = torch.tensor(x @ fit.weight.T.astype(np.float64) + fit.bias)
+    assert np.abs(torch.softmax(logits, 1).numpy() - plain.predict_proba(x)).max() < 1e-3
+    raw = fit_logistic(features, films, labels[films], groups, VALUES, 3, 0)
+    assert np.abs(raw.weight - fit.weight).max() > 1e-3

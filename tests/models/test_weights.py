@@ -113,7 +113,7 @@ def with_wheel(monkeypatch: pytest.MonkeyPatch, folder: Path, model: bytes) -> P
         archive.writestr(module.MEMBER, model)
     monkeypatch.setattr(module, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
     monkeypatch.setattr(module, "MEMBER_SHA256", hashlib.sha256(model).hexdigest())
-    monkeypatch.setattr(module, "_wheel", lambda _: wheel)
+    monkeypatch.setattr(module, "_wheel", lambda *_: wheel)
     return wheel
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -110,9 +111,20 @@ def test_history_learns_and_the_plateau_is_left(tmp_path):
     assert float(rows[-1]["val_accuracy"]) == 1.0 and float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
 
 
-@pytest.mark.parametrize("name", ["vgg", "vgg-bn"])
-def test_resume_at_any_epoch_gives_the_same_bytes(tmp_path, name, monkeypatch):
-    config = TrainConfig(model=name, epochs=4, batch=8, augment="rotation=10,flip=1")
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("vgg", {}),
+        ("vgg-bn", {"average": 0.9, "mixup": 0.4, "augment": "style=1,noise=5,erase=.3,sharpness=1,equalise=1"}),
+        ("vgg", {"momentum": 0.9, "decay": "cosine", "weight_decay": 1e-3, "label_smoothing": 0.1}),
+        ("vgg", {"optimizer": "adam", "learning_rate": 1e-3, "patience": 2}),
+        ("vgg-bn", {"optimizer": "adamw", "learning_rate": 1e-3, "decay": "one-cycle", "average": 0.5, "patience": 1}),
+        ("vgg", {"optimizer": "rmsprop", "learning_rate": 1e-3, "momentum": 0.5}),
+        ("vgg", {"optimizer": "lion", "learning_rate": 1e-4, "weight_decay": 0.1}),
+    ],
+)
+def test_resume_at_any_epoch_gives_the_same_bytes(tmp_path, name, settings, monkeypatch):
+    config = TrainConfig(**{"model": name, "epochs": 4, "batch": 8, "augment": "rotation=10,flip=1"} | settings)
     w = network(name)
     train_network(w, P, material(), config, tmp_path / "whole", resume=False)
     for stop in (1, 3):
@@ -121,13 +133,13 @@ def test_resume_at_any_epoch_gives_the_same_bytes(tmp_path, name, monkeypatch):
 
         real = checkpoint.save
 
-        def save_then_die(path, net, optimizer, progress, stop=stop, real=real):
-            real(path, net, optimizer, progress)
+        def save_then_die(path, networks, optimizer, progress, stop=stop, real=real):
+            real(path, networks, optimizer, progress)
             if progress.epoch == stop:
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(checkpoint, "save", save_then_die)
-        with pytest.raises(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):  # a run that stopped early by itself never comes to be killed
             train_network(network(name), P, material(), config, folder, resume=False)
         monkeypatch.setattr(checkpoint, "save", real)
         resumed = network(name, seed=9)  # its own initial weights must not matter
@@ -165,3 +177,45 @@ def test_the_rehearsal_fails_before_the_first_epoch(tmp_path):
     with pytest.raises(IndexError):
         train_network(network(), P, broken, TrainConfig(epochs=1), tmp_path, resume=False)
     assert not (tmp_path / "history.csv").exists()
+
+
+def test_early_stopping_keeps_the_best_epoch_and_average_is_what_validates(tmp_path):
+    """A learning rate that ruins the network after a good start: the result is from before."""
+    config = TrainConfig(epochs=40, batch=8, optimizer="adam", learning_rate=0.01, patience=2, average=0.5)
+    built, some = network(), material()
+    progress, _ = train_network(built, P, some, config, tmp_path, resume=False)
+    losses = [row[3 + 1] for row in progress.history]
+    best = losses.index(min(losses)) + 1
+    assert progress.epoch == len(losses) == min(best + 2, 40)
+    built.eval()
+    with torch.no_grad():
+        logits = built(P.tensor(some.pixels[some.val]))
+    assert float(F.cross_entropy(logits, torch.tensor(some.labels[some.val]))) == pytest.approx(min(losses), abs=1e-5)
+
+
+def test_the_average_of_one_step_is_a_tenth_of_the_way_less(tmp_path):
+    """After its first step the average keeps 1/10 of the weights before it: min(average, (1 + n) / (10 + n)), n = 0."""
+    some, config = material(), TrainConfig(epochs=1, batch=45, average=0.99)
+    before, plain, averaged = (dict(network().state_dict()) for _ in range(3))
+    for result, settings in ((plain, {"average": 0.0}), (averaged, {})):
+        built = network()
+        train_network(built, P, some, replace(config, **settings), tmp_path / str(len(settings)), resume=False)
+        result.update({k: v.clone() for k, v in built.state_dict().items()})
+    for name, value in averaged.items():
+        assert torch.allclose(value, before[name] * 0.1 + plain[name] * 0.9, atol=1e-6), name
+
+
+def test_label_smoothing_gives_its_share_to_all_classes():
+    logits, labels = torch.tensor([[2.0, -1.0]]), torch.tensor([0])
+    plain, other = (F.cross_entropy(logits, torch.tensor([k])) for k in (0, 1))
+    smoothed = weighted_cross_entropy(logits, labels, torch.ones(2), 0.2)
+    assert float(smoothed) == pytest.approx(float(0.9 * plain + 0.1 * other))
+
+
+def test_a_models_own_settings_stand_behind_the_users():
+    assert TrainConfig().optimizer == "sgd" and TrainConfig(model="vgg-bn").epochs == 30
+    own = TrainConfig(model="best")
+    assert (own.optimizer, own.resize) == ("adamw", "stretch") and TrainConfig(model="best", epochs=3).epochs == 3
+    assert replace(own, seed=7).optimizer == "adamw"
+    with pytest.raises(InputError, match="no setting 'epoch'"):
+        TrainConfig(epoch=3)

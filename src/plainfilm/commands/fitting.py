@@ -1,4 +1,4 @@
-"""How each kind of model is fitted: all weights by SGD, or a head on frozen features."""
+"""How each kind of model is fitted: all weights by steps, or a head on frozen features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -15,14 +15,19 @@ import torch
 from plainfilm.commands.preparation import Prepared
 from plainfilm.config import number_list
 from plainfilm.evaluation.predictions import positive_class
-from plainfilm.models.features import extract, put_vgg16, write_features
+from plainfilm.image.store import Rows
+from plainfilm.models.features import Stored, cut, extract, shape_behind, write_features
 from plainfilm.models.linear import fit_logistic
 from plainfilm.models.model import Model
+from plainfilm.models.pretrained import pretrained
 from plainfilm.models.summary import parameters
 from plainfilm.models.vgg import VGG, initialise
 from plainfilm.progress import say
 from plainfilm.training.checkpoint import optimizer_arrays
-from plainfilm.training.loop import Material, class_weights, train_network
+from plainfilm.training.loop import Inputs, Material, class_weights, train_network
+
+if TYPE_CHECKING:
+    from plainfilm.models.zoo import Backbone
 
 
 def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
@@ -30,50 +35,82 @@ def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, A
 
     ``out`` takes checkpoints and features.h5; with ``resume`` a fit that was begun there goes on.
     """
-    return (_fit_whole if prepared.recipe.trained == "whole" else _fit_head)(prepared, out, resume)
+    return (_fit_head if prepared.recipe.trained == "head" else _fit_steps)(prepared, out, resume)
 
 
-def _fit_whole(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
-    """Train all weights of a network by SGD (the paper's first two models)."""
+def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
+    """Train all weights of a network (the paper's first two models from random ones), or those that aren't frozen."""
     films, config = prepared.films, prepared.config
-    network = prepared.recipe.build(len(films.classes), prepared.preprocess)
-    initialise(network, torch.Generator().manual_seed(config.seed))
-    network.to(prepared.device)
+    network, start = _network(prepared)
+    rows, inputs, trained, extraction = _stages(prepared, network)
     weights = class_weights(config.class_weights, films.counts)
     material = Material(
-        prepared.pixels,
+        rows,
         films.labels,
         films.where("train"),
         films.where("val"),
         np.array([weights[name] for name in films.classes], dtype=np.float32),
     )
-    progress, optimizer = train_network(network, prepared.preprocess, material, config, out, resume)
-    seconds = sum(row[-1] for row in progress.history)
-    model = _model(prepared, network, optimizer_arrays(optimizer), {"epoch": progress.epoch})
-    return model, {"seconds": {"training": seconds, "features": 0.0}, "trained_parameters": parameters(network)}
+    progress, optimizer = train_network(trained, inputs, material, config, out, resume)
+    seconds = {"training": sum(row[-1] for row in progress.history), "features": extraction}
+    model = _model(prepared, network, optimizer_arrays(optimizer), {"epoch": progress.epoch, **start})
+    count = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    facts = {"seconds": seconds, "trained_parameters": count}
+    return model, facts | ({"weights": prepared.weights.source} if prepared.weights else {})
+
+
+def _stages(prepared: Prepared, network: Backbone) -> tuple[Rows, Inputs, torch.nn.Module, float]:
+    """Return what is stored of the films, how it becomes input, the part of the network behind it, and the seconds that
+    making it took: pixels and the whole network, or what frozen layers give and the rest.
+
+    Films that are changed at random pass through frozen layers anew each time: then nothing but pixels is stored.
+    """
+    recipe, films, preprocess = prepared.recipe, prepared.films, prepared.preprocess
+    if recipe.trained == "head":
+        assert prepared.weights is not None
+        width = (network.feature_count,)
+        rows, seconds = extract(films, prepared.pixels, network, preprocess, prepared.weights.sha256, width)
+        return rows, Stored(), network.head, seconds
+    if recipe.trained == "whole":
+        return prepared.pixels, preprocess, network, 0.0
+    assert prepared.weights is not None and isinstance(network, VGG)
+    front, rest = cut(network, recipe.frozen)
+    if prepared.config.augment:
+        return prepared.pixels, preprocess, network, 0.0
+    shape = shape_behind(front, preprocess)
+    rows, seconds = extract(films, prepared.pixels, front, preprocess, prepared.weights.sha256, shape, "float16")
+    return rows, Stored(), rest, seconds
+
+
+def _network(prepared: Prepared) -> tuple[Backbone, dict[str, str]]:
+    """Return the network with the values it starts from, and the hash of those that are pretrained."""
+    network = prepared.recipe.build(len(prepared.films.classes), prepared.preprocess)
+    initialise(network.head if prepared.weights else network, torch.Generator().manual_seed(prepared.config.seed))
+    if prepared.weights:
+        pretrained(prepared.recipe.pretrained).put(network, prepared.weights.arrays)
+    return network.to(prepared.device), {"weights_sha256": prepared.weights.sha256} if prepared.weights else {}
 
 
 def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
     """Extract frozen features into features.h5 and fit a logistic regression to the training films'."""
     films, config, weights = prepared.films, prepared.config, prepared.weights
     assert weights is not None
-    network = prepared.recipe.build(len(films.classes), prepared.preprocess)
-    put_vgg16(network, weights.arrays)
-    network.to(prepared.device)
-    features, extraction = extract(films, prepared.pixels, network, prepared.preprocess, weights.sha256)
+    network, start = _network(prepared)
+    features, _, _, extraction = _stages(prepared, network)
     write_features(out / "features.h5", films, features)
     began = time.perf_counter()
     train = films.where("train")
     grouped = config.split != "paper"  # folds inside the training part follow the protocol of the split itself
     groups = np.array([films.films[i].group if grouped else films.films[i].path for i in train])
     values = number_list("regularisation", config.regularisation)
-    fit = fit_logistic(features, train, films.labels[train], groups, values, config.cv_folds, config.seed)
+    standardise = config.features == "standardised"
+    fit = fit_logistic(features, train, films.labels[train], groups, values, config.cv_folds, config.seed, standardise)
     say(f"C = {fit.regularisation:g} of {values}; {fit.iterations} steps, off the optimum by {fit.optimality:.1e}")
     last = network.head[-1]
     assert isinstance(last, torch.nn.Linear)
     fit.put_into(last)
     search = {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
-    model = _model(prepared, network, {}, {"weights_sha256": weights.sha256, "search": search})
+    model = _model(prepared, network, {}, {"search": search, **start})
     seconds = {"training": time.perf_counter() - began, "features": extraction}
     trained = parameters(network.head)
     return model, {"seconds": seconds, "trained_parameters": trained, "search": search, "weights": weights.source}
@@ -103,12 +140,11 @@ def logits_of(prepared: Prepared, model: Model) -> Callable[[slice], torch.Tenso
     """Return what gives the (B, K) logits of some of the films: from the stored features where there are some."""
     if prepared.recipe.trained == "whole":
         return lambda chosen: model.logits(prepared.pixels[chosen])
-    assert prepared.weights is not None and isinstance(model.network, VGG)
-    network = model.network
-    features, _ = extract(prepared.films, prepared.pixels, network, prepared.preprocess, prepared.weights.sha256)
+    rows, inputs, rest, _ = _stages(prepared, cast("Backbone", model.network))
 
     @torch.inference_mode()
     def logits(chosen: slice) -> torch.Tensor:
-        return network.forward_head(torch.from_numpy(features[chosen]).to(prepared.device))
+        given: torch.Tensor = rest.eval()(inputs.tensor(torch.from_numpy(rows[chosen]).to(prepared.device)))
+        return given
 
     return logits

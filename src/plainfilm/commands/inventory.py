@@ -18,13 +18,14 @@ SPEED_SECONDS = 2.0
 
 def models() -> list[dict[str, Any]]:
     """Return one entry a model: name, title, parameters (2 classes), flops a film, input, licence, weights."""
+    from plainfilm.models.pretrained import pretrained
     from plainfilm.models.summary import flops, parameters
 
     found = []
     for recipe in RECIPES.values():
         p = recipe.preprocess
         network = recipe.build(2, p)
-        here = weights_here() if recipe.pretrained else None
+        here = pretrained(recipe.pretrained).here() if recipe.pretrained else None
         found.append(
             {
                 "name": recipe.name,

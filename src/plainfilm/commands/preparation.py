@@ -17,7 +17,8 @@ from plainfilm.evaluation.predictions import positive_class
 from plainfilm.image.augment import Augment
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, ingest
-from plainfilm.models.weights import Weights, vgg16_weights
+from plainfilm.models.pretrained import pretrained
+from plainfilm.models.weights import Weights
 from plainfilm.models.zoo import Recipe, recipe
 from plainfilm.progress import say
 from plainfilm.training.loop import class_weights
@@ -52,7 +53,8 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     device = _device(first)
     positive_class(films.classes, first.positive or None)
     class_weights(first.class_weights, films.counts)
-    weights = {r.pretrained: vgg16_weights(first.weights or None) for r in recipes if r.pretrained}
+    names = sorted({r.pretrained for r in recipes if r.pretrained})
+    weights = {name: pretrained(name).load(first.weights or None) for name in names}
     for note in films.notes:
         say(note)
     if not films.protocol:

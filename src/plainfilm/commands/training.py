@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,8 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         operating = choose_operating(prepared, model, logits)
         model.gate = learn_gate(prepared)
         write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
-        write_predictions(out / "predictions.csv", predictions_of(prepared.films, model.from_logits(logits)))
+        said = predictions_of(prepared.films, model.from_logits(logits))
+        write_predictions(out / "predictions.csv", replace(said, patients=np.array(said.paths)))  # films.csv has them
         metrics = evaluate_run(out)
         model.save(out / "model.h5")
         draw_montage(prepared, model, out)

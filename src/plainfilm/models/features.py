@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -20,6 +21,9 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, RowStore, rows_of
 from plainfilm.models.vgg import VGG
 from plainfilm.progress import bar
+
+if TYPE_CHECKING:
+    from plainfilm.models.zoo import Backbone
 
 BATCH = 32  # films a pass, as in the paper
 
@@ -35,17 +39,56 @@ def put_vgg16(network: VGG, arrays: Mapping[str, np.ndarray]) -> None:
             layer.bias.copy_(torch.from_numpy(next(values)))
 
 
+class Front(nn.Sequential):
+    """The first, frozen layers of a network; what they give is stored like features."""
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the last of the layers gives."""
+        features: torch.Tensor = self(x)
+        return features
+
+
+class Stored:
+    """Stored features as a network's input: in place of the preprocessing that films get."""
+
+    @staticmethod
+    def tensor(features: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Return (B, …) float32 of (B, …) stored features."""
+        return torch.as_tensor(features).float()
+
+
+def cut(network: VGG, layers: int) -> tuple[Front, nn.Sequential]:
+    """Return the first ``layers`` of the network's features, frozen, and all that comes behind them: its own modules,
+    so that training the second trains the network."""
+    front = Front(*network.features[:layers])
+    front.requires_grad_(False)
+    return front, nn.Sequential(*network.features[layers:], *network.head)
+
+
+def shape_behind(front: Front, preprocess: Preprocess) -> tuple[int, ...]:
+    """Return the shape of what ``front`` gives for one film."""
+    one = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size)
+    with torch.inference_mode():
+        return tuple(front(one.to(next(front.parameters()).device)).shape[1:])
+
+
 def extract(
-    films: Films, pixels: Rows, network: VGG, preprocess: Preprocess, weights_sha256: str
+    films: Films,
+    pixels: Rows,
+    network: Backbone | Front,
+    preprocess: Preprocess,
+    weights_sha256: str,
+    shape: tuple[int, ...],
+    dtype: str = "float32",
 ) -> tuple[Rows, float]:
-    """Return (N, D) float32 features of ``films``, extracting only what no earlier run has stored, and the seconds
-    that extracting them took, now or in earlier runs.
+    """Return (N, *shape) features of ``films`` stored as ``dtype``, extracting only what no earlier run has stored, and
+    the seconds that extracting them took, now or in earlier runs.
 
     Memory stays constant: a batch is computed, appended to the store, forgotten. A killed extraction goes on where
     it stopped.
     """
     about = {"kind": "features", "weights": weights_sha256, "preprocess": preprocess.as_dict(), "pixels": pixels.about}
-    store = RowStore(about, (network.feature_count,), "float32")
+    store = RowStore(about, shape, dtype)
     device = next(network.parameters()).device
     network.eval().to(memory_format=torch.channels_last)
     with store.writing():

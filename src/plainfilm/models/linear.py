@@ -57,12 +57,14 @@ def fit_logistic(
     values: Sequence[float],
     folds: int,
     seed: int,
+    standardise: bool = False,
 ) -> Fit:
     """Fit an L2-penalised logistic regression to the features (D) of ``films`` (N positions), labels (N,) 0..K-1.
 
     C is chosen among ``values`` by a grid search over ``folds`` stratified folds that keep ``groups`` (N,) together:
-    the best mean accuracy wins, the smaller C at a tie. InputError when there are too few films or too many for it,
-    PlainfilmError when a fit does not converge.
+    the best mean accuracy wins, the smaller C at a tie. With ``standardise`` every feature is first divided by its
+    standard deviation, so that the penalty treats all alike; the result is for features as they are. InputError when
+    there are too few films or too many for it, PlainfilmError when a fit does not converge.
     """
     if len(films) > MOST_FILMS:
         raise InputError(f"{len(films):,} training films; a logistic regression takes {MOST_FILMS:,} at most here.")
@@ -72,7 +74,8 @@ def fit_logistic(
             f"A class has {fewest} patients or films to train on; a {folds}-fold grid search needs {folds}."
         )
     mean = _mean(features, films)
-    factor = _factor(features, films, mean)
+    scale = _deviation(features, films, mean) if standardise else np.ones_like(mean)
+    factor = _factor(features, films, mean, scale)
     search = GridSearchCV(
         LogisticRegression(tol=TOLERANCE, max_iter=ITERATIONS),
         {"C": sorted(values)},
@@ -86,29 +89,35 @@ def fit_logistic(
             search.fit(factor, labels, groups=groups)
         except ConvergenceWarning as warning:
             raise PlainfilmError(f"The logistic regression did not converge: {str(warning).splitlines()[0]}") from None
-    return _unfold(search, factor, features, films, mean, labels)
+    return _unfold(search, factor, features, films, mean, scale, labels)
 
 
 def _unfold(
-    search: GridSearchCV, factor: np.ndarray, features: Rows, films: np.ndarray, mean: np.ndarray, labels: np.ndarray
+    search: GridSearchCV,
+    factor: np.ndarray,
+    features: Rows,
+    films: np.ndarray,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    labels: np.ndarray,
 ) -> Fit:
     """Carry the fit from the films' space back to the features' and measure there how optimal it is."""
     model: LogisticRegression = search.best_estimator_
     truth = np.eye(len(model.classes_))[labels]  # (N, K)
     residual = truth - model.predict_proba(factor)
-    weight = model.C * _pull_back(features, films, mean, residual)  # (K, D); the loss's negative gradient times C
-    logits = _logits(features, films, mean, weight)
+    weight = model.C * _pull_back(features, films, mean, scale, residual)  # (K, D); C times minus the loss's gradient
+    logits = _logits(features, films, mean, scale, weight)
     if len(weight) == 2:  # sklearn has one row for two classes: z = w·x + b; our two rows are -z/2 and z/2
         weight, logits = weight / 2, logits / 2
         intercept = np.array([-0.5, 0.5]) * model.intercept_[0]
     else:
         intercept = model.intercept_
-    again = model.C * _pull_back(features, films, mean, truth - softmax(logits + intercept, 1))
+    again = model.C * _pull_back(features, films, mean, scale, truth - softmax(logits + intercept, 1))
     again = again / 2 if len(weight) == 2 else again
     scores = search.cv_results_
     return Fit(
-        weight.astype(np.float32),
-        (intercept - weight @ mean).astype(np.float32),
+        (weight / scale).astype(np.float32),
+        (intercept - (weight / scale) @ mean).astype(np.float32),
         float(model.C),
         dict(zip(scores["param_C"].tolist(), scores["mean_test_score"].tolist(), strict=True)),
         int(np.max(model.n_iter_)),
@@ -127,22 +136,31 @@ def _mean(features: Rows, films: np.ndarray) -> np.ndarray:
     return np.asarray(sum(block.sum(0) for _, block in _blocks(features, films)) / len(films))
 
 
-def _factor(features: Rows, films: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _deviation(features: Rows, films: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return each feature's standard deviation; 1 for one that hardly moves, which would be noise blown up."""
+    squares = sum(np.square(block - mean).sum(0) for _, block in _blocks(features, films))
+    deviation = np.sqrt(np.asarray(squares) / len(films))
+    return np.where(deviation > 1e-6 * deviation.max(), deviation, 1.0)
+
+
+def _factor(features: Rows, films: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return the lower Cholesky factor (N, N) of the centred Gram matrix. The 1e-10 on its diagonal keeps exact
     duplicates apart; it is far below the precision of float32 features."""
     gram = np.empty((len(films), len(films)))
     for rows, left in _blocks(features, films):
         for columns, right in _blocks(features, films[: rows.stop]):
-            gram[rows, columns] = (left - mean) @ (right - mean).T
+            gram[rows, columns] = ((left - mean) / scale) @ ((right - mean) / scale).T
     gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram) / len(gram)
     return np.asarray(scipy.linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=True))
 
 
-def _pull_back(features: Rows, films: np.ndarray, mean: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    """Return residualᵀ (X - mean): (K, D)."""
-    return np.asarray(sum(residual[rows].T @ (block - mean) for rows, block in _blocks(features, films)))
+def _pull_back(
+    features: Rows, films: np.ndarray, mean: np.ndarray, scale: np.ndarray, residual: np.ndarray
+) -> np.ndarray:
+    """Return residualᵀ (X - mean) / scale: (K, D)."""
+    return np.asarray(sum(residual[rows].T @ ((block - mean) / scale) for rows, block in _blocks(features, films)))
 
 
-def _logits(features: Rows, films: np.ndarray, mean: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return (X - mean) weightᵀ: (N, K)."""
-    return np.concatenate([(block - mean) @ weight.T for _, block in _blocks(features, films)])
+def _logits(features: Rows, films: np.ndarray, mean: np.ndarray, scale: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return (X - mean) / scale weightᵀ: (N, K)."""
+    return np.concatenate([((block - mean) / scale) @ weight.T for _, block in _blocks(features, films)])

@@ -32,7 +32,7 @@ def layers(network: nn.Module, shape: tuple[int, int, int]) -> list[Layer]:
         return hook
 
     hooks = [
-        module.register_forward_hook(record(name))  # type: ignore[arg-type]
+        module.register_forward_hook(record(name))
         for name, module in network.named_modules()
         if not list(module.children())
     ]

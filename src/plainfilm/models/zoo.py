@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from plainfilm.config import TrainConfig
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.image.preprocess import Preprocess
 
 if TYPE_CHECKING:
+    from plainfilm.models.backbones import Timm
+    from plainfilm.models.lite import Lite0
     from plainfilm.models.vgg import VGG
+
+    Backbone: TypeAlias = VGG | Lite0 | Timm
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named model. ``build`` makes the untrained network; ``trained`` is "whole" or "head" (frozen features)."""
+    """A named model. ``build`` makes the network, its values without meaning yet.
+
+    ``trained``: "whole" (every weight), "tail" (what lies behind ``frozen`` layers) or "head" (a logistic regression on
+    frozen features).
+    """
 
     name: str
     title: str  # as a reader of the paper knows it
-    build: Callable[[int, Preprocess], VGG]
+    build: Callable[[int, Preprocess], Backbone]
     preprocess: Preprocess
     trained: str
     pretrained: str  # weights it starts from, or ""
     licence: str
+    frozen: int = 0  # how many of the first layers keep their pretrained values, for "tail"
 
     def preprocess_for(self, config: TrainConfig) -> Preprocess:
         """Return the preprocessing with what ``config`` changes of this model's own."""
@@ -33,7 +43,7 @@ class Recipe:
         return Preprocess(
             size=config.size or own.size,
             resize=config.resize,
-            channels=config.channels if self.trained == "whole" else own.channels,
+            channels=own.channels if self.pretrained else config.channels,
             scaling=config.scaling or own.scaling,
         )
 
@@ -47,6 +57,13 @@ def _vgg(table: str, batch_norm: bool, classes: int, preprocess: Preprocess) -> 
     return vgg.VGG(getattr(vgg, table), classes, preprocess.size, preprocess.channels, batch_norm)
 
 
+def _lite0(classes: int, preprocess: Preprocess) -> Lite0:
+    from plainfilm.models.lite import Lite0
+
+    return Lite0(classes)
+
+
+VGG16_LICENCE = "Apache-2.0; weights CC BY 4.0 (Visual Geometry Group, Oxford)"
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -59,14 +76,52 @@ RECIPES = {
             Preprocess(size=224, scaling="caffe"),
             "head",
             "vgg16",
-            "Apache-2.0; weights CC BY 4.0 (Visual Geometry Group, Oxford)",
+            VGG16_LICENCE,
+        ),
+        Recipe(
+            "vgg16-ft",
+            "VGG16, last block fine-tuned",
+            partial(_vgg, "VGG16_DROPOUT", False),
+            Preprocess(size=224, scaling="caffe"),
+            "tail",
+            "vgg16",
+            VGG16_LICENCE,
+            frozen=24,  # four blocks: ten convolutions with their ReLUs, four pools
+        ),
+        Recipe(
+            "best",
+            "EfficientNet-Lite0, fine-tuned on films of varied look",
+            _lite0,
+            Preprocess(size=160, resize="stretch"),
+            "whole",
+            "efficientnet-lite0",
+            "Apache-2.0; weights Apache-2.0 (Google, converted by ML Illustrated)",
         ),
     )
 }
+_TIMM = re.compile(r"timm:([\w.]+)-(lr|ft)")
 
 
 def recipe(name: str) -> Recipe:
-    """Return the recipe named ``name``; InputError with the nearest name when there is none."""
+    """Return the recipe named ``name`` (``timm:NAME-lr`` and ``timm:NAME-ft`` included); InputError with the nearest
+    name when there is none."""
+    if match := _TIMM.fullmatch(name):
+        return _timm(name, match[1], match[2])
     if name not in RECIPES:
-        raise InputError(f"There is no model '{name}'.{did_you_mean(name, RECIPES)}")
+        raise InputError(f"There is no model '{name}'.{did_you_mean(name, [*RECIPES, 'timm:NAME-lr', 'timm:NAME-ft'])}")
     return RECIPES[name]
+
+
+def _timm(name: str, backbone: str, kind: str) -> Recipe:
+    from plainfilm.models import backbones
+
+    how = {"lr": "features + logistic regression", "ft": "fine-tuned"}[kind]
+    return Recipe(
+        name,
+        f"{backbone}, {how}",
+        partial(backbones.build, backbone),
+        Preprocess(size=backbones.side(backbone), scaling="unit"),
+        {"lr": "head", "ft": "whole"}[kind],
+        f"timm:{backbone}",
+        f"Apache-2.0; weights: {backbones.licence(backbone)}",
+    )

@@ -5,6 +5,7 @@ Random numbers need no state of their own: each epoch draws from a generator see
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from plainfilm.errors import InputError
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.model import load_arrays, to_arrays
 
+Networks = Mapping[str, nn.Module]
 HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
 
 
@@ -28,18 +30,20 @@ class Progress:
     history: list[list[float]] = field(default_factory=list)
 
 
-def save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write network, optimiser and history."""
-    arrays = {f"weights/{k}": v for k, v in to_arrays(network.state_dict()).items()}
-    arrays |= {f"optimizer/{k}": v for k, v in optimizer_arrays(optimizer).items()}
+def save(path: Path, networks: Networks, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    """Write the networks (``weights`` and what else is kept of them), optimiser and history."""
+    arrays = {f"optimizer/{k}": v for k, v in optimizer_arrays(optimizer).items()}
+    for name, network in networks.items():
+        arrays |= {f"{name}/{k}": v for k, v in to_arrays(network.state_dict()).items()}
     write_bundle(path, "checkpoint", arrays, {"epoch": progress.epoch, "history": progress.history})
 
 
-def load(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Read back what ``save`` wrote into ``network`` and ``optimizer``; InputError when it does not fit."""
+def load(path: Path, networks: Networks, optimizer: torch.optim.Optimizer) -> Progress:
+    """Read back what ``save`` wrote into ``networks`` and ``optimizer``; InputError when it does not fit."""
     bundle = read_bundle(path, "checkpoint")
     try:
-        load_arrays(network, bundle.group("weights"))
+        for name, network in networks.items():
+            load_arrays(network, bundle.group(name))
         load_optimizer(optimizer, bundle.group("optimizer"))
         return Progress(int(bundle.about["epoch"]), list(bundle.about["history"]))
     except (KeyError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The training loop, in plain sight: epochs of shuffled batches, SGD, weighted cross-entropy, a checkpoint each."""
+"""The training loop, in plain sight: epochs of shuffled batches, weighted cross-entropy, a step, a checkpoint each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,19 +20,27 @@ from plainfilm.config import TrainConfig, name_values
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.files import write_csv
 from plainfilm.image.augment import Augment
-from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.progress import Bar, bar
 from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import HISTORY, Progress
+from plainfilm.training.optimizers import optimizer_for
 from plainfilm.training.schedules import rate
 
 EVALUATION_BATCH = 128
 
 
+class Inputs(Protocol):
+    """What makes a network's input of stored rows: a preprocessing of pixels, or features as they are."""
+
+    def tensor(self, pixels: torch.Tensor, /) -> torch.Tensor:
+        """Return float32 input (B, …) of rows (B, …)."""
+
+
 @dataclass(frozen=True)
 class Material:
-    """What a training sees: pixels (N, S, S) uint8 of all films, labels (N,), and which films train and validate."""
+    """What a training sees: pixels (N, S, S) uint8 of all films (or features of theirs), labels (N,), and which films
+    train and validate."""
 
     pixels: Rows
     labels: np.ndarray
@@ -62,14 +71,16 @@ def class_weights(setting: str, counts: dict[str, int]) -> dict[str, float]:
     return {known[name.lower()]: weight for name, weight in given.items()}
 
 
-def weighted_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def weighted_cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float = 0.0
+) -> torch.Tensor:
     """Return the mean over (B,) films of weight[label] * cross-entropy of (B, K) logits.
 
     For two classes this equals the paper's binary cross-entropy of one-hot labels against the softmax outputs: with
     p_0 = 1 - p_1 both of its terms are -log p_label. As in Keras the sum is divided by the number of films, not by
-    the sum of their weights.
+    the sum of their weights. ``smoothing`` is the share of each label that goes to all classes alike.
     """
-    return (F.cross_entropy(logits, labels, reduction="none") * weights[labels]).mean()
+    return (F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing) * weights[labels]).mean()
 
 
 @contextmanager
@@ -83,34 +94,51 @@ def _seeded(seed: int, epoch: int) -> Iterator[torch.Generator]:
 
 
 def train_network(
-    network: nn.Module, preprocess: Preprocess, material: Material, config: TrainConfig, folder: Path, resume: bool
+    network: nn.Module, inputs: Inputs, material: Material, config: TrainConfig, folder: Path, resume: bool
 ) -> tuple[Progress, torch.optim.Optimizer]:
     """Train ``network`` in place; after every epoch write ``folder``/checkpoint.h5 and history.csv.
 
-    With ``resume`` continue from the checkpoint, where there is one. PlainfilmError when the loss is not finite.
+    With ``resume`` continue from the checkpoint, where there is one. At the end the network holds the weights of the
+    last epoch, their moving average when ``config.average`` asks for it, and those of the epoch with the lowest
+    validation loss when ``config.patience`` does. PlainfilmError when the loss is not finite.
     """
     device = next(network.parameters()).device
     network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), lr=config.learning_rate)
+    optimizer = optimizer_for(network, config)
+    averaged = copy.deepcopy(network) if config.average else network
+    best = copy.deepcopy(network) if config.patience else averaged
+    kept = {"weights": network, **({"averaged": averaged} if config.average else {})}
+    kept |= {"best": best} if config.patience else {}
     saved = folder / "checkpoint.h5"
-    progress = checkpoint.load(saved, network, optimizer) if resume and saved.exists() else Progress()
-    run = Training(
-        network, preprocess, material, config, optimizer, torch.amp.GradScaler(enabled=device.type == "cuda")
-    )
+    progress = checkpoint.load(saved, kept, optimizer) if resume and saved.exists() else Progress()
+    scaler = torch.amp.GradScaler(enabled=device.type == "cuda")
+    run = Training(network, averaged, inputs, material, config, optimizer, scaler)
     if not progress.epoch:
         run.rehearse()
     steps = math.ceil(len(material.train) / config.batch)
     with bar(f"Training {config.model}", config.epochs * steps) as shown:
         shown.step(progress.epoch * steps)
-        while progress.epoch < config.epochs:
+        while progress.epoch < config.epochs and not _stalled(progress, config.patience):
             began = time.perf_counter()
             row = run.epoch(progress.epoch, shown)
             progress.epoch += 1
             progress.history.append([progress.epoch, *row, round(time.perf_counter() - began, 2)])
-            checkpoint.save(saved, network, optimizer, progress)
+            if config.patience and _best_epoch(progress) == progress.epoch:
+                best.load_state_dict(averaged.state_dict())
+            checkpoint.save(saved, kept, optimizer, progress)
             write_csv(folder / "history.csv", HISTORY, progress.history)
             shown.line(f"epoch {progress.epoch:3d}  loss {row[1]:.3f} {row[3]:.3f}  accuracy {row[2]:.3f} {row[4]:.3f}")
+    network.load_state_dict(best.state_dict())
     return progress, optimizer
+
+
+def _best_epoch(progress: Progress) -> int:
+    """The epoch with the lowest validation loss so far, the first at a tie."""
+    return int(min(progress.history, key=lambda row: row[HISTORY.index("val_loss")])[0])
+
+
+def _stalled(progress: Progress, patience: int) -> bool:
+    return bool(patience and progress.epoch and progress.epoch - _best_epoch(progress) >= patience)
 
 
 @dataclass
@@ -118,7 +146,8 @@ class Training:
     """The parts of one training that every epoch uses."""
 
     network: nn.Module
-    preprocess: Preprocess
+    averaged: nn.Module  # the network itself when no average is asked for
+    inputs: Inputs
     material: Material
     config: TrainConfig
     optimizer: torch.optim.Optimizer
@@ -141,9 +170,11 @@ class Training:
         with _seeded(config.seed, epoch) as generator:
             order = train[torch.randperm(len(train), generator=generator).numpy()]
             for step in range(steps):
-                learning_rate = rate(config.decay, config.learning_rate, config.epochs, epoch, epoch * steps + step)
+                done = epoch * steps + step
+                learning_rate = rate(config.decay, config.learning_rate, config.epochs, epoch, done, steps)
                 batch = order[step * config.batch : (step + 1) * config.batch]
                 loss, correct = self.step(batch, learning_rate, generator)
+                self._average(done)
                 if not math.isfinite(loss):
                     raise PlainfilmError(
                         f"The loss is {loss} in epoch {epoch + 1}, step {step + 1}: lower --learning-rate"
@@ -162,8 +193,7 @@ class Training:
             group["lr"] = learning_rate
         x, labels = self._inputs(batch, lambda pixels: self.augment(pixels, generator))
         with torch.autocast("cuda", enabled=self.device.type == "cuda"):
-            logits = self.network(x)
-            loss = weighted_cross_entropy(logits.float(), labels, self.weights)
+            logits, loss = self._mixed(x, labels, generator) if self.config.mixup else self._plain(x, labels)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
@@ -172,14 +202,44 @@ class Training:
             plain = F.cross_entropy(logits.float(), labels, reduction="sum")
         return float(plain), int((logits.argmax(1) == labels).sum())
 
+    def _plain(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = self.network(x)
+        return logits, weighted_cross_entropy(logits.float(), labels, self.weights, self.config.label_smoothing)
+
+    def _mixed(
+        self, x: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and loss of films mixed in pairs, labels in the same shares (Zhang et al. 2018, "mixup")."""
+        order = torch.randperm(len(x), generator=generator)
+        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+        share = rng.beta(self.config.mixup, self.config.mixup)
+        share = max(share, 1 - share)  # each film keeps the larger part of itself
+        logits = self.network(share * x + (1 - share) * x[order])
+        own, other = (
+            weighted_cross_entropy(logits.float(), truth, self.weights, self.config.label_smoothing)
+            for truth in (labels, labels[order])
+        )
+        return logits, share * own + (1 - share) * other
+
+    @torch.no_grad()
+    def _average(self, done: int) -> None:
+        """Move the average towards the weights after step ``done``; early on it forgets faster, so that the first
+        weights do not linger (as in Tan & Le 2019)."""
+        if self.averaged is self.network:
+            return
+        kept = min(self.config.average, (1 + done) / (10 + done))
+        now = self.network.state_dict()
+        for name, value in self.averaged.state_dict().items():
+            value.lerp_(now[name], 1 - kept) if value.is_floating_point() else value.copy_(now[name])
+
     @torch.no_grad()
     def _validate(self, films: np.ndarray) -> tuple[float, float]:
         """Return (mean loss, accuracy) on the films at ``films``, dropout off."""
-        self.network.eval()
+        self.averaged.eval()
         loss, right = 0.0, 0
         for start in range(0, len(films), EVALUATION_BATCH):
             x, labels = self._inputs(films[start : start + EVALUATION_BATCH], lambda pixels: pixels)
-            logits = self.network(x)
+            logits = self.averaged(x)
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             right += int((logits.argmax(1) == labels).sum())
         return loss / len(films), right / len(films)
@@ -189,16 +249,15 @@ class Training:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return network input (B, C, S, S) and labels (B,) of the films at ``films``."""
         pixels = change(torch.from_numpy(self.material.pixels[films])).to(self.device, non_blocking=True)
-        x = self.preprocess.tensor(pixels).contiguous(memory_format=torch.channels_last)
+        x = self.inputs.tensor(pixels)
+        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         return x, torch.from_numpy(self.material.labels[films]).to(self.device)
 
     def rehearse(self) -> None:
         """Two training steps and a validation on a copy, so that what would fail in hour three fails now."""
         network = copy.deepcopy(self.network)
-        optimizer = torch.optim.SGD(network.parameters(), lr=self.config.learning_rate)
-        run = Training(
-            network, self.preprocess, self.material, self.config, optimizer, torch.amp.GradScaler(enabled=False)
-        )
+        optimizer, scaler = optimizer_for(network, self.config), torch.amp.GradScaler(enabled=False)
+        run = Training(network, network, self.inputs, self.material, self.config, optimizer, scaler)
         size = self.config.batch
         with _seeded(self.config.seed, 0) as generator:
             for batch in (self.material.train[:size], self.material.train[-size:]):

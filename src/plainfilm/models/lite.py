@@ -1,0 +1,92 @@
+"""EfficientNet-Lite0: 3.4 million weights, an eightieth of VGG16's work. Tan & Le 2019 without its attention blocks and
+with ReLU6 (the "lite" variants of the authors' TPU repository), as their released values want it: padding is "same"
+as TensorFlow means it, batch norm has eps 1e-3.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+STEM, LAST = 32, 1280
+# repeats, kernel, stride, expansion, width of each stage: Tan & Le 2019, table 1 (B0)
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+BATCH_NORM = {"momentum": 0.01, "eps": 1e-3}
+
+
+class Same(nn.Conv2d):
+    """A convolution padded so that its output has ceil(side / stride) pixels; the odd pixel goes right and below."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, out, ceil(H / stride), ceil(W / stride))."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        down, across = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in x.shape[2:])
+        return super().forward(F.pad(x, (across // 2, across - across // 2, down // 2, down - down // 2)))
+
+
+def _unit(width: int, out: int, kernel: int, stride: int = 1, groups: int = 1, active: bool = True) -> list[nn.Module]:
+    convolution = (
+        Same(width, out, kernel, stride, groups=groups, bias=False)
+        if stride > 1
+        else nn.Conv2d(width, out, kernel, padding=kernel // 2, groups=groups, bias=False)
+    )
+    norm = nn.BatchNorm2d(out, **BATCH_NORM)  # type: ignore[arg-type]
+    return [convolution, norm, nn.ReLU6()] if active else [convolution, norm]
+
+
+class Block(nn.Module):
+    """Widen, filter each channel, narrow; the input is added where the shape allows it (Sandler et al. 2018)."""
+
+    def __init__(self, width: int, out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = width * expansion
+        widen = _unit(width, wide, 1) if expansion > 1 else []
+        self.layers = nn.Sequential(
+            *widen, *_unit(wide, wide, kernel, stride, wide), *_unit(wide, out, 1, active=False)
+        )
+        self.adds = stride == 1 and width == out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, out, H / stride, W / stride)."""
+        y: torch.Tensor = self.layers(x)
+        return x + y if self.adds else y
+
+
+class Lite0(nn.Module):
+    """Films (B, 3, size, size) float32 of mean 0 and standard deviation about 1 -> logits (B, classes)."""
+
+    def __init__(self, classes: int, dropout: float = 0.2) -> None:
+        super().__init__()
+        layers: list[nn.Module] = _unit(3, STEM, 3, 2)
+        width = STEM
+        for repeats, kernel, stride, expansion, out in STAGES:
+            for i in range(repeats):
+                layers.append(Block(width, out, kernel, stride if i == 0 else 1, expansion))
+                width = out
+        layers += _unit(width, LAST, 1)
+        self.features = nn.Sequential(*layers)
+        self.feature_count = LAST
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(LAST, classes))
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, 1280): the last convolution's output, averaged over the film."""
+        maps: torch.Tensor = self.features(x)
+        return maps.mean((2, 3))
+
+    def forward_head(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (B, classes) logits of (B, 1280) features."""
+        logits: torch.Tensor = self.head(features)
+        return logits
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, classes) logits."""
+        return self.forward_head(self.forward_features(x))

@@ -1,0 +1,104 @@
+"""Each kind of model is fitted on what is stored of the films, and its file gives the same answers again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from plainfilm.commands.fitting import fit, logits_of
+from plainfilm.commands.preparation import prepare
+from plainfilm.config import TrainConfig
+from plainfilm.data.sources import load
+from plainfilm.errors import InputError
+from plainfilm.models.features import Front, cut, shape_behind
+from plainfilm.models.model import Model
+from plainfilm.models.zoo import recipe
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def fitted(folder, out, **settings):
+    config = TrainConfig(**{"split": "paper", "epochs": 2, "batch": 8, "device": "cpu", "threads": 1} | settings)
+    prepared = prepare(load(str(folder)), [config], str(folder))[0]
+    out.mkdir(exist_ok=True)
+    model, facts = fit(prepared, out, False)
+    return prepared, model, facts
+
+
+def same_after_saving(prepared, model, out):
+    model.save(out / "model.h5")
+    again = Model.load(out / "model.h5")
+    everything = slice(0, len(prepared.films))
+    direct = again.logits(prepared.pixels[everything])
+    assert torch.allclose(direct, logits_of(prepared, again)(everything), atol=2e-2 * float(direct.abs().max()))
+    return direct
+
+
+def test_the_last_block_is_trained_on_stored_activations_and_the_rest_stays(place, films_folder, vgg16_file):
+    settings = {"model": "vgg16-ft", "size": 32, "weights": str(vgg16_file)}
+    prepared, model, facts = fitted(films_folder, place / "run", **settings)
+    assert prepared.weights is not None
+    arrays = list(prepared.weights.arrays.values())
+    convolutions = [m for m in model.network.features if isinstance(m, torch.nn.Conv2d)]
+    kept = [bool(np.array_equal(c.weight.detach().numpy(), a)) for c, a in zip(convolutions, arrays[::2], strict=True)]
+    assert kept == [True] * 10 + [False] * 3
+    trained = 3 * (512 * 512 * 9 + 512) + 512 * 2 + 2
+    assert facts["trained_parameters"] == trained and facts["seconds"]["features"] > 0
+    same_after_saving(prepared, model, place / "run")
+
+
+def test_changed_films_pass_through_the_frozen_layers_too(place, films_folder, vgg16_file):
+    settings = {"model": "vgg16-ft", "size": 32, "weights": str(vgg16_file), "epochs": 1, "augment": "zoom=.1"}
+    prepared, model, facts = fitted(films_folder, place / "run", **settings)
+    assert facts["seconds"]["features"] == 0
+    first = next(m for m in model.network.features if isinstance(m, torch.nn.Conv2d))
+    assert prepared.weights is not None
+    assert np.array_equal(first.weight.detach().numpy(), next(iter(prepared.weights.arrays.values())))
+    same_after_saving(prepared, model, place / "run")
+
+
+def test_front_and_rest_are_the_networks_own_modules():
+    network = recipe("vgg16-ft").build(2, recipe("vgg16-ft").preprocess).eval()
+    front, rest = cut(network, recipe("vgg16-ft").frozen)
+    assert isinstance(front, Front) and shape_behind(front, recipe("vgg16-ft").preprocess) == (512, 14, 14)
+    assert not any(p.requires_grad for p in front.parameters()) and all(p.requires_grad for p in rest.parameters())
+    x = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.allclose(rest(front.forward_features(x)), network(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["lr", "ft"])
+def test_a_backbone_of_timm_from_films_to_file(place, films_folder, kind):
+    name = f"timm:test_resnet-{kind}"
+    try:
+        features = recipe(name).build(2, recipe(name).preprocess).features
+    except InputError as missing:
+        pytest.skip(str(missing))
+    np.savez(place / "random.npz", **{k: v.numpy() for k, v in features.state_dict().items()})
+    settings = {"model": name, "size": 48, "weights": str(place / "random.npz"), "regularisation": "1e-3,1e-2"}
+    prepared, model, facts = fitted(films_folder, place / "run", **settings)
+    assert prepared.preprocess.resize == "stretch" and facts["weights"].endswith("random.npz")
+    logits = same_after_saving(prepared, model, place / "run")
+    assert logits.shape == (40, 2) and ((facts.get("search") is not None) == (kind == "lr"))
+
+
+def test_best_starts_from_the_released_values(place, films_folder, monkeypatch):
+    from plainfilm.models import pretrained
+    from plainfilm.models.lite import Lite0
+    from plainfilm.models.weights import Weights
+
+    taken = []
+    source = pretrained.Source(
+        lambda file: Weights({}, "0" * 64, "a test", place), lambda: None, lambda network, arrays: taken.append(network)
+    )
+    monkeypatch.setitem(pretrained._SOURCES, "efficientnet-lite0", source)
+    prepared, model, facts = fitted(films_folder, place / "run", model="best", size=32, epochs=1)
+    assert taken == [model.network] and isinstance(model.network, Lite0)
+    assert model.provenance["weights_sha256"] == "0" * 64 and facts["weights"] == "a test"
+    assert prepared.preprocess.as_dict() | {"size": 160} == recipe("best").preprocess.as_dict()
+    same_after_saving(prepared, model, place / "run")

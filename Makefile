@@ -24,7 +24,7 @@ demo: $(READY)
 	@$(BIN)/plainfilm demo --out demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow

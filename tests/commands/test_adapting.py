@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from plainfilm.cli import main
+from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.models.model import Model
 
 
@@ -56,6 +58,8 @@ def test_adapt_keeps_the_weights_and_says_where_it_came_from(run, make_films, tm
         assert (new.network.state_dict()[name] == value).all()
     assert new.threshold == found["to"]["threshold"] and new.temperature == found["to"]["temperature"]
     assert new.provenance["adapted"]["from_model"] == old.hash and found["from"]["threshold"] == old.threshold
+    middle, p = new.verdict["curve"][49], read_predictions(out / "predictions.csv")
+    assert middle["sensitivity"]["value"] == np.mean(p.probabilities[p.labels == 1, 1] >= 0.5)
     assert new.verdict["part"] == "local films" and "cross-fitted" in new.verdict["protocol"]
     assert {"adapt.json", "films.csv", "predictions.csv", "quarantine.csv", "model.h5"} <= {
         p.name for p in out.iterdir()

@@ -186,7 +186,7 @@ def test_the_table_is_what_predict_says_and_starts_no_formula(page, running, mod
 
 
 def test_the_picture_is_saved_with_film_label_and_warning_below(page, make_film):
-    put(page, make_film(1, True, (400, 300)), names=["chest.one.jpeg"])
+    put(page, make_film(1, True, (400, 300), "TIFF"), names=["chest.one.tiff"])  # no browser shows it itself
     expect(page.locator("#mapNote")).to_contain_text("evidence for")
     label = page.locator("#decision .verdict strong").inner_text()
     with page.expect_download() as download:
@@ -236,12 +236,13 @@ def test_a_model_without_a_verdict_says_so(model, serve, show):
         expect(page.locator("#figures")).to_be_hidden()
         page.click("#about")
         expect(page.locator("#aboutBody")).to_contain_text("holds no verdict")
+        expect(page.locator("#aboutBody")).to_contain_text("report.html")
 
 
 def test_the_models_verdict_is_one_click_away(page, model):
     page.click("#about")
     body = page.locator("#aboutBody")
-    for text in (model.verdict["protocol"], model.hash, model.gate.about, "report.html"):
+    for text in (model.verdict["protocol"], model.hash, model.gate.about, *model.verdict["red_lines"]):
         expect(body).to_contain_text(text)
     auroc = model.verdict["scores"]["auroc"]
     expect(body).to_contain_text(f"{auroc['value']:.3f}")
@@ -293,11 +294,20 @@ def test_every_tool_has_its_key(page, make_film):
     expect(page.locator("#helpBox")).to_be_hidden()
 
 
-def test_mouse_and_fingers_change_window_place_and_size(running, show, make_film):
+def test_mouse_and_fingers_change_window_and_size_and_the_greys_are_right(running, show):
     page = show(running, has_touch=True)
-    put(page, make_film(0, True, (300, 300)))
+    flat = io.BytesIO()
+    picture = Image.new("L", (300, 300), 100)
+    picture.paste(20, (0, 0, 300, 30))
+    picture.save(flat, "PNG")
+    put(page, flat.getvalue())
+    page.keyboard.press("h")
     corner = page.locator("#corner")
     expect(corner).to_contain_text("C 128   W 255")
+    assert set(shown(page)[200:300, 250:350].ravel()) == {100}
+    page.keyboard.press("i")
+    assert set(shown(page)[200:300, 250:350].ravel()) == {155}
+    page.keyboard.press("i")
     box = page.locator("#canvas").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
@@ -305,6 +315,7 @@ def test_mouse_and_fingers_change_window_place_and_size(running, show, make_film
     page.mouse.move(x + box["width"] / 5, y - box["height"] / 5)
     page.mouse.up()
     expect(corner).to_contain_text("C 77   W 306")  # a fifth of 255 each: brighter, softer
+    assert abs(shown(page)[200:300, 250:350] - 255 * (100 - (76.5 - 153)) / 306).max() < 1.5
     page.mouse.wheel(0, -400)
     expect(corner).to_contain_text("152 %")  # 2 ** 0.6
     page.mouse.dblclick(x, y)

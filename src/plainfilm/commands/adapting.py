@@ -45,6 +45,8 @@ def adapt_run(
         films = films.with_films([replace(f, part="test") for f in films if f.path in read], quarantine=tuple(bad))
         write_films(films, out)
         write_predictions(out / "predictions.csv", after)
+        if model.verdict.get("curve"):  # the old one is of another temperature and other films
+            model.verdict = {**model.verdict, "curve": operating.operating_curve(after, positive)}
         return _write(out, data, model, new, {**found, "quarantined": len(bad), "data_hash": films.data_hash})
 
 

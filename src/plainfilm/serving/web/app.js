@@ -1,15 +1,17 @@
 // The page: what is known of model and films, and what is shown of it. Its parts are in the files beside this one.
 
+import { showAbout } from "./about.js";
 import { askToken, listenToDivider, listenToDrops, listenToKeysAndButtons } from "./controls.js";
 import { byName, csv, isTwo, labelAt, probability, score } from "./figures.js";
 import { captioned, chosen, save } from "./files.js";
 import { listen } from "./gestures.js";
 import { FilmList } from "./list.js";
 import { $, count } from "./page.js";
-import { sentence, showAbout, showDecision, showFigures, tone } from "./panel.js";
+import { sentence, showDecision, showFigures, tone } from "./panel.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { Server } from "./server.js";
+import { Tuning } from "./tuning.js";
 import { Viewer } from "./viewer.js";
 
 const THEME = "plainfilm-theme";
@@ -17,7 +19,6 @@ const THEME = "plainfilm-theme";
 let model = null;
 let films = []; // {id, path, file, state, answer, error, again, thumb}
 let current = null;
-let [threshold, prevalence] = [0.5, 0.5];
 let [nextId, tool, wait, frame, drawing] = [0, "window", 0, 0, false];
 
 const server = new Server(askToken, (seconds) => {
@@ -26,6 +27,7 @@ const server = new Server(askToken, (seconds) => {
 });
 const queue = new Queue(server, answered);
 const pictures = new Pictures(server);
+const tuning = new Tuning(update);
 const viewer = new Viewer($("canvas"), showView);
 const list = new FilmList($("list"), fillRow, (film) => {
   choose(film);
@@ -70,7 +72,9 @@ function clear() {
 
 // --- the list --------------------------------------------------------------------------------------------------------
 
-const label = (film) => (film.answer ? labelAt(film.answer, model, threshold) : null);
+const label = (film) => (film.answer ? labelAt(film.answer, model, tuning.threshold) : null);
+const shownProbability = (film) => probability(film.answer.probabilities[label(film)]);
+const decided = (film) => `${label(film)} ${shownProbability(film)}`;
 const forReader = (film) => film.answer?.refer ?? false;
 const isFailed = (film) => film.state === "failed";
 const howProbable = (film) => (film.answer ? score(film.answer, model) : -1);
@@ -105,7 +109,7 @@ function fillRow(row, film) {
   flag.textContent = forReader(film) ? (film.answer.gate?.reason ? "unusual" : "reader") : "";
   name.textContent = label(film) ?? { waiting: "waiting", sent: "labelling…", failed: "not labelled" }[film.state];
   name.className = `label ${film.answer ? tone(film.answer, label(film), model) : film.state}`;
-  p.textContent = film.answer ? probability(film.answer.probabilities[label(film)]) : (film.error ?? "");
+  p.textContent = film.answer ? shownProbability(film) : (film.error ?? "");
   if (film.thumb && thumb.firstChild !== film.thumb) thumb.replaceChildren(film.thumb);
 }
 
@@ -196,8 +200,8 @@ function render() {
   $("csv").disabled = !model || !films.some((film) => film.answer || film.error);
   $("clear").disabled = !films.length;
   $("again").hidden = !films.some((film) => film.again);
-  if (model) showDecision(current, model, threshold);
-  if (model && isTwo(model)) showFigures(model, threshold, prevalence);
+  if (model) showDecision(current, model, tuning.threshold);
+  if (model && isTwo(model)) showFigures(model, tuning.threshold, tuning.prevalence);
   showView();
   drawThumbs();
 }
@@ -209,7 +213,8 @@ function showStatus() {
   $("progress").value = films.length ? done / films.length : 0;
   const busy = wait ? `; the server is busy, next try in ${Math.ceil(wait)} s` : "";
   const going = `${done} of ${count(films.length, "film")}${busy}`;
-  const ended = `${count(labelled, "film")} labelled${failed ? `, ${failed} not` : ""}${readers ? `; ${readers} for a reader` : ""}`;
+  const rest = `${failed ? `, ${failed} not` : ""}${readers ? `; ${readers} for a reader` : ""}`;
+  const ended = `${count(labelled, "film")} labelled${rest}`;
   const shown = films.length ? (done < films.length ? going : ended) : "";
   if ($("status").textContent !== shown) $("status").textContent = shown;
 }
@@ -226,8 +231,7 @@ function showView() {
   $("divider").hidden = viewer.divider === null || !viewer.hasHeat || !viewer.heatShown;
   $("divider").style.left = `${100 * (viewer.divider ?? 0.5)}%`;
   $("divider").setAttribute("aria-valuenow", Math.round(100 * (viewer.divider ?? 0.5)));
-  const says = current?.answer ? `, ${label(current)} ${probability(current.answer.probabilities[label(current)])}` : "";
-  const spoken = current ? `${current.path}${says}` : "No film";
+  const spoken = current ? `${current.path}${current.answer ? `, ${decided(current)}` : ""}` : "No film";
   if ($("spoken").textContent === spoken) return;
   $("spoken").textContent = spoken;
   $("canvas").setAttribute("aria-label", spoken);
@@ -235,53 +239,22 @@ function showView() {
 
 const press = (id, on) => $(id).setAttribute("aria-pressed", on);
 
-// --- threshold and prevalence ----------------------------------------------------------------------------------------
-
-function setThreshold(value) {
-  if (!(value >= 0 && value <= 1)) return;
-  threshold = value;
-  const own = value === model.threshold;
-  $("threshold").value = value;
-  fillNumber("thresholdNumber", value, 3);
-  const band = model.refer ? " The band for a reader was chosen for the model's own." : "";
-  const moved = `${model.positive} from here on. The model's own is ${model.threshold.toFixed(3)}.${band}`;
-  $("thresholdNote").textContent = own ? "The model's own." : moved;
-  $("thresholdReset").hidden = own;
-  update();
-}
-
-function setPrevalence(value, typed = true) {
-  if (!(value >= 0 && value <= 1)) return;
-  prevalence = value;
-  $("prevalence").value = 100 * value;
-  fillNumber("prevalenceNumber", 100 * value, 1);
-  const start = Number.isFinite(model.verdict.prevalence) ? "that of the training films" : "one half";
-  const first = `It begins at ${start}; set your own, or PPV and NPV mislead.`;
-  $("prevalenceNote").textContent = typed ? `Share of ${model.positive} among the films you label.` : first;
-  update();
-}
-
-/** Write a number into its field, unless it is being typed there. */
-function fillNumber(id, value, digits) {
-  if (document.activeElement !== $(id)) $(id).value = Number(value.toFixed(digits));
-}
-
 // --- what the user takes away ----------------------------------------------------------------------------------------
 
 function saveTable() {
   const done = films.filter((film) => film.answer || film.error);
-  save("plainfilm-labels.csv", new Blob([csv(done, model, threshold)], { type: "text/csv" }));
+  save("plainfilm-labels.csv", new Blob([csv(done, model, tuning.threshold)], { type: "text/csv" }));
 }
 
 async function savePicture() {
   const { answer, path } = current;
-  const said = label(current);
-  const decided = `${said} ${probability(answer.probabilities[said])}${isTwo(model) ? `, threshold ${threshold.toFixed(3)}` : ""}`;
+  const cut = isTwo(model) ? `, threshold ${tuning.threshold.toFixed(3)}` : "";
   const drawn = viewer.heatShown && viewer.hasHeat ? `heat map: evidence for ${answer.label}` : "no heat map";
   const reader = answer.refer ? [`For a reader: ${answer.reason}`] : [];
-  const lines = [decided, ...reader, path, `${model.name} ${model.hash.slice(0, 12)}; ${drawn}`, model.disclaimer];
+  const by = `${model.name} ${model.hash.slice(0, 12)}; ${drawn}`;
+  const lines = [`${decided(current)}${cut}`, ...reader, path, by, model.disclaimer];
   const name = path.split("/").pop().replace(/\.[^.]*$/, "");
-  save(`${name}-${said}.png`, await captioned(viewer.picture(), lines));
+  save(`${name}-${label(current)}.png`, await captioned(viewer.picture(), lines));
 }
 
 // --- what the user does ----------------------------------------------------------------------------------------------
@@ -309,7 +282,7 @@ const ACTIONS = {
   compare: toggleDivider,
   previous: () => step(-1),
   next: () => step(1),
-  thresholdReset: () => setThreshold(model.threshold),
+  thresholdReset: () => tuning.setThreshold(model.threshold),
 };
 
 function toggleHeat() {
@@ -351,8 +324,6 @@ function listenToUser() {
     field.value = "";
   });
   onInput(["filter", "order"], "change", update);
-  onInput(["threshold", "thresholdNumber"], "input", (field) => setThreshold(field.valueAsNumber));
-  onInput(["prevalence", "prevalenceNumber"], "input", (field) => setPrevalence(field.valueAsNumber / 100));
   onInput(["opacity"], "input", (field) => {
     viewer.opacity = field.value / 100;
     viewer.draw();
@@ -369,9 +340,7 @@ function introduce() {
   $("tuning").hidden = !isTwo(model);
   $("manyNote").hidden = isTwo(model);
   showAbout(model);
-  if (!isTwo(model)) return;
-  setThreshold(model.threshold);
-  setPrevalence(model.verdict.prevalence ?? 0.5, false);
+  if (isTwo(model)) tuning.begin(model);
 }
 
 async function begin() {

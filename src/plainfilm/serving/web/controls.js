@@ -3,7 +3,19 @@
 import { dropped } from "./files.js";
 import { $ } from "./page.js";
 
-const KEYS = { "+": "in", "=": "in", "-": "out", f: "fit", 0: "reset", i: "invert", h: "heat", c: "compare", w: "window", m: "pan", "?": "helped" };
+const KEYS = {
+  "+": "in",
+  "=": "in",
+  "-": "out",
+  0: "reset",
+  f: "fit",
+  i: "invert",
+  h: "heat",
+  c: "compare",
+  w: "window",
+  m: "pan",
+  "?": "helped",
+};
 const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
 const DIVIDER_STEP = 0.02; // of the width, a key press
 

@@ -19,7 +19,9 @@ async function within(entry) {
   if (entry.isFile) return [{ file: await promised((...ends) => entry.file(...ends)), path: entry.fullPath.slice(1) }];
   const reader = entry.createReader();
   const found = [];
-  for (let more = [null]; more.length; found.push(...more)) more = await promised((...ends) => reader.readEntries(...ends));
+  for (let more = [entry]; more.length; found.push(...more)) {
+    more = await promised((...ends) => reader.readEntries(...ends)); // a hundred at a time
+  }
   return (await Promise.all(found.map(within))).flat();
 }
 
@@ -34,7 +36,8 @@ export function captioned(picture, lines) {
   const size = Math.max(12, Math.round(picture.width / 42));
   const step = Math.round(size * 1.5);
   const width = Math.max(picture.width, 560);
-  const canvas = Object.assign(document.createElement("canvas"), { width, height: picture.height + step * (lines.length + 1) });
+  const height = picture.height + step * (lines.length + 1);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d");
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(picture, (width - picture.width) / 2, 0);

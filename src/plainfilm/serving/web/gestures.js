@@ -1,6 +1,7 @@
 // Mouse, pen and fingers on the film.
 
 const WHEEL = 0.0015; // of a doubling, a pixel of the wheel
+const PINCH = 6; // times that; touchpads send a pinch as a small turn with ctrl
 const SWEEP = 255; // shades that a drag across the whole canvas moves the window
 
 /** One pointer moves the window or the film, as `tool()` says; two pinch; the wheel zooms; a double click fits. */
@@ -30,7 +31,8 @@ export function listen(viewer, tool) {
   });
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
-    viewer.zoomBy(2 ** (-event.deltaY * WHEEL * (event.ctrlKey ? 6 : 1)), ...middle({ x: event.clientX, y: event.clientY }));
+    const turn = -event.deltaY * WHEEL * (event.ctrlKey ? PINCH : 1);
+    viewer.zoomBy(2 ** turn, ...middle({ x: event.clientX, y: event.clientY }));
   }, { passive: false });
   canvas.addEventListener("dblclick", () => viewer.fit());
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
@@ -48,5 +50,6 @@ function drag(viewer, event, dx, dy, tool) {
 function pinch(viewer, rest, last, now, middle) {
   const apart = (point) => Math.hypot(point.x - rest.x, point.y - rest.y);
   viewer.pan((now.x - last.x) / 2, (now.y - last.y) / 2);
-  if (apart(last) > 0) viewer.zoomBy(apart(now) / apart(last), ...middle({ x: (rest.x + now.x) / 2, y: (rest.y + now.y) / 2 }));
+  const between = middle({ x: (rest.x + now.x) / 2, y: (rest.y + now.y) / 2 });
+  if (apart(last) > 0) viewer.zoomBy(apart(now) / apart(last), ...between);
 }

@@ -56,9 +56,9 @@ export class Queue {
     try {
       settle(films, (await this.server.predict(films.map((film) => film.file))).films);
     } catch (refused) {
+      const oneIsAtFault = films.length > 1 && refused.status >= 400 && refused.status < 500;
       if (refused.body?.films) settle(films, refused.body.films);
-      // One film that is too large must not take the others with it.
-      else if (films.length > 1 && refused.status >= 400 && refused.status < 500) for (const film of films) await this.#send([film]);
+      else if (oneIsAtFault) for (const film of films) await this.#send([film]);
       else films.forEach((film) => fail(film, refused.message, true));
     }
   }

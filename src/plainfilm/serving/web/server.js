@@ -1,6 +1,7 @@
 // Requests to this server and no other: token, waiting when it is busy, and its reasons as errors.
 
 const TOKEN = "plainfilm-token";
+const BUSY = [429, 503];
 const MOST_TRIES = 40; // of a busy server
 const MOST_CALLS = 5; // of one that does not answer
 const LONGEST_WAIT = 30; // seconds
@@ -37,10 +38,11 @@ export class Server {
   async #answer(path, request) {
     for (let tries = 1; ; tries += 1) {
       const token = sessionStorage.getItem(TOKEN);
-      const response = await this.#call(path, { ...request, headers: token ? { Authorization: `Bearer ${token}` } : {} });
+      const headers = token ? { Authorization: `Bearer ${token}` } : {};
+      const response = await this.#call(path, { ...request, headers });
       if (response.ok) return response;
       if (response.status === 401) await this.#newToken(token);
-      else if ((response.status === 429 || response.status === 503) && tries < MOST_TRIES) await this.#wait(response, tries);
+      else if (BUSY.includes(response.status) && tries < MOST_TRIES) await this.#wait(response, tries);
       else throw await refusal(response);
     }
   }

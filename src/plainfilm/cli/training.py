@@ -123,7 +123,7 @@ def _run_search(options: argparse.Namespace) -> Any:
 
 
 def _show_search(result: Any) -> str:
-    values = [f"  {name:22}{value}" for name, value in result["best"]["values"].items()]
+    values = [f"  {name:24}{value}" for name, value in result["best"]["values"].items()]
     lines = [result["sentence"], *values, f"Train it: {result['train']}", f"Report: {result['report']}"]
     return "\n".join(lines)
 

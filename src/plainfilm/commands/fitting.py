@@ -41,8 +41,8 @@ def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, A
 def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
     """Train all weights of a network (the paper's first two models from random ones), or those that aren't frozen."""
     films, config = prepared.films, prepared.config
-    network, start = _network(prepared)
-    rows, inputs, trained, extraction = _stages(prepared, network)
+    network, start = start_network(prepared)
+    rows, inputs, trained, extraction = stages(prepared, network)
     weights = class_weights(config.class_weights, films.counts)
     material = Material(
         rows,
@@ -59,7 +59,7 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
     return model, facts | ({"weights": prepared.weights.source} if prepared.weights else {})
 
 
-def _stages(prepared: Prepared, network: Backbone) -> tuple[Rows, Inputs, torch.nn.Module, float]:
+def stages(prepared: Prepared, network: Backbone) -> tuple[Rows, Inputs, torch.nn.Module, float]:
     """Return what is stored of the films, how it becomes input, the part of the network behind it, and the seconds that
     making it took: pixels and the whole network, or what frozen layers give and the rest.
 
@@ -82,7 +82,7 @@ def _stages(prepared: Prepared, network: Backbone) -> tuple[Rows, Inputs, torch.
     return rows, Stored(), rest, seconds
 
 
-def _network(prepared: Prepared) -> tuple[Backbone, dict[str, str]]:
+def start_network(prepared: Prepared) -> tuple[Backbone, dict[str, str]]:
     """Return the network with the values it starts from, and the hash of those that are pretrained."""
     network = prepared.recipe.build(len(prepared.films.classes), prepared.preprocess)
     initialise(network.head if prepared.weights else network, torch.Generator().manual_seed(prepared.config.seed))
@@ -95,8 +95,8 @@ def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[
     """Extract frozen features into features.h5 and fit a logistic regression to the training films'."""
     films, config, weights = prepared.films, prepared.config, prepared.weights
     assert weights is not None
-    network, start = _network(prepared)
-    features, _, _, extraction = _stages(prepared, network)
+    network, start = start_network(prepared)
+    features, _, _, extraction = stages(prepared, network)
     write_features(out / "features.h5", films, features)
     began = time.perf_counter()
     train = films.where("train")
@@ -140,7 +140,7 @@ def logits_of(prepared: Prepared, model: Model) -> Callable[[slice], torch.Tenso
     """Return what gives the (B, K) logits of some of the films: from the stored features where there are some."""
     if prepared.recipe.trained == "whole":
         return lambda chosen: model.logits(prepared.pixels[chosen])
-    rows, inputs, rest, _ = _stages(prepared, cast("Backbone", model.network))
+    rows, inputs, rest, _ = stages(prepared, cast("Backbone", model.network))
 
     @torch.inference_mode()
     def logits(chosen: slice) -> torch.Tensor:

@@ -1,0 +1,182 @@
+"""Training and validation films as a search sees them, and what one trial on them comes to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plainfilm.commands.fitting import stages, start_network
+from plainfilm.commands.preparation import Prepared, prepare
+from plainfilm.config import TrainConfig, number_list
+from plainfilm.data.films import Films
+from plainfilm.data.sources import load
+from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.evaluation.intervals import Floats
+from plainfilm.evaluation.predictions import positive_class
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.store import Rows
+from plainfilm.models.summary import flops
+from plainfilm.models.zoo import recipe
+from plainfilm.progress import quiet
+from plainfilm.search import objectives
+from plainfilm.search.heads import coordinates
+from plainfilm.search.journal import Trial
+from plainfilm.search.run import Hopeless
+from plainfilm.search.space import settings_of
+from plainfilm.search.trying import Fitted, fit_head, table, train_epochs
+from plainfilm.training.loop import Material, class_weights
+
+
+@dataclass
+class Bench:
+    """Training and validation films, ready for any settings; it never holds a film of the test part."""
+
+    data: str
+    out: Path
+    config: TrainConfig
+    objectives: tuple[str, ...]
+    films: Films  # as loaded, before they are split
+    counts: dict[str, int]  # films a class in all parts, as `train` counts them for balanced weights
+    ready: dict[Preprocess, Prepared] = field(default_factory=dict)
+    heads: dict[tuple[Preprocess, str], Floats] = field(default_factory=dict)
+
+    @staticmethod
+    def open(data: str, out: Path, config: TrainConfig, names: tuple[str, ...]) -> Bench:
+        """Load, split and decode; InputError where films or settings are at fault."""
+        films = load(data, config.patient_regex)
+        first = prepare(films, [config], data)[0]
+        bench = Bench(data, out, config, names, films, first.films.counts)
+        bench.ready[first.preprocess] = without_test(first)
+        return bench
+
+    @property
+    def first(self) -> Prepared:
+        """The films prepared for the settings as given."""
+        return next(iter(self.ready.values()))
+
+    @property
+    def positive(self) -> int:
+        """The index of the positive class."""
+        return positive_class(self.first.films.classes, self.config.positive or None)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What search.json says of the films."""
+        films = self.first.films
+        return {
+            "data": self.data,
+            "data_hash": films.data_hash,
+            "synthetic": films.synthetic,
+            "protocol": films.protocol,
+            "films": {part: int(films.where(part).size) for part in ("train", "val")},
+            "positive": films.classes[self.positive],
+        }
+
+    def prepared(self, config: TrainConfig) -> Prepared:
+        """Return the films decoded as ``config`` wants them."""
+        preprocess = recipe(config.model).preprocess_for(config)
+        if preprocess not in self.ready:
+            self.ready[preprocess] = without_test(prepare(self.films, [config], self.data)[0])
+        return replace(self.ready[preprocess], config=config)
+
+    def settings(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return all settings of a trial with ``values``."""
+        balanced = class_weights("balanced", self.counts)
+        positive = self.first.films.classes[self.positive]
+        return settings_of(values, asdict(self.config), balanced, positive) | {"patience": 0}
+
+    def __call__(self, number: int, point: list[float], values: dict[str, Any], hopeless: Hopeless) -> Trial:
+        """Fit and judge one trial; what can't be fitted is a failed trial with its reason."""
+        began = time.perf_counter()
+        with _hushed():
+            try:
+                config = TrainConfig(**self.settings(values))
+                return self._tried(number, point, values, config, hopeless)
+            except InputError:  # films or settings are at fault, which no other trial would mend
+                raise
+            except PlainfilmError as error:
+                seconds = time.perf_counter() - began
+                return Trial(number, point, values, {}, seconds, price_of(self.config), "failed", reason=str(error))
+
+    def _tried(
+        self, number: int, point: list[float], values: dict[str, Any], config: TrainConfig, hopeless: Hopeless
+    ) -> Trial:
+        prepared = self.prepared(config)
+        fitted = self._steps(prepared, number, hopeless) if by_epochs(config) else self._head(prepared)
+        val = table(prepared.films, prepared.films.where("val"), fitted.probabilities)
+        scores = objectives.judged(val, self.positive, self.objectives)
+        low, high = objectives.interval(val, self.positive, self.objectives[0], config.seed)[1:]
+        scores |= {"seconds": fitted.seconds} if "seconds" in self.objectives else {}
+        scores |= {"flops": _flops(prepared)} if "flops" in self.objectives else {}
+        state, spent = "pruned" if fitted.pruned else "done", len(fitted.curve) or 1
+        return Trial(number, point, values, scores, fitted.seconds, spent, state, fitted.curve, (low, high))
+
+    def _steps(self, prepared: Prepared, number: int, hopeless: Hopeless) -> Fitted:
+        films, config = prepared.films, prepared.config
+        weights = class_weights(config.class_weights, self.counts)
+        each = np.array([weights[name] for name in films.classes], dtype=np.float32)
+        val = films.where("val")
+        network, _ = start_network(prepared)
+        rows, inputs, trained, _ = stages(prepared, network)
+        material = Material(rows, films.labels, films.where("train"), val, each)
+
+        def score(probabilities: Floats) -> float:
+            first = self.objectives[:1]
+            return objectives.judged(table(films, val, probabilities), self.positive, first)[first[0]]
+
+        folder = self.out / "trials" / f"{number:04d}"
+        return train_epochs(trained, inputs, material, config, folder, score, hopeless)
+
+    def _head(self, prepared: Prepared) -> Fitted:
+        films, config = prepared.films, prepared.config
+        train, val = films.where("train"), films.where("val")
+        key = (prepared.preprocess, config.features)
+        if key not in self.heads:
+            network, _ = start_network(prepared)
+            features, *_ = stages(prepared, network)
+            self.heads[key] = coordinates(features, train, config.features == "standardised")
+        by_film = config.split == "paper"  # the folds inside the training part follow the protocol of the split
+        groups = np.array([film.path if by_film else film.group for film in films])
+        strengths = number_list("regularisation", config.regularisation)
+        folds = (groups, strengths, config.cv_folds, config.seed)
+        return fit_head(self.heads[key], films.labels, train, val, *folds)
+
+
+def by_epochs(config: TrainConfig) -> bool:
+    """Return whether weights are trained by epochs; else a head is fitted."""
+    return recipe(config.model).trained != "head"
+
+
+def price_of(config: TrainConfig) -> int:
+    """Return what a trial that is not stopped costs, in epochs or fits."""
+    return config.epochs if by_epochs(config) else 1
+
+
+def _flops(prepared: Prepared) -> float:
+    preprocess = prepared.preprocess
+    network = prepared.recipe.build(len(prepared.films.classes), preprocess)
+    return float(flops(network, (preprocess.channels, preprocess.size, preprocess.size)))
+
+
+def without_test(prepared: Prepared) -> Prepared:
+    """Return ``prepared`` without the films of the test part: what is not here can't be looked at."""
+    films, pixels = prepared.films, prepared.pixels
+    seen = films.where("train", "val")
+    kept = replace(films, films=tuple(films.films[i] for i in seen))
+    return replace(prepared, films=kept, pixels=Rows(pixels.data, pixels.order[seen], pixels.about))
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Bars and remarks of a single trial would hide the search's own."""
+    told = quiet.set(True)
+    try:
+        yield
+    finally:
+        quiet.reset(told)

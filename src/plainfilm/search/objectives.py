@@ -1,0 +1,97 @@
+"""What a search makes better: scores of validation films, or what a model costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from plainfilm.errors import InputError, did_you_mean
+from plainfilm.evaluation.intervals import Bools, Floats, Interval, auc_interval, bootstrap, wilson
+from plainfilm.evaluation.operating import balanced_threshold
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scores import weighted_scores
+
+SENSITIVITY = 0.95  # at which ``specificity_at_95`` is read
+COSTS = ("seconds", "flops")  # of fitting; of one film's way through the network
+SMALLER = ("brier", "ece", *COSTS)
+OBJECTIVES = (
+    "auroc",
+    "auprc",
+    "accuracy",
+    "balanced_accuracy",
+    "mcc",
+    "f1_macro",
+    "precision_macro",
+    "recall_macro",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "specificity_at_95",
+    *SMALLER,
+)
+DRAWS = 300  # resamples of patients for a trial's interval
+WORST = {True: 1e15, False: -1.0}  # told for a trial that failed; keyed by whether smaller is better
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """Return the objectives in ``a,b``; InputError for an unknown one, one twice, or a cost without a score."""
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in OBJECTIVES:
+            raise InputError(f"--objective: there is no '{name}'.{did_you_mean(name, OBJECTIVES)}")
+    if len(set(names)) < len(names) or names[0] in COSTS:
+        raise InputError(f"--objective {text}: name each once, a score before {' or '.join(COSTS)}.")
+    return names
+
+
+def cost(name: str, value: float | None) -> float:
+    """Return what an algorithm is told for ``value``, None for a trial that failed: smaller is better."""
+    smaller = name in SMALLER
+    if value is None or not np.isfinite(value):
+        value = WORST[smaller]
+    return float(value) if smaller else -float(value)
+
+
+def specificity_at(truth: Bools, score: Floats, sensitivity: float = SENSITIVITY) -> float:
+    """Return the specificity at the highest threshold that finds at least ``sensitivity`` of the positive films.
+
+    truth (N,) and score (N,), larger = more likely positive. A film at the threshold counts as positive. NaN when a
+    class is missing.
+    """
+    positives = np.sort(score[truth])[::-1]
+    if not len(positives) or truth.all():
+        return float("nan")
+    threshold = positives[int(np.ceil(sensitivity * len(positives) - 1e-9)) - 1]
+    return float((score[~truth] < threshold).mean())
+
+
+def judged(p: Predictions, positive: int, names: Sequence[str]) -> dict[str, float]:
+    """Return the scores ``names`` of validation films. Those that need a threshold get the balanced one, which is
+    chosen on the same films as ``train`` would."""
+    wanted = [name for name in names if name not in COSTS]
+    known, statistic = weighted_scores(p, positive, _threshold(p, positive))
+    found = dict(zip(known, statistic(np.ones((1, len(p))))[0].tolist(), strict=True))
+    if "specificity_at_95" in wanted:
+        found["specificity_at_95"] = specificity_at(p.labels == positive, p.probabilities[:, positive])
+    return {name: found[name] for name in wanted}
+
+
+def _threshold(p: Predictions, positive: int) -> float:
+    found = balanced_threshold(p, positive)
+    return 0.5 if np.isnan(found) else found
+
+
+def interval(p: Predictions, positive: int, name: str, seed: int) -> Interval:
+    """Return a score of ``judged`` with its 95 % interval: DeLong for auroc, Wilson for specificity_at_95 (its
+    threshold taken as given), resampled patients for the rest."""
+    truth, score = p.labels == positive, p.probabilities[:, positive]
+    if name == "auroc":
+        return auc_interval(truth, score)
+    if name == "specificity_at_95":
+        negatives = int((~truth).sum())
+        return wilson(specificity_at(truth, score) * negatives if negatives else 0, negatives)
+    known, statistic = weighted_scores(p, positive, _threshold(p, positive))
+    column = known.index(name)
+    return bootstrap(lambda w: statistic(w)[:, column : column + 1], p.patients, np.random.default_rng(seed), DRAWS)[0]

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scores import scores
+from plainfilm.search.objectives import COSTS, OBJECTIVES, cost, interval, judged, parse, specificity_at
+
+
+def predictions(seed: int = 0, count: int = 60) -> Predictions:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3 // 2
+    p = 1 / (1 + np.exp(-(labels * 2 - 1 + rng.normal(0, 1.5, count))))
+    paths = [f"{i}.png" for i in range(count)]
+    who = np.array([str(i // 2) for i in range(count)])
+    return Predictions(paths, np.array(["val"] * count), labels, np.stack([1 - p, p], 1), ("a", "b"), who)
+
+
+def test_every_score_is_that_of_the_evaluation():
+    p = predictions()
+    names = [name for name in OBJECTIVES if name not in COSTS]
+    found = judged(p, 1, names)
+    assert list(found) == names
+    assert all(0 <= value <= 1 for name, value in found.items() if name != "mcc")
+    official = scores(p, 1, 0.5, np.random.default_rng(0), 50)
+    for name in ("auroc", "auprc", "brier", "ece"):  # those that need no threshold
+        assert found[name] == pytest.approx(official[name].value)
+
+
+def test_specificity_at_a_sensitivity_by_hand():
+    truth = np.array([1] * 20 + [0] * 10, dtype=bool)
+    score = np.concatenate([np.arange(20), np.arange(10) - 7.5])  # 19 of 20 need a threshold of 1
+    assert specificity_at(truth, score, 0.95) == pytest.approx(0.9)
+    assert specificity_at(truth, score, 1.0) == pytest.approx(0.8)
+    assert specificity_at(truth, np.zeros(30)) == 0  # a film at the threshold counts as positive
+    assert np.isnan(specificity_at(np.ones(3, bool), np.arange(3.0)))
+
+
+def test_intervals_hold_the_value():
+    p = predictions()
+    for name in ("auroc", "specificity_at_95", "brier", "mcc"):
+        value, low, high = interval(p, 1, name, 0)
+        assert low <= value <= high and value == pytest.approx(judged(p, 1, [name])[name])
+
+
+def test_smaller_is_told_as_better():
+    assert cost("auroc", 0.9) < cost("auroc", 0.8) < cost("auroc", None)
+    assert cost("brier", 0.1) < cost("brier", 0.2) < cost("brier", float("nan"))
+
+
+@pytest.mark.parametrize("text", ["aurok", "auroc,auroc", "seconds", "", "auroc,"])
+def test_what_is_no_objective_is_refused(text):
+    with pytest.raises(InputError, match="--objective"):
+        parse(text)
+    assert parse("auroc, seconds") == ("auroc", "seconds")

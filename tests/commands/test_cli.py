@@ -181,7 +181,8 @@ def test_evaluate_a_run_a_file_and_other_films(trained, tmp_path, make_films, ca
     assert set(json.loads(capsys.readouterr().out)) == {"protocol", "train", "val"}
     other = make_films(tmp_path / "elsewhere", 4, 4)
     assert run("evaluate", trained, other, "--out", tmp_path / "on", "--quiet") == 0
-    assert "other films" in read_json(tmp_path / "on" / "metrics.json")["protocol"]
+    found = read_json(tmp_path / "on" / "metrics.json")
+    assert "other films" in found["protocol"] and found["shift"]["note"] == "" and found["shift"]["tests"]
     os.rename(other / "NORMAL", other / "HEALTHY")
     capsys.readouterr()
     assert run("evaluate", trained, other, "--out", tmp_path / "on2") == 2

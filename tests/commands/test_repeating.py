@@ -51,7 +51,8 @@ def test_pooled_scores_decide_each_film_by_its_own_folds_threshold(folds):
     assert summary["scores"]["accuracy"]["mean"] == pytest.approx(sum(values) / 2)
     for suspect in summary["label_noise"]:
         assert suspect["p_own_label"] < 0.5
-    assert (folds / "report.html").stat().st_size > 5000
+    page = (folds / "report.html").read_text()
+    assert "2 folds" in page and "same films" not in page  # folds have other parts, and that is no fault
 
 
 def test_a_killed_repetition_goes_on_where_it_stopped_and_ends_equal(folds, films_folder, capsys):

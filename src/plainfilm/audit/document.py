@@ -90,7 +90,7 @@ def _told(
 
 def red_lines(found: dict[str, Any]) -> list[str]:
     """Return what makes scores on these films unbelievable, one sentence each."""
-    return [*_shortcuts(found), *_leaks(found), *_conflicts(found), *_shifts(found)]
+    return [*_shortcuts(found), *_leaks(found), *_conflicts(found), *shift_lines(found["data"], found["shift"])]
 
 
 def _shortcuts(found: dict[str, Any]) -> list[str]:
@@ -124,17 +124,20 @@ def _conflicts(found: dict[str, Any]) -> list[str]:
     return [f"{n:,} picture{_s(n)} there twice under different labels (duplicates.csv)."] if n else []
 
 
-def _shifts(found: dict[str, Any]) -> list[str]:
-    """One line a class; where classes can be compared, all films together say nothing, as their mix may differ."""
-    tests = found["shift"]["tests"] if found["shift"] else []
+def shift_lines(data: str, found: dict[str, Any] | None) -> list[str]:
+    """Return the red lines of ``shift.shift``'s result for films of ``data``, one a class.
+
+    Where classes can be compared, all films together say nothing, as their mix may differ.
+    """
+    tests = found["tests"] if found else []
     by_class = [test for test in tests if test["class"] != ALL] or tests
     lines = []
     for label in dict.fromkeys(test["class"] for test in by_class):
         red = [test for test in by_class if test["class"] == label and test["red"]]
-        if red:
+        if red and found:
             told = "; ".join(f"{test['kind']}: AUC {_auc(test)}, most by {test['strongest']}" for test in red)
             lines.append(
-                f"Scores measured on {found['data']} need not hold on {found['shift']['other']}: "
+                f"Scores measured on {data} need not hold on {found['other']}: "
                 f"{f'its {label} films' if label else 'its films'} can be told from ours ({told})."
             )
     return lines

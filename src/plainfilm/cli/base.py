@@ -103,9 +103,11 @@ def no_flags(parser: argparse.ArgumentParser) -> None:
 
 def show_metrics(metrics: Any) -> str:
     """Return metrics.json as text: a line a score."""
+    from plainfilm.data.films import PARTS
+
     lines = [f"Protocol: {metrics['protocol']}."]
     for part, scores in metrics.items():
-        if isinstance(scores, dict):
+        if part in PARTS:
             lines += ["", f"{part:24}{'value':>8}   95 % interval"]
             lines += [
                 f"  {name:22}{number(s['value'])}   {number(s['low'])} to{number(s['high'])}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.films import PARTS, Film, FilmError, Films
+from plainfilm.data.films import PARTS, Film, FilmError, Films, read_films
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import operating_curve
@@ -21,6 +21,7 @@ from plainfilm.progress import bar, say
 if TYPE_CHECKING:
     from plainfilm.models.model import Model
 
+COMPARED = 1_000  # films of each set that are looked at for a shift
 HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
 
 
@@ -80,7 +81,8 @@ def evaluate_file(file: Path, positive: str, threshold: float, seed: int, out: P
 def evaluate_elsewhere(run: Path, data: str, patient_regex: str, seed: int, out: Path | None) -> dict[str, Any]:
     """Label the films of another data set with a run's model and score them.
 
-    Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME.
+    Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME. Its "shift" says
+    whether these films can be told from the training films, as in the audit: then scores of the run need not hold here.
     """
     from plainfilm.models.model import Model  # only other films need torch
 
@@ -92,11 +94,35 @@ def evaluate_elsewhere(run: Path, data: str, patient_regex: str, seed: int, out:
         predictions, bad = predict_films(model, films.films)
         positive = model.classes.index(model.positive)
         metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)
+        metrics["shift"] = _shift(run, films, seed)
         write_predictions(folder / "predictions.csv", predictions)
         write_csv(folder / "quarantine.csv", ("path", "reason"), bad)
         write_json(folder / "metrics.json", metrics)
+    for line in metrics["shift"]["red_lines"]:
+        say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
     return metrics
+
+
+def _shift(run: Path, films: Films, seed: int) -> dict[str, Any]:
+    """Return {"tests", "red_lines", "note"} of ``films`` against a sample of the run's training films, if at hand."""
+    from plainfilm.audit.document import shift_lines
+    from plainfilm.audit.measure import measure as look
+    from plainfilm.audit.shift import shift
+
+    try:
+        parts = {row["path"]: row["part"] for row in read_films(run / "films.csv")}
+        config = read_json(run / "config.json")
+        ours = load(config["data"], config["settings"]["patient_regex"])
+    except (InputError, OSError) as error:
+        return {"tests": [], "red_lines": [], "note": f"The training films are not at hand ({error})"}
+    rng = np.random.default_rng(seed)
+    samples = []
+    for name, some in (("training films", [f for f in ours if parts.get(f.path) == "train"]), (films.name, [*films])):
+        chosen = [some[i] for i in rng.permutation(len(some))[:COMPARED]]
+        samples.append(look(films.with_films(chosen, name=name, quarantine=())))
+    found = shift(samples[0], samples[1], rng)
+    return {**found, "red_lines": shift_lines("the training films", found), "note": ""}
 
 
 def require_known(films: Films, classes: tuple[str, ...]) -> None:

@@ -123,15 +123,15 @@ def summary(runs: list[Run]) -> str:
     )
 
 
-def red_lines(runs: list[Run]) -> list[str]:
-    """Return what must be read before any score, each line once."""
+def red_lines(runs: list[Run], compared: bool = True) -> list[str]:
+    """Return what must be read before any score, each line once; ``compared``: are the runs set against each other?"""
     lines = [f"{run.title} {run.note}. Its decisions are those of a constant." for run in runs if run.note]
     lines += [
         f"{run.title}: the scores of the {part_in_words(run.part)} part are {NOT_DONE} (metrics.json lacks them)."
         for run in runs
         if not run.metrics.get(run.part)
     ]
-    if len({run.config["data_hash"] for run in runs}) > 1:
+    if compared and len({run.config["data_hash"] for run in runs}) > 1:
         lines.append("The models were not trained and scored on the same films; their scores can't be compared.")
     for run in runs:
         lines += [*_lines_of_openings(run), *_lines_of_data(run)]

@@ -30,6 +30,7 @@ def test_the_readme_has_commands():
     assert said >= {"fetch", "audit", "paper", "train", "evaluate", "adapt", "label", "explain", "export", "serve"}
 
 
+@pytest.mark.timeout(1200)  # some fifteen trainings with their reports
 def test_commands_in_their_order(tmp_path, monkeypatch, films_folder, vgg16_file, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PLAINFILM_WEIGHTS", str(vgg16_file))

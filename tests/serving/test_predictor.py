@@ -49,7 +49,9 @@ def test_answers_keep_their_order_and_the_unreadable_its_reason(predictor, make_
     assert isinstance(found[1], FilmError) and "not a JPEG" in str(found[1])
     assert [f.label in predictor.model.classes for f in (found[0], found[2])] == [True, True]
     assert len(predictor.recent) == 2 and predictor.recent[0].shape == (len(MEASURES),)
-    assert predictor.recent[0][0] == found[0].probabilities[1] and predictor.waiting == 0
+    # Two threads decode, so the second film may be through first.
+    assert {measures[0] for measures in predictor.recent} == {f.probabilities[1] for f in (found[0], found[2])}
+    assert predictor.waiting == 0
 
 
 def test_a_full_queue_refuses_with_the_seconds_to_wait(model, slowed, make_film):

@@ -109,15 +109,21 @@ def growing_csv(path: str | Path, header: Sequence[str], tag: str, resume: bool)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     begun = path.with_name(f".{path.name[:200]}.{tag}.begun")
-    if not (resume and begun.exists()):
-        write_csv(begun, header, ())
-    else:
-        write_csv(begun, header, _whole_rows(begun, len(header)))
-    with open(begun, "a", newline="", encoding="utf-8", errors="surrogateescape") as handle:
-        yield RowsBegun(_whole_rows(begun, len(header)), csv.writer(handle, lineterminator="\n").writerow)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(begun, path)
+    lock = begun.with_suffix(".lock")
+    with open(lock, "w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"{path} is being written by another plainfilm; wait for it, or choose another name."
+            ) from None
+        write_csv(begun, header, _whole_rows(begun, len(header)) if resume and begun.exists() else ())
+        with open(begun, "a", newline="", encoding="utf-8", errors="surrogateescape") as handle:
+            yield RowsBegun(_whole_rows(begun, len(header)), csv.writer(handle, lineterminator="\n").writerow)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(begun, path)
+        lock.unlink()
 
 
 def _whole_rows(path: Path, cells: int) -> Iterator[list[str]]:

@@ -74,6 +74,18 @@ def test_adapt_without_labels_moves_only_the_threshold(run, films_folder, tmp_pa
     assert "Without labels none of this can be checked" in capsys.readouterr().out
     old, new = Model.load(run), Model.load(tmp_path / "ward")
     assert new.threshold > old.threshold and new.temperature == old.temperature
+    assert new.verdict["scores"] == {} and "not measured" in new.verdict["protocol"] and len(new.verdict["curve"]) == 99
+    again = [
+        "adapt",
+        str(tmp_path / "ward"),
+        str(films_folder),
+        "--out",
+        str(tmp_path / "again"),
+        "--prevalence",
+        "0.05",
+    ]
+    assert main([*again, "--quiet"]) == 0  # the same prevalence a second time moves nothing
+    assert Model.load(tmp_path / "again").threshold == pytest.approx(new.threshold)
     assert main([*words[:-1], "1.5", "--out", str(tmp_path / "no")]) == 2
 
 
@@ -81,3 +93,30 @@ def test_too_few_local_films_are_one_sentence(run, make_films, tmp_path, capsys)
     local = make_films(tmp_path / "few", 4, 12)
     assert main(["adapt", str(run), str(local), "--out", str(tmp_path / "x"), "--quiet"]) == 2
     assert "at least 10 local films of each class, and there are 4 of NORMAL" in capsys.readouterr().err
+
+
+def test_films_of_too_few_patients_are_refused(run, make_films, tmp_path, capsys):
+    local = make_films(tmp_path / "one", 24, 24)
+    words = ["adapt", str(run), str(local), "--out", str(tmp_path / "x"), "--patient-regex", "(IM|person)", "--quiet"]
+    assert main(words) == 2
+    assert "at least 5 patients of each class, and there are 1" in capsys.readouterr().err
+
+
+def test_nothing_that_holds_scores_or_a_run_is_replaced_without_asking(run, films_folder, tmp_path, capsys):
+    before = (run / "metrics.json").read_bytes()
+    assert main(["evaluate", str(run), str(films_folder), "--out", str(run), "--quiet", "--force"]) == 2
+    assert "a run of its own" in capsys.readouterr().err and (run / "metrics.json").read_bytes() == before
+    words = ["evaluate", str(run / "predictions.csv"), "--out", str(tmp_path / "scores"), "--quiet"]
+    assert main(words) == 0 and main(words) == 2 and main([*words, "--force"]) == 0
+    assert main(["evaluate", str(run / "predictions.csv"), "--threshold", "7"]) == 2
+    assert main(["evaluate", str(tmp_path / "nowhere")]) == 2 and not (tmp_path / "nowhere").exists()
+
+
+def test_a_condition_that_holds_is_exit_3_and_a_wrong_one_is_found_before_the_test_part_is_opened(run, capsys):
+    opened = json.loads((run / "metrics.json").read_text())["test_openings"]
+    assert main(["evaluate", str(run), "--fail-if", "auroc?", "--quiet"]) == 2
+    assert json.loads((run / "metrics.json").read_text())["test_openings"] == opened
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--fail-if", "auroc<1.1", "--json", "--quiet"]) == 3
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["test"]["auroc"]["value"] <= 1 and "auroc<1.1" in shown.err

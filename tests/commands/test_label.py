@@ -17,6 +17,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from plainfilm.cli import main
+from plainfilm.errors import InputError
+from plainfilm.files import growing_csv
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
@@ -136,6 +138,24 @@ def test_the_onnx_engine_gives_the_same_labels(tmp_path, films_folder, capsys):
     capsys.readouterr()
     assert main(["label", str(run), str(films_folder), "--out", str(tmp_path / "x.csv"), "--engine", "tpu"]) == 2
     assert "no engine 'tpu'" in capsys.readouterr().err
+
+
+def test_the_picture_is_the_file_named_and_nothing_beside_it(tmp_path, films_folder, capsys):
+    run, mine = model_file(tmp_path / "run"), tmp_path / "p.svg"
+    mine.write_text("mine")
+    words = ["label", str(run), str(films_folder), "--out", str(tmp_path / "o.csv"), "--quiet", "--montage"]
+    assert main([*words, str(tmp_path / "p.jpg")]) == 2 and "ends in .png" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "p.png")]) == 0
+    assert (tmp_path / "p.png").exists() and mine.read_text() == "mine"
+    assert main(["label", str(run), str(films_folder), "--out", str(tmp_path / "run"), "--force"]) == 2
+
+
+def test_a_table_in_use_is_refused(tmp_path, capsys):
+    place = tmp_path / "o.csv"
+    with growing_csv(place, ("a",), "tag", False):  # noqa: SIM117
+        with pytest.raises(InputError, match="being written"), growing_csv(place, ("a",), "tag", True):
+            pass
+    assert [p.name for p in tmp_path.iterdir()] == ["o.csv"]
 
 
 def test_json_counts_films_for_a_reader(tmp_path, films_folder, capsys):

@@ -54,6 +54,7 @@ def test_threshold_temperature_and_band_are_the_models():
         "the probability of PNEUMONIA, 0.731, is in the band for a reader (0.700 to 0.750)"
     )
     assert not answer(model(refer=(0.74, 0.75)), FILM).refer
+    assert model(refer=(0.0, 1.0)).refers(np.array([[0.0, 1.0], [1.0, 0.0]])).all()  # everything is everything
 
 
 def test_every_reason_is_given():

@@ -15,6 +15,9 @@ from plainfilm.config import DISCLAIMER
 from plainfilm.errors import CheckFailed, InputError, PlainfilmError, did_you_mean
 from plainfilm.files import to_json
 
+# a path that can't be what it was given for: exit code 2; a full disk and the like: 1
+THE_USERS = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
+
 COMMANDS = {
     command.name: command for command in (*training.COMMANDS, *judging.COMMANDS, *using.COMMANDS, *place.COMMANDS)
 }
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `head` does
         return 0
     except OSError as error:
-        return _complain(_system_sentence(error), 2 if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) else 1)
+        return _complain(_system_sentence(error), 2 if error.errno in THE_USERS else 1)
     except Exception as error:
         if os.environ.get("PLAINFILM_DEBUG"):
             traceback.print_exc()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.cli.base import DATA, Command, number, out_flag, show_metrics, show_runs
-from plainfilm.errors import CheckFailed
+from plainfilm.errors import CheckFailed, InputError
 from plainfilm.files import locked
 
 
@@ -58,6 +58,7 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patient-regex", default="", help="patient in DATA's paths: a regular expression with a group"
     )
+    parser.add_argument("--force", action="store_true", help="replace scores that are in --out")
     text = "exit code 3 when it holds, such as auroc<0.9 or sensitivity.low<0.85; may be repeated"
     parser.add_argument("--fail-if", action="append", default=[], metavar="SCORE<X", help=text)
     parser.add_argument("--probes", action="store_true", help="of a run: subgroups, robustness and probes of shortcuts")
@@ -66,10 +67,14 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_evaluate(options: argparse.Namespace) -> Any:
-    from plainfilm.evaluation.conditions import holding
+    from plainfilm.evaluation.conditions import check, holding
 
+    check(options.fail_if)  # before anything is scored
     found = _evaluated(options)
-    scores = found["pooled"] if "runs" in found else found.get("test") or found.get("val") or found.get("train")
+    if "runs" in found:  # seeds are not pooled: their means are what can be asked for
+        means = {name: {**s, "value": s["mean"]} for name, s in found["scores"].items()}
+        found = {**found, "test": found["pooled"] or means}
+    scores = found.get("test") or found.get("val") or found.get("train")
     failed = holding(options.fail_if, scores or {})
     if failed:
         raise CheckFailed(f"Done, and what was to fail holds: {'; '.join(failed)}.", found)
@@ -80,10 +85,11 @@ def _evaluated(options: argparse.Namespace) -> Any:
     from plainfilm.commands import evaluation
 
     if options.data:
-        where = (options.run, options.data, options.patient_regex, options.seed, options.out)
+        where = (options.run, options.data, options.patient_regex, options.seed, options.out, options.force)
         return evaluation.evaluate_elsewhere(*where)
     if options.run.suffix.lower() == ".csv":
-        return evaluation.evaluate_file(options.run, options.positive, options.threshold, options.seed, options.out)
+        how = (options.positive, options.threshold, options.seed, options.out, options.force)
+        return evaluation.evaluate_file(options.run, *how)
     if (options.run / "folds.json").exists():
         from plainfilm.commands.pooling import pool_again
 
@@ -95,6 +101,8 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.evaluation import evaluate_run
     from plainfilm.report.html import run_report
 
+    if not (options.run / "predictions.csv").exists():
+        raise InputError(f"{options.run} is no finished run; give a run folder or a FILE.csv with predictions.")
     with locked(options.run):
         metrics = evaluate_run(options.run, again=True)
         if options.probes:
@@ -114,12 +122,13 @@ def _compare_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUN|FILE.csv", type=Path, nargs="+", help=text)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for comparison.json (default: print only)")
     parser.add_argument("--positive", default="", help="positive class (default: the one not called normal)")
+    parser.add_argument("--force", action="store_true", help="replace a comparison that is in --out")
 
 
 def _run_compare(options: argparse.Namespace) -> Any:
     from plainfilm.commands.comparison import compare_all
 
-    return compare_all(options.runs, options.positive, options.seed, options.out)
+    return compare_all(options.runs, options.positive, options.seed, options.out, options.force)
 
 
 def _show_compare(result: Any) -> str:

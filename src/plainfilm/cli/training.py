@@ -99,7 +99,7 @@ def _search_flags(parser: argparse.ArgumentParser) -> None:
     names = "random, grid, tpe, cmaes, ga, de, pso, gwo or woa"
     parser.add_argument("--algorithm", default="tpe", metavar="NAME", help=f"{names} (default %(default)s)")
     text = "epochs (or fits, for a head) of all trials together (default 20 trials)"
-    parser.add_argument("--budget", type=int, default=0, metavar="N", help=text)
+    parser.add_argument("--budget", type=int, metavar="N", help=text)
     text = "score of validation to make better; several with commas, with seconds or flops: a Pareto front"
     parser.add_argument("--objective", default="auroc", metavar="NAME", help=f"{text} (default %(default)s)")
     text = "a range: NAME=LOW:HIGH[:log|:whole] or NAME=a|b|c; replaces or adds to the model's own"

@@ -65,7 +65,15 @@ def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | No
         raw, bad = _at_temperature_one(model, [Film(path, "", read) for path, read in loose(data)])
         cool = apply_temperature(raw.probabilities, model.temperature)
         positive = model.classes.index(model.positive)
-        new, found = adapt_unlabelled(cool, positive, _operating(model), model.verdict["prior"], prevalence)
+        prior = model.verdict["prior"]
+        chosen_for = model.verdict.get("chosen_for", prior)
+        new, found = adapt_unlabelled(cool, positive, _operating(model), prior, prevalence, chosen_for)
+        model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
+            **model.verdict,
+            "protocol": f"threshold moved to a prevalence of {found['prevalence_used']:.3f} ({new.rule}); not measured",
+            "scores": {},
+            "chosen_for": found["prevalence_used"],
+        }
         write_films(Films((), data, tuple(bad)), out)
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.commands.evaluation import require_free
 from plainfilm.errors import InputError
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.files import read_json, write_json
 
 
-def compare_all(places: list[Path], positive: str, seed: int, out: Path | None) -> dict[str, Any]:
+def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, force: bool = False) -> dict[str, Any]:
     """Compare run folders and predictions files on their scored part (test, else val); with ``out`` write
     comparison.json there.
 
@@ -21,6 +22,8 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None) 
     """
     if len(places) < 2:
         raise InputError("compare takes two or more run folders or predictions files.")
+    if out:
+        require_free(out, force)
     names = _names(places)
     tables = [_scored(place) for place in places]
     thresholds = {

@@ -30,6 +30,10 @@ def evaluate_run(run: Path, again: bool = False) -> dict[str, Any]:
 
     "test_openings" counts how often the test part has been scored: once by training, and each time ``again`` is set.
     """
+    if (run / "adapt.json").exists():
+        raise InputError(f"{run} is an adapted model: adapt.json has its scores; other films: evaluate {run} DATA.")
+    if not (run / "predictions.csv").exists():
+        raise InputError(f"{run} is no finished run: it has no predictions.csv; give a run folder or a FILE.csv.")
     predictions, positive, threshold = _of_run(run)
     config = read_json(run / "config.json")
     metrics = measure(predictions, positive, threshold, config["protocol"], config["seed"])
@@ -63,8 +67,22 @@ def verdict(run: Path) -> dict[str, Any]:
     }
 
 
-def evaluate_file(file: Path, positive: str, threshold: float, seed: int, out: Path | None) -> dict[str, Any]:
+def require_free(out: Path, force: bool) -> None:
+    """InputError when ``out`` is a run's own folder, or holds scores that ``force`` does not allow to replace."""
+    if out.is_file() or (out / "model.h5").exists() or (out / "config.json").exists():
+        raise InputError(f"--out {out} is {'a file' if out.is_file() else 'a run of its own'}; choose another folder.")
+    if not force and any((out / name).exists() for name in ("metrics.json", "comparison.json")):
+        raise InputError(f"{out} holds scores already; choose another --out, or add --force to replace them.")
+
+
+def evaluate_file(
+    file: Path, positive: str, threshold: float, seed: int, out: Path | None, force: bool = False
+) -> dict[str, Any]:
     """Score any model's predictions.csv; with ``out`` write metrics.json there."""
+    if not 0 <= threshold <= 1:
+        raise InputError(f"--threshold {threshold}: expected a number between 0 and 1.")
+    if out:
+        require_free(out, force)
     predictions = read_predictions(file)
     metrics = measure(
         predictions,
@@ -78,7 +96,9 @@ def evaluate_file(file: Path, positive: str, threshold: float, seed: int, out: P
     return metrics
 
 
-def evaluate_elsewhere(run: Path, data: str, patient_regex: str, seed: int, out: Path | None) -> dict[str, Any]:
+def evaluate_elsewhere(
+    run: Path, data: str, patient_regex: str, seed: int, out: Path | None, force: bool = False
+) -> dict[str, Any]:
     """Label the films of another data set with a run's model and score them.
 
     Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME. Its "shift" says
@@ -90,6 +110,7 @@ def evaluate_elsewhere(run: Path, data: str, patient_regex: str, seed: int, out:
     films = load(data, patient_regex)
     require_known(films, model.classes)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
+    require_free(folder, force)
     with locked(folder):
         predictions, bad = predict_films(model, films.films)
         positive = model.classes.index(model.positive)

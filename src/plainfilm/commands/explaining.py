@@ -75,6 +75,8 @@ def explain(
     if explained and explained not in model.classes:
         raise InputError(f"The model has no class '{explained}'.{did_you_mean(explained, model.classes)}")
     films = [film for path in paths for film in loose(path)]
+    if checks < 0:
+        raise InputError(f"--checks {checks}: expected a number of films, 0 for none.")
     desk = _Desk(model, explained, method, set(np.random.default_rng(seed).permutation(len(films))[:checks].tolist()))
     with locked(out):
         with bar("Drawing heat maps", len(films)) as progress:

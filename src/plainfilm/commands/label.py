@@ -21,7 +21,7 @@ from plainfilm.files import growing_csv
 from plainfilm.image.decode import decode
 from plainfilm.models.answer import Film, answer, look
 from plainfilm.models.model import Model
-from plainfilm.progress import bar
+from plainfilm.progress import bar, say
 from plainfilm.report.figures import montage, save
 
 Loose = tuple[str, Callable[[], bytes]]  # path as given, reader
@@ -58,10 +58,14 @@ def label(
     the same model left are kept. Returns counts: films, labelled, refused, referred, and labels by class. InputError
     when no film can be read, or a file is in the way and ``force`` is not given.
     """
+    if picture and picture.suffix.lower() != ".png":
+        raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")
     for place in (out, picture):
         if place and place.exists() and not force:
             raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
     films = [film for path in paths for film in loose(path)]
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
     if len(films) == 1 and isinstance(reason := _looked(model, films[0][1]), FilmError):
         raise InputError(f"{films[0][0]} can't be labelled: {reason}.")
     header = ("path", "label", *(f"p_{name}" for name in model.classes), "refer", "reason")
@@ -76,9 +80,11 @@ def label(
             rows.write(row)
             counted.add(row)
             progress.step()
-    if picture:
+    if not counted.labels:
+        say(f"None of the {counted.films} films can be read; {out} has their reasons.")
+    if picture and counted.labels:
         tiles = [_tile(films[i], row, model.classes.index(row[1])) for i, row in counted.sample]
-        save(montage(tiles), picture.parent, picture.stem)
+        save(montage(tiles), picture.parent, picture.name[: -len(".png")], ("png",))
     return counted.about
 
 

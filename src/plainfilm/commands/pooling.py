@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plainfilm.commands.evaluation import measure
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
@@ -49,11 +48,11 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
         "label_noise": [],
     }
     if kind == "folds":
-        together, thresholds = _together(out, runs)
+        together = _together(out, runs)
         positive = positive_class(together.classes, read_json(out / runs[0] / "model.json")["positive"])
-        pooled = measure(together, positive, thresholds, protocol, seed)
+        pooled = measure(together, positive, 0.5, protocol, seed)
         write_json(out / "metrics.json", pooled)
-        _write_predictions(out / "predictions.csv", together, thresholds)
+        _write_predictions(out / "predictions.csv", together)
         found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
     write_csv(
         out / "runs.csv",
@@ -83,8 +82,8 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
     }
 
 
-def _together(out: Path, runs: list[str]) -> tuple[Predictions, NDArray[np.float64]]:
-    """Return the out-of-fold predictions of all films in the order of their paths, and each film's threshold."""
+def _together(out: Path, runs: list[str]) -> Predictions:
+    """Return the out-of-fold predictions of all films in the order of their paths, each with its fold's threshold."""
     tables = [read_predictions(out / run / "predictions.csv", out / run / "films.csv").part("test") for run in runs]
     cuts = [float(read_json(out / run / "model.json")["threshold"]) for run in runs]
     all_films = replace(
@@ -94,17 +93,18 @@ def _together(out: Path, runs: list[str]) -> tuple[Predictions, NDArray[np.float
         labels=np.concatenate([table.labels for table in tables]),
         probabilities=np.concatenate([table.probabilities for table in tables]),
         patients=np.concatenate([table.patients for table in tables]),
+        thresholds=np.concatenate([np.full(len(table), cut) for table, cut in zip(tables, cuts, strict=True)]),
     )
     order = np.array(sorted(range(len(all_films)), key=all_films.paths.__getitem__), dtype=np.int64)
-    thresholds = np.concatenate([np.full(len(table), cut) for table, cut in zip(tables, cuts, strict=True)])
-    return all_films.take(order), thresholds[order]
+    return all_films.take(order)
 
 
-def _write_predictions(path: Path, p: Predictions, thresholds: NDArray[np.float64]) -> None:
+def _write_predictions(path: Path, p: Predictions) -> None:
     header = ("path", "part", "label", *(f"p_{name}" for name in p.classes), "patient", "threshold")
+    assert p.thresholds is not None
     names = [p.classes[i] for i in p.labels]
     columns = zip(
-        p.paths, p.parts.tolist(), names, p.probabilities.tolist(), p.patients.tolist(), thresholds, strict=True
+        p.paths, p.parts.tolist(), names, p.probabilities.tolist(), p.patients.tolist(), p.thresholds, strict=True
     )
     write_csv(path, header, ([*film, *shares, patient, cut] for *film, shares, patient, cut in columns))
 

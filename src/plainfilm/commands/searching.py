@@ -39,7 +39,7 @@ class Wanted:
     """What the user asks of a search; 0 and empty stand for the defaults."""
 
     algorithm: str = "tpe"
-    budget: int = 0
+    budget: int | None = None
     objective: str = "auroc"
     vary: tuple[str, ...] = ()
     population: int = 0
@@ -91,7 +91,7 @@ def _space(config: TrainConfig, wanted: Wanted) -> Space:
 def _budget(config: TrainConfig, wanted: Wanted) -> tuple[int, int]:
     """Return (budget, price of a trial), in epochs or fits."""
     price = price_of(config)
-    budget = wanted.budget or TRIALS * price
+    budget = TRIALS * price if wanted.budget is None else wanted.budget
     if budget < 2 * price:
         raise InputError(f"--budget {budget}: at least {2 * price} are needed, for two trials of {price}.")
     return budget, price

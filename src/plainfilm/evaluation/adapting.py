@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import (
     adjust_prevalence,
     apply_temperature,
     estimate_prevalence,
-    log_odds,
 )
 from plainfilm.evaluation.intervals import percentile_interval, resample
 from plainfilm.evaluation.operating import Operating, choose
@@ -30,6 +29,7 @@ FOLDS = 5
 FEWEST = 10  # films a class: below this a threshold is a guess
 SIZES = (25, 50, 100, 200, 400)  # local films in the learning curve
 REPEATS = 40
+EDGE = 0.005  # a prevalence nearer to 0 or 1 can't be told from none or all
 ENOUGH = 0.01  # mean loss of balanced accuracy against all films fitted, that no longer matters
 COMPARED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "f1_macro", "mcc", "brier", "ece")
 
@@ -48,7 +48,11 @@ def adapt(
     if counts.min() < FEWEST:
         few = f"{counts.min()} of {raw.classes[int(counts.argmin())]}"
         raise InputError(f"adapt needs at least {FEWEST} local films of each class, and there are {few}; add films.")
+    known = min(len(np.unique(raw.patients[raw.labels == k])) for k in range(len(raw.classes)))
+    if known < FOLDS:
+        raise InputError(f"adapt needs films of at least {FOLDS} patients of each class, and there are {known}.")
     new = choose(raw, positive, threshold, refer, fitted=True)
+    new = new._replace(rule=new.rule.replace("on validation", "on local films"))
     before = _with(raw, old.temperature)
     after, cuts = cross_fitted(raw, positive, threshold, rng)
     curve = learning_curve(raw, positive, threshold, rng)
@@ -158,12 +162,18 @@ def _enough(curve: list[dict[str, float]]) -> int | None:
 
 
 def adapt_unlabelled(
-    probabilities: NDArray[np.float64], positive: int, old: Operating, trained: float, prevalence: float | None
+    probabilities: NDArray[np.float64],
+    positive: int,
+    old: Operating,
+    trained: float,
+    prevalence: float | None,
+    chosen_for: float | None = None,
 ) -> tuple[Operating, dict[str, Any]]:
     """Return the operating point moved to another prevalence, for films without labels, and what it rests on.
 
     ``probabilities``: (N, 2) at the old temperature; ``trained``: the share that training gave the positive class;
-    ``prevalence``: its share at the new site where it is known, else it is estimated from the probabilities (Saerens et
+    ``chosen_for``: the share that the old threshold is for, where it was moved before; ``prevalence``: its share at the
+    new site where it is known, else it is estimated from the probabilities (Saerens et
     al. 2002), which assumes that films of a class look as in training; that can't be checked without labels. The
     threshold moves by the change of the prior odds: a film is called positive where its probability, corrected for the
     new prevalence, reaches the old threshold.
@@ -173,12 +183,16 @@ def adapt_unlabelled(
     shares = np.array([1 - trained, trained]) if positive == 1 else np.array([trained, 1 - trained])
     estimate = float(estimate_prevalence(probabilities, shares)[positive])
     wanted = estimate if prevalence is None else prevalence
+    if not EDGE <= wanted <= 1 - EDGE:
+        raise InputError(
+            f"The prevalence comes out as {wanted:.4f}, which no threshold is made for: these films look otherwise "
+            "than the training films, or are all of one class; give labelled films, or --prevalence where it is known."
+        )
     given = np.array([1 - wanted, wanted]) if positive == 1 else np.array([wanted, 1 - wanted])
     moved = adjust_prevalence(probabilities, shares, np.clip(given, 1e-6, 1))
-    cut = np.full(2, 0.0)
-    cut[positive], cut[1 - positive] = old.threshold, 1 - old.threshold
-    shift = np.log(trained / (1 - trained)) - np.log(max(wanted, 1e-6) / max(1 - wanted, 1e-6))
-    threshold = float(np.clip(expit(log_odds(cut[None], positive)[0] + shift), 1e-6, 1 - 1e-6))
+    shift = float(logit(chosen_for or trained) - logit(wanted))
+    threshold = _moved(old.threshold, shift)
+    band = old.refer and (_moved(old.refer[0], shift), _moved(old.refer[1], shift))
     rule = "known prevalence" if prevalence is not None else "prevalence estimated without labels"
     about = {
         "films": len(probabilities),
@@ -190,4 +204,9 @@ def adapt_unlabelled(
         "mean_probability_before": float(probabilities[:, positive].mean()),
         "mean_probability_after": float(moved[:, positive].mean()),
     }
-    return Operating(old.temperature, threshold, rule, old.refer), about
+    return Operating(old.temperature, threshold, rule, band), about
+
+
+def _moved(probability: float, shift: float) -> float:
+    """Return the probability whose log-odds are ``shift`` higher; 0 and 1 stay."""
+    return float(expit(logit(probability) + shift))

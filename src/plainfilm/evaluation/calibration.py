@@ -208,7 +208,7 @@ class ReferBand(NamedTuple):
         """Return (N,) whether each film of (N, K) probabilities is referred."""
         two = probabilities.shape[1] == 2
         odds = log_odds(probabilities, positive) if two else log_odds(np.sort(probabilities, axis=1), -1)
-        return np.asarray((expit(odds) >= self.low) & (expit(odds) < self.high))
+        return np.asarray((expit(odds) >= self.low) & ((expit(odds) < self.high) | (self.high >= 1)))
 
 
 class RiskCoverage(NamedTuple):

@@ -33,6 +33,7 @@ class Predictions:
     probabilities: NDArray[np.float64]
     classes: tuple[str, ...]
     patients: NDArray[np.str_]
+    thresholds: NDArray[np.float64] | None = None  # (N,) where folds have their own; they go before any other
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -47,6 +48,7 @@ class Predictions:
             self.probabilities[rows],
             self.classes,
             self.patients[rows],
+            None if self.thresholds is None else self.thresholds[rows],
         )
 
     def part(self, name: str) -> Predictions:
@@ -59,12 +61,13 @@ class Predictions:
     def decided(self, positive: int, threshold: float | NDArray[np.float64]) -> NDArray[np.int64]:
         """Return (N,) the class each film gets.
 
-        Two classes: ``positive`` where its probability >= threshold (one, or (N,) where folds have their own), so a tie
-        counts as positive. More: the likeliest class, the first of equals, and the threshold is not used.
+        Two classes: ``positive`` where its probability >= ``threshold``, or the film's own where ``thresholds`` are
+        known, so a tie counts as positive. More: the likeliest class, the first of equals; no threshold is used.
         """
         if len(self.classes) > 2:
             return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
-        return np.where(self.probabilities[:, positive] >= threshold, positive, 1 - positive)
+        cut = threshold if self.thresholds is None else self.thresholds
+        return np.where(self.probabilities[:, positive] >= cut, positive, 1 - positive)
 
 
 def positive_class(classes: Sequence[str], named: str | None = None) -> int:
@@ -101,7 +104,8 @@ def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> P
     """Return the predictions in a CSV ``path,part,label,p_<class>…``, from this product or from any other model.
 
     The classes are what stands after ``p_``, in the order of the columns. ``part`` may be missing (then "test").
-    A film's patient is taken from a ``patient`` column, else from ``films_csv`` (by path), else it is its own path.
+    A column ``threshold`` (of pooled folds) is each film's own. A film's patient is taken from a ``patient`` column,
+    else from ``films_csv`` (by path), else it is its own path.
     All mistakes are collected into one InputError.
     """
     header, rows = read_csv(path)
@@ -112,6 +116,8 @@ def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> P
         *(_path_mistakes([row["path"] for row in rows]) if "path" in header else []),
         *(_label_mistakes([row["label"] for row in rows], classes) if "label" in header and classes else []),
         *_probability_mistakes(_probabilities(rows, classes)),
+        *_part_mistakes([row.get("part") or "test" for row in rows]),
+        *_threshold_mistakes(_thresholds(header, rows)),
     ]
     if mistakes:
         raise InputError(f"{path} can't be scored: {'; '.join(mistakes)}; correct the file, or write it anew.")
@@ -123,7 +129,23 @@ def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> P
         probabilities=_probabilities(rows, classes),
         classes=classes,
         patients=np.array([row.get("patient") or known.get(row["path"]) or row["path"] for row in rows], dtype=np.str_),
+        thresholds=_thresholds(header, rows),
     )
+
+
+def _part_mistakes(parts: list[str]) -> list[str]:
+    return _found(
+        [part not in ("train", "val", "test") for part in parts], "a part that is not train, val or test", parts
+    )
+
+
+def _thresholds(header: list[str], rows: Rows) -> NDArray[np.float64] | None:
+    return np.array([_number(row["threshold"]) for row in rows]) if "threshold" in header else None
+
+
+def _threshold_mistakes(values: NDArray[np.float64] | None) -> list[str]:
+    wrong: ArrayLike = [] if values is None else ~((values >= 0) & (values <= 1))  # true where NaN
+    return _found(wrong, "a threshold that is not a number between 0 and 1")
 
 
 def _patients_of(films_csv: str | Path) -> dict[str, str]:

@@ -75,7 +75,8 @@ class Model:
             return np.zeros(len(probabilities), dtype=bool)
         two = len(self.classes) == 2
         score = probabilities[:, self.classes.index(self.positive)] if two else probabilities.max(axis=1)
-        return np.asarray((score >= self.refer[0]) & (score < self.refer[1]))
+        low, high = self.refer
+        return np.asarray((score >= low) & ((score < high) | (high >= 1)))  # a band up to 1 takes 1 itself
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels as the store holds them."""

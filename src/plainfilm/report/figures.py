@@ -54,15 +54,15 @@ LINE = 0.155  # inches from one line of 9-point text to the next
 DPI = 150
 
 
-def save(figure: Figure, folder: str | Path, name: str) -> None:
-    """Write ``folder``/NAME.png (150 dots an inch) and NAME.svg; the same figure gives the same bytes."""
+def save(figure: Figure, folder: str | Path, name: str, kinds: tuple[str, ...] = ("png", "svg")) -> None:
+    """Write ``folder``/NAME.png (150 dots an inch) and NAME.svg, or one of the two; the same figure, the same bytes."""
     metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with mpl.rc_context(STYLE):
         figure.draw_without_rendering()
         figure.set_layout_engine(None)  # laid out once, for both
-        for kind, about in metadata.items():
+        for kind in kinds:
             with replacing(Path(folder) / f"{name}.{kind}") as temporary:
-                figure.savefig(temporary, format=kind, dpi=DPI, metadata=about, facecolor="white")
+                figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata[kind], facecolor="white")
 
 
 @cache

@@ -71,3 +71,12 @@ def test_columns_of_names_and_of_nothing_known():
 def test_one_patient_a_side_is_too_few():
     assert too_few(np.array([True, True, False, False]), np.array([0, 0, 1, 2]))
     assert not too_few(np.array([True, True, False, False]), np.array([0, 3, 1, 2]))
+
+
+def test_sides_that_share_all_their_patients_tell_nothing_and_stop_nothing():
+    positive = np.array([False] * 30 + [True] * 8)
+    groups = np.concatenate(
+        [np.arange(30), np.zeros(4, int), np.ones(4, int)]
+    )  # all of the few are two patients of both
+    told = tell(np.random.default_rng(0).normal(size=(38, 3)), positive, groups, np.random.default_rng(1))
+    assert np.isfinite(told.scores).all() and not told.bound > 0.5

@@ -61,6 +61,9 @@ def tell(
     fold, scores = folds(positive, groups, rng), np.empty(len(positive))
     for number in np.unique(fold):
         held_out = fold == number
+        if len(np.unique(positive[~held_out])) < 2:  # groups on both sides (films in both sets) can leave one side out
+            scores[held_out] = 0.0
+            continue
         model = LogisticRegression(C=strength, max_iter=2000).fit(columns[~held_out], positive[~held_out])
         scores[held_out] = model.decision_function(columns[held_out])
     whole = np.unique(np.stack([groups, positive], axis=1), axis=0, return_inverse=True)

@@ -58,8 +58,9 @@ def save(figure: Figure, folder: str | Path, name: str, kinds: tuple[str, ...] =
     """Write ``folder``/NAME.png (150 dots an inch) and NAME.svg, or one of the two; the same figure, the same bytes."""
     metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with mpl.rc_context(STYLE):
-        figure.draw_without_rendering()
-        figure.set_layout_engine(None)  # laid out once, for both
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+            figure.set_layout_engine(None)  # laid out once, for both
         for kind in kinds:
             with replacing(Path(folder) / f"{name}.{kind}") as temporary:
                 figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata[kind], facecolor="white")

@@ -12,6 +12,7 @@ DISCLAIMER = "Research and teaching software, not a medical device."
 SPLITS = ("grouped", "paper", "official")
 PAPER_MODELS = ("vgg", "vgg-bn", "vgg16-lr")  # what `paper` and `demo` compare
 DEMO_FILMS = 240
+MONTAGE_FILMS = 30  # the paper's Fig. 3
 DECAYS = ("keras", "recursion", "epoch", "cosine", "one-cycle")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lion")
 RESIZES = ("crop", "pad", "stretch")
@@ -79,6 +80,9 @@ class TrainConfig:
     )
     size: int = _setting(0, "side of the square input in pixels; 0 = the model's own (vgg 64, vgg16 224, best 160)")
     resize: str = _setting("crop", "shorter side + centre crop, whole film padded, or stretched", RESIZES)
+    oversample: int = _setting(
+        2, "large JPEG films are decoded at 1/2, 1/4 or 1/8 that keeps this many times `size`; 0 = always whole"
+    )
     scaling: str = _setting(
         "", "grey values to input; empty = the model's own (vgg: film, vgg16: caffe)", ("", *SCALINGS)
     )
@@ -126,6 +130,7 @@ def _problems(config: TrainConfig) -> Any:
         ("epochs", 1, 100_000),
         ("batch", 1, 65_536),
         ("size", 0, 2_048),
+        ("oversample", 0, 64),
         ("cv_folds", 2, 100),
         ("threads", 0, 1_024),
         ("seed", 0, 2**31 - 1),

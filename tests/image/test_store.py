@@ -8,6 +8,7 @@ from plainfilm.errors import InputError
 from plainfilm.image import store as module
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.reduced import decode_at
 from plainfilm.image.store import RowStore, ingest, pixel_store, rows_of
 
 
@@ -18,7 +19,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def test_rows_are_the_films_in_order_decoded_once_for_all_preprocessings(films_folder, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "decode", lambda data: calls.append(1) or decode(data))
+    monkeypatch.setattr(module, "decode_at", lambda data, factor: calls.append(1) or decode_at(data, factor))
     both = [Preprocess(), Preprocess(size=32, resize="pad")]
     films, (large, small) = ingest(load(films_folder), both)
     assert len(calls) == len(films) == len(large) == 40
@@ -33,6 +34,21 @@ def test_rows_are_the_films_in_order_decoded_once_for_all_preprocessings(films_f
 def test_another_scaling_shares_the_stored_pixels(films_folder):
     assert pixel_store(Preprocess(scaling="unit")).folder == pixel_store(Preprocess()).folder
     assert pixel_store(Preprocess(resize="pad")).folder != pixel_store(Preprocess()).folder
+    assert pixel_store(Preprocess(oversample=2)).folder != pixel_store(Preprocess()).folder
+
+
+def test_films_decoded_smaller_are_those_that_labelling_sees_and_keep_their_size(tmp_path, make_film, monkeypatch):
+    factors = []
+    monkeypatch.setattr(module, "decode_at", lambda data, factor: factors.append(factor) or decode_at(data, factor))
+    for i, name in enumerate(("NORMAL", "PNEUMONIA")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpeg").write_bytes(make_film(i, bool(i), (301, 222)))
+    rules = [Preprocess(size=size, oversample=2) for size in (12, 13, 32, 64)]
+    films, rows = ingest(load(tmp_path), rules)
+    assert sorted(factors) == [1, 1, 2, 2, 8, 8]  # one reduction that serves two inputs is decoded once
+    assert (films.films[0].width, films.films[0].height) == (301, 222)
+    for rule, stored in zip(rules, rows, strict=True):
+        assert (stored[1] == rule.read(films.films[1].read())).all()
 
 
 def test_a_kill_in_the_middle_loses_only_what_was_under_way(films_folder):

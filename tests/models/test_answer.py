@@ -36,7 +36,7 @@ def model(logits=(0.0, 1.0), classes=("NORMAL", "PNEUMONIA"), **more):
     return Model(Fixed(list(logits)), "fixed", classes, Preprocess(size=16), classes[-1], **more)
 
 
-FILM = Film(np.zeros((20, 20), np.uint8), np.arange(256, dtype=np.uint8).reshape(16, 16), ())
+FILM = Film(np.arange(256, dtype=np.uint8).reshape(16, 16), ())
 P = 1 / (1 + np.exp(-1.0))
 
 
@@ -75,6 +75,6 @@ def test_more_classes_are_scored_by_the_largest():
 
 def test_look_decodes_once_and_refuses_with_a_reason(make_film):
     film = look(model(), make_film(1, True, (40, 30)))
-    assert film.grey.shape == (30, 40) and film.pixels.shape == (16, 16) and film.remarks == ()
+    assert film.pixels.shape == (16, 16) and film.remarks == ()
     with pytest.raises(FilmError, match="not a JPEG"):
         look(model(), b"<html>")

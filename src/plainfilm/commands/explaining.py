@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,23 +114,32 @@ class _Desk:
     def rows(self, films: Sequence[Loose], out: Path, progress: Bar) -> Iterator[tuple[Any, ...]]:
         """Yield one row of explain.csv a film, in the order given. InputError when no film can be read."""
         for batch in batches(enumerate(films), FILMS_AT_ONCE):
-            read = [(number, path, _decoded(reader)) for number, (path, reader) in batch]
-            maps = self._mapped([grey for _, _, grey in read if isinstance(grey, np.ndarray)])
-            for number, path, grey in read:
-                if isinstance(grey, str):
+            read = [(number, path, self._decoded(reader)) for number, (path, reader) in batch]
+            maps = self._mapped([film[1] for _, _, film in read if not isinstance(film, str)])
+            for number, path, film in read:
+                if isinstance(film, str):
                     self.refused += 1
                     if self.refused == len(films):
-                        raise InputError(f"{path} can't be explained: {grey}.")
-                    yield (safe(path), "", "", "", "", "", "", grey)
+                        raise InputError(f"{path} can't be explained: {film}.")
+                    yield (safe(path), "", "", "", "", "", "", film)
                 else:
-                    yield self._row(number, path, grey, *next(maps), out)
+                    yield self._row(number, path, film[0], *next(maps), out)
                 progress.step()
+
+    def _decoded(self, reader: Callable[[], bytes]) -> tuple[np.ndarray, np.ndarray] | str:
+        """Return all of a film's pixels and those the network sees, or why it can't be read."""
+        try:
+            data = reader()
+            grey = decode(data)
+            return grey, self.model.preprocess.read(data, grey)
+        except FilmError as error:
+            return str(error)
 
     def _mapped(self, films: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, int, Map]]:
         """Yield pixels, probabilities, the class explained and the map of each film."""
         if not films:
             return
-        pixels = np.stack([self.model.preprocess.pixels(grey) for grey in films])
+        pixels = np.stack(films)
         probabilities = self.model.probabilities(pixels)
         targets = self.model.decide(probabilities)
         if self.explained:
@@ -189,13 +198,6 @@ class _Desk:
                 found = check_films(self.model, pixels, targets, self.method, rng, progress.step)
         told = summary(found, [self.outside[i] for i in order], [self.patients[i] for i in order], seed)
         return {**told, "films_checked": len(found), "each_film_checked": [asdict(check) for check in found]}
-
-
-def _decoded(reader: Any) -> np.ndarray | str:
-    try:
-        return decode(reader())
-    except FilmError as error:
-        return str(error)
 
 
 def _file_name(path: str) -> str:

@@ -17,7 +17,6 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.export.onnx import write_onnx
 from plainfilm.export.safetensors import write_safetensors
 from plainfilm.files import sha256_file
-from plainfilm.image.decode import decode
 from plainfilm.models.model import Model
 
 FORMATS = ("onnx", "safetensors")
@@ -59,7 +58,7 @@ def check_pixels(model: Model, run: Path, paths: Sequence[str] = (), seed: int =
     real = list(islice(_readable([readers[i] for i in order], model), CHECK_FILMS))
     if paths and not real:
         raise InputError(f"{paths[0]}: no film can be read, so the export can't be checked on them.")
-    drawn = [] if paths else [model.preprocess.pixels(decode(draw(film))) for film in phantom_set(PHANTOMS, seed)]
+    drawn = [] if paths else [model.preprocess.read(draw(film)) for film in phantom_set(PHANTOMS, seed)]
     return np.stack([*real, *drawn]), len(real)
 
 
@@ -77,6 +76,6 @@ def _validation(run: Path) -> list[Callable[[], bytes]]:
 def _readable(readers: list[Callable[[], bytes]], model: Model) -> Any:
     for read in readers:
         try:
-            yield model.preprocess.pixels(decode(read()))
+            yield model.preprocess.read(read())
         except FilmError:
             continue

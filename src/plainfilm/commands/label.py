@@ -11,18 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.exporting import check_pixels
-from plainfilm.commands.training import MONTAGE_FILMS, thumbnail
+from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError
 from plainfilm.data.sources import loose
 from plainfilm.errors import InputError
-from plainfilm.export.engine import OnnxModel
 from plainfilm.files import growing_csv
 from plainfilm.image.decode import decode
 from plainfilm.models.answer import Film, answer, look
 from plainfilm.models.model import Model
 from plainfilm.progress import bar, say
-from plainfilm.report.figures import montage, save
 
 Loose = tuple[str, Callable[[], bytes]]  # path as given, reader
 
@@ -35,11 +32,14 @@ def load_model(run: Path, engine: str = "torch", seed: int = 0) -> Model:
     """Return the model of a run folder, a model.h5 or an exported .onnx file, to be run by ``engine``."""
     if engine not in ENGINES:
         raise InputError(f"There is no engine '{engine}'; choose from: {', '.join(ENGINES)}.")
+    if engine == "torch" and run.suffix.lower() != ".onnx":
+        return Model.load(run)
+    from plainfilm.commands.exporting import check_pixels  # a second of imports that most runs have no use for
+    from plainfilm.export.engine import OnnxModel
+
     if run.suffix.lower() == ".onnx":
         return OnnxModel.load(run)
-    return (
-        OnnxModel.of_run(run, check_pixels(Model.load(run), run, (), seed)[0]) if engine == "onnx" else Model.load(run)
-    )
+    return OnnxModel.of_run(run, check_pixels(Model.load(run), run, (), seed)[0])
 
 
 def label(
@@ -83,8 +83,7 @@ def label(
     if not counted.labels:
         say(f"None of the {counted.films} films can be read; {out} has their reasons.")
     if picture and counted.labels:
-        tiles = [_tile(films[i], row, model.classes.index(row[1])) for i, row in counted.sample]
-        save(montage(tiles), picture.parent, picture.name[: -len(".png")], ("png",))
+        _draw([(films[i], row, model.classes.index(row[1])) for i, row in counted.sample], picture)
     return counted.about
 
 
@@ -153,9 +152,15 @@ class _Counted:
         return {**counts, "labels": self.labels}
 
 
-def _tile(film: Loose, row: Sequence[Any], said: int) -> tuple[Any, ...]:
-    """What the picture shows of a film: decoded once more, so that none is kept while thousands go by."""
-    return thumbnail(decode(film[1]())), row[1], float(row[2 + said]), None, film[0]
+def _draw(sample: Sequence[tuple[Loose, Sequence[Any], int]], picture: Path) -> None:
+    """Draw films with their row and class: decoded once more, so that none is kept while thousands go by."""
+    from plainfilm.commands.training import thumbnail  # seconds of imports, for those who want a picture
+    from plainfilm.report.figures import montage, save
+
+    tiles = [
+        (thumbnail(decode(read())), row[1], float(row[2 + said]), None, path) for (path, read), row, said in sample
+    ]
+    save(montage(tiles), picture.parent, picture.name[: -len(".png")], ("png",))
 
 
 def safe(cell: str) -> str:

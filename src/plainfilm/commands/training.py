@@ -21,7 +21,7 @@ from plainfilm.commands.evaluation import evaluate_run, verdict
 from plainfilm.commands.fitting import fit, logits_of
 from plainfilm.commands.preparation import Prepared, prepare
 from plainfilm.commands.probing import LIGHT, probe
-from plainfilm.config import TrainConfig
+from plainfilm.config import MONTAGE_FILMS, TrainConfig
 from plainfilm.data.films import Films, write_films
 from plainfilm.data.sources import load
 from plainfilm.data.split import crossing
@@ -43,7 +43,6 @@ from plainfilm.training.loop import class_weights
 from plainfilm.training.schedules import DESCRIPTIONS
 
 CONFIG, MODEL = "config.json", "model.json"
-MONTAGE_FILMS = 30  # the paper's Fig. 3
 PREDICT_BATCH = 256
 
 

@@ -29,7 +29,7 @@ class FilmError(PlainfilmError):
     """One film can't be read; the message is its reason in quarantine.csv."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Film:
     """One film. ``path`` is relative to the data set and unique in it; ``read`` returns the file's bytes."""
 

@@ -126,7 +126,7 @@ def most_bytes(head: bytes) -> int:
     return dicom.MAX_BYTES if dicom.is_dicom(head) else MAX_BYTES
 
 
-def read_file(path: Path, first: int = 0) -> bytes:
+def read_file(path: str | Path, first: int = 0) -> bytes:
     """Return a regular file's bytes, or only its ``first`` ones; FilmError says why not (too large, no permission)."""
     try:
         found = os.stat(path)
@@ -146,11 +146,12 @@ def read_file(path: Path, first: int = 0) -> bytes:
 
 def _folder_tree(root: Path) -> Tree:
     tree: Tree = {}
-    for folder, inner, names in os.walk(root):  # links to folders are not followed: they may loop
+    top = str(root)
+    for folder, inner, names in os.walk(top):  # links to folders are not followed: they may loop
         inner[:] = sorted(name for name in inner if not _is_junk(name))
-        for name in names:
-            path = Path(folder, name)
-            tree[path.relative_to(root).as_posix()] = partial(read_file, path)
+        within = folder[len(top) :].strip("/")
+        for name in names:  # text, not Path: a film in the table should take little memory
+            tree[f"{within}/{name}" if within else name] = partial(read_file, f"{folder}/{name}")
     return tree
 
 

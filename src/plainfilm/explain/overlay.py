@@ -56,18 +56,20 @@ def heat_png(model: Model, data: bytes, target: int | None = None, method: str =
     ``target`` and ``method`` as in heat_map. FilmError when the film can't be read.
     """
     grey = decode(data)
-    return _png(coloured(_map_over(model, grey, reduced(grey), target, method)))
+    return _png(coloured(_map_over(model, data, grey, reduced(grey), target, method)))
 
 
 def overlay_png(model: Model, data: bytes, target: int | None = None, method: str = METHODS[0]) -> bytes:
     """Return a PNG of a film's bytes with its map over it. FilmError when the film can't be read."""
     grey = decode(data)
     small = reduced(grey)
-    return _png(blended(small, _map_over(model, grey, small, target, method)))
+    return _png(blended(small, _map_over(model, data, grey, small, target, method)))
 
 
-def _map_over(model: Model, grey: NDArray[np.uint8], shown: NDArray[np.uint8], target: int | None, method: str) -> Map:
-    (heat,) = heat_map(model, model.preprocess.pixels(grey)[None], target, method)
+def _map_over(
+    model: Model, data: bytes, grey: NDArray[np.uint8], shown: NDArray[np.uint8], target: int | None, method: str
+) -> Map:
+    (heat,) = heat_map(model, model.preprocess.read(data, grey)[None], target, method)
     return on_film(heat, model.preprocess, grey.shape[1], grey.shape[0], (shown.shape[1], shown.shape[0]))
 
 

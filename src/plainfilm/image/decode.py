@@ -1,8 +1,13 @@
-"""Bytes of a film -> grey pixels, under limits. Every input is hostile until it is through here."""
+"""Bytes of a film -> grey pixels, under limits. Every input is hostile until it is through here.
+
+This is the plain way, which decodes every pixel; ``reduced.py`` beside it is the fast one for large JPEG films.
+"""
 
 from __future__ import annotations
 
 import io
+import re
+from itertools import islice
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,6 +19,7 @@ from plainfilm.image import dicom
 from plainfilm.image.limits import check_size
 
 MAX_SCANS = 100  # of a progressive JPEG; each costs a pass over all pixels
+SCAN = re.compile(b"\xff\xda")  # how one begins; looked for three times faster so than by bytes.count
 FORMATS = ("JPEG", "PNG", "TIFF")  # decided by content, never by the file's name
 
 # Our own limit is checked on the header, before a pixel is decoded; Pillow's would only warn below 179 megapixels.
@@ -26,15 +32,7 @@ def decode(data: bytes) -> np.ndarray:
     A picture is turned as its EXIF says, a DICOM film is windowed as its header says; colour becomes luminance
     (ITU-R BT.601). FilmError with the reason when it is not a film that can be used.
     """
-    if not data:
-        raise FilmError("empty file")
-    limit = most_bytes(data)
-    if len(data) > limit:
-        raise FilmError(f"{len(data) / 2**20:.0f} MB; the limit is {limit // 2**20} MB")
-    if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > MAX_SCANS:
-        raise FilmError(f"JPEG with more than {MAX_SCANS} scans")
-    if is_dicom(data) and data.startswith((b"\xff\xd8\xff", b"\x89PNG")):  # TIFF may stand in a preamble (PS3.10, 7.1)
-        raise FilmError("two formats in one file: a picture's first bytes, then DICOM")
+    check_bytes(data)
     try:
         grey = dicom.grey(data) if is_dicom(data) else _grey(data)
     except FilmError:
@@ -46,9 +44,22 @@ def decode(data: bytes) -> np.ndarray:
     return grey
 
 
+def check_bytes(data: bytes) -> None:
+    """FilmError when the bytes of a film are none, too many, or of a kind that would cost too much to decode."""
+    if not data:
+        raise FilmError("empty file")
+    limit = most_bytes(data)
+    if len(data) > limit:
+        raise FilmError(f"{len(data) / 2**20:.0f} MB; the limit is {limit // 2**20} MB")
+    if data[:2] == b"\xff\xd8" and any(islice(SCAN.finditer(data), MAX_SCANS, None)):
+        raise FilmError(f"JPEG with more than {MAX_SCANS} scans")
+    if is_dicom(data) and data.startswith((b"\xff\xd8\xff", b"\x89PNG")):  # TIFF may stand in a preamble (PS3.10, 7.1)
+        raise FilmError("two formats in one file: a picture's first bytes, then DICOM")
+
+
 def _grey(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        _check_header(image)
+        check_header(image)
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "F":
             raise FilmError("floating-point pixels have no agreed range; save as 8 or 16 bits")
@@ -59,7 +70,8 @@ def _grey(data: bytes) -> np.ndarray:
         return np.asarray(upright.convert("L"))
 
 
-def _check_header(image: Image.Image) -> None:
+def check_header(image: Image.Image) -> None:
+    """FilmError when an opened picture, of which no pixel is decoded yet, has a size or number of pages no film has."""
     check_size(*image.size)
     if getattr(image, "is_animated", False) or (image.format == "TIFF" and _has_second_page(image)):
         raise FilmError("more than one picture in the file; save the frontal film alone")

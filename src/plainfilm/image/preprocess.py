@@ -10,7 +10,7 @@ from PIL import Image
 
 from plainfilm.config import RESIZES, SCALINGS
 from plainfilm.errors import InputError
-from plainfilm.image.decode import decode
+from plainfilm.image.reduced import Picture, decode_at, factor_for
 
 if TYPE_CHECKING:
     import torch
@@ -27,12 +27,15 @@ class Preprocess:
     ``pad`` scales the longer side and fills with black; ``stretch`` ignores the aspect.
     scaling: ``film`` = minus the film's own mean, over its own standard deviation, so that exposure does not matter;
     ``centre`` = (x - 127.5) / 63.75; ``unit`` = x / 255; ``caffe`` = VGG16's own, three channels.
+    oversample: JPEG films are decoded at ½, ¼ or ⅛ of their size as long as their shorter side keeps this many times
+    ``size`` (image.reduced); 0 = whole, as all models without this value were made.
     """
 
     size: int = 64
     resize: str = "crop"
     channels: int = 3
     scaling: str = "film"
+    oversample: int = 0
 
     def __post_init__(self) -> None:
         wrong = [
@@ -46,6 +49,7 @@ class Preprocess:
                     self.channels in (1, 3) and (self.scaling != "caffe" or self.channels == 3),
                 ),
                 ("scaling", self.scaling, self.scaling in SCALINGS),
+                ("oversample", self.oversample, isinstance(self.oversample, int) and 0 <= self.oversample <= 64),
             )
             if not good
         ]
@@ -54,26 +58,40 @@ class Preprocess:
 
     def __call__(self, data: bytes) -> torch.Tensor:
         """Return the (channels, size, size) float32 input of one film's bytes. FilmError when it can't be read."""
-        return self.tensor(self.pixels(decode(data))[None])[0]
+        return self.tensor(self.read(data)[None])[0]
 
-    def pixels(self, grey: np.ndarray) -> np.ndarray:
-        """Return (size, size) uint8 of an (H, W) uint8 film, antialiased (bilinear, widened to the scale)."""
+    def read(self, data: bytes, whole: np.ndarray | None = None) -> np.ndarray:
+        """Return the (size, size) uint8 pixels of one film's bytes. FilmError when it can't be read.
+
+        ``whole``: all (H, W) pixels of the film, where they are decoded already; they serve if it is not reduced.
+        """
+        factor = self.factor(data)
+        return self.pixels(whole if factor == 1 and whole is not None else decode_at(data, factor))
+
+    def factor(self, data: bytes) -> int:
+        """Return by how much smaller than it is the film in ``data`` is decoded."""
+        return factor_for(data, self.oversample * self.size)
+
+    def pixels(self, film: np.ndarray | Picture) -> np.ndarray:
+        """Return (size, size) uint8 of an (H, W) uint8 film or a decoded picture, antialiased (bilinear, widened to
+        the scale)."""
+        grey, width, height, factor = film if isinstance(film, Picture) else Picture.whole(film)
         image = Image.fromarray(grey)
-        width, height = image.size
-        target = (self.size, self.size)
+        across, down = width / factor, height / factor  # the film's sides in decoded pixels
+        target, left, top = (self.size, self.size), 0.0, 0.0
         if self.resize == "crop":
-            side = min(width, height)
-            left, top = (width - side) / 2, (height - side) / 2
-            return np.asarray(image.resize(target, Image.Resampling.BILINEAR, (left, top, left + side, top + side)))
-        if self.resize == "stretch":
-            return np.asarray(image.resize(target, Image.Resampling.BILINEAR))
-        scale = self.size / max(width, height)
-        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-        padded = Image.new("L", target)
-        padded.paste(
-            image.resize(inner, Image.Resampling.BILINEAR), ((self.size - inner[0]) // 2, (self.size - inner[1]) // 2)
-        )
-        return np.asarray(padded)
+            left, top = max(0, across - down) / 2, max(0, down - across) / 2
+        elif self.resize == "pad":
+            scale = self.size / max(width, height)
+            target = (max(1, round(width * scale)), max(1, round(height * scale)))
+        box = (left, top, across - left, down - top)
+        small = image.resize(target, Image.Resampling.BILINEAR, box)
+        return np.asarray(small if small.width == small.height else self._padded(small))
+
+    def _padded(self, inner: Image.Image) -> Image.Image:
+        padded = Image.new("L", (self.size, self.size))
+        padded.paste(inner, ((self.size - inner.width) // 2, (self.size - inner.height) // 2))
+        return padded
 
     def tensor(self, pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Return (B, channels, size, size) float32 of (B, size, size) uint8 (or float in 0..255) pixels."""

@@ -23,12 +23,12 @@ import numpy as np
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
 from plainfilm.files import cache_dir, locked, to_json, write_json
-from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.reduced import decode_at
 from plainfilm.progress import bar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """Where a film's row is, the film's size in pixels, and the row's check sum."""
 
@@ -58,11 +58,15 @@ class RowStore:
             if not (self.folder / "about.json").exists():
                 write_json(self.folder / "about.json", self.about)
             self.refresh()
-            with open(self.rows_path, "ab") as rows, open(self.index_path, "a", encoding="ascii") as index:
+            with (
+                open(self.rows_path, "ab") as rows,
+                open(self.index_path, "a", encoding="ascii") as index,
+                open(self.rows_path, "rb") as written,
+            ):
                 rows.truncate(self._count * self.row_bytes)  # rows whose line never came
                 index.truncate(self._index_bytes)
                 self._rows, self._index = rows, index
-                self._map, self._checked_from = self.all_rows(), self._count  # newer rows are this process's own
+                self._written, self._checked_from = written, self._count  # newer rows are this process's own
                 yield self
 
     def refresh(self) -> None:
@@ -113,11 +117,11 @@ class RowStore:
     def intact(self, sha256: str) -> Entry | None:
         """Return the film's entry if it is stored and its row's bytes still match their check sum."""
         entry = self.entries.get(sha256)
-        if entry is None or (
-            entry.row < self._checked_from and zlib.crc32(self._map[entry.row].tobytes()) != entry.crc
-        ):
-            return None
-        return entry
+        if entry is None or entry.row >= self._checked_from:
+            return entry
+        # Read, not mapped: the process does not grow with the store.
+        row = os.pread(self._written.fileno(), self.row_bytes, entry.row * self.row_bytes)
+        return entry if zlib.crc32(row) == entry.crc else None
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,8 @@ def rows_of(store: RowStore, films: Films) -> Rows:
 
 def pixel_store(preprocess: Preprocess) -> RowStore:
     """Return the store of decoded pixels for ``preprocess``; scaling to floats comes later and is not part of it."""
-    about = {"kind": "pixels", "size": preprocess.size, "resize": preprocess.resize, "decoder": "pillow"}
+    rule = f", JPEG reduced to {preprocess.oversample} x size" if preprocess.oversample else ""
+    about = {"kind": "pixels", "size": preprocess.size, "resize": preprocess.resize, "decoder": f"pillow{rule}"}
     return RowStore(about, (preprocess.size, preprocess.size), "uint8")
 
 
@@ -188,9 +193,11 @@ def _read_all(
             known = [store.intact(sha256) for store, _ in stores]
             if known[0] and all(known):
                 return replace(film, sha256=sha256, width=known[0].width, height=known[0].height), "", []
-            grey = decode(data)
-            fresh = [(s, p.pixels(grey)) for (s, p), entry in zip(stores, known, strict=True) if entry is None]
-            return replace(film, sha256=sha256, width=grey.shape[1], height=grey.shape[0]), "", fresh
+            missing = [(s, p, p.factor(data)) for (s, p), entry in zip(stores, known, strict=True) if entry is None]
+            pictures = {factor: decode_at(data, factor) for factor in {factor for _, _, factor in missing}}
+            size = next(iter(pictures.values()))
+            fresh = [(store, p.pixels(pictures[factor])) for store, p, factor in missing]
+            return replace(film, sha256=sha256, width=size.width, height=size.height), "", fresh
         except FilmError as error:
             return film, str(error), []
 

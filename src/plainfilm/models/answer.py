@@ -11,16 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from plainfilm.data.dicom import is_dicom
-from plainfilm.image.decode import decode
 from plainfilm.image.dicom import header
 from plainfilm.models.gate import Verdict
 from plainfilm.models.model import Model
 
 
 class Film(NamedTuple):
-    """A decoded film: (H, W) uint8 as it is seen, (S, S) uint8 as the network's input, what its header warns of."""
+    """A decoded film: (S, S) uint8 as the network's input, what its header warns of."""
 
-    grey: np.ndarray
     pixels: np.ndarray
     remarks: tuple[str, ...]
 
@@ -37,8 +35,7 @@ class Answer(NamedTuple):
 
 def look(model: Model, data: bytes) -> Film:
     """Return the film in ``data``; FilmError with the reason when it can't be used."""
-    grey = decode(data)
-    return Film(grey, model.preprocess.pixels(grey), header(data).remarks if is_dicom(data) else ())
+    return Film(model.preprocess.read(data), header(data).remarks if is_dicom(data) else ())
 
 
 def answer(model: Model, film: Film) -> Answer:

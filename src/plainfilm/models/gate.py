@@ -20,7 +20,6 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from plainfilm.image.store import Rows
@@ -147,6 +146,8 @@ def _principal(centred: Floats, count: int) -> tuple[Floats, Floats]:
 
     By whichever of the rows' and the columns' products is smaller.
     """
+    import scipy.linalg  # only learning a gate needs it, and labelling is to start at once
+
     films, pixels = centred.shape
     product, size = (centred @ centred.T, films) if films < pixels else (centred.T @ centred, pixels)
     if count == 0:

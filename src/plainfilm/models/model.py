@@ -16,7 +16,6 @@ from torch import nn
 
 from plainfilm.data.sources import read_file
 from plainfilm.errors import InputError
-from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.gate import Gate
@@ -54,9 +53,16 @@ class Model:
 
         FilmError for a film that can't be read.
         """
-        rows = (self.preprocess.pixels(_grey(film)) for film in films)
+        rows = (self._pixels(film) for film in films)
         parts = [self.probabilities(np.stack(batch)) for batch in batches(rows, BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+
+    def _pixels(self, film: Any) -> np.ndarray:
+        if not isinstance(film, np.ndarray):
+            return self.preprocess.read(film if isinstance(film, bytes) else read_file(Path(film)))
+        if film.ndim != 2 or film.dtype != np.uint8:
+            raise InputError(f"An array of a film must be (H, W) uint8, not {film.shape} {film.dtype}.")
+        return self.preprocess.pixels(film)
 
     def predict(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Return (N,) class names, by the threshold for two classes, else the most probable."""
@@ -184,14 +190,6 @@ def load_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
         if not np.isfinite(value).all():
             raise ValueError(f"{name} holds values that are not finite")
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
-
-
-def _grey(film: Any) -> np.ndarray:
-    if isinstance(film, np.ndarray):
-        if film.ndim != 2 or film.dtype != np.uint8:
-            raise InputError(f"An array of a film must be (H, W) uint8, not {film.shape} {film.dtype}.")
-        return film
-    return decode(film if isinstance(film, bytes) else read_file(Path(film)))
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -45,6 +45,7 @@ class Recipe:
             resize=config.resize,
             channels=own.channels if self.pretrained else config.channels,
             scaling=config.scaling or own.scaling,
+            oversample=config.oversample,
         )
 
 

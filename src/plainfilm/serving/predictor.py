@@ -78,8 +78,7 @@ class Predictor:
         return found
 
     def _look(self, data: bytes | bytearray) -> Film:
-        film = look(self.model, bytes(data))
-        return film._replace(grey=film.pixels)  # at full size the films in the queue would take gigabytes
+        return look(self.model, bytes(data))
 
     def _answer(self, film: Film) -> tuple[Answer, np.ndarray]:
         found = answer(self.model, film)
@@ -116,7 +115,7 @@ class Predictor:
         """Return the seconds of a pass, after the first, which also allocates."""
         side = self.model.preprocess.size
         pixels = np.arange(side * side, dtype=np.uint32).reshape(side, side).astype(np.uint8)
-        film = Film(pixels, pixels, ())
+        film = Film(pixels, ())
         self._answer(film)
         begun = time.monotonic()
         self._answer(film)

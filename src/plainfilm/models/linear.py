@@ -3,32 +3,31 @@
 With fewer films than features the problem is solved in the films' space: for centred features X, any G with
 G Gᵀ = X Xᵀ has the same inner products, hence the same penalised fit, the same scores on held-out rows and the same
 choice of C (the representer theorem: Schölkopf, Herbrich & Smola 2001). G is the Cholesky factor, N × N instead of
-N × 25,088. The weights come back as W = C (Y - P)ᵀ X, which holds exactly at the optimum; how far the result is from
-one is then measured in the features' own space.
+N × 25,088. The weights come back as W = C (Y - P)ᵀ X, which holds exactly at the optimum. With fewer features than
+films, or too many films for a matrix of N × N, G is X itself, streamed from where it is stored. Either way all folds
+and all values of C are solved at once (newton.py), and how far the result is from the optimum is measured in the
+features' own space.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
 import torch
-from scipy.special import softmax
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+from scipy.linalg.blas import dsyrk
+from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
 
-from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.errors import InputError
 from plainfilm.image.store import Rows
+from plainfilm.models.newton import Blocks, Floats, Problems, chances, solve
 
-BLOCK = 512  # rows of float64 features held at a time
+BLOCK = 512  # rows held as float64 at a time
+PANEL = 2**24  # numbers of some features of all films, held as float64 at a time
 MOST_FILMS = 20_000  # beyond this N × N float64 no longer fits a laptop
-TOLERANCE = 1e-8  # the solver stops when no entry of the mean loss's gradient is larger
-ITERATIONS = 20_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Fit:
     bias: np.ndarray  # (K,) float32
     regularisation: float  # the chosen C
     scores: dict[float, float]  # C -> mean accuracy over the folds
-    iterations: int
+    iterations: int  # Newton steps
     optimality: float  # |gradient| / |gradient of the loss alone| in the features' space: 0 at the optimum
 
     def put_into(self, layer: nn.Linear) -> None:
@@ -63,104 +62,144 @@ def fit_logistic(
 
     C is chosen among ``values`` by a grid search over ``folds`` stratified folds that keep ``groups`` (N,) together:
     the best mean accuracy wins, the smaller C at a tie. With ``standardise`` every feature is first divided by its
-    standard deviation, so that the penalty treats all alike; the result is for features as they are. InputError when
-    there are too few films or too many for it, PlainfilmError when a fit does not converge.
+    standard deviation, so that the penalty treats all alike; the result is for features as they are. Memory: N × N
+    float64 where N is below D and MOST_FILMS, else as much at most; beyond that features are read once a product, and
+    some ten numbers are held for each film, fold and value of C. InputError when there are too few films for the
+    folds, PlainfilmError when a fit does not converge.
     """
-    if len(films) > MOST_FILMS:
-        raise InputError(f"{len(films):,} training films; a logistic regression takes {MOST_FILMS:,} at most here.")
     fewest = min(len(set(groups[labels == k])) for k in range(labels.max() + 1))
     if fewest < folds:
         raise InputError(
             f"A class has {fewest} patients or films to train on; a {folds}-fold grid search needs {folds}."
         )
-    mean = _mean(features, films)
-    scale = _deviation(features, films, mean) if standardise else np.ones_like(mean)
-    factor = _factor(features, films, mean, scale)
-    search = GridSearchCV(
-        LogisticRegression(tol=TOLERANCE, max_iter=ITERATIONS),
-        {"C": sorted(values)},
-        scoring="accuracy",
-        cv=StratifiedGroupKFold(folds, shuffle=True, random_state=seed),
-        error_score="raise",
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            search.fit(factor, labels, groups=groups)
-        except ConvergenceWarning as warning:
-            raise PlainfilmError(f"The logistic regression did not converge: {str(warning).splitlines()[0]}") from None
-    return _unfold(search, factor, features, films, mean, scale, labels)
-
-
-def _unfold(
-    search: GridSearchCV,
-    factor: np.ndarray,
-    features: Rows,
-    films: np.ndarray,
-    mean: np.ndarray,
-    scale: np.ndarray,
-    labels: np.ndarray,
-) -> Fit:
-    """Carry the fit from the films' space back to the features' and measure there how optimal it is."""
-    model: LogisticRegression = search.best_estimator_
-    truth = np.eye(len(model.classes_))[labels]  # (N, K)
-    residual = truth - model.predict_proba(factor)
-    weight = model.C * _pull_back(features, films, mean, scale, residual)  # (K, D); C times minus the loss's gradient
-    logits = _logits(features, films, mean, scale, weight)
-    if len(weight) == 2:  # sklearn has one row for two classes: z = w·x + b; our two rows are -z/2 and z/2
-        weight, logits = weight / 2, logits / 2
-        intercept = np.array([-0.5, 0.5]) * model.intercept_[0]
-    else:
-        intercept = model.intercept_
-    again = model.C * _pull_back(features, films, mean, scale, truth - softmax(logits + intercept, 1))
-    again = again / 2 if len(weight) == 2 else again
-    scores = search.cv_results_
+    grid = np.array(sorted(values), dtype=np.float64)
+    scaled = _scaled(features, films, standardise)
+    blocks, width = _coordinates(scaled)
+    truth = np.eye(labels.max() + 1)[labels] if labels.max() > 1 else labels[:, None].astype(np.float64)
+    held_out = _held_out(labels, groups, folds, seed)  # (N, folds)
+    taken = 1.0 - np.pad(held_out, ((0, 0), (0, 1)))  # the last takes all films
+    taken = np.repeat(taken, len(grid), axis=1)  # (N, (folds + 1) values), values within folds
+    solution = solve(Problems(blocks, width, truth, taken, np.tile(grid, folds + 1)))
+    scores = _accuracies(solution.logits[:, : folds * len(grid)], labels, held_out)  # (values,)
+    best = int(scores.argmax())
+    chosen = folds * len(grid) + best
+    whole = Problems(scaled.blocks, scaled.width, truth, taken[:, [chosen]], grid[[best]])
+    weights = solution.weights[:, [chosen]]
+    if width != scaled.width:
+        weights = _carried_back(whole, weights, solution.logits[:, [chosen]])
+    gradient = whole.gradient(weights)[1][:-1]
+    by_loss = weights[:-1] - gradient  # what the loss alone would make of the weights; the weights, at the optimum
+    weight, bias = scaled.unscaled(weights[:, 0])
     return Fit(
-        (weight / scale).astype(np.float32),
-        (intercept - (weight / scale) @ mean).astype(np.float32),
-        float(model.C),
-        dict(zip(scores["param_C"].tolist(), scores["mean_test_score"].tolist(), strict=True)),
-        int(np.max(model.n_iter_)),
-        float(np.abs(weight - again).max() / np.abs(again).max()),
+        weight,
+        bias,
+        float(grid[best]),
+        dict(zip(grid.tolist(), scores.tolist(), strict=True)),
+        int(solution.steps[chosen]),
+        float(np.abs(gradient).max() / np.abs(by_loss).max()),
     )
 
 
-def _blocks(features: Rows, films: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (rows, (≤ BLOCK, D) float64 features), so that never more than a block is in memory."""
+@dataclass(frozen=True)
+class _Scaled:
+    """The features of some films, minus their mean, over their scale."""
+
+    features: Rows
+    films: np.ndarray  # (N,)
+    mean: Floats  # (D,)
+    scale: Floats  # (D,)
+
+    @property
+    def width(self) -> int:
+        return len(self.mean)
+
+    def blocks(self) -> Iterator[tuple[slice, Floats]]:
+        """Yield rows and their (≤ BLOCK, D), so that never more than a block is in memory."""
+        for rows, block in _read(self.features, self.films):
+            yield rows, (block - self.mean) / self.scale
+
+    def panels(self) -> Iterator[Floats]:
+        """Yield some features (N, ≤ PANEL / N) of all films, and so on until all features have come."""
+        order = self.features.order[self.films]
+        wide = max(1, PANEL // len(order))
+        for start in range(0, self.width, wide):
+            some = slice(start, start + wide)
+            yield (self.features.data[:, some][order] - self.mean[some]) / self.scale[some]
+
+    def unscaled(self, weights: Floats) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight (K, D) and bias (K,), float32, for features as they are, of weights (D + 1, k)."""
+        if weights.shape[1] == 1:  # z = w·x + b of two classes; our two rows are -z/2 and z/2
+            weights = np.concatenate([-weights, weights], 1) / 2
+        weight = (weights[:-1].T / self.scale).astype(np.float32)
+        return weight, (weights[-1] - weight.astype(np.float64) @ self.mean).astype(np.float32)
+
+
+def _scaled(features: Rows, films: np.ndarray, standardise: bool) -> _Scaled:
+    mean = np.asarray(sum(block.sum(0, dtype=np.float64) for _, block in _read(features, films)) / len(films))
+    scale = _deviation(features, films, mean) if standardise else np.ones_like(mean)
+    return _Scaled(features, films, mean, scale)
+
+
+def _read(features: Rows, films: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     for start in range(0, len(films), BLOCK):
         rows = slice(start, start + BLOCK)
-        yield rows, features[films[rows]].astype(np.float64)
+        yield rows, features[films[rows]]
 
 
-def _mean(features: Rows, films: np.ndarray) -> np.ndarray:
-    return np.asarray(sum(block.sum(0) for _, block in _blocks(features, films)) / len(films))
-
-
-def _deviation(features: Rows, films: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _deviation(features: Rows, films: np.ndarray, mean: Floats) -> Floats:
     """Return each feature's standard deviation; 1 for one that hardly moves, which would be noise blown up."""
-    squares = sum(np.square(block - mean).sum(0) for _, block in _blocks(features, films))
+    squares = sum(np.square(block - mean).sum(0) for _, block in _read(features, films))
     deviation = np.sqrt(np.asarray(squares) / len(films))
     return np.where(deviation > 1e-6 * deviation.max(), deviation, 1.0)
 
 
-def _factor(features: Rows, films: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return the lower Cholesky factor (N, N) of the centred Gram matrix. The 1e-10 on its diagonal keeps exact
-    duplicates apart; it is far below the precision of float32 features."""
-    gram = np.empty((len(films), len(films)))
-    for rows, left in _blocks(features, films):
-        for columns, right in _blocks(features, films[: rows.stop]):
-            gram[rows, columns] = ((left - mean) / scale) @ ((right - mean) / scale).T
-    gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram) / len(gram)
+def _coordinates(scaled: _Scaled) -> tuple[Blocks, int]:
+    """Return the films' coordinates, block by block, and how many there are: N with fewer films than features, if N × N
+    numbers can be held, else the features, held if they are no more than that."""
+    n = len(scaled.films)
+    if n < scaled.width and n <= MOST_FILMS:
+        factor = _factor(scaled)
+        ends = range(BLOCK, n + BLOCK, BLOCK)
+        held = [
+            (slice(end - BLOCK, end), factor[end - BLOCK : end, :end]) for end in ends
+        ]  # beyond the diagonal it is 0
+        return lambda: held, n
+    if n * scaled.width <= MOST_FILMS**2:
+        held = list(scaled.blocks())
+        return lambda: held, scaled.width
+    return scaled.blocks, scaled.width
+
+
+def _factor(scaled: _Scaled) -> Floats:
+    """Return the lower Cholesky factor (N, N) of the Gram matrix. The 1e-10 on its diagonal keeps exact duplicates
+    apart; it is far below the precision of float32 features."""
+    n = len(scaled.films)
+    gram = np.zeros((n, n), order="F")
+    for panel in scaled.panels():
+        gram = dsyrk(1.0, panel.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
+    gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram) / n
     return np.asarray(scipy.linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=True))
 
 
-def _pull_back(
-    features: Rows, films: np.ndarray, mean: np.ndarray, scale: np.ndarray, residual: np.ndarray
-) -> np.ndarray:
-    """Return residualᵀ (X - mean) / scale: (K, D)."""
-    return np.asarray(sum(residual[rows].T @ ((block - mean) / scale) for rows, block in _blocks(features, films)))
+def _held_out(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Return which films are held out by which fold: (N, folds) of bool."""
+    held_out = np.zeros((len(labels), folds), dtype=bool)
+    splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
+    for fold, (_, out) in enumerate(splits):
+        held_out[out, fold] = True
+    return held_out
 
 
-def _logits(features: Rows, films: np.ndarray, mean: np.ndarray, scale: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return (X - mean) / scale weightᵀ: (N, K)."""
-    return np.concatenate([((block - mean) / scale) @ weight.T for _, block in _blocks(features, films)])
+def _accuracies(logits: Floats, labels: np.ndarray, held_out: np.ndarray) -> Floats:
+    """Return the mean accuracy over the folds for each value of C, of logits (N, folds · values, k)."""
+    found = logits[..., 0] > 0 if logits.shape[2] == 1 else logits.argmax(2)
+    right = (found == labels[:, None]).reshape(*held_out.shape, -1)  # (N, folds, values)
+    return np.average([right[out, fold].mean(0) for fold, out in enumerate(held_out.T)], axis=0)
+
+
+def _carried_back(whole: Problems, weights: Floats, logits: Floats) -> Floats:
+    """Return the weights (D + 1, 1, k) of the features, W = C (Y - P)ᵀ X, of a problem with N + 1 and these logits."""
+    back = np.zeros((whole.width, 1, weights.shape[2]))
+    for rows, block in whole.blocks():
+        back[:, 0] += block.T @ (whole.truth[rows] - chances(logits[rows, 0]))
+    return np.concatenate([whole.strengths[0] * back, weights[-1:]])

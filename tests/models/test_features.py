@@ -8,7 +8,9 @@ import torch
 from plainfilm.data.sources import load
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import ingest
+from plainfilm.models import engines
 from plainfilm.models import features as module
+from plainfilm.models.engines import Ncnn
 from plainfilm.models.features import extract, put_vgg16, write_features
 from plainfilm.models.weights import vgg16_weights
 from plainfilm.models.zoo import recipe
@@ -16,9 +18,14 @@ from plainfilm.models.zoo import recipe
 P = Preprocess(size=32, scaling="caffe")
 
 
+def not_installed(*_):
+    raise ImportError
+
+
 @pytest.fixture
 def ready(tmp_path, monkeypatch, films_folder, vgg16_file):
     monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(engines, "Ncnn", not_installed)  # torch, whose passes can be counted
     weights = vgg16_weights(vgg16_file)
     network = recipe("vgg16-lr").build(2, P)
     put_vgg16(network, weights.arrays)
@@ -58,6 +65,19 @@ def test_an_extraction_that_died_goes_on(ready, monkeypatch):
     monkeypatch.setattr(network, "forward_features", lambda x: passed.append(len(x)) or real(x))
     extract(films, pixels, network, P, sha256, (512,))
     assert passed == [32, 8]
+
+
+def test_an_extraction_goes_on_by_another_engine_and_says_so(ready, monkeypatch, capsys):
+    films, pixels, network, sha256 = ready
+    extract(films.with_films(films.films[:8]), pixels, network, P, sha256, (512,))
+    assert "Features by torch: ncnn, about twice as fast, is not installed" in capsys.readouterr().err
+    pytest.importorskip("ncnn")
+    monkeypatch.setattr(engines, "Ncnn", Ncnn)
+    mixed, _ = extract(films, pixels, network, P, sha256, (512,))
+    assert "Stored features: 32 by ncnn, 8 by torch." in capsys.readouterr().err
+    with torch.no_grad():
+        direct = network.forward_features(P.tensor(pixels[slice(0, 40)])).numpy()
+    assert np.allclose(mixed[slice(0, 40)], direct, atol=1e-5 * direct.max())
 
 
 def test_features_h5(ready, tmp_path):

@@ -65,7 +65,7 @@ class OnnxModel(Model):
         with locked(folder, wait=True):
             if not path.exists():
                 write_onnx(model, path, pixels)
-        return cls(**{**vars(model), "network": nn.Identity(), "session": cls.load(path).session})
+        return cls(**{**vars(model), "network": nn.Identity(), "features": None, "session": cls.load(path).session})
 
     @classmethod
     def _made(cls, texts: dict[str, str], values: dict[str, Any], session: Any) -> OnnxModel:

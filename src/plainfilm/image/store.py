@@ -96,17 +96,25 @@ class RowStore:
         self._index.write("".join(lines))
         self._index.flush()
 
-    def note_seconds(self, rows: int, seconds: float) -> None:
-        """Remember that making ``rows`` took ``seconds``: a later run that finds them can say what they cost."""
+    def note(self, rows: int, seconds: float, engine: str) -> None:
+        """Remember that making ``rows`` took ``engine`` so many ``seconds``: a later run that finds them can say so."""
         with open(self.folder / "seconds.txt", "a", encoding="ascii") as handle:
-            handle.write(f"{rows} {seconds:.3f}\n")
+            handle.write(f"{rows} {seconds:.3f} {engine}\n")
 
     def seconds_a_row(self) -> float:
         """Return the mean seconds that a row took to make; 0 when nobody noted any."""
+        noted = self._noted()
+        return sum(s for _, s, _ in noted) / sum(n for n, _, _ in noted) if noted else 0.0
+
+    def engines(self) -> dict[str, int]:
+        """Return how many rows each engine made, as far as it was noted."""
+        noted = self._noted()
+        return {name: sum(n for n, _, by in noted if by == name) for name in sorted({by for *_, by in noted})}
+
+    def _noted(self) -> list[tuple[int, float, str]]:
         path = self.folder / "seconds.txt"
         lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-        noted = [(int(a), float(b)) for a, b in (line for line in lines if len(line) == 2)]
-        return sum(s for _, s in noted) / sum(n for n, _ in noted) if noted else 0.0
+        return [(int(line[0]), float(line[1]), (*line, "torch")[2]) for line in lines if len(line) in (2, 3)]
 
     def all_rows(self) -> np.ndarray:
         """Return every row as a read-only memory map (M, *shape)."""

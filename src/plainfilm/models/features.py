@@ -19,8 +19,9 @@ from plainfilm.data.films import Films
 from plainfilm.files import replacing, to_json
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, RowStore, rows_of
+from plainfilm.models.engines import Features
 from plainfilm.models.vgg import VGG
-from plainfilm.progress import bar
+from plainfilm.progress import bar, say
 
 if TYPE_CHECKING:
     from plainfilm.models.zoo import Backbone
@@ -85,12 +86,13 @@ def extract(
     the seconds that extracting them took, now or in earlier runs.
 
     Memory stays constant: a batch is computed, appended to the store, forgotten. A killed extraction goes on where
-    it stopped.
+    it stopped, by whatever engine is there: engines agree to models.engines.TOLERANCE, and the store notes which made
+    how many rows.
     """
     about = {"kind": "features", "weights": weights_sha256, "preprocess": preprocess.as_dict(), "pixels": pixels.about}
     store = RowStore(about, shape, dtype)
     device = next(network.parameters()).device
-    network.eval().to(memory_format=torch.channels_last)
+    forward_features = Features(network.eval().to(memory_format=torch.channels_last))
     with store.writing():
         wanted = {film.sha256: i for i, film in reversed(list(enumerate(films))) if store.intact(film.sha256) is None}
         positions = np.array(sorted(wanted.values()), dtype=np.int64)
@@ -99,11 +101,13 @@ def extract(
                 began = time.perf_counter()
                 batch = positions[start : start + BATCH]
                 x = preprocess.tensor(torch.from_numpy(pixels[batch]).to(device))
-                features = network.forward_features(x.contiguous(memory_format=torch.channels_last)).cpu().numpy()
+                features = forward_features(x).cpu().numpy()
                 chosen = [films.films[i] for i in batch]
                 store.append([(f.sha256, f.width, f.height, row) for f, row in zip(chosen, features, strict=True)])
-                store.note_seconds(len(batch), time.perf_counter() - began)
+                store.note(len(batch), time.perf_counter() - began, forward_features.name)
                 progress.step(len(batch))
+        if len(made := store.engines()) > 1:
+            say(f"Stored features: {', '.join(f'{n} by {engine}' for engine, n in made.items())}.")
         return rows_of(store, films), store.seconds_a_row() * len({film.sha256 for film in films})
 
 

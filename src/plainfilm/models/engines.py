@@ -1,0 +1,142 @@
+"""VGG16's frozen layers by ncnn, where it is installed: its Winograd convolutions need fewer multiplications.
+
+The plain way is the network's own ``forward_features``. ncnn gets the same layers and values from it in memory (no file
+is read), computes in 32-bit floats throughout, and is held against it on the first films that come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from plainfilm.progress import say
+
+if TYPE_CHECKING:
+    from plainfilm.models.features import Front
+    from plainfilm.models.zoo import Backbone
+
+TOLERANCE = 1e-4  # of the largest feature: rounding in 32 bits stays below 1e-5, 16-bit floats are 1e-3 off and more
+FIRST = 2  # films that both engines are given, so that they can be compared
+MAGIC = "7767517"  # the first line of a net in ncnn's words
+SAME = ((3, 3), (1, 1), (1, 1))  # kernel, stride and padding of VGG16's convolutions
+RAW = bytes(4)  # ncnn's mark before a layer's weights: 32-bit floats follow
+
+
+class Features:
+    """A network's ``forward_features`` by the fastest engine at hand: ncnn if it can, torch if not.
+
+    The choice is made, and said with its reason, when the first films come; ``name`` is the engine's from then on.
+    """
+
+    def __init__(self, network: Backbone | Front) -> None:
+        self.network, self.name = network, ""
+        self._run: Callable[[torch.Tensor], torch.Tensor] = self._by_torch
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what ``network.forward_features`` gives for films (B, C, S, S) float32, on their device."""
+        if not self.name:
+            self.name, self._run, why = self._choose(x[:FIRST])
+            say(f"Features by {self.name}: {why}.")
+        return self._run(x)
+
+    def _by_torch(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network.forward_features(x.contiguous(memory_format=torch.channels_last))
+
+    def _choose(self, x: torch.Tensor) -> tuple[str, Callable[[torch.Tensor], torch.Tensor], str]:
+        if x.device.type != "cpu":
+            return "torch", self._by_torch, f"the network is on {x.device}"
+        try:
+            fast = Ncnn(getattr(self.network, "features", self.network), tuple(x.shape[1:]))
+            expected, found = self._by_torch(x), fast(x)
+        except ImportError:
+            return "torch", self._by_torch, "ncnn, about twice as fast, is not installed (pip install 'plainfilm[fast]')"
+        except ValueError as error:
+            return "torch", self._by_torch, str(error)
+        difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
+        if not difference <= TOLERANCE:
+            return "torch", self._by_torch, f"ncnn differs from it by {difference:.0e} of the largest feature"
+        return "ncnn", fast, f"it is installed, and off torch by {difference:.0e} of the largest feature only"
+
+
+class Ncnn:
+    """Layers of VGG's kind in ncnn. Films (B, C, S, S) float32 -> (B, …), each film in a pass of its own.
+
+    Several films are spread over the threads, one each: threads that share a film wait for each other hundreds of times
+    a pass, which on a busy machine costs more than it brings (LOG.md). Where films come one by one, each gets all
+    threads; its features are the same to the last bit.
+
+    ImportError when ncnn is not installed; ValueError, on the first films, for layers that VGG16 does not have.
+    """
+
+    def __init__(self, layers: nn.Module, shape: tuple[int, ...]) -> None:
+        import ncnn
+
+        self._ncnn = ncnn
+        self._layers, self._shape = layers, shape
+        self._nets: dict[int, Any] = {}  # by number of threads
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the last of the layers gives."""
+        films, threads = x.contiguous().numpy(), torch.get_num_threads()
+        if len(films) == 1 and 1 not in self._nets:  # a batch's last film needs no second copy of the weights
+            return torch.from_numpy(self._one(films[0], self.net(threads))[None])
+        with ThreadPoolExecutor(threads) as pool:
+            return torch.from_numpy(np.stack(list(pool.map(partial(self._one, net=self.net(1)), films))))
+
+    def net(self, threads: int) -> Any:
+        """Return the ncnn.Net that uses so many threads a film; made when it is first asked for."""
+        if threads not in self._nets:
+            net = self._ncnn.Net()
+            for option in dir(net.opt):
+                if option.startswith(("use_fp16", "use_bf16", "use_int8", "use_vulkan")):
+                    setattr(net.opt, option, False)  # ncnn takes half precision where a processor has it
+            net.opt.num_threads = threads
+            text, values = told(self._layers.children(), self._shape)
+            if net.load_param_mem(text):
+                raise ValueError("ncnn does not take the network's layers")
+            net.load_model_mem(values)  # copies them
+            self._nets[threads] = net
+        return self._nets[threads]
+
+    def _one(self, film: np.ndarray, net: Any) -> np.ndarray:
+        extractor = net.create_extractor()
+        extractor.input(0, self._ncnn.Mat(film))
+        failed, found = extractor.extract(len(net.blobs()) - 1)
+        if failed:
+            raise MemoryError(f"ncnn gave up on a film (code {failed})")
+        return np.array(found)
+
+
+def told(layers: Iterable[nn.Module], shape: tuple[int, ...]) -> tuple[str, bytes]:
+    """Return ``layers`` for films of ``shape`` (C, H, W) as ncnn reads a net: a line a layer, and their values.
+
+    A line is: kind, name, numbers of inputs and outputs, input, output, parameters by number
+    (https://github.com/Tencent/ncnn/wiki/operators). ValueError for a layer that VGG16's front does not have.
+    """
+    channels, height, width = shape
+    lines, values = [f"Input film 0 1 0 0={width} 1={height} 2={channels}"], []
+    for layer in layers:
+        names = f"{len(lines)} 1 1 {len(lines) - 1} {len(lines)}"
+        if isinstance(layer, nn.Conv2d) and (layer.kernel_size, layer.stride, layer.padding) == SAME:
+            assert layer.bias is not None
+            lines.append(f"Convolution {names} 0={layer.out_channels} 1=3 4=1 5=1 6={layer.weight.numel()}")
+            values += [RAW, _bytes(layer.weight), _bytes(layer.bias)]
+        elif isinstance(layer, nn.ReLU) and lines[-1].startswith("Convolution"):
+            lines[-1] += " 9=1"
+        elif isinstance(layer, nn.MaxPool2d) and layer.kernel_size == layer.stride == 2:
+            lines.append(f"Pooling {names} 1=2 2=2 5=1")
+        elif isinstance(layer, nn.Flatten):
+            lines.append(f"Flatten {names}")
+        else:
+            raise ValueError(f"ncnn is used for VGG16 only, and this network has a {type(layer).__name__}")
+    return "\n".join([MAGIC, f"{len(lines)} {len(lines)}", *lines, ""]), b"".join(values)
+
+
+def _bytes(values: Any) -> bytes:
+    return bytes(values.detach().numpy().astype("<f4").tobytes())

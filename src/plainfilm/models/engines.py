@@ -6,7 +6,7 @@ is read), computes in 32-bit floats throughout, and is held against it on the fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,32 +36,33 @@ class Features:
 
     def __init__(self, network: Backbone | Front) -> None:
         self.network, self.name = network, ""
-        self._run: Callable[[torch.Tensor], torch.Tensor] = self._by_torch
+        self._fast: Ncnn | None = None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return what ``network.forward_features`` gives for films (B, C, S, S) float32, on their device."""
         if not self.name:
-            self.name, self._run, why = self._choose(x[:FIRST])
+            self._fast, why = self._choose(x[:FIRST])
+            self.name = "ncnn" if self._fast else "torch"
             say(f"Features by {self.name}: {why}.")
-        return self._run(x)
+        return self._fast(x) if self._fast else self._by_torch(x)
 
     def _by_torch(self, x: torch.Tensor) -> torch.Tensor:
         return self.network.forward_features(x.contiguous(memory_format=torch.channels_last))
 
-    def _choose(self, x: torch.Tensor) -> tuple[str, Callable[[torch.Tensor], torch.Tensor], str]:
+    def _choose(self, x: torch.Tensor) -> tuple[Ncnn | None, str]:
         if x.device.type != "cpu":
-            return "torch", self._by_torch, f"the network is on {x.device}"
+            return None, f"the network is on {x.device}"
         try:
             fast = Ncnn(getattr(self.network, "features", self.network), tuple(x.shape[1:]))
             expected, found = self._by_torch(x), fast(x)
         except ImportError:
-            return "torch", self._by_torch, "ncnn, about twice as fast, is not installed (pip install 'plainfilm[fast]')"
+            return None, "ncnn, about twice as fast, is not installed (pip install 'plainfilm[fast]')"
         except ValueError as error:
-            return "torch", self._by_torch, str(error)
+            return None, str(error)
         difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
         if not difference <= TOLERANCE:
-            return "torch", self._by_torch, f"ncnn differs from it by {difference:.0e} of the largest feature"
-        return "ncnn", fast, f"it is installed, and off torch by {difference:.0e} of the largest feature only"
+            return None, f"ncnn differs from it by {difference:.0e} of the largest feature"
+        return fast, f"it is installed, and off torch by {difference:.0e} of the largest feature only"
 
 
 class Ncnn:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.commands.explaining import HEADER, Explained, explain, picture
+from plainfilm.commands.explaining import HEADER, WRITTEN, explain
 from plainfilm.errors import InputError
 from plainfilm.explain.overlay import WARNING
 from plainfilm.files import read_csv
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import PAPER, VGG
+from plainfilm.report.maps import Explained, picture
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,8 @@ def test_every_film_has_a_row_and_every_readable_one_a_picture(run, tmp_path, ma
     assert json.loads((out / "explain.json").read_text())["checks"].keys() == told["checks"].keys()
     page = (out / "index.html").read_text()
     assert WARNING in page and "<b>$x" not in page and "data:image/png;base64," in page
-    with pytest.raises(InputError, match="holds heat maps already"):
+    assert {path.name for path in out.iterdir()} == {*WRITTEN, ".lock"}
+    with pytest.raises(InputError, match=r"holds explain\.csv, .*maps already; .*--force"):
         explain(run, [str(films)], out)
 
 
@@ -65,6 +67,34 @@ def test_films_none_of_which_can_be_read_are_the_users_fault(run, tmp_path):
     (tmp_path / "a.jpeg").write_bytes(b"no film")
     with pytest.raises(InputError, match=r"a\.jpeg can't be explained"):
         explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_nothing_of_the_users_is_replaced_unasked(run, tmp_path, make_film, name):
+    (tmp_path / "a.jpeg").write_bytes(make_film(1, True))
+    mine = tmp_path / "out" / name / "mine.txt" if name == "maps" else tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=f"holds {name} already.*--force"):
+        explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "out", checks=0)
+    assert mine.read_text() == "mine" and not (tmp_path / "out" / ".lock").exists()
+
+
+def test_force_replaces_what_it_writes_and_nothing_else(run, tmp_path, make_film):
+    (tmp_path / "a.jpeg").write_bytes(make_film(1, True))
+    mine = tmp_path / "out" / "maps" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "out", checks=0, force=True)
+    assert mine.read_text() == "mine" and (tmp_path / "out" / "maps" / "00001-a.png").exists()
+
+
+def test_a_run_is_no_place_for_maps(run, tmp_path, make_film):
+    (tmp_path / "a.jpeg").write_bytes(make_film(1, True))
+    with pytest.raises(InputError, match="a run of its own"):
+        explain(run, [str(tmp_path / "a.jpeg")], run, force=True)
+    with pytest.raises(InputError, match="is a file"):
+        explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "a.jpeg", force=True)
 
 
 @pytest.mark.parametrize("shape", [(60, 200), (200, 60)])

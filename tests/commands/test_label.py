@@ -21,6 +21,8 @@ from plainfilm.errors import InputError
 from plainfilm.files import growing_csv
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.store import Rows
+from plainfilm.models.gate import fit_gate
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
@@ -138,6 +140,36 @@ def test_the_onnx_engine_gives_the_same_labels(tmp_path, films_folder, capsys):
     capsys.readouterr()
     assert main(["label", str(run), str(films_folder), "--out", str(tmp_path / "x.csv"), "--engine", "tpu"]) == 2
     assert "no engine 'tpu'" in capsys.readouterr().err
+
+
+def test_an_exported_file_alone_gives_the_rows_of_its_run(tmp_path, films_folder):
+    pytest.importorskip("onnxruntime")
+    films = [decode(path.read_bytes()) for path in sorted(films_folder.rglob("*.jpeg"))]
+    pixels = np.stack([Preprocess(size=16).pixels(film) for film in films])
+    gate = fit_gate(Rows(pixels, np.arange(len(films)), {}), np.arange(len(films)), np.random.default_rng(0))
+    run = model_file(tmp_path / "run", gate=gate, refer=(0.5, 0.502), threshold=0.5)
+    place = tmp_path / "mixed"
+    place.mkdir()
+    Image.fromarray(np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))).save(place / "ramp.png")
+    (place / "lateral.dcm").write_bytes(dicom(films[0], "LL"))
+    (place / "broken.jpeg").write_bytes(b"\xff\xd8\xff")
+    assert main(["export", str(run), "--format", "onnx", "--out", str(tmp_path / "m.onnx"), "--quiet"]) == 0
+    asked = {"torch": [run], "onnx": [run, "--engine", "onnx"], "file": [tmp_path / "m.onnx"]}
+    found = {}
+    for name, words in asked.items():
+        out = tmp_path / f"{name}.csv"
+        assert main(["label", *map(str, words), str(films_folder), str(place), "--out", str(out), "--quiet"]) == 0
+        found[name] = rows(out)
+    for other in ("onnx", "file"):
+        for a, b in zip(found["torch"], found[other], strict=True):
+            assert [a[k] for k in ("path", "label", "refer", "reason")] == [
+                b[k] for k in ("path", "label", "refer", "reason")
+            ]
+            if a["label"]:
+                assert float(a["p_PNEUMONIA"]) == pytest.approx(float(b["p_PNEUMONIA"]), abs=1e-4)
+    by_name = {row["path"].rpartition("/")[2]: row for row in found["file"]}
+    assert "training films" in by_name["ramp.png"]["reason"] and "lateral" in by_name["lateral.dcm"]["reason"]
+    assert by_name["broken.jpeg"]["reason"] and {row["refer"] for row in found["file"]} == {"yes", "no"}
 
 
 def test_the_picture_is_the_file_named_and_nothing_beside_it(tmp_path, films_folder, capsys):

@@ -10,6 +10,8 @@ import pytest
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.export.safetensors import write_safetensors
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.store import Rows
+from plainfilm.models.gate import fit_gate
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import PAPER, VGG
 
@@ -26,6 +28,8 @@ def paper_model() -> Model:
     preprocess = Preprocess(size=16)
     model = Model(VGG(PAPER, 2, 16, batch_norm=True), "vgg-bn", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA")
     model.threshold, model.temperature, model.refer, model.hash = 0.47, 1.7, (0.4, 0.6), "ab" * 32
+    rows = Rows(pixels(24), np.arange(24), {})
+    model.gate = fit_gate(rows, np.arange(24), np.random.default_rng(0))
     return model
 
 
@@ -55,6 +59,16 @@ def test_it_labels_films_as_the_model_does(written, make_film):
     assert p == pytest.approx(model.predict_proba(films), abs=1e-5)
     assert other.predict(films).tolist() == model.predict(films).tolist()
     assert other.refers(p).tolist() == model.refers(p).tolist()
+
+
+def test_it_holds_the_gate_to_the_last_bit(written):
+    model, path, _ = written
+    gate = OnnxModel.load(path).gate
+    assert gate.arrays().keys() == model.gate.arrays().keys()
+    for name, array in model.gate.arrays().items():
+        assert gate.arrays()[name].dtype == array.dtype and np.array_equal(gate.arrays()[name], array), name
+    strange = np.stack([np.tile(np.arange(16, dtype=np.uint8) * 16, (16, 1)), *pixels(3)])
+    assert gate.judge(strange) == model.gate.judge(strange) and gate.judge(strange)[0].reason
 
 
 def test_the_file_says_what_it_is_and_nothing_of_this_machine(written):
@@ -116,7 +130,24 @@ def branching(proto):
 
 
 def newer(proto):
-    next(item for item in proto.metadata_props if item.key == "plainfilm").value = "2"
+    next(item for item in proto.metadata_props if item.key == "plainfilm").value = "3"
+
+
+def older(proto):
+    next(item for item in proto.metadata_props if item.key == "plainfilm").value = "1"
+
+
+def half_a_gate(proto):
+    del proto.graph.initializer[[t.name for t in proto.graph.initializer].index("gate/limit")]
+
+
+def gate_of_other_films(proto):
+    size = next(t for t in proto.graph.initializer if t.name == "gate/size")
+    size.CopyFrom(onnx.numpy_helper.from_array(np.asarray(64), "gate/size"))
+
+
+def impossible_band(proto):
+    next(i for i in proto.metadata_props if i.key == "refer").value = "[0.7, 0.2]"
 
 
 def other_size(proto):
@@ -130,6 +161,10 @@ def other_size(proto):
         (foreign, "outside the ONNX standard"),
         (branching, "a branch or a loop"),
         (newer, "newer plainfilm"),
+        (older, "older plainfilm, which left the input gate out; export it again"),
+        (half_a_gate, "the gate's arrays are"),
+        (gate_of_other_films, "its gate is for films of 64 pixels, the network for 16"),
+        (impossible_band, "refer band 0.7 to 0.2"),
         (other_size, "shapes"),
     ],
 )

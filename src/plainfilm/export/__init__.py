@@ -7,7 +7,7 @@ from typing import Any
 from plainfilm.config import DISCLAIMER
 from plainfilm.models.model import Model
 
-FORMAT = 1  # of what ``about`` holds
+FORMAT = 2  # of what ``about`` holds; since 2 an ONNX file holds the input gate
 
 
 def about(model: Model) -> dict[str, Any]:

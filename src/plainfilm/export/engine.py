@@ -1,4 +1,4 @@
-"""A model that onnxruntime runs: everything else (preprocessing, threshold, refer band) is the Model's own."""
+"""A model that onnxruntime runs: everything else (preprocessing, threshold, refer band, gate) is the Model's own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from torch import nn
 
 from plainfilm.errors import InputError
 from plainfilm.export import FORMAT
-from plainfilm.export.onnx import SEAL, require, seal, write_onnx
+from plainfilm.export.onnx import GATE, SEAL, require, seal, write_onnx
 from plainfilm.files import cache_dir, locked
 from plainfilm.image.preprocess import Preprocess
-from plainfilm.models.model import Model
+from plainfilm.models.gate import Gate
+from plainfilm.models.model import Model, band
 
 MOST_BYTES = 2**31 - 1  # protobuf's own limit
 NUMBERS = (1, 2, 3, 6, 7, 9, 10, 11)  # ONNX tensor types: float32 and 64, integers, bool, float16
@@ -45,8 +46,8 @@ class OnnxModel(Model):
         path = Path(path)
         data = _read(path)
         try:
-            told = _checked(data)
-            return cls._made(told, {key: json.loads(told[key]) for key in VALUES}, _session(data))
+            told, gate = _checked(data)
+            return cls._made(told, {key: json.loads(told[key]) for key in VALUES}, gate, _session(data))
         except InputError:
             raise
         except Exception as error:  # protobuf, the checker and the runtime each have their own, and hostile files all
@@ -68,8 +69,9 @@ class OnnxModel(Model):
         return cls(**{**vars(model), "network": nn.Identity(), "features": None, "session": cls.load(path).session})
 
     @classmethod
-    def _made(cls, texts: dict[str, str], values: dict[str, Any], session: Any) -> OnnxModel:
-        refer = values["refer"] and (float(values["refer"][0]), float(values["refer"][1]))
+    def _made(
+        cls, texts: dict[str, str], values: dict[str, Any], gate: dict[str, np.ndarray], session: Any
+    ) -> OnnxModel:
         model = cls(
             network=nn.Identity(),
             name=texts["model"],
@@ -78,7 +80,8 @@ class OnnxModel(Model):
             positive=texts["positive"],
             threshold=float(values["threshold"]),
             temperature=float(values["temperature"]),
-            refer=refer,
+            refer=band(values["refer"]),
+            gate=Gate.from_arrays(gate) if gate else None,
             verdict=dict(values["verdict"]),
             hash=texts["model_sha256"],
             session=session,
@@ -89,6 +92,8 @@ class OnnxModel(Model):
             raise ValueError(f"its input and output have the shapes {shapes}")
         if model.positive not in model.classes or not 0 <= model.threshold <= 1:
             raise ValueError("positive class or threshold is out of range")
+        if model.gate and model.gate.size != size:
+            raise ValueError(f"its gate is for films of {model.gate.size} pixels, the network for {size}")
         return model
 
 
@@ -101,8 +106,8 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
 
 
-def _checked(data: bytes) -> dict[str, str]:
-    """Return the metadata of an ONNX file after everything in it that could reach out or surprise was refused.
+def _checked(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Return metadata and the gate's arrays of an ONNX file once all that could reach out or surprise was refused.
 
     The seal finds damage and careless edits; it is no signature.
     """
@@ -114,6 +119,8 @@ def _checked(data: bytes) -> dict[str, str]:
         raise ValueError("plainfilm did not write it")
     if int(told["plainfilm"]) > FORMAT:
         raise ValueError(f"made by a newer plainfilm (format {told['plainfilm']}); update plainfilm to read it")
+    if int(told["plainfilm"]) < FORMAT:
+        raise ValueError("made by an older plainfilm, which left the input gate out; export it again")
     if seal(data, told[SEAL].encode()) != data:
         raise ValueError("its content does not match its check sum; restore it from a copy")
     domains = {item.domain for item in proto.opset_import} | {node.domain for node in proto.graph.node}
@@ -128,7 +135,8 @@ def _checked(data: bytes) -> dict[str, str]:
         if tensor.data_type not in NUMBERS:
             raise ValueError(f"{tensor.name} is no array of numbers")
     onnx.checker.check_model(proto)
-    return told
+    gate = [tensor for tensor in proto.graph.initializer if tensor.name.startswith(GATE)]
+    return told, {tensor.name.removeprefix(GATE): onnx.numpy_helper.to_array(tensor) for tensor in gate}
 
 
 def _session(data: bytes) -> Any:

@@ -1,7 +1,8 @@
 """ONNX: one graph from a film's pixels to probabilities, with preprocessing and temperature inside.
 
 In: ``pixels`` (N, S, S) uint8 grey. Out: ``probabilities`` (N, K) float32. What a reader of the file must know besides
-stands in its metadata: classes, threshold, refer band, preprocessing, the hash of the model it came from.
+stands in its metadata: classes, threshold, refer band, preprocessing, the hash of the model it came from. The input
+gate's arrays are initialisers named ``gate/…`` that no node uses.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from plainfilm.models.model import BATCH, Model, batches
 
 OPSET = 18  # of 2023: read by onnxruntime 1.14 and later
 LARGEST_DIFFERENCE = 1e-4  # of a probability; beyond it the file is not kept
+GATE = "gate/"
 SEAL = "plainfilm_sha256"
 UNSEALED = b"0" * 64
 NEEDED = ("onnxruntime", "onnxscript")
@@ -84,6 +86,8 @@ def largest_difference(model: Model, other: Model, pixels: np.ndarray) -> float:
 
 def _graph(model: Model) -> Any:
     """Return the ONNX ModelProto, without the traces (source lines, paths of this machine) that the exporter leaves."""
+    from onnx import numpy_helper
+
     model.network.eval()
     size = model.preprocess.size
     example = (torch.arange(2 * size * size) % 251).to(torch.uint8).view(2, size, size)
@@ -104,6 +108,8 @@ def _graph(model: Model) -> Any:
     assert program is not None
     proto = program.model_proto
     _strip(proto)
+    for name, array in (model.gate.arrays() if model.gate else {}).items():
+        proto.graph.initializer.append(numpy_helper.from_array(array, GATE + name))
     proto.producer_name = "plainfilm"
     proto.doc_string = about(model)["disclaimer"]
     for key, value in {**about(model), SEAL: UNSEALED.decode()}.items():

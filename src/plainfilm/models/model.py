@@ -153,7 +153,7 @@ class Model:
                 float(about["temperature"]),
                 about["provenance"],
                 bundle.group("optimizer"),
-                refer=_band(about.get("refer")),
+                refer=band(about.get("refer")),
                 gate=Gate.from_arrays(gate) if gate else None,
                 verdict=about.get("verdict", {}),
             )
@@ -174,7 +174,8 @@ def decide(probabilities: np.ndarray, positive: int, threshold: float) -> np.nda
     return np.asarray(probabilities.argmax(1))
 
 
-def _band(refer: Any) -> tuple[float, float] | None:
+def band(refer: Any) -> tuple[float, float] | None:
+    """Return a stored refer band as (low, high), or None; ValueError when it is none within 0..1."""
     if refer is None:
         return None
     low, high = (float(bound) for bound in refer)

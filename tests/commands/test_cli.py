@@ -322,3 +322,35 @@ def test_a_folder_in_use_is_locked(tmp_path, films_folder, capsys):
     with locked(tmp_path / "run"):
         done = subprocess.run([sys.executable, "-m", "plainfilm", *words], capture_output=True, text=True)
     assert done.returncode == 2 and "is in use by process" in done.stderr
+
+
+FLAGS_WITHOUT_USE = [
+    (["evaluate", "FILE.csv", "--probes"], "--probes does nothing for a FILE.csv; leave it out."),
+    (["evaluate", "FILE.csv", "--films", "0"], "--films does nothing for a FILE.csv"),
+    (["evaluate", "FILE.csv", "--patient-regex", "(x)"], "--patient-regex does nothing for a FILE.csv"),
+    (["evaluate", "RUN", "DATA", "--probes", "--threshold", "0"], "--threshold and --probes do nothing for a run on"),
+    (["evaluate", "RUN", "--threshold", "0"], "--threshold does nothing for a run, whose folder is its place"),
+    (["evaluate", "RUN", "--out", "x", "--force"], "--out and --force do nothing for a run"),
+    (["evaluate", "RUN", "--films", "5"], "--films does nothing for a run without --probes"),
+    (["evaluate", "FOLDS", "--probes"], "--probes does nothing for folds or seeds"),
+    (["compare", "a.csv", "b.csv", "--force"], "--force does nothing for a comparison that is only printed"),
+    (
+        ["adapt", "RUN", "DATA", "--out", "x", "--unlabelled", "--refer", "none"],
+        "--refer does nothing for films",
+    ),
+    (
+        ["export", "RUN", "--format", "safetensors", "--out", "x", "--films", "a"],
+        "--films does nothing for saf",
+    ),
+    (["label", "m.onnx", "a.png", "--out", "x.csv", "--engine", "torch"], "m.onnx can't be run by torch"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), FLAGS_WITHOUT_USE, ids=lambda value: str(value)[:60])
+def test_a_flag_that_does_nothing_is_not_ignored(words, said, tmp_path, monkeypatch, capsys):
+    (tmp_path / "FOLDS").mkdir()
+    (tmp_path / "FOLDS" / "folds.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["FOLDS"]

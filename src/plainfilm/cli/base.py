@@ -97,6 +97,17 @@ def model_names(options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(name.strip() for name in options.models.split(",") if name.strip())
 
 
+def refuse_flags(options: argparse.Namespace, what: str, *names: str) -> None:
+    """InputError naming those of the flags ``names`` that were given although they mean nothing for ``what``.
+
+    A flag counts as given unless it is None, False, an empty text or an empty list: its default must be one of these.
+    """
+    given = [name for name in names if (value := getattr(options, name)) not in (None, "", []) and value is not False]
+    if given:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"{flags} {'does' if len(given) == 1 else 'do'} nothing for {what}; leave it out.")
+
+
 def no_flags(parser: argparse.ArgumentParser) -> None:
     """A command without flags of its own."""
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import DATA, Command, number, out_flag, show_metrics, show_runs
+from plainfilm.cli.base import DATA, Command, number, out_flag, refuse_flags, show_metrics, show_runs
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.files import locked
 
@@ -54,7 +54,7 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--positive", default="", help="positive class of a FILE.csv (default: the one not called normal)"
     )
-    parser.add_argument("--threshold", type=float, default=0.5, help="threshold for a FILE.csv (default 0.5)")
+    parser.add_argument("--threshold", type=float, metavar="X", help="threshold for a FILE.csv (default 0.5)")
     parser.add_argument(
         "--patient-regex", default="", help="patient in DATA's paths: a regular expression with a group"
     )
@@ -62,8 +62,8 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     text = "exit code 3 when it holds, such as auroc<0.9 or sensitivity.low<0.85; may be repeated"
     parser.add_argument("--fail-if", action="append", default=[], metavar="SCORE<X", help=text)
     parser.add_argument("--probes", action="store_true", help="of a run: subgroups, robustness and probes of shortcuts")
-    text = "films to probe; 0 = 1,000 for a small network, 100 for a large one (default 0)"
-    parser.add_argument("--films", type=int, default=0, metavar="N", help=text)
+    text = "films to probe (default 1,000 for a small network, 100 for a large one)"
+    parser.add_argument("--films", type=int, metavar="N", help=text)
 
 
 def _run_evaluate(options: argparse.Namespace) -> Any:
@@ -82,18 +82,26 @@ def _run_evaluate(options: argparse.Namespace) -> Any:
 
 
 def _evaluated(options: argparse.Namespace) -> Any:
+    """Score what was given, one of four; a flag of another one is refused."""
     from plainfilm.commands import evaluation
 
+    of_file, of_run, written = ("positive", "threshold"), ("probes", "films"), ("out", "force")
     if options.data:
+        refuse_flags(options, "a run on other films (DATA)", *of_file, *of_run)
         where = (options.run, options.data, options.patient_regex, options.seed, options.out, options.force)
         return evaluation.evaluate_elsewhere(*where)
     if options.run.suffix.lower() == ".csv":
+        refuse_flags(options, "a FILE.csv", *of_run, "patient_regex")
         how = (options.positive, options.threshold, options.seed, options.out, options.force)
         return evaluation.evaluate_file(options.run, *how)
     if (options.run / "folds.json").exists():
+        refuse_flags(options, "folds or seeds", *of_file, *of_run, *written, "patient_regex")
         from plainfilm.commands.pooling import pool_again
 
         return pool_again(options.run)
+    refuse_flags(options, "a run, whose folder is its place,", *of_file, *written, "patient_regex")
+    if not options.probes:
+        refuse_flags(options, "a run without --probes", "films")
     return _evaluate_run(options)
 
 
@@ -108,7 +116,7 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
         if options.probes:
             from plainfilm.commands.probing import probe
 
-            probe(options.run, options.films, options.seed)
+            probe(options.run, options.films or 0, options.seed)
         run_report(options.run)
     return metrics
 
@@ -128,11 +136,14 @@ def _compare_flags(parser: argparse.ArgumentParser) -> None:
 def _run_compare(options: argparse.Namespace) -> Any:
     from plainfilm.commands.comparison import compare_all
 
+    if options.out is None:
+        refuse_flags(options, "a comparison that is only printed", "force")
     return compare_all(options.runs, options.positive, options.seed, options.out, options.force)
 
 
 def _show_compare(result: Any) -> str:
     lines = [f"{result['films']} films of {result['patients']} patients; positive: {result['positive']}."]
+    lines += [f"{model['name']} decides by {model['decided_by']}." for model in result["models"]]
     for pair in result["pairs"]:
         lines += [pair["accuracy"]["sentence"], pair["auroc"]["sentence"]]
     return "\n".join(lines)
@@ -142,8 +153,10 @@ def _adapt_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
     parser.add_argument("data", metavar="DATA", help="films of the new site, with labels: " + DATA)
     out_flag(parser, "folder for the adapted model")
-    parser.add_argument("--threshold", default="auto", help="auto, balanced, youden, sensitivity=0.95 or a number")
-    parser.add_argument("--refer", default="share=0.05", help="films for a reader: share=0.05, error=0.01 or none")
+    text = "auto, balanced, youden, sensitivity=0.95 or a number (default auto)"
+    parser.add_argument("--threshold", metavar="RULE", help=text)
+    text = "films for a reader: share=0.05, error=0.01 or none (default share=0.05)"
+    parser.add_argument("--refer", metavar="RULE", help=text)
     parser.add_argument("--patient-regex", default="", help="patient in DATA's paths: an expression with a group")
     parser.add_argument("--unlabelled", action="store_true", help="DATA has no labels: estimate the prevalence there")
     parser.add_argument("--prevalence", type=float, metavar="P", help="DATA has no labels: the prevalence is known")
@@ -153,9 +166,10 @@ def _run_adapt(options: argparse.Namespace) -> Any:
     from plainfilm.commands.adapting import adapt_run, adapt_without_labels
 
     if options.unlabelled or options.prevalence is not None:
+        refuse_flags(options, "films without labels", "threshold", "refer", "patient_regex")
         found = adapt_without_labels(options.run, options.data, options.out, options.prevalence)
     else:
-        rules = (options.threshold, options.refer, options.patient_regex)
+        rules = (options.threshold or "auto", options.refer or "share=0.05", options.patient_regex)
         found = adapt_run(options.run, options.data, options.out, *rules, options.seed)
     return {"out": str(options.out), **found}
 

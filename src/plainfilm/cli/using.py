@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, out_flag
+from plainfilm.cli.base import Command, out_flag, refuse_flags
 
 
 def _label_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder, a model.h5 or an exported .onnx")
     parser.add_argument("paths", metavar="PATH", nargs="+", help="films, folders or zips")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.csv", help="the table of labels")
     parser.add_argument(
@@ -19,7 +19,8 @@ def _label_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace --out and --montage when they exist")
     parser.add_argument("--resume", action="store_true", help="go on with what was interrupted")
-    parser.add_argument("--engine", default="torch", help="what runs the network: torch or onnx (default %(default)s)")
+    text = "what runs the network: torch or onnx (default torch; an .onnx file is always run by onnx)"
+    parser.add_argument("--engine", metavar="NAME", help=text)
 
 
 def _run_label(options: argparse.Namespace) -> Any:
@@ -99,6 +100,8 @@ def _export_flags(parser: argparse.ArgumentParser) -> None:
 def _run_export(options: argparse.Namespace) -> Any:
     from plainfilm.commands.exporting import export
 
+    if options.format == "safetensors":
+        refuse_flags(options, "safetensors, which are read back bit for bit", "films")
     return export(options.run, options.format, options.out, options.films, options.force, options.seed)
 
 

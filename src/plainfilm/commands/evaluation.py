@@ -76,18 +76,25 @@ def require_free(out: Path, force: bool) -> None:
 
 
 def evaluate_file(
-    file: Path, positive: str, threshold: float, seed: int, out: Path | None, force: bool = False
+    file: Path, positive: str, threshold: float | None, seed: int, out: Path | None, force: bool = False
 ) -> dict[str, Any]:
-    """Score any model's predictions.csv; with ``out`` write metrics.json there."""
-    if not 0 <= threshold <= 1:
+    """Score any model's predictions.csv; with ``out`` write metrics.json there.
+
+    ``threshold``: of two classes, 0.5 when None; InputError where the file's own thresholds or more classes leave it
+    nothing to do.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: expected a number between 0 and 1.")
     if out:
         require_free(out, force)
     predictions = read_predictions(file)
+    if threshold is not None and (predictions.thresholds is not None or len(predictions.classes) > 2):
+        why = "it has a threshold for each film" if len(predictions.classes) == 2 else "it has more than two classes"
+        raise InputError(f"--threshold does nothing for {file}: {why}; leave it out.")
     metrics = measure(
         predictions,
         positive_class(predictions.classes, positive or None),
-        threshold,
+        0.5 if threshold is None else threshold,
         "predictions as handed in; how the films were divided is not known",
         seed,
     )

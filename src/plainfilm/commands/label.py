@@ -28,9 +28,12 @@ DECODERS, AHEAD = 2, 8  # threads that decode beside the network, and how many f
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so would be run by a spreadsheet
 
 
-def load_model(run: Path, engine: str = "torch", seed: int = 0) -> Model:
-    """Return the model of a run folder, a model.h5 or an exported .onnx file, to be run by ``engine``."""
-    if engine not in ENGINES:
+def load_model(run: Path, engine: str | None = None, seed: int = 0) -> Model:
+    """Return the model of a run folder, a model.h5 or an exported .onnx file, to be run by ``engine``.
+
+    None is torch, but for an .onnx file; torch can't run that (InputError).
+    """
+    if engine not in (None, *ENGINES):
         raise InputError(f"There is no engine '{engine}'; choose from: {', '.join(ENGINES)}.")
     if engine == "torch" and run.suffix.lower() != ".onnx":
         return Model.load(run)
@@ -38,6 +41,8 @@ def load_model(run: Path, engine: str = "torch", seed: int = 0) -> Model:
     from plainfilm.export.engine import OnnxModel
 
     if run.suffix.lower() == ".onnx":
+        if engine == "torch":
+            raise InputError(f"{run} can't be run by torch; give the run folder or model.h5 it was exported from.")
         return OnnxModel.load(run)
     return OnnxModel.of_run(run, check_pixels(Model.load(run), run, (), seed)[0])
 

@@ -151,8 +151,9 @@ def compare(
 ) -> dict[str, Any]:
     """Return scores of each model and the paired comparison of every two, ready for JSON.
 
-    thresholds: by name of the model (0.5 where not given). ``models`` holds name, threshold and scores; ``pairs`` for
-    every two models ``first`` and ``second``:
+    thresholds: by name of the model (0.5 where not given). ``models`` holds name, threshold (None where each fold has
+    its own, and for more than two classes), ``decided_by`` in words, and scores; ``pairs`` for every two models
+    ``first`` and ``second``:
     ``accuracy`` (McNemar's exact test, films only one model gets right) and ``auroc`` (paired DeLong), each with the
     difference (first - second), p, p_holm (over all pairs), the smallest difference that these films would show with
     80 % power, and a ``sentence``; ``differences`` of every score with intervals from resampled patients, the same
@@ -183,13 +184,22 @@ def compare(
         "models": [
             {
                 "name": name,
-                "threshold": cut,
+                **_decided_by(table, cut),
                 "scores": {key: value.as_dict() for key, value in scores(table, k, cut, rng, draws).items()},
             }
             for name, table, cut in zip(names, tables, cuts, strict=True)
         ],
         "pairs": rows,
     }
+
+
+def _decided_by(p: Predictions, threshold: float) -> dict[str, Any]:
+    if len(p.classes) > 2:
+        return {"threshold": None, "decided_by": "the likeliest class"}
+    if p.thresholds is None:
+        return {"threshold": threshold, "decided_by": f"the threshold {threshold:.3f}"}
+    low, high = p.thresholds.min(), p.thresholds.max()
+    return {"threshold": None, "decided_by": f"each fold's own threshold ({low:.3f} to {high:.3f})"}
 
 
 def _score_differences(

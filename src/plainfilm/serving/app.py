@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from PIL import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
@@ -90,7 +90,7 @@ class About(BaseModel):
     positive: str
     threshold: float | None
     temperature: float
-    refer: tuple[float, float] | None
+    refer: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     preprocess: dict[str, Any]
     verdict: dict[str, Any]
     gate: str | None
@@ -151,7 +151,7 @@ class Service:
             positive=model.positive,
             threshold=self.threshold,
             temperature=model.temperature,
-            refer=model.refer,
+            refer=list(model.refer) if model.refer else None,
             preprocess=model.preprocess.as_dict(),
             verdict=model.verdict,
             gate=model.gate.about if model.gate else None,

@@ -195,3 +195,13 @@ def test_json_counts_films_for_a_reader(tmp_path, films_folder, capsys):
     assert main(["label", str(run), str(films_folder), "--out", str(tmp_path / "o.csv"), "--json", "--quiet"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["films"], found["labelled"], found["refused"], found["referred"]) == (40, 40, 0, 40)
+
+
+def test_resuming_after_films_went_away_is_refused(tmp_path, films_folder, capsys):
+    run = model_file(tmp_path / "run")
+    film = str(sorted(films_folder.rglob("*.jpeg"))[0])
+    tag = Model.load(run).hash[:12]
+    row = f"{film},NORMAL,1,0,no,\n"
+    (tmp_path / f".o.csv.{tag}.begun").write_text("path,label,p_NORMAL,p_PNEUMONIA,refer,reason\n" + 2 * row)
+    assert main(["label", str(run), film, "--out", str(tmp_path / "o.csv"), "--resume", "--quiet"]) == 2
+    assert "begun with other films" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 
 from plainfilm.data import dicom
 from plainfilm.data.films import FilmError, find_patient, read_films, write_films
-from plainfilm.data.sources import MAX_BYTES, load, loose
+from plainfilm.data.sources import MAX_BYTES, load, loose, stream
 from plainfilm.errors import InputError
 from plainfilm.image.decode import decode
 
@@ -368,3 +368,36 @@ def test_no_permission(tmp_path, make_films):
     (make_films(tmp_path, 2, 2) / "NORMAL" / "IM-0000-0000.jpeg").chmod(0)
     with pytest.raises(FilmError, match="Permission denied"):
         load(tmp_path).films[0].read()
+
+
+def test_films_stream_in_the_order_of_their_paths_whatever_the_names(tmp_path, make_film):
+    names = [
+        "a.b/1.png",
+        "a/2.png",
+        "a-b/3.png",
+        "a b.png",
+        "a.png",
+        "a/b/4.png",
+        "a/b.png",
+        "B/5.png",
+        "a!/6.png",
+        "é.png",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(make_film(1, True, form="PNG"))
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "loop.png").symlink_to(tmp_path)
+    assert [path for path, _ in stream(tmp_path)] == [f"{tmp_path}/{name}" for name in sorted(names)]
+    assert [read() for _, read in stream(tmp_path)] == [make_film(1, True, form="PNG")] * len(names)
+
+
+def test_a_folder_is_listed_only_when_its_turn_comes(tmp_path, monkeypatch):
+    for ward in range(5):
+        (tmp_path / f"ward{ward}").mkdir()
+        (tmp_path / f"ward{ward}" / "a.jpeg").touch()
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda place: listed.append(Path(place).name) or scandir(place))
+    films = stream(tmp_path)
+    next(films), next(films)
+    assert listed == [tmp_path.name, "ward0", "ward1"]

@@ -60,7 +60,7 @@ def test_exif_turns_the_film_upright():
 
 def test_the_content_decides_not_the_name():
     assert decode(saved(Image.fromarray(GREY), "PNG")).shape == (40, 60)  # whatever the file was called
-    with pytest.raises(FilmError, match="not a JPEG, PNG or TIFF"):
+    with pytest.raises(FilmError, match="not a JPEG, PNG, TIFF or DICOM"):
         decode(saved(Image.fromarray(GREY), "BMP"))
 
 

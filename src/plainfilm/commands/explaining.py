@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.label import Loose, safe
+from plainfilm.commands.label import safe
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.films import FilmError, find_patient
-from plainfilm.data.sources import loose
+from plainfilm.data.sources import Loose, loose
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.explain.checks import check_films, outside_thorax, summary
 from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen

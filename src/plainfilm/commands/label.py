@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,13 @@ import numpy as np
 
 from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError
-from plainfilm.data.sources import loose
+from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
 from plainfilm.files import growing_csv
 from plainfilm.image.decode import decode
 from plainfilm.models.answer import Film, answer, look
 from plainfilm.models.model import Model
 from plainfilm.progress import bar, say
-
-Loose = tuple[str, Callable[[], bytes]]  # path as given, reader
 
 ENGINES = ("torch", "onnx")
 DECODERS, AHEAD = 2, 8  # threads that decode beside the network, and how many films they may be ahead of it
@@ -68,36 +67,47 @@ def label(
     for place in (out, picture):
         if place and place.exists() and not force:
             raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
-    films = [film for path in paths for film in loose(path)]
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
-    if len(films) == 1 and isinstance(reason := _looked(model, films[0][1]), FilmError):
-        raise InputError(f"{films[0][0]} can't be labelled: {reason}.")
+    count = sum(1 for _ in _each(paths))  # listed again for every use: the names of a million films take a gigabyte
+    if count == 1:
+        _require_readable(model, next(_each(paths)))
     header = ("path", "label", *(f"p_{name}" for name in model.classes), "refer", "reason")
     counted = _Counted(np.random.default_rng(seed))
-    with growing_csv(out, header, model.hash[:12], resume) as rows, bar("Labelling films", len(films)) as progress:
+    with growing_csv(out, header, model.hash[:12], resume) as rows, bar("Labelling films", count) as progress:
+        films = _each(paths)
         for row in rows.kept:
-            _require_same_film(row, films, counted.films, out)
+            _require_same_film(row, next(films, None), out)
             counted.add(row)
         progress.step(counted.films)
-        rest = films[counted.films :]
-        for row in labelled(model, rest):
+        for row in labelled(model, films):
             rows.write(row)
             counted.add(row)
             progress.step()
     if not counted.labels:
         say(f"None of the {counted.films} films can be read; {out} has their reasons.")
     if picture and counted.labels:
-        _draw([(films[i], row, model.classes.index(row[1])) for i, row in counted.sample], picture)
+        rows_of = dict(counted.sample)
+        drawn = {i: film for i, film in enumerate(_each(paths)) if i in rows_of}
+        _draw([(drawn[i], row, model.classes.index(row[1])) for i, row in counted.sample], picture)
     return counted.about
 
 
-def _require_same_film(row: Sequence[str], films: Sequence[Loose], place: int, out: Path) -> None:
-    if place >= len(films) or row[0] != safe(films[place][0]):
+def _each(paths: Sequence[str]) -> Iterator[Loose]:
+    return chain.from_iterable(map(stream, paths))
+
+
+def _require_readable(model: Model, film: Loose) -> None:
+    if isinstance(reason := _looked(model, film[1]), FilmError):
+        raise InputError(f"{film[0]} can't be labelled: {reason}.")
+
+
+def _require_same_film(row: Sequence[str], film: Loose | None, out: Path) -> None:
+    if film is None or row[0] != safe(film[0]):
         raise InputError(f"{out} was begun with other films; leave out --resume to begin anew.")
 
 
-def labelled(model: Model, films: Sequence[Loose]) -> Iterator[list[Any]]:
+def labelled(model: Model, films: Iterable[Loose]) -> Iterator[list[Any]]:
     """Yield one row of the table a film, in the order given; the next films are decoded beside the network."""
     with ThreadPoolExecutor(DECODERS) as pool:
         ahead: deque[tuple[str, Future[Film | FilmError]]] = deque()

@@ -7,7 +7,7 @@ import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -32,6 +32,7 @@ PART_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val
 SYNTHETIC = "synthetic-"  # how the demo set's patients begin, in memory or written to a folder
 MEDMNIST_CLASSES = {"pneumoniamnist": ("normal", "pneumonia")}
 
+Loose = tuple[str, Callable[[], bytes]]  # path as given, reader
 Tree = dict[str, Callable[..., bytes]]  # relative path with slashes -> reader of that file, or of its first bytes
 
 
@@ -62,7 +63,7 @@ def _from_path(path: Path, pattern: str) -> Films:
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of class folders, a CSV, a zip, an npz or demo:N.")
     if path.is_dir():
-        return _ask_headers(_from_tree(_folder_tree(path), path), pattern)
+        return _ask_headers(_from_tree(dict(_folder_files(path)), path), pattern)
     if ending in TABLE_ENDINGS:
         return _ask_headers(_from_table(path, *_read_table(path), reader=partial(_beside, path.parent)), pattern)
     if ending == ".npz":
@@ -94,28 +95,34 @@ def _patient_in_header(film: Film) -> str:
         return ""
 
 
-def loose(path: str | os.PathLike[str]) -> list[tuple[str, Callable[[], bytes]]]:
-    """Return (path as given, reader) of every film in a file, folder or zip, sorted, whatever its class.
+def loose(path: str | os.PathLike[str]) -> list[Loose]:
+    """Return all that ``stream`` yields; 0.8 KB of memory a film."""
+    return list(stream(path))
 
-    InputError when there is no such path, or no film in it.
+
+def stream(path: str | os.PathLike[str]) -> Iterator[Loose]:
+    """Yield (path as given, reader) of every film in a file, folder or zip, sorted, whatever its class.
+
+    A folder is listed while it is gone through: what is kept are the names in the folders under way, not those of all
+    films. InputError when there is no such path, or no film in it.
     """
     root = Path(path)
     if str(path).startswith("demo:"):
-        return [(film.path, film.read) for film in _from_demo(str(path))]
-    if root.is_dir() or (root.suffix.lower() == ".zip" and root.exists()):
-        tree = _folder_tree(root) if root.is_dir() else _zip_tree(root)
-        names = [n for n in sorted(tree) if not any(_is_junk(part) for part in PurePosixPath(n).parts)]
-        films = [
-            (f"{path}/{n}" if not str(path).endswith("/") else f"{path}{n}", tree[n])
-            for n in names
-            if _is_film(n, tree)
-        ]
-        if not films:
+        yield from ((film.path, film.read) for film in _from_demo(str(path)))
+    elif root.is_dir() or (root.suffix.lower() == ".zip" and root.exists()):
+        files = _folder_files(root) if root.is_dir() else sorted(_zip_tree(root).items())
+        named = ((n, read) for n, read in files if not any(_is_junk(part) for part in PurePosixPath(n).parts))
+        found = False
+        for name, read in named:
+            if _is_film(name, read):
+                found = True
+                yield (f"{path}/{name}" if not str(path).endswith("/") else f"{path}{name}"), read
+        if not found:
             raise InputError(f"{path} holds no films; expected JPEG, PNG, TIFF or DICOM files.")
-        return films
-    if not os.path.lexists(root):
+    elif os.path.lexists(root):
+        yield str(path), partial(read_file, root)
+    else:
         raise InputError(f"{path} does not exist; give films, folders or zips.")
-    return [(str(path), partial(read_file, root))]
 
 
 # --- folders and zips -------------------------------------------------------------------------------------------------
@@ -144,15 +151,23 @@ def read_file(path: str | Path, first: int = 0) -> bytes:
         raise FilmError(f"can't be read: {error.strerror or error}") from None
 
 
-def _folder_tree(root: Path) -> Tree:
-    tree: Tree = {}
-    top = str(root)
-    for folder, inner, names in os.walk(top):  # links to folders are not followed: they may loop
-        inner[:] = sorted(name for name in inner if not _is_junk(name))
-        within = folder[len(top) :].strip("/")
-        for name in names:  # text, not Path: a film in the table should take little memory
-            tree[f"{within}/{name}" if within else name] = partial(read_file, f"{folder}/{name}")
-    return tree
+def _folder_files(root: Path, inner: str = "") -> Iterator[tuple[str, Callable[..., bytes]]]:
+    """Yield (path relative to ``root``, reader) of every file below, in the order of those paths as text.
+
+    A folder stands in the order as its name with the slash, as in the paths below it. Links to folders are not
+    followed: they may loop.
+    """
+    with os.scandir(f"{root}/{inner}") as entries:
+        names = sorted(
+            f"{entry.name}/" if entry.is_dir() else entry.name
+            for entry in entries
+            if not _is_junk(entry.name) and not (entry.is_symlink() and entry.is_dir())
+        )
+    for name in names:
+        if name.endswith("/"):
+            yield from _folder_files(root, inner + name)
+        else:
+            yield inner + name, partial(read_file, f"{root}/{inner}{name}")  # text: Paths take memory
 
 
 def _zip_tree(path: Path) -> Tree:
@@ -203,7 +218,7 @@ def _from_tree(tree: Tree, root: Path) -> Films:
     if len(tables) == 1 and (table := _table_in_tree(tree, tables[0])):
         return _from_table(root, *table, reader=partial(_inside, tree))
     films, left_out = [], []
-    folders = _class_folders([n for n in names if _is_film(n, tree)])
+    folders = _class_folders([n for n in names if _is_film(n, tree[n])])
     for name in names:
         if name not in folders:
             left_out.append(name)
@@ -215,7 +230,7 @@ def _from_tree(tree: Tree, root: Path) -> Films:
     return Films(tuple(films), root.name or str(root), notes=notes)
 
 
-def _is_film(name: str, tree: Tree) -> bool:
+def _is_film(name: str, read: Callable[..., bytes]) -> bool:
     """A film by its ending, or by its first bytes where the ending is missing or unknown."""
     ending = PurePosixPath(name).suffix.lower()
     if ending in FILM_ENDINGS:
@@ -223,7 +238,7 @@ def _is_film(name: str, tree: Tree) -> bool:
     if ending in TABLE_ENDINGS | {".txt", ".md", ".json", ".html", ".pdf", ".py", ".npz", ".zip", ".h5"}:
         return False
     try:
-        head = tree[name](132)
+        head = read(132)
     except FilmError:
         return False
     return head.startswith(PICTURES) or dicom.is_dicom(head)

@@ -97,5 +97,5 @@ def _from_deep(values: np.ndarray) -> np.ndarray:
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "cannot identify image file" in text:
-        return "not a JPEG, PNG or TIFF picture (decided by content)"
+        return "not a JPEG, PNG, TIFF or DICOM picture (decided by content)"
     return f"damaged: {text[:120] or type(error).__name__}"

@@ -41,7 +41,7 @@ function verdict(answer, label, model) {
 }
 
 function unusual({ gate, reason }) {
-  const rare = `Of the training films, ${percent(gate.score)} are as unusual.`;
+  const rare = `Of the training films, at most ${percent(gate.score)} are as unusual.`;
   const empty = "The model's label and figures don't hold for such a film.";
   return card("gate", "Unusual film: for a reader", sentence(reason), `${rare} ${empty}`);
 }
@@ -54,7 +54,7 @@ function bars(answer, model, threshold) {
   }
   const p = score(answer, model);
   const ends = make("div", "ends soft", make("span", "", other(model)), make("span", "", model.positive));
-  const words = `Probability of ${model.positive} ${probability(p)}; the threshold is ${threshold.toFixed(2)}.`;
+  const words = `Probability of ${model.positive} ${probability(p)}; the threshold is ${threshold.toFixed(3)}.`;
   return [meter(p, model, threshold), ends, make("p", "soft", words)];
 }
 

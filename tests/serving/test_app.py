@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+import tempfile
 from dataclasses import replace
 
 import httpx
@@ -141,6 +142,18 @@ def test_a_bug_is_one_sentence_and_the_service_goes_on(model, serve, make_film, 
         assert answer.status_code == 500 and "bug in plainfilm (ZeroDivisionError)" in answer.json()["error"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert running.predict(make_film(1, True)).status_code == 200
+
+
+def test_no_upload_touches_the_disk_however_large(running, make_film, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a temporary file was made")
+
+    for name in ("SpooledTemporaryFile", "TemporaryFile", "NamedTemporaryFile", "mkstemp", "mkdtemp"):
+        monkeypatch.setattr(tempfile, name, refuse)
+    large = make_film(1, True, (1600, 1200), "PNG")
+    assert len(large) > 2**20  # where form parsers begin to write files
+    answer = running.predict(*[large] * 3)
+    assert answer.status_code == 200 and len(answer.json()["films"]) == 3
 
 
 # --- requests that nobody meant ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from plainfilm.cli import main
+from plainfilm.commands.label import load_model
 from plainfilm.errors import InputError
 from plainfilm.files import growing_csv
 from plainfilm.image.decode import decode
@@ -140,6 +141,11 @@ def test_the_onnx_engine_gives_the_same_labels(tmp_path, films_folder, capsys):
     capsys.readouterr()
     assert main(["label", str(run), str(films_folder), "--out", str(tmp_path / "x.csv"), "--engine", "tpu"]) == 2
     assert "no engine 'tpu'" in capsys.readouterr().err
+
+
+def test_torch_runs_a_run_unless_another_engine_is_asked_for(tmp_path):
+    run = model_file(tmp_path / "run")
+    assert type(load_model(run)) is type(load_model(run, "torch")) is type(load_model(run / "model.h5")) is Model
 
 
 def test_an_exported_file_alone_gives_the_rows_of_its_run(tmp_path, films_folder):

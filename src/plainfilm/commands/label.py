@@ -34,14 +34,15 @@ def load_model(run: Path, engine: str | None = None, seed: int = 0) -> Model:
     """
     if engine not in (None, *ENGINES):
         raise InputError(f"There is no engine '{engine}'; choose from: {', '.join(ENGINES)}.")
-    if engine == "torch" and run.suffix.lower() != ".onnx":
+    exported = run.suffix.lower() == ".onnx"
+    if exported and engine == "torch":
+        raise InputError(f"{run} can't be run by torch; give the run folder or model.h5 it was exported from.")
+    if not exported and engine != "onnx":
         return Model.load(run)
     from plainfilm.commands.exporting import check_pixels  # a second of imports that most runs have no use for
     from plainfilm.export.engine import OnnxModel
 
-    if run.suffix.lower() == ".onnx":
-        if engine == "torch":
-            raise InputError(f"{run} can't be run by torch; give the run folder or model.h5 it was exported from.")
+    if exported:
         return OnnxModel.load(run)
     return OnnxModel.of_run(run, check_pixels(Model.load(run), run, (), seed)[0])
 

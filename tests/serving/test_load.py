@@ -94,6 +94,22 @@ def test_more_clients_than_places_get_right_answers_or_refusals(model, slowed, s
     assert tally.statuses[503] > 0
 
 
+def test_a_full_queue_refuses_before_it_looks_at_the_body(model, slowed, serve, make_film):
+    async def ask(running):
+        async with httpx.AsyncClient(base_url=running.url, timeout=30) as client:
+            first = asyncio.create_task(client.post("/predict", files={"film": make_film(1, True)}))
+            while (await client.get("/health")).json()["queue"] == 0 and not first.done():
+                await asyncio.sleep(0.01)
+            kind = {"Content-Type": "multipart/form-data; boundary=B"}
+            answers = [await client.post("/predict", content=b"no form", headers=kind)]
+            await first
+            return *answers, await client.post("/predict", content=b"no form", headers=kind)
+
+    with serve(slowed(model, 0.5), limits=Limits(queue=1)) as running:
+        busy, idle = asyncio.run(ask(running))
+    assert (busy.status_code, idle.status_code) == (503, 422) and busy.headers["retry-after"]
+
+
 @pytest.mark.slow
 def test_256_clients_for_a_minute(model, slowed, serve, make_film):
     with serve(slowed(model, 0.01), limits=Limits(queue=64)) as running:

@@ -160,7 +160,7 @@ class Service:
 
     async def predict(self, request: Request) -> Response:
         """Labels for one or many films; a film that can't be read has an error instead of a label."""
-        async with uploads(request, self.limits, self.memory) as films:
+        async with uploads(request, self.limits, self.memory, self.predictor.require_room) as films:
             answers = await self.predictor.label([film.data for film in films])
             entries = [self._entry(film, found) for film, found in zip(films, answers, strict=True)]
         for found in answers:
@@ -184,7 +184,7 @@ class Service:
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
     async def _picture(self, request: Request, turn: Callable[..., Any], draw: Callable[[bytes], bytes]) -> Response:
-        async with uploads(request, self.limits, self.memory) as films:
+        async with uploads(request, self.limits, self.memory, self.predictor.require_room) as films:
             if len(films) > 1:
                 raise Refusal(422, f"There are {len(films)} films in the form; send one.")
             try:

@@ -59,6 +59,13 @@ class Predictor:
         async with self._place(1):
             return await self._soon(self._decoders, work)
 
+    def require_room(self, count: int = 1) -> None:
+        """Refusal (503) when ``count`` films more can't be answered in time."""
+        ahead = self.waiting + count
+        late = ahead * self.seconds > self.limits.answer_seconds / 2  # half: the estimate may be wrong by that much
+        if self.waiting and (ahead > self.limits.queue or late):
+            raise Refusal(503, f"Busy: {self.waiting} films are waiting; try again later.", self._retry_after())
+
     def close(self) -> None:
         """Let the threads end once they have finished what they do."""
         self._decoders.shutdown()
@@ -94,10 +101,7 @@ class Predictor:
 
         Work that has not begun when the time is over never does.
         """
-        ahead = self.waiting + count
-        late = ahead * self.seconds > self.limits.answer_seconds / 2  # half: the estimate may be wrong by that much
-        if self.waiting and (ahead > self.limits.queue or late):
-            raise Refusal(503, f"Busy: {self.waiting} films are waiting; try again later.", self._retry_after())
+        self.require_room(count)
         self.waiting += count
         try:
             async with asyncio.timeout(self.limits.answer_seconds):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -26,9 +26,12 @@ class Upload:
 
 
 @asynccontextmanager
-async def uploads(request: Request, limits: Limits, memory: Memory) -> AsyncIterator[list[Upload]]:
+async def uploads(
+    request: Request, limits: Limits, memory: Memory, admit: Callable[[], None] = lambda: None
+) -> AsyncIterator[list[Upload]]:
     """Yield the films in the request's multipart body, one at least; they are forgotten when the block ends.
 
+    ``admit`` raises a Refusal when no film can be taken at present: then the body is not even looked at.
     Refusal: 413 for too many or too large films, 415 when it is not multipart, 422 when it is damaged or holds no
     film, 408 when it comes too slowly, 503 when all uploads together are too much.
     """
@@ -36,7 +39,7 @@ async def uploads(request: Request, limits: Limits, memory: Memory) -> AsyncIter
     try:
         try:
             async with asyncio.timeout(limits.body_seconds):
-                await form.read(request)
+                await form.read(request, admit)
         except TimeoutError:
             raise Refusal(408, f"The films did not arrive within {limits.body_seconds:g} seconds.") from None
         yield form.films
@@ -54,12 +57,13 @@ class _Form:
         self._field, self._value = bytearray(), bytearray()
         self._headers: dict[bytes, bytes] = {}
 
-    async def read(self, request: Request) -> None:
+    async def read(self, request: Request, admit: Callable[[], None]) -> None:
         parser = self._parser(request.headers.get("content-type", ""))
         if int(request.headers.get("content-length", "0")) > self.limits.body_bytes:
             raise self._too_large()
         stream = request.stream()
         try:
+            admit()
             await self._parse(parser, stream)
         except Refusal:
             await self._drain(stream)

@@ -1,12 +1,27 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.files import cache_dir, locked, read_csv, read_json, replacing, write_csv, write_json, write_text
+from plainfilm.files import (
+    cache_dir,
+    damaged,
+    locked,
+    occupied,
+    read_csv,
+    read_json,
+    read_sums,
+    replacing,
+    require_intact,
+    sealed,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):
@@ -30,12 +45,48 @@ def test_json_is_strict_and_knows_numpy(tmp_path):
 
 
 NAMES = ["plain", 'quo"te', "com,ma", "new\nline", "form\x0cfeed", "line\u2028end", "b\udcffad", "ü"]
+NAMES += ["=cmd|' /C calc'!A0", "'=1", "''@x", "+1+1", "-", "-1.5e-3", "'", "it's", "\tx", "@a"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_survive_a_table(tmp_path, name):
     write_csv(tmp_path / "t.csv", ("path", "x"), [(name, 0.1)])
     assert read_csv(tmp_path / "t.csv")[1] == [{"path": name, "x": "0.1"}]
+
+
+def test_no_cell_of_a_table_starts_a_formula(tmp_path):
+    write_csv(tmp_path / "t.csv", ("path", "x"), [("=cmd|' /C calc'!A0", -0.5), ("-", "-0.5"), ("+1+1", "@x")])
+    assert (tmp_path / "t.csv").read_text() == "path,x\n'=cmd|' /C calc'!A0,-0.5\n-,-0.5\n'+1+1,'@x\n"
+
+
+def test_a_sealed_folder_shows_every_change_and_goes_on_showing_it(tmp_path):
+    for name in ("a.txt", "b/c.txt", "other/d.txt", ".a.txt.0123abcd.tmp"):
+        write_text(tmp_path / name, name)
+    with sealed(tmp_path / "other"):
+        pass
+    with sealed(tmp_path):
+        assert not (tmp_path / ".a.txt.0123abcd.tmp").exists()  # what a killed writer left
+        write_text(tmp_path / "new.txt", "x")
+    assert set(read_sums(tmp_path)) == {"a.txt", "b/c.txt", "new.txt"} and damaged(tmp_path) == []
+    assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path).returncode == 0
+    (tmp_path / "a.txt").write_text("A.txt")
+    (tmp_path / "new.txt").unlink()
+    with sealed(tmp_path):
+        write_text(tmp_path / "b" / "c.txt", "written by the block")
+    assert damaged(tmp_path) == ["a.txt"] and set(read_sums(tmp_path)) == {"a.txt", "b/c.txt"}
+    with pytest.raises(InputError, match=r"a\.txt is not what plainfilm wrote"):
+        require_intact(tmp_path, "b/c.txt", "a.txt", "unknown.txt")
+    (tmp_path / "SHA256SUMS").write_text("x")
+    with pytest.raises(InputError, match="SHA256SUMS is damaged"):
+        damaged(tmp_path)
+
+
+def test_hidden_files_do_not_make_a_folder_occupied(tmp_path):
+    assert not occupied(tmp_path / "none")
+    (tmp_path / ".config.json.0123abcd.tmp").write_text("{")
+    assert not occupied(tmp_path)
+    (tmp_path / "films").mkdir()
+    assert occupied(tmp_path) and not occupied(tmp_path, ("films",))
 
 
 @pytest.mark.parametrize(

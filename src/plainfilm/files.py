@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plainfilm.errors import InputError
+
+SUMS = "SHA256SUMS"  # of an output folder, as `sha256sum --check SHA256SUMS` reads it
+FORMULA = re.compile(r"'*(?![-+]?[\d.]+(e[-+]?\d+)?$)[=+\-@\t\r].", re.DOTALL)  # a spreadsheet would run such a cell
 
 
 @contextmanager
@@ -89,7 +93,22 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[A
     ):
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows(map(_safe_row, rows))
+
+
+def _safe_row(row: Sequence[Any]) -> list[Any]:
+    return [safe(cell) if isinstance(cell, str) else cell for cell in row]
+
+
+def safe(cell: str) -> str:
+    """Return ``cell``, with an apostrophe before what a spreadsheet would take for a formula (and before apostrophes
+    that stand before such, so that ``unsafe`` gives every text back)."""
+    return "'" + cell if FORMULA.match(cell) else cell
+
+
+def unsafe(cell: str) -> str:
+    """Return what ``safe`` was given."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 class RowsBegun(NamedTuple):
@@ -119,7 +138,8 @@ def growing_csv(path: str | Path, header: Sequence[str], tag: str, resume: bool)
             ) from None
         write_csv(begun, header, _whole_rows(begun, len(header)) if resume and begun.exists() else ())
         with open(begun, "a", newline="", encoding="utf-8", errors="surrogateescape") as handle:
-            yield RowsBegun(_whole_rows(begun, len(header)), csv.writer(handle, lineterminator="\n").writerow)
+            writer = csv.writer(handle, lineterminator="\n")
+            yield RowsBegun(_whole_rows(begun, len(header)), lambda row: writer.writerow(_safe_row(row)))
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(begun, path)
@@ -131,7 +151,7 @@ def _whole_rows(path: Path, cells: int) -> Iterator[list[str]]:
         lines = (line for line in handle if line.endswith("\n"))
         for number, row in enumerate(csv.reader(lines)):
             if number and len(row) == cells:
-                yield row
+                yield [*map(unsafe, row)]
 
 
 def read_csv(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -145,7 +165,7 @@ def read_csv(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
         text = data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape")
         table = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = [name.strip() for name in next(table, [])]
-        rows = [dict(zip(header, row, strict=False)) for row in table if row]
+        rows = [dict(zip(header, map(unsafe, row), strict=False)) for row in table if row]
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
     if not header:
@@ -157,6 +177,78 @@ def read_csv(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
     if short is not None:
         raise InputError(f"{path}, row {short + 2}: has fewer cells than the header has names ({len(header)}).")
     return header, rows
+
+
+def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:
+    """Return whether ``folder`` holds anything ``besides`` hidden files: a lock, what a killed writer left."""
+    return folder.exists() and any(not name.startswith(".") and name not in besides for name in os.listdir(folder))
+
+
+@contextmanager
+def sealed(folder: str | Path, wait: bool = False) -> Iterator[None]:
+    """Hold an output folder as ``locked`` does, without what a killed writer left; at the end write its SHA256SUMS.
+
+    Only files that the block wrote get a new sum: one that was damaged before keeps the sum that shows it. Folders
+    inside that have sums of their own are left to them.
+    """
+    folder = Path(folder)
+    with locked(folder, wait):
+        for left in folder.rglob(".*.tmp"):
+            left.unlink(missing_ok=True)
+        before = {name: _state(folder / name) for name in _contents(folder)}
+        yield
+        known = read_sums(folder) if (folder / SUMS).exists() else {}
+        kept = {name: known[name] for name in known if before.get(name) == _state(folder / name) is not None}
+        sums = {name: kept.get(name) or sha256_file(folder / name) for name in _contents(folder)}
+        write_text(folder / SUMS, "".join(f"{value}  {name}\n" for name, value in sums.items()))
+
+
+def _contents(folder: Path) -> list[str]:
+    """Return the files in ``folder`` and below that are its own, sorted, with slashes; none that is hidden."""
+    names: list[str] = []
+    for place, inner, files in os.walk(folder):
+        inner[:] = sorted(n for n in inner if not n.startswith(".") and not Path(place, n, SUMS).exists())
+        names += [Path(place, n).relative_to(folder).as_posix() for n in files if not n.startswith(".") and n != SUMS]
+    return sorted(name for name in names if "\n" not in name and "\\" not in name)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return {file: SHA-256} of a folder's SHA256SUMS; InputError when it can't be read."""
+    try:
+        lines = (folder / SUMS).read_bytes().decode("utf-8", "surrogateescape").split("\n")
+    except OSError as error:
+        raise InputError(f"{folder / SUMS} can't be read ({error.strerror or error}).") from None
+    pairs = [line.partition("  ") for line in lines[:-1]]
+    if lines[-1] or not all(len(value) == 64 and name for value, _, name in pairs):
+        raise InputError(f"{folder / SUMS} is damaged; restore it from a copy.")
+    return {name: value for value, _, name in pairs}
+
+
+def damaged(folder: Path, names: Iterable[str] | None = None) -> list[str]:
+    """Return which of ``names`` (default: all) are missing or don't match the folder's SHA256SUMS; those that have no
+    sum, as in a run that was not finished, are not judged."""
+    if not (folder / SUMS).exists():
+        return []
+    sums = read_sums(folder)
+    asked = sums if names is None else [name for name in names if name in sums]
+    return [name for name in asked if not (folder / name).is_file() or sha256_file(folder / name) != sums[name]]
+
+
+def require_intact(folder: Path, *names: str) -> None:
+    """InputError when one of ``names`` in ``folder`` is missing or is not what was written there."""
+    if wrong := damaged(folder, names):
+        raise InputError(
+            f"{folder / wrong[0]} is not what plainfilm wrote (its sum differs from {SUMS}); restore it from a copy,"
+            f" or see: plainfilm doctor {folder}."
+        )
 
 
 def sha256_file(path: str | Path) -> str:

@@ -73,6 +73,35 @@ def test_a_changed_row_is_noticed_and_made_again(films_folder):
         assert (rows[i] == Preprocess().pixels(decode(film.read()))).all()
 
 
+def test_no_flipped_bit_of_the_index_changes_what_is_known_of_a_film(tmp_path, make_films):
+    data = make_films(tmp_path / "set", 2, 2)
+    films, (rows,) = ingest(load(data), [Preprocess()])
+    index = pixel_store(Preprocess()).index_path
+    whole = index.read_bytes()
+    for at in range(0, 2 * whole.index(b"\n"), 3):  # an old line has no sum of its own
+        for bit in range(8):
+            index.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+            again, (same,) = ingest(load(data), [Preprocess()])
+            assert again == films and (same[:] == rows[:]).all()
+
+
+def test_an_index_line_without_its_own_sum_is_still_read(tmp_path, make_films, monkeypatch):
+    data = make_films(tmp_path / "set", 2, 2)
+    films, _ = ingest(load(data), [Preprocess()])
+    index = pixel_store(Preprocess()).index_path
+    index.write_bytes(b"".join(b" ".join(line.split()[:4]) + b"\n" for line in index.read_bytes().splitlines()))
+    monkeypatch.setattr(module, "decode", lambda data: 1 / 0)
+    assert ingest(load(data), [Preprocess()])[0] == films
+
+
+def test_damaged_notes_of_seconds_are_left_out():
+    store = RowStore({"kind": "notes"}, (3,), "float32")
+    with store.writing():
+        store.note_seconds(2, 4.0)
+        (store.folder / "seconds.txt").open("ab").write(b"\xff 1.000\n1 x.000\n2 1")
+    assert store.seconds_a_row() == 2
+
+
 def test_exact_duplicates_share_a_row(tmp_path, make_films, make_film):
     make_films(tmp_path, 2, 2)
     (tmp_path / "NORMAL" / "copy.jpeg").write_bytes(make_film(0, False))

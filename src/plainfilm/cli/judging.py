@@ -8,7 +8,7 @@ from typing import Any
 
 from plainfilm.cli.base import DATA, Command, number, out_flag, refuse_flags, show_metrics, show_runs
 from plainfilm.errors import CheckFailed, InputError
-from plainfilm.files import locked
+from plainfilm.files import sealed
 
 
 def _audit_flags(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +111,7 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
 
     if not (options.run / "predictions.csv").exists():
         raise InputError(f"{options.run} is no finished run; give a run folder or a FILE.csv with predictions.")
-    with locked(options.run):
+    with sealed(options.run):
         metrics = evaluate_run(options.run, again=True)
         if options.probes:
             from plainfilm.commands.probing import probe

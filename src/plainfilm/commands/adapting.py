@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +19,7 @@ from plainfilm.evaluation.adapting import adapt, adapt_unlabelled, cross_fitted
 from plainfilm.evaluation.calibration import apply_temperature
 from plainfilm.evaluation.operating import Operating
 from plainfilm.evaluation.predictions import Predictions, write_predictions
-from plainfilm.files import locked, write_json
+from plainfilm.files import occupied, sealed, write_json
 from plainfilm.models.model import Model
 
 
@@ -80,9 +79,9 @@ def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | No
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[None]:
-    if out.exists() and any(name != ".lock" for name in os.listdir(out)):
+    if occupied(out):
         raise InputError(f"{out} is not empty; choose another --out.")
-    with locked(out):
+    with sealed(out):
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,7 +12,7 @@ from plainfilm.data.films import FILMS_HEADER, Film, Films, find_patient
 from plainfilm.data.sources import load, loose
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
-from plainfilm.files import locked, write_csv, write_json
+from plainfilm.files import occupied, sealed, write_csv, write_json
 from plainfilm.progress import say
 from plainfilm.report.audit import audit_report
 
@@ -32,7 +31,7 @@ def audit(
     With ``out``, which must be new or empty, everything found is written there; without, nothing is written.
     InputError says which source can't be used, and why.
     """
-    if out and out.exists() and (not out.is_dir() or any(name != ".lock" for name in os.listdir(out))):
+    if out and (out.is_file() or occupied(out)):
         raise InputError(f"{out} exists and is not an empty folder; choose another --out.")
     films = load(data, patient_regex)
     positive_class(films.classes, positive or None)
@@ -44,7 +43,7 @@ def audit(
     foreign = measure(other) if other else None
     found = examine(measured, foreign, seed, positive, given)
     if out:
-        with locked(out):
+        with sealed(out):
             _write(out, found, measured)
             audit_report(out, found, measured, foreign)
     return found

@@ -11,7 +11,7 @@ from plainfilm.commands.evaluation import require_free
 from plainfilm.errors import InputError
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.predictions import Predictions, read_predictions
-from plainfilm.files import read_json, write_json
+from plainfilm.files import read_json, require_intact, write_json
 
 
 def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, force: bool = False) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
 
 def _scored(place: Path) -> Predictions:
     films = place / "films.csv"
+    require_intact(place, "predictions.csv", "films.csv", "model.json")
     file = place / "predictions.csv" if place.is_dir() else place
     predictions = read_predictions(file, films if films.exists() else None)
     return predictions.part("test" if (predictions.parts == "test").any() else "val")

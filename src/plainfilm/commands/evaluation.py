@@ -15,7 +15,7 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
 from plainfilm.evaluation.scores import one_class_predicted, scores
-from plainfilm.files import locked, read_json, write_csv, write_json
+from plainfilm.files import read_json, require_intact, sealed, write_csv, write_json
 from plainfilm.progress import bar, say
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def evaluate_run(run: Path, again: bool = False) -> dict[str, Any]:
         raise InputError(f"{run} is an adapted model: adapt.json has its scores; other films: evaluate {run} DATA.")
     if not (run / "predictions.csv").exists():
         raise InputError(f"{run} is no finished run: it has no predictions.csv; give a run folder or a FILE.csv.")
+    if again:
+        require_intact(run, "predictions.csv", "films.csv", "model.json", "config.json", "metrics.json")
     predictions, positive, threshold = _of_run(run)
     config = read_json(run / "config.json")
     metrics = measure(predictions, positive, threshold, config["protocol"], config["seed"])
@@ -118,7 +120,7 @@ def evaluate_elsewhere(
     require_known(films, model.classes)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
     require_free(folder, force)
-    with locked(folder):
+    with sealed(folder):
         predictions, bad = predict_films(model, films.films)
         positive = model.classes.index(model.positive)
         metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.label import safe
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.films import FilmError, find_patient
 from plainfilm.data.sources import Loose, loose
@@ -19,7 +18,7 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.explain.checks import check_films, outside_thorax, summary
 from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
 from plainfilm.explain.overlay import WARNING, reduced
-from plainfilm.files import locked, write_csv, write_json
+from plainfilm.files import sealed, write_csv, write_json
 from plainfilm.image.decode import decode
 from plainfilm.models.model import Model, batches
 from plainfilm.progress import Bar, bar
@@ -58,7 +57,7 @@ def explain(
     if checks < 0:
         raise InputError(f"--checks {checks}: expected a number of films, 0 for none.")
     desk = _Desk(model, explained, method, set(np.random.default_rng(seed).permutation(len(films))[:checks].tolist()))
-    with locked(out):
+    with sealed(out):
         with bar("Drawing heat maps", len(films)) as progress:
             write_csv(out / "explain.csv", HEADER, list(desk.rows(films, out, progress)))
         save_picture(sheet(desk.sheet), out / "sheet.png")
@@ -115,7 +114,7 @@ class _Desk:
                     self.refused += 1
                     if self.refused == len(films):
                         raise InputError(f"{path} can't be explained: {film}.")
-                    yield (safe(path), "", "", "", "", "", "", film)
+                    yield (path, "", "", "", "", "", "", film)
                 else:
                     yield self._row(number, path, film[0], *next(maps), out)
                 progress.step()
@@ -177,7 +176,7 @@ class _Desk:
         self.empty += not heat.any()
         self.links.append((path, film.said, f"{film.p:.3f}", name))
         shares = ["" if np.isnan(share) else share for share in outside]
-        return (safe(path), film.said, film.p, film.explained, *shares, name, "" if heat.any() else NO_MAP)
+        return (path, film.said, film.p, film.explained, *shares, name, "" if heat.any() else NO_MAP)
 
     def checked(self, seed: int) -> dict[str, Any]:
         """Return the checks' part of explain.json: the films that were drawn for them come first."""

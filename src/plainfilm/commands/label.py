@@ -24,7 +24,6 @@ from plainfilm.progress import bar, say
 
 ENGINES = ("torch", "onnx")
 DECODERS, AHEAD = 2, 8  # threads that decode beside the network, and how many films they may be ahead of it
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so would be run by a spreadsheet
 
 
 def load_model(run: Path, engine: str | None = None, seed: int = 0) -> Model:
@@ -104,7 +103,7 @@ def _require_readable(model: Model, film: Loose) -> None:
 
 
 def _require_same_film(row: Sequence[str], film: Loose | None, out: Path) -> None:
-    if film is None or row[0] != safe(film[0]):
+    if film is None or row[0] != film[0]:
         raise InputError(f"{out} was begun with other films; leave out --resume to begin anew.")
 
 
@@ -130,9 +129,9 @@ def _looked(model: Model, read: Callable[[], bytes]) -> Film | FilmError:
 def _row(model: Model, path: str, decoded: Future[Film | FilmError]) -> list[Any]:
     film = decoded.result()
     if isinstance(film, FilmError):
-        return [safe(path), "", *("" for _ in model.classes), "yes", str(film)]
+        return [path, "", *("" for _ in model.classes), "yes", str(film)]
     found = answer(model, film)
-    return [safe(path), found.label, *found.probabilities.tolist(), "yes" if found.refer else "no", found.reason or ""]
+    return [path, found.label, *found.probabilities.tolist(), "yes" if found.refer else "no", found.reason or ""]
 
 
 @dataclass
@@ -177,8 +176,3 @@ def _draw(sample: Sequence[tuple[Loose, Sequence[Any], int]], picture: Path) -> 
         (thumbnail(decode(read())), row[1], float(row[2 + said]), None, path) for (path, read), row, said in sample
     ]
     save(montage(tiles), picture.parent, picture.name[: -len(".png")], ("png",))
-
-
-def safe(cell: str) -> str:
-    """Return ``cell``, with an apostrophe before what a spreadsheet would take for a formula."""
-    return "'" + cell if cell.startswith(FORMULA) else cell

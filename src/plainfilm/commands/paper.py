@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from plainfilm.commands.preparation import prepare
 from plainfilm.config import PAPER_MODELS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
-from plainfilm.files import locked
+from plainfilm.files import occupied, sealed
 from plainfilm.models.zoo import recipe
 from plainfilm.report.html import paper_report
 from plainfilm.report.table import collect, write_table
@@ -27,13 +26,13 @@ def paper(
     """
     if not models:
         raise InputError("--models is empty; name at least one, such as --models vgg,vgg16-lr.")
-    if not resume and out.exists() and any(name not in (".lock", "films") for name in os.listdir(out)):
+    if not resume and occupied(out, ("films",)):
         raise InputError(f"{out} is not empty; continue it with --resume, or choose another --out.")
     configs = [TrainConfig(**{**settings, "model": recipe(name).name, "split": "paper"}) for name in models]
 
     films = load(data, configs[0].patient_regex)
     prepared = prepare(films, configs, data)
-    with locked(out):
+    with sealed(out):
         for one in prepared:
             training.run(one, out / one.config.model, resume)
         write_table(out)  # Table I

@@ -10,7 +10,7 @@ import numpy as np
 
 from plainfilm.commands.evaluation import measure
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
-from plainfilm.files import read_json, write_csv, write_json
+from plainfilm.files import read_json, require_intact, sealed, write_csv, write_json
 from plainfilm.report.folds import folds_report
 
 SUMMARY = "folds.json"
@@ -35,6 +35,8 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
     ``kind``: "folds" (test parts that don't overlap are pooled, each film decided by its own fold's threshold) or
     "seeds" (the same films again: scores are listed and not pooled). Returns what folds.json holds.
     """
+    for run in runs:
+        require_intact(out / run, "predictions.csv", "films.csv", "model.json", "metrics.json")
     metrics = [read_json(out / run / "metrics.json") for run in runs]
     part = "test" if "test" in metrics[0] else "val"
     found: dict[str, Any] = {
@@ -47,20 +49,21 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
         "pooled": None,
         "label_noise": [],
     }
-    if kind == "folds":
-        together = _together(out, runs)
-        positive = positive_class(together.classes, read_json(out / runs[0] / "model.json")["positive"])
-        pooled = measure(together, positive, 0.5, protocol, seed)
-        write_json(out / "metrics.json", pooled)
-        _write_predictions(out / "predictions.csv", together)
-        found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
-    write_csv(
-        out / "runs.csv",
-        ("run", *KEPT),
-        ([run, *(m[part][n]["value"] for n in KEPT)] for run, m in zip(runs, metrics, strict=True)),
-    )
-    write_json(out / SUMMARY, found)
-    folds_report(out)
+    with sealed(out):
+        if kind == "folds":
+            together = _together(out, runs)
+            positive = positive_class(together.classes, read_json(out / runs[0] / "model.json")["positive"])
+            pooled = measure(together, positive, 0.5, protocol, seed)
+            write_json(out / "metrics.json", pooled)
+            _write_predictions(out / "predictions.csv", together)
+            found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
+        write_csv(
+            out / "runs.csv",
+            ("run", *KEPT),
+            ([run, *(m[part][n]["value"] for n in KEPT)] for run, m in zip(runs, metrics, strict=True)),
+        )
+        write_json(out / SUMMARY, found)
+        folds_report(out)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from plainfilm.data.films import Films
 from plainfilm.data.sources import load
 from plainfilm.data.split import folds
 from plainfilm.errors import InputError
-from plainfilm.files import locked
+from plainfilm.files import locked, occupied
 
 
 def train_folds(data: str, out: Path, settings: dict[str, Any], count: int, resume: bool = False) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def train_seeds(
 
 
 def _run_all(jobs: dict[str, Prepared], out: Path, resume: bool) -> None:
-    if not resume and out.exists() and any(name != ".lock" for name in os.listdir(out)):
+    if not resume and occupied(out):
         raise InputError(f"{out} is not empty; continue it with --resume, or choose another --out.")
     with locked(out):
         for name, prepared in jobs.items():

@@ -19,7 +19,7 @@ from typing import Any
 from plainfilm.commands.trials import Bench, by_epochs, price_of
 from plainfilm.config import TrainConfig
 from plainfilm.errors import InputError
-from plainfilm.files import read_json, write_csv, write_json
+from plainfilm.files import occupied, read_json, sealed, write_csv, write_json
 from plainfilm.models.zoo import recipe
 from plainfilm.progress import bar, quiet
 from plainfilm.report.search import search_report
@@ -130,7 +130,7 @@ def _version(name: str) -> str:
 
 def _begin(out: Path, document: dict[str, Any], resume: bool) -> None:
     """Write search.json into a new folder, or check that the search in it is this one."""
-    present = out.exists() and bool(os.listdir(out))
+    present = occupied(out)
     if present and not (out / PLAN).exists():
         raise InputError(f"{out} is not empty and holds no search of ours; choose another --out.")
     if not present:
@@ -206,11 +206,12 @@ def _finish(bench: Bench, document: dict[str, Any], trials: list[Trial]) -> dict
     }
     values = list(dict.fromkeys(name for trial in trials for name in trial.values))
     header = ["trial", *values, *names, "low", "high", "seconds", "epochs", "state", "reason"]
-    write_csv(bench.out / "search.csv", header, [_row(trial, values, names) for trial in trials])
-    write_json(bench.out / PLAN, document)
-    search_report(bench.out, document, trials)
-    with suppress(OSError):
-        (bench.out / "trials").rmdir()  # empty once every trial is done
+    with sealed(bench.out, wait=True):  # a helper may come to its end at the same time
+        write_csv(bench.out / "search.csv", header, [_row(trial, values, names) for trial in trials])
+        write_json(bench.out / PLAN, document)
+        search_report(bench.out, document, trials)
+        with suppress(OSError):
+            (bench.out / "trials").rmdir()  # empty once every trial is done
     return document
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from plainfilm.data.split import crossing
 from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import Operating, choose
 from plainfilm.evaluation.predictions import Predictions, write_predictions
-from plainfilm.files import locked, read_json, write_bytes, write_json
+from plainfilm.files import occupied, read_json, sealed, write_bytes, write_json
 from plainfilm.image.decode import decode
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import Model
@@ -56,12 +55,12 @@ def train(data: str | Films, out: Path, settings: dict[str, Any], resume: bool =
 @contextmanager
 def run_folder(out: Path, config: dict[str, Any], films: Films, resume: bool) -> Iterator[None]:
     """Hold ``out`` for one run. A folder with a run in it is continued with ``resume`` and refused without."""
-    present = out.exists() and any(name for name in os.listdir(out) if name != ".lock")
+    present = occupied(out)
     if present and not (out / CONFIG).exists():
         raise InputError(f"{out} is not empty and holds no run of ours; choose another --out.")
     if present and not resume:
         raise InputError(f"{out} holds a run already; continue it with --resume, or choose another --out.")
-    with locked(out):
+    with sealed(out):
         if present:
             _same(read_json(out / CONFIG), config, out)
         else:

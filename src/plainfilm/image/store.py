@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -75,11 +76,10 @@ class RowStore:
         stored = self.rows_path.stat().st_size // self.row_bytes if self.rows_path.exists() else 0
         self.entries, self._count, self._index_bytes = {}, 0, 0
         for row, line in enumerate(lines[:stored]):
-            cells = line.split()
-            if not line.endswith(b"\n") or len(cells) != 4 or not all(c.isdigit() for c in cells[1:]):
+            if not line.endswith(b"\n"):
                 break
-            width, height, crc = (int(c) for c in cells[1:])
-            self.entries[cells[0].decode()] = Entry(row, width, height, crc)
+            if found := _entry(row, line):
+                self.entries[found[0]] = found[1]
             self._count, self._index_bytes = row + 1, self._index_bytes + len(line)
 
     def append(self, rows: Sequence[tuple[str, int, int, np.ndarray]]) -> None:
@@ -90,7 +90,8 @@ class RowStore:
             self._rows.write(data)
             self.entries[sha256] = Entry(self._count, width, height, zlib.crc32(data))
             self.fresh.add(sha256)
-            lines.append(f"{sha256} {width} {height} {zlib.crc32(data)}\n")
+            line = f"{sha256} {width} {height} {zlib.crc32(data)}"
+            lines.append(f"{line} {zlib.crc32(line.encode())}\n")
             self._count += 1
         self._rows.flush()
         self._index.write("".join(lines))
@@ -113,8 +114,9 @@ class RowStore:
 
     def _noted(self) -> list[tuple[int, float, str]]:
         path = self.folder / "seconds.txt"
-        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-        return [(int(line[0]), float(line[1]), (*line, "torch")[2]) for line in lines if len(line) in (2, 3)]
+        text = path.read_bytes().decode("latin-1") if path.exists() else ""
+        lines = re.findall(r"^(\d+) (\d+\.\d{3})(?: ([a-z]+))?$", text, re.ASCII | re.MULTILINE)
+        return [(int(n), float(s), by or "torch") for n, s, by in lines]
 
     def all_rows(self) -> np.ndarray:
         """Return every row as a read-only memory map (M, *shape)."""
@@ -130,6 +132,18 @@ class RowStore:
         # Read, not mapped: the process does not grow with the store.
         row = os.pread(self._written.fileno(), self.row_bytes, entry.row * self.row_bytes)
         return entry if zlib.crc32(row) == entry.crc else None
+
+
+def _entry(row: int, line: bytes) -> tuple[str, Entry] | None:
+    """Read one line of the index: SHA-256, width, height, the row's sum and (since November 2026) the line's own; None
+    when it is damaged, and the film is then decoded anew."""
+    cells = line.split()
+    if len(cells) not in (4, 5) or not all(c.isdigit() for c in cells[1:]):
+        return None
+    if len(cells) == 5 and zlib.crc32(b" ".join(cells[:4])) != int(cells[4]):
+        return None
+    width, height, crc = (int(c) for c in cells[1:4])
+    return cells[0].decode("latin-1"), Entry(row, width, height, crc)
 
 
 @dataclass(frozen=True)

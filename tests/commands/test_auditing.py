@@ -20,7 +20,7 @@ def test_everything_is_written_and_nothing_outside(films_folder, make_film, tmp_
     out = tmp_path / "audit"
     assert main(["audit", str(films_folder), "--against", str(films_folder), "--out", str(out), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert sorted(p.name for p in out.iterdir() if p.name != ".lock") == FILES
+    assert sorted(p.name for p in out.iterdir() if p.name not in (".lock", "SHA256SUMS")) == FILES
     assert [p.name for p in tmp_path.iterdir()] == ["audit"]
     assert printed == json.loads((out / "audit.json").read_text())
     assert len(rows(out / "films.csv")) == len(rows(out / "manifest.csv")) == 40

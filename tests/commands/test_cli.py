@@ -203,7 +203,7 @@ def test_label_films_folders_and_bad_ones(trained, tmp_path, films_folder, make_
     header, rows = read_csv(out)
     assert header == ["path", "label", "p_NORMAL", "p_PNEUMONIA", "refer", "reason"]
     assert [r["path"] for r in rows] == [str(one), *(f"{folder}/{i}.png" for i in range(3)), "=cmd.jpeg"]
-        assert "\n'=cmd.jpeg," in out.read_text()  # what a spreadsheet sees
+    assert "\n'=cmd.jpeg," in out.read_text()  # what a spreadsheet sees
     assert rows[-1]["label"] == "" and rows[-1]["refer"] == "yes" and "not a JPEG" in rows[-1]["reason"]
     p = read_predictions(trained / "predictions.csv")
     at = p.paths.index("NORMAL/IM-0000-0000.jpeg")

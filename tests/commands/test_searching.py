@@ -44,7 +44,7 @@ def without_seconds(path: Path) -> list[dict[str, str]]:
 
 def test_a_search_folder_holds_table_report_and_the_best(searched):
     names = {p.name for p in searched.iterdir() if not p.name.startswith(".")}
-    assert names == {"search.json", "search.csv", "journal.jsonl", "report.html", "figures"}
+    assert names == {"search.json", "search.csv", "journal.jsonl", "report.html", "figures", "SHA256SUMS"}
     header, rows = read_csv(searched / "search.csv")
     assert header[:2] == ["trial", "learning_rate"] and header[-2:] == ["state", "reason"]
     assert {"auroc", "low", "high", "seconds", "epochs"} <= set(header)

@@ -98,7 +98,8 @@ def test_damaged_notes_of_seconds_are_left_out():
     store = RowStore({"kind": "notes"}, (3,), "float32")
     with store.writing():
         store.note_seconds(2, 4.0)
-        (store.folder / "seconds.txt").open("ab").write(b"\xff 1.000\n1 x.000\n2 1")
+        with open(store.folder / "seconds.txt", "ab") as notes:
+            notes.write(b"\xff 1.000\n1 x.000\n2 1")
     assert store.seconds_a_row() == 2
 
 

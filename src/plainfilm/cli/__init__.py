@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,6 +17,13 @@ from plainfilm.errors import CheckFailed, InputError, PlainfilmError, did_you_me
 from plainfilm.files import to_json
 
 # a path that can't be what it was given for: exit code 2; a full disk and the like: 1
+NO_MEMORY = (
+    "There is not enough memory; use fewer films, a smaller --batch or a machine with more; go on with --resume."
+)
+# how torch, its libraries, threads and the loader say so: none of them as a MemoryError
+OUT_OF_MEMORY = re.compile(
+    "can't allocate memory|not enough memory|out of memory|bad_alloc|start new thread|map segment|create a (primitive|memory)"
+)
 THE_USERS = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
 COMMANDS = {
@@ -29,36 +37,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     told = quiet.set(False)
     try:
-        words = list(sys.argv[1:] if arguments is None else arguments)
-        options = _parse(words)
-        if options is None:
-            return 0
-        command = COMMANDS[options.command]
-        quiet.set(options.quiet)
-        try:
-            result, failed = command.run(options), None
-        except CheckFailed as check:  # done all the same: what failed is to be read as well
-            result, failed = check.result, check
-        print(to_json(result) if options.json else command.show(result))
-        return _complain(str(failed), failed.exit_code) if failed else 0
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()  # what can't be printed shows here, not when Python ends
+        return code
     except PlainfilmError as error:
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _complain("Interrupted; what was finished is kept. Go on with the same command and --resume.", 130)
     except MemoryError:
-        return _complain("There is not enough memory; use fewer films, a smaller --batch or a machine with more.", 1)
+        return _complain(NO_MEMORY, 1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `head` does
+        _let_go_of_output()  # the reader left, as `head` does
         return 0
     except OSError as error:
+        _let_go_of_output()
         return _complain(_system_sentence(error), 2 if error.errno in THE_USERS else 1)
     except Exception as error:
+        if isinstance(error, (RuntimeError, ImportError)) and OUT_OF_MEMORY.search(str(error)):
+            return _complain(NO_MEMORY, 1)
         if os.environ.get("PLAINFILM_DEBUG"):
             traceback.print_exc()
         hint = "set PLAINFILM_DEBUG=1 for the details and report it"
         return _complain(f"This is a bug in plainfilm ({type(error).__name__}: {_line(error)}); {hint}.", 1)
     finally:
         quiet.reset(told)
+
+
+def _run(words: list[str]) -> int:
+    """Run the command in ``words``, print its result, and return 0, or 3 when a check did not hold."""
+    from plainfilm.progress import quiet
+
+    options = _parse(words)
+    if options is None:
+        return 0
+    command = COMMANDS[options.command]
+    quiet.set(options.quiet)
+    try:
+        result, failed = command.run(options), None
+    except CheckFailed as check:  # done all the same: what failed is to be read as well
+        result, failed = check.result, check
+    print(to_json(result) if options.json else command.show(result))
+    return _complain(str(failed), failed.exit_code) if failed else 0
+
+
+def _let_go_of_output() -> None:
+    """Where nothing can be printed any more, keep Python from trying once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(sentence: str, code: int) -> int:
@@ -72,6 +99,8 @@ def _line(error: Exception) -> str:
 
 def _system_sentence(error: OSError) -> str:
     what = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOMEM:
+        return NO_MEMORY
     if error.errno == errno.ENOSPC:
         return f"{what}the disk is full; free some space and go on with --resume (the last good state is kept)."
     return f"{what}{error.strerror or _line(error)}."

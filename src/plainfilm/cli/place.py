@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from plainfilm.cli.base import Command, no_flags
+from plainfilm.errors import CheckFailed
 
 
 def _fetch_flags(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +40,41 @@ def _show_models(result: Any) -> str:
     return "\n".join([head, *rows])
 
 
+def _doctor_flags(parser: argparse.ArgumentParser) -> None:
+    text = "a folder of ours (run, paper, folds, audit, …) to look at instead: whole, unchanged, to be resumed?"
+    parser.add_argument("run", metavar="RUN", nargs="?", type=Path, help=text)
+
+
 def _run_doctor(options: argparse.Namespace) -> Any:
+    if options.run is not None:
+        return _run_checkup(options.run)
     from plainfilm.commands.inventory import doctor
 
     return doctor()
 
 
+def _run_checkup(run: Path) -> Any:
+    from plainfilm.commands.checkup import checkup
+
+    found = checkup(run)
+    if not found["ok"]:
+        raise CheckFailed(f"{run} is {found['state']}.", found)
+    return found
+
+
+def _show_checkup(result: Any) -> str:
+    """A table: what was looked at, what was found, and below each that is not well what to do."""
+    width = max(len(f["what"]) for f in result["findings"])
+    lines = [f"{result['folder']}: {result['kind']}, {result['state']}"]
+    for f in result["findings"]:
+        lines.append(f"  {'ok' if f['ok'] else 'NO'}  {f['what']:<{width}}  {f['found']}")
+        lines += [f"      {'':<{width}}  to do: {f['advice']}"] * (not f["ok"])
+    return "\n".join(lines)
+
+
 def _show_doctor(result: Any) -> str:
+    if "findings" in result:
+        return _show_checkup(result)
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     weights = result["vgg16_weights"] or "not here; fetched on first use, or: plainfilm fetch vgg16"
     return "\n".join(
@@ -78,9 +108,9 @@ COMMANDS = (
     ),
     Command(
         "doctor",
-        "versions, devices, free disk, weights, speed",
-        ("plainfilm doctor", "plainfilm doctor --json"),
-        no_flags,
+        "versions, devices, free disk, weights, speed; or the state of a folder that plainfilm wrote",
+        ("plainfilm doctor", "plainfilm doctor runs/bn"),
+        _doctor_flags,
         _run_doctor,
         _show_doctor,
     ),

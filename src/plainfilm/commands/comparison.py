@@ -11,7 +11,7 @@ from plainfilm.commands.evaluation import require_free
 from plainfilm.errors import InputError
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.predictions import Predictions, read_predictions
-from plainfilm.files import read_json, require_intact, write_json
+from plainfilm.files import read_json, require_intact, sealed, write_json
 
 
 def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, force: bool = False) -> dict[str, Any]:
@@ -34,7 +34,8 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
     rng = np.random.default_rng(seed)
     found = compare(list(zip(names, tables, strict=True)), rng, positive or None, thresholds)
     if out:
-        write_json(out / "comparison.json", found)
+        with sealed(out):
+            write_json(out / "comparison.json", found)
     return found
 
 

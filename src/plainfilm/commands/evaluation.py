@@ -101,7 +101,8 @@ def evaluate_file(
         seed,
     )
     if out:
-        write_json(out / "metrics.json", metrics)
+        with sealed(out):
+            write_json(out / "metrics.json", metrics)
     return metrics
 
 

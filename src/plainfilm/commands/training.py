@@ -21,7 +21,7 @@ from plainfilm.commands.fitting import fit, logits_of
 from plainfilm.commands.preparation import Prepared, prepare
 from plainfilm.commands.probing import LIGHT, probe
 from plainfilm.config import MONTAGE_FILMS, TrainConfig
-from plainfilm.data.films import Films, write_films
+from plainfilm.data.films import Film, FilmError, Films, write_films
 from plainfilm.data.sources import load
 from plainfilm.data.split import crossing
 from plainfilm.errors import InputError
@@ -138,7 +138,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         draw_montage(prepared, model, out)
         draw_mistakes(prepared.films, out)
         if probes and read_json(out / MODEL)["flops"] < LIGHT:
-            probe(out, seed=prepared.config.seed, source=prepared.films)
+            try_probes(prepared, out)
         model.verdict = {**verdict(out), "prior": prior(prepared, model), "red_lines": red_lines([read_run(out)])}
         model.save(out / "model.h5")
         run_report(out)
@@ -229,6 +229,14 @@ def predictions_of(films: Films, probabilities: np.ndarray) -> Predictions:
     )
 
 
+def try_probes(prepared: Prepared, out: Path) -> None:
+    """Probe the run; films that have vanished meanwhile cost it its probes, not its training."""
+    try:
+        probe(out, seed=prepared.config.seed, source=prepared.films)
+    except (FilmError, InputError) as error:
+        say(f"The probes are left out: {error} Later: plainfilm evaluate {out} --probes")
+
+
 def draw_montage(prepared: Prepared, model: Model, out: Path) -> None:
     """Draw the paper's Fig. 3: 30 random films of the scored part, labelled by the model as it is on disk."""
     films = prepared.films
@@ -237,12 +245,23 @@ def draw_montage(prepared: Prepared, model: Model, out: Path) -> None:
     chosen = rng.choice(scored, min(MONTAGE_FILMS, len(scored)), replace=False)
     probabilities = model.probabilities(prepared.pixels[chosen])
     tiles = [
-        (thumbnail(decode(film.read())), model.classes[said], float(row[said]), film.label, film.path)
+        (grey, model.classes[said], float(row[said]), film.label, film.path)
         for film, row, said in zip(
             [films.films[i] for i in chosen], probabilities, model.decide(probabilities), strict=True
         )
+        if (grey := _picture(film)) is not None
     ]
-    save(montage(tiles), out / "figures", "montage")
+    if tiles:
+        save(montage(tiles), out / "figures", "montage")
+
+
+def _picture(film: Film) -> np.ndarray | None:
+    """The film scaled for looking at; None when it has vanished since it was decoded, which must not cost a training."""
+    try:
+        return thumbnail(decode(film.read()))
+    except FilmError as error:
+        say(f"{film.path} is left out of the pictures: {error}.")
+        return None
 
 
 def draw_mistakes(films: Films, out: Path) -> None:
@@ -252,9 +271,10 @@ def draw_mistakes(films: Films, out: Path) -> None:
     by_path = {film.path: film for film in films}
     for kind in np.unique(decided[wrong]):
         for path in [run.scored.paths[i] for i in wrong[decided[wrong] == kind][:PICTURED]]:
-            buffer = io.BytesIO()
-            Image.fromarray(thumbnail(decode(by_path[path].read()))).save(buffer, "PNG")
-            write_bytes(picture_of(out, path), buffer.getvalue())
+            if (grey := _picture(by_path[path])) is not None:
+                buffer = io.BytesIO()
+                Image.fromarray(grey).save(buffer, "PNG")
+                write_bytes(picture_of(out, path), buffer.getvalue())
 
 
 def thumbnail(grey: np.ndarray, side: int = 192) -> np.ndarray:

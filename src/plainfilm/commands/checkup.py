@@ -1,0 +1,208 @@
+"""What state an output folder is in: files present and unchanged, versions readable, finished or not, what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from plainfilm.data.films import Film, Films, read_films
+from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import positive_class, read_predictions
+from plainfilm.files import SUMS, damaged, locked, read_json, read_sums
+
+# What tells a kind of folder, and what a whole one holds. The first that is there decides.
+KINDS = {
+    "folds": ("folds.json", ("folds.json", "runs.csv", "report.html")),
+    "adapted model": ("adapt.json", ("adapt.json", "model.h5", "films.csv", "quarantine.csv")),
+    "search": ("search.json", ("search.json", "search.csv", "report.html")),
+    "audit": ("audit.json", ("audit.json", "films.csv", "quarantine.csv", "report.html")),
+    "heat maps": ("explain.json", ("explain.json", "explain.csv", "index.html")),
+    "run": (
+        "config.json",
+        ("config.json", "films.csv", "model.h5", "model.json", "predictions.csv", "metrics.json", "report.html"),
+    ),
+    "paper": ("table.csv", ("table.csv", "table.md", "report.html")),
+    "evaluation": ("metrics.json", ("metrics.json",)),
+    "comparison": ("comparison.json", ("comparison.json",)),
+}
+RESUMABLE = ("run", "folds", "search", "paper")
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: what, what was found, whether it is well, and what to do when it is not."""
+
+    what: str
+    found: str
+    ok: bool
+    advice: str = ""
+
+
+def checkup(folder: Path) -> dict[str, Any]:
+    """Look at an output folder and at the runs inside; nothing is changed.
+
+    Returns {"folder", "kind", "state", "ok", "findings": [{"what", "found", "ok", "advice"}]}; "state" is "in use",
+    "finished", "unfinished, can be resumed", "unfinished" or "damaged". InputError when it is no folder of ours.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give the folder of a run, a paper, folds, an audit or a search.")
+    inside = sorted(p.parent for name in ("config.json", "metrics.json") for p in folder.glob(f"*/{name}"))
+    kind = _kind(folder, inside)
+    if not kind:
+        raise InputError(f"{folder} holds nothing that plainfilm wrote; give a run's folder, or another of ours.")
+    findings = [*_found(folder, kind)]
+    for run in dict.fromkeys(inside):
+        findings += [f._replace(what=f"{run.name}: {f.what}") for f in _found(run, _kind(run, []))]
+    state = _state(kind, findings)
+    ok = state == "finished"
+    return {"folder": str(folder), "kind": kind, "state": state, "ok": ok, "findings": [f._asdict() for f in findings]}
+
+
+def _kind(folder: Path, inside: list[Path]) -> str:
+    found = next((kind for kind, (sign, _) in KINDS.items() if (folder / sign).exists()), "")
+    if found or not any((run / "config.json").exists() for run in inside):
+        return found
+    return "folds" if all(re.fullmatch(r"(fold|seed)-\d+", run.name) for run in inside) else "paper"
+
+
+def _state(kind: str, findings: list[Finding]) -> str:
+    wrong = [f for f in findings if not f.ok]
+    if any(f.what.endswith("lock") for f in wrong):
+        return "in use"
+    if any(not f.what.endswith("files") for f in wrong):
+        return "damaged"
+    if not wrong:
+        return "finished"
+    return "unfinished, can be resumed" if kind in RESUMABLE else "unfinished"
+
+
+def _found(folder: Path, kind: str) -> Iterator[Finding]:
+    yield _lock(folder)
+    yield _files(folder, kind)
+    yield from (_asked(name, check, folder) for name, check in CHECKS if (folder / name).exists())
+    yield _asked(SUMS, _sums, folder)
+
+
+def _asked(name: str, check: Callable[[Path], Finding], folder: Path) -> Finding:
+    """What ``check`` finds; a file that can't be read, or lacks what it should hold, is a finding too."""
+    try:
+        return check(folder)
+    except InputError as error:
+        return Finding(name, str(error), False, _remedy(name))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Finding(name, f"lacks what it should hold ({type(error).__name__}: {error})", False, _remedy(name))
+
+
+def _remedy(name: str) -> str:
+    return {
+        "checkpoint.h5": "delete it and go on with --resume: the training begins anew",
+        "metrics.json": "write it anew: plainfilm evaluate RUN",
+        SUMS: "restore it from a copy",
+    }.get(name, "restore it from a copy, or train anew into another folder")
+
+
+def _lock(folder: Path) -> Finding:
+    if not (folder / ".lock").exists():
+        return Finding("lock", "none", True)
+    try:
+        with locked(folder):
+            return Finding("lock", "free", True)
+    except InputError as error:
+        return Finding("lock", str(error), False, "wait until it is done, and look again")
+    except OSError:
+        return Finding("lock", "can't be tried: the folder is read-only", True)
+
+
+def _files(folder: Path, kind: str) -> Finding:
+    missing = [name for name in KINDS[kind][1] if not (folder / name).exists()]
+    if not missing and (folder / SUMS).exists():
+        return Finding("files", "all present", True)
+    what = f"not there: {', '.join(missing or [SUMS])}"
+    advice = "go on with the command that began it, and --resume" if kind in RESUMABLE else "run the command again"
+    return Finding("files", what, False, advice)
+
+
+def _sums(folder: Path) -> Finding:
+    if not (folder / SUMS).exists():
+        return Finding(SUMS, "not there: written when a command comes to its end", True)
+    wrong = damaged(folder)
+    if not wrong:
+        return Finding(SUMS, f"{len(read_sums(folder))} files are as they were written", True)
+    advice = "restore them from a copy; tables, figures and reports come anew from: plainfilm evaluate RUN"
+    return Finding(SUMS, f"not as written: {', '.join(wrong[:5])}{' …' * (len(wrong) > 5)}", False, advice)
+
+
+def _config(folder: Path) -> Finding:
+    config = read_json(folder / "config.json")
+    made, here = config["plainfilm"], version("plainfilm")
+    if _numbers(made) > _numbers(here):
+        text = f"made by plainfilm {made}, newer than this one ({here})"
+        return Finding("config.json", text, False, f"update plainfilm to {made} or newer")
+    others = [
+        f"{name} {was}, here {now}" for name, was in config["versions"].items() if (now := _installed(name)) != was
+    ]
+    said = f"plainfilm {made}; " + (
+        f"other versions since: {'; '.join(others)}" if others else "the same versions here"
+    )
+    return Finding("config.json", f"{said}; {len(config['settings'])} settings; begun by: {config['command']}", True)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", text)[:3])
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _films(folder: Path) -> Finding:
+    rows = read_films(folder / "films.csv")
+    if not (folder / "config.json").exists():
+        return Finding("films.csv", f"{len(rows)} films", True)
+    films = [Film(r["path"], r["label"], bytes, part=r["part"], sha256=r["sha256"]) for r in rows]
+    if Films(tuple(films), "").data_hash != read_json(folder / "config.json")["data_hash"]:
+        return Finding("films.csv", "not the films that config.json names", False, _remedy("films.csv"))
+    return Finding("films.csv", f"{len(rows)} films, those that config.json names", True)
+
+
+def _model(folder: Path) -> Finding:
+    from plainfilm.models.model import Model
+
+    model = Model.load(folder)
+    return Finding("model.h5", f"{model.name}, whole: its own sum holds, every array fits ({model.hash[:12]})", True)
+
+
+def _checkpoint(folder: Path) -> Finding:
+    from plainfilm.models.bundle import read_bundle
+
+    epoch = read_bundle(folder / "checkpoint.h5", "checkpoint").about["epoch"]
+    return Finding("checkpoint.h5", f"whole: --resume goes on after epoch {epoch}", True)
+
+
+def _metrics(folder: Path) -> Finding:
+    """Do the scores follow from predictions.csv? Accuracy alone is counted again, of every part."""
+    metrics = read_json(folder / "metrics.json")
+    if not (folder / "model.json").exists():
+        return Finding("metrics.json", metrics["protocol"], True)
+    about, p = read_json(folder / "model.json"), read_predictions(folder / "predictions.csv")
+    decided = p.decided(positive_class(p.classes, about["positive"]), float(about["threshold"]))
+    for part in sorted(set(p.parts.tolist())):
+        counted = float((decided == p.labels)[p.parts == part].mean())
+        if abs(counted - metrics[part]["accuracy"]["value"]) > 1e-9:
+            text = f"{part}: accuracy {metrics[part]['accuracy']['value']:.4f}, but predictions.csv gives {counted:.4f}"
+            return Finding("metrics.json", text, False, _remedy("metrics.json"))
+    return Finding("metrics.json", f"agrees with the {len(p)} rows of predictions.csv", True)
+
+
+CHECKS: tuple[tuple[str, Callable[[Path], Finding]], ...] = (
+    ("config.json", _config),
+    ("films.csv", _films),
+    ("checkpoint.h5", _checkpoint),
+    ("model.h5", _model),
+    ("metrics.json", _metrics),
+)

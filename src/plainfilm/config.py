@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
+from importlib.metadata import version
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from plainfilm.errors import InputError, did_you_mean
+from plainfilm.files import read_json
 
 DISCLAIMER = "Research and teaching software, not a medical device."
 SPLITS = ("grouped", "paper", "official")
@@ -116,13 +121,22 @@ class TrainConfig:
     max_bad: float = _setting(0.01, "share of unreadable films above which the run stops")
 
     def __init__(self, **given: Any) -> None:
-        own = own_settings(given.get("model", ""))
+        own = own_settings(str(given.get("model", "")))
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name, value in {**defaults, **own, **checked(given)}.items():
             object.__setattr__(self, name, value)  # as a frozen dataclass does it
-        problems = list(_problems(self))
+        problems = list(_wrong_types(self)) or list(_problems(self))
         if problems:
             raise InputError("Settings: " + " ".join(problems))
+
+
+def _wrong_types(config: TrainConfig) -> Any:
+    kinds = {str: (str, "text"), int: (Integral, "a whole number"), float: (Real, "a number")}
+    for field in dataclasses.fields(config):
+        kind, words = kinds[type(field.default)]
+        value = getattr(config, field.name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            yield f"{field.name}={value!r}: expected {words}."
 
 
 def _problems(config: TrainConfig) -> Any:
@@ -166,6 +180,26 @@ def from_text(name: str, text: str) -> Any:
         return kind(text)
     except ValueError:
         raise InputError(f"{name}={text!r}: expected {'a whole number' if kind is int else 'a number'}.") from None
+
+
+def begun_settings(run: Path) -> dict[str, Any]:
+    """Return the settings of the run that was begun in ``run``; InputError when its config.json has none, or is of a
+    newer plainfilm, which may mean other things by them."""
+    config = read_json(run / "config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
+        raise InputError(f"{run / 'config.json'} holds no settings; it is damaged: choose another --out.")
+    made = str(config.get("plainfilm"))
+    if newer(made):
+        raise InputError(
+            f"{run} was begun by plainfilm {made}, newer than this one; update it, or choose another --out."
+        )
+    return dict(config["settings"])
+
+
+def newer(made: str) -> bool:
+    """Return whether plainfilm ``made`` (such as "0.2.0") is newer than this one."""
+    ours, theirs = ([int(n) for n in re.findall(r"\d{1,9}", text)[:3]] for text in (version("plainfilm"), made))
+    return theirs > ours
 
 
 def number_list(name: str, text: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""The machine or another process in the way: rights, memory, a second trainer, a worker that dies; a loss that is none."""
+"""The machine or another process in the way: rights, memory, a second trainer, a dead worker; a loss that is none."""
 
 from __future__ import annotations
 

@@ -16,14 +16,12 @@ from plainfilm.config import DISCLAIMER
 from plainfilm.errors import CheckFailed, InputError, PlainfilmError, did_you_mean
 from plainfilm.files import to_json
 
-# a path that can't be what it was given for: exit code 2; a full disk and the like: 1
-NO_MEMORY = (
-    "There is not enough memory; use fewer films, a smaller --batch or a machine with more; go on with --resume."
-)
+NO_MEMORY = "There is not enough memory; use fewer films, a smaller --batch or a machine with more."
 # how torch, its libraries, threads and the loader say so: none of them as a MemoryError
 OUT_OF_MEMORY = re.compile(
-    "can't allocate memory|not enough memory|out of memory|bad_alloc|start new thread|map segment|create a (primitive|memory)"
+    "can't allocate memory|not enough memory|out of memory|bad_alloc|start new thread|map segment|create a primitive"
 )
+# a path that can't be what it was given for: exit code 2; a full disk and the like: 1
 THE_USERS = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
 COMMANDS = {

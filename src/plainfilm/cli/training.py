@@ -17,8 +17,7 @@ from plainfilm.cli.base import (
     show_metrics,
     show_runs,
 )
-from plainfilm.config import DEMO_FILMS
-from plainfilm.files import read_json
+from plainfilm.config import DEMO_FILMS, begun_settings
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +73,7 @@ def _run_train(options: argparse.Namespace) -> Any:
     from plainfilm.commands.training import train
 
     if options.resume and (options.out / "config.json").exists():
-        settings = {**read_json(options.out / "config.json")["settings"], **settings}
+        settings = {**begun_settings(options.out), **settings}
     metrics = train(options.data, options.out, settings, options.resume)
     return {"run": str(options.out), "report": str(options.out / "report.html"), "metrics": metrics}
 

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from plainfilm.config import newer
 from plainfilm.data.films import Film, Films, read_films
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
@@ -136,9 +137,9 @@ def _sums(folder: Path) -> Finding:
 
 def _config(folder: Path) -> Finding:
     config = read_json(folder / "config.json")
-    made, here = config["plainfilm"], version("plainfilm")
-    if _numbers(made) > _numbers(here):
-        text = f"made by plainfilm {made}, newer than this one ({here})"
+    made = config["plainfilm"]
+    if newer(made):
+        text = f"made by plainfilm {made}, newer than this one ({version('plainfilm')})"
         return Finding("config.json", text, False, f"update plainfilm to {made} or newer")
     others = [
         f"{name} {was}, here {now}" for name, was in config["versions"].items() if (now := _installed(name)) != was
@@ -147,10 +148,6 @@ def _config(folder: Path) -> Finding:
         f"other versions since: {'; '.join(others)}" if others else "the same versions here"
     )
     return Finding("config.json", f"{said}; {len(config['settings'])} settings; begun by: {config['command']}", True)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", text)[:3])
 
 
 def _installed(name: str) -> str:

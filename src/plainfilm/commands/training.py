@@ -20,7 +20,7 @@ from plainfilm.commands.evaluation import evaluate_run, verdict
 from plainfilm.commands.fitting import fit, logits_of
 from plainfilm.commands.preparation import Prepared, prepare
 from plainfilm.commands.probing import LIGHT, probe
-from plainfilm.config import MONTAGE_FILMS, TrainConfig
+from plainfilm.config import MONTAGE_FILMS, TrainConfig, begun_settings
 from plainfilm.data.films import Film, FilmError, Films, write_films
 from plainfilm.data.sources import load
 from plainfilm.data.split import crossing
@@ -62,29 +62,30 @@ def run_folder(out: Path, config: dict[str, Any], films: Films, resume: bool) ->
         raise InputError(f"{out} holds a run already; continue it with --resume, or choose another --out.")
     with sealed(out):
         if present:
-            _same(read_json(out / CONFIG), config, out)
+            _same(config, out)
         else:
             write_json(out / CONFIG, config)
         write_films(films, out)
         yield
 
 
-def _same(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+def _same(new: dict[str, Any], out: Path) -> None:
     """InputError when a run in ``out`` was begun with other settings or other films."""
+    old = begun_settings(out)
     changed = [
-        f"{name} was {old['settings'].get(name)!r} and is {value!r}"
+        f"{name} was {old.get(name)!r} and is {value!r}"
         for name, value in new["settings"].items()
-        if old.get("settings", {}).get(name) != value
+        if old.get(name) != value
     ]
     if changed:
         raise InputError(f"{out} was begun with other settings: {'; '.join(changed)}. Choose another --out.")
-    if old.get("data_hash") != new["data_hash"]:
+    if read_json(out / CONFIG).get("data_hash") != new["data_hash"]:
         raise InputError(f"{out} was begun with other films than {new['data']} holds now. Choose another --out.")
 
 
 def require_same(prepared: Prepared, out: Path) -> None:
     """InputError when the run in ``out`` was begun with other settings or other films than ``prepared`` has."""
-    _same(read_json(out / CONFIG), describe(prepared), out)
+    _same(describe(prepared), out)
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:
@@ -256,7 +257,7 @@ def draw_montage(prepared: Prepared, model: Model, out: Path) -> None:
 
 
 def _picture(film: Film) -> np.ndarray | None:
-    """The film scaled for looking at; None when it has vanished since it was decoded, which must not cost a training."""
+    """The film scaled for looking at; None when it has vanished since: that must not cost a training."""
     try:
         return thumbnail(decode(film.read()))
     except FilmError as error:

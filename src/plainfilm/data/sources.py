@@ -147,8 +147,8 @@ def read_file(path: str | Path, first: int = 0) -> bytes:
                 raise FilmError(f"file of {found.st_size / 2**20:.0f} MB; the limit is {limit // 2**20} MB")
             handle.seek(0)
             return handle.read(limit)
-    except OSError as error:
-        raise FilmError(f"can't be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a table's name with a zero byte
+        raise FilmError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _folder_files(root: Path, inner: str = "") -> Iterator[tuple[str, Callable[..., bytes]]]:
@@ -173,9 +173,9 @@ def _folder_files(root: Path, inner: str = "") -> Iterator[tuple[str, Callable[.
 def _zip_tree(path: Path) -> Tree:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except Exception as error:  # a hostile directory can fail in struct, a codec or an index
         raise InputError(f"{path} is not a zip file that can be read ({error}).") from None
-    members = [m for m in archive.infolist() if not m.is_dir()]
+    members = [m for m in archive.infolist() if m.filename and not m.is_dir()]
     if len(members) > MAX_FILMS:
         raise InputError(f"{path} holds {len(members):,} files; the limit is {MAX_FILMS:,}.")
     times = Counter(m.filename for m in members)
@@ -269,15 +269,16 @@ def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     if path.suffix.lower() == ".csv":
         return read_csv(path)
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import parquet
     except ImportError:
         raise InputError(f"{path}: Parquet needs the package pyarrow; run: pip install 'plainfilm[parquet]'.") from None
     try:
         table = parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a Parquet file that can be read ({str(error).splitlines()[0]}).") from None
-    rows = [{k: "" if v is None else str(v) for k, v in row.items()} for row in table.to_pylist()]
-    return list(table.column_names), rows
+        rows = [{k: "" if v is None else str(v) for k, v in row.items()} for row in table.to_pylist()]
+        return list(table.column_names), rows
+    except Exception as error:  # Arrow's own, but also those of codecs, sizes and values
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is not a Parquet file that can be read ({said}).") from None
 
 
 def _table_in_tree(tree: Tree, name: str) -> tuple[list[str], list[dict[str, str]]] | None:
@@ -341,7 +342,9 @@ def _from_npz(path: Path) -> Films:
             for part in PARTS:
                 if f"{part}_images" in arrays:
                     films += _npz_part(path, part, arrays[f"{part}_images"], arrays[f"{part}_labels"], names)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a hostile file can fail in zlib, struct, a header's syntax or a codec
         raise InputError(f"{path} is not a MedMNIST file that can be read ({error}).") from None
     return Films(tuple(films), path.name)
 

@@ -139,6 +139,8 @@ class Model:
             about = bundle.about
             preprocess = Preprocess(**about["preprocess"])
             classes = tuple(str(name) for name in about["classes"])
+            if not 2 <= len(classes) == len(set(classes)):
+                raise ValueError(f"its classes are {', '.join(classes) or 'none'}; two or more are needed, each once")
             told = recipe(about["model"])
             network = told.build(len(classes), preprocess)
             load_arrays(network, bundle.group("weights"))
@@ -151,13 +153,13 @@ class Model:
                 about["positive"],
                 float(about["threshold"]),
                 float(about["temperature"]),
-                about["provenance"],
+                dict(about["provenance"]),
                 bundle.group("optimizer"),
                 refer=band(about.get("refer")),
                 gate=Gate.from_arrays(gate) if gate else None,
-                verdict=about.get("verdict", {}),
+                verdict=dict(about.get("verdict", {})),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{path} does not fit together: {error}.") from None
         if model.positive not in classes or not 0 <= model.threshold <= 1 or not 0 < model.temperature < 1e6:
             raise InputError(f"{path} does not fit together: positive class, threshold or temperature is out of range.")

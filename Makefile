@@ -1,16 +1,18 @@
-# make demo | test | slow | check | docs | bench: each makes the environment first where it is missing.
+# make demo | test | slow | faults | check | docs | bench | lock | sbom: each makes the environment first where it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 WITH := test
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check docs bench
+.PHONY: help demo test slow faults check docs bench lock sbom
 
 help:
 	@echo "make demo   synthetic films, the paper's three models on them, a report"
 	@echo "make test   the tests          make slow   the long ones"
 	@echo "make check  linters, types, generated docs"
 	@echo "make docs   docs/cli.md and docs/config.md anew"
+	@echo "make faults the long counts of faults and hostile inputs: docs/reliability.md"
+	@echo "make lock   requirements.lock anew      make sbom   what is installed, as CycloneDX: sbom.json"
 	@echo "make bench  ours beside plain PyTorch: benchmarks/results.md"
 
 $(READY): pyproject.toml constraints.txt
@@ -29,6 +31,11 @@ test: $(READY)
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
+faults: $(READY)
+	rm -f tests/faults/faults.json
+	PLAINFILM_FAULTS=tests/faults/faults.json $(BIN)/python -m pytest tests/faults
+	$(BIN)/python tests/faults/table.py
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,3 +47,11 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+
+lock: $(READY)
+	$(BIN)/python .ci/lock.py
+
+sbom: $(READY)
+	@$(PYTHON) -m venv .venv-sbom
+	@.venv-sbom/bin/python -m pip install --quiet cyclonedx-bom==7.5.0
+	.venv-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o sbom.json $(BIN)/python

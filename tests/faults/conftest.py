@@ -42,7 +42,8 @@ def tally() -> Iterator[Callable[..., None]]:
     rows: list[dict[str, Any]] = []
 
     def add(fault: str, tried: int, survived: int) -> None:
-        rows.append({"fault": fault, "tried": tried, "survived": survived})
+        test = os.environ["PYTEST_CURRENT_TEST"].split("::")[0].split("/")[-1]
+        rows.append({"fault": fault, "tried": tried, "survived": survived, "test": test})
         assert tried and survived == tried, f"{fault}: {tried - survived} of {tried} were not survived"
 
     yield add

@@ -1,0 +1,51 @@
+"""What is installed beside us: no version with a known hole is allowed, and the lock holds the tested versions."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Below these lie faults that reached users of software like ours; see docs/reliability.md.
+LEAST = {
+    "pillow": (12, 3),
+    "pydicom": (3, 0, 2),
+    "python-multipart": (0, 0, 27),
+    "starlette": (0, 47, 2),
+    "torch": (2, 10),
+}
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", text))
+
+
+def pinned(name: str) -> dict[str, tuple[int, ...]]:
+    """{package: version} of a file of NAME==VERSION lines."""
+    lines = [
+        line.split()[0].lower().replace("_", "-") for line in (ROOT / name).read_text().splitlines() if "==" in line
+    ]
+    return {line.split("==")[0]: numbers(line.split("==")[1]) for line in lines if not line.startswith("#")}
+
+
+@pytest.mark.parametrize("package", LEAST)
+def test_no_version_with_a_known_hole_may_be_installed(package):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    bounds = [line for line in wanted if re.split(r"[><=\[]", line)[0] == package]
+    assert bounds and all(">=" in line and numbers(line.split(">=")[1]) >= LEAST[package] for line in bounds)
+    assert pinned("constraints.txt")[package] >= LEAST[package]
+
+
+def test_the_lock_has_a_hash_for_every_package_and_the_versions_of_the_constraints():
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9.-]+==\S+ --hash=sha256:[0-9a-f]{64}", line) for line in lines)
+    locked, tested = pinned("requirements.lock"), pinned("constraints.txt")
+    assert {"torch", "pillow", "pydicom", "fastapi"} <= set(locked)
+    assert {name: locked[name] for name in set(locked) & set(tested)} == {
+        name: tested[name] for name in set(locked) & set(tested)
+    }

@@ -14,9 +14,8 @@ BEGIN, END = "<!-- counts: written by make faults -->\n", "<!-- end of counts --
 def main() -> None:
     """Replace the table."""
     rows = json.loads((HERE / "faults.json").read_text())
-    lines = [
-        f"`make faults`, {date.today().isoformat()}:\n\n| fault or input | tried | survived | test |\n|---|---|---|---|\n"
-    ]
+    head = "| fault or input | tried | survived | test |\n|---|---|---|---|\n"
+    lines = [f"`make faults`, {date.today().isoformat()}:\n\n{head}"]
     lines += [f"| {r['fault']} | {r['tried']:,} | {r['survived']:,} | `{r['test']}` |\n" for r in rows]
     text = PAGE.read_text()
     PAGE.write_text(text[: text.index(BEGIN)] + BEGIN + "".join(lines) + text[text.index(END) :])

@@ -11,7 +11,7 @@ from PIL import Image
 from plainfilm.commands import training
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
-from plainfilm.files import read_csv
+from plainfilm.files import read_csv, write_text
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import ingest
 
@@ -66,7 +66,9 @@ def test_films_that_vanish_during_the_training_do_not_lose_it(few_films, tmp_pat
         return found
 
     monkeypatch.setattr(training, "fit", fit_and_lose)
+    monkeypatch.setattr(training, "run_report", lambda out: write_text(out / "report.html", "report"))
     settings = {"model": "vgg", "size": 16, "epochs": 1, "batch": 4, "threads": 1}
     assert "test" in training.train(str(data), tmp_path / "run", settings)
     assert len(read_csv(tmp_path / "run" / "predictions.csv")[1]) == 16
-    assert (tmp_path / "run" / "report.html").exists()
+    assert (tmp_path / "run" / "figures" / "montage.png").exists()  # of the films that are left
+    assert not (tmp_path / "run" / "probes.json").exists()

@@ -25,7 +25,7 @@ def killed_until_done(run, begin, resume, seconds, rng, most):
 
 def test_training_killed_at_random_moments(nursery, whole, few_films, tiny, tmp_path, times, tally, differing):
     folder, first = whole
-    rng, wanted, kills, equal, chain = np.random.default_rng(0), times(60, 3), 0, 0, 0
+    rng, wanted, kills, equal, chain = np.random.default_rng(0), times(60, 2), 0, 0, 0
     while kills < wanted:
         out, cache = tmp_path / str(chain) / "run", tmp_path / str(chain) / "cache"
         words = ("train", few_films, "--out", out, *tiny)
@@ -45,7 +45,9 @@ def test_training_killed_at_random_moments(nursery, whole, few_films, tiny, tmp_
 
 
 def test_extraction_killed_at_random_moments(nursery, few_films, vgg16_file, tmp_path, times, tally, differing):
-    rng, wanted, kills, equal, chain = np.random.default_rng(1), times(20, 1), 0, 0, 0
+    rng, wanted, kills, equal, chain = np.random.default_rng(1), times(20, 0), 0, 0, 0
+    if not wanted:
+        pytest.skip("VGG16 is too heavy for every day; make faults tries it")
     how = ("--model", "vgg16-lr", "--size", 32, "--weights", vgg16_file, "--threads", 1, "--quiet")
     first = nursery.run("train", few_films, "--out", tmp_path / "whole", *how, cache=tmp_path / "cache")
     assert first.code == 0, first.said
@@ -89,7 +91,7 @@ def test_labelling_killed_at_random_moments(nursery, whole, few_films, tmp_path,
 
 def test_killed_inside_a_save(nursery, whole, few_films, tiny, tmp_path, times, tally, differing):
     folder, first = whole
-    wanted = times(50, 3)
+    wanted = times(50, 2)
     saves = np.linspace(1, first.saves, wanted).round().astype(int).tolist()
     equal = 0
     for number, save in enumerate(saves):
@@ -105,15 +107,13 @@ def test_killed_inside_a_save(nursery, whole, few_films, tiny, tmp_path, times, 
     tally("SIGKILL inside a save (half written, written, moved), then --resume: byte-equal", len(saves), equal)
 
 
-@pytest.mark.parametrize("kill", ["half", "written"])
-def test_a_run_killed_in_its_very_first_save_can_be_begun_again(nursery, few_films, tiny, tmp_path, kill):
+def test_a_run_killed_in_its_very_first_save_can_be_begun_again(nursery, few_films, tiny, tmp_path):
     """Its temporary file must not make the folder look like somebody else's."""
-    words = ("train", few_films, "--out", tmp_path / "run", *tiny[:4], "--epochs", 1, *tiny[6:])
-    cache = tmp_path / "cache"
-    nursery.run("train", few_films, "--out", tmp_path / "other", *tiny, cache=cache, kill_after=0.0)
-    saves = 1
+    words = ("train", few_films, "--out", tmp_path / "run", *tiny)
+    cache, saves = tmp_path / "cache", 1
     while not (tmp_path / "run").exists():  # the stores' own files come before the folder's
-        assert nursery.run(*words, cache=cache, save=[saves, kill]).code == -9
+        assert nursery.run(*words, cache=cache, save=[saves, "half"]).code == -9
         saves += 1
+    assert list((tmp_path / "run").glob(".*.tmp"))
     assert nursery.run(*words, cache=cache).code == 0
     assert not list((tmp_path / "run").glob(".*.tmp"))

@@ -62,13 +62,12 @@ def test_no_memory(nursery, whole, few_films, tiny, tmp_path, times, tally, diff
     tally("not enough memory (ulimit -v): one sentence, then --resume: byte-equal", len(limits), len(limits))
 
 
-def test_a_second_trainer_is_refused_and_the_first_goes_on(nursery, whole, few_films, tiny, tmp_path, differing):
+def test_a_second_trainer_is_refused(nursery, few_films, tiny, tmp_path):
     words = ("train", few_films, "--out", tmp_path / "run", *tiny)
     with locked(tmp_path / "run"):
         done = nursery.run(*words, cache=tmp_path / "cache")
     assert done.code == 2 and "is in use by process" in done.said
-    assert nursery.run(*words, cache=tmp_path / "cache").code == 0
-    assert differing(whole[0], tmp_path / "run") == []
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def test_a_loss_that_is_none_leaves_the_last_good_state(nursery, few_films, tiny, tmp_path):

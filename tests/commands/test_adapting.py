@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
+from plainfilm.commands.checkup import checkup
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.models.model import Model
 
@@ -64,6 +65,7 @@ def test_adapt_keeps_the_weights_and_says_where_it_came_from(run, make_films, tm
     assert {"adapt.json", "films.csv", "predictions.csv", "quarantine.csv", "model.h5"} <= {
         p.name for p in out.iterdir()
     }
+    assert checkup(out)["state"] == "finished"
     assert main(["adapt", str(run), str(local), "--out", str(out)]) == 2
     assert "is not empty" in capsys.readouterr().err
 

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from plainfilm.cli import main
+from plainfilm.commands.checkup import checkup
 
 FILES = ["audit.json", "duplicates.csv", "figures", "films.csv", "manifest.csv", "quarantine.csv", "report.html"]
 
@@ -20,6 +21,7 @@ def test_everything_is_written_and_nothing_outside(films_folder, make_film, tmp_
     out = tmp_path / "audit"
     assert main(["audit", str(films_folder), "--against", str(films_folder), "--out", str(out), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
+    assert checkup(out)["state"] == "finished"
     assert sorted(p.name for p in out.iterdir() if p.name not in (".lock", "SHA256SUMS")) == FILES
     assert [p.name for p in tmp_path.iterdir()] == ["audit"]
     assert printed == json.loads((out / "audit.json").read_text())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plainfilm.commands.checkup import checkup
 from plainfilm.commands.explaining import HEADER, WRITTEN, explain
 from plainfilm.errors import InputError
 from plainfilm.explain.overlay import WARNING
@@ -37,6 +38,7 @@ def test_every_film_has_a_row_and_every_readable_one_a_picture(run, tmp_path, ma
     (films / "broken.jpeg").write_bytes(b"\xff\xd8\xff")
     out = tmp_path / "out"
     told = explain(run, [str(films)], out, checks=2)
+    assert checkup(out)["state"] == "finished"
     header, rows = read_csv(out / "explain.csv")
     assert tuple(header) == HEADER and len(rows) == 5
     assert [bool(row["label"]) for row in rows] == [True, False, True, True, True]

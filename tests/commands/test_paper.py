@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.cli import main
+from plainfilm.commands.checkup import checkup
 from plainfilm.files import read_json
 
 
@@ -20,6 +21,7 @@ def paper(tmp_path_factory, films_folder, vgg16_file):
 
 def test_three_models_one_table_one_report(paper):
     out, _ = paper
+    assert checkup(out)["state"] == "finished"
     assert {"vgg", "vgg-bn", "vgg16-lr", "table.csv", "table.md", "report.html", "figures"} <= {
         p.name for p in out.iterdir()
     }

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from plainfilm.cli import main
+from plainfilm.commands.checkup import checkup
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.evaluation.scores import confusion
 
@@ -25,6 +26,7 @@ def rows(path):
 
 
 def test_every_film_is_predicted_once_by_a_model_that_never_saw_its_patient(folds):
+    assert checkup(folds)["state"] == "finished"
     pooled = rows(folds / "predictions.csv")
     assert len(pooled) == 40 and len({row["path"] for row in pooled}) == 40
     trained = {

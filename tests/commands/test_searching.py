@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
+from plainfilm.commands.checkup import checkup
 from plainfilm.commands.preparation import prepare
 from plainfilm.commands.trials import Bench, without_test
 from plainfilm.config import TrainConfig
@@ -43,6 +44,7 @@ def without_seconds(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_search_folder_holds_table_report_and_the_best(searched):
+    assert checkup(searched)["state"] == "finished"
     names = {p.name for p in searched.iterdir() if not p.name.startswith(".")}
     assert names == {"search.json", "search.csv", "journal.jsonl", "report.html", "figures", "SHA256SUMS"}
     header, rows = read_csv(searched / "search.csv")

@@ -30,6 +30,7 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.files import to_json
 from plainfilm.image.decode import decode
+from plainfilm.image.reduced import decode_at, factor_for
 from plainfilm.models.bundle import USER_BLOCK
 from plainfilm.models.model import Model
 from plainfilm.serving.app import create_app
@@ -142,6 +143,13 @@ def look_at(data: bytes) -> None:
     assert grey.dtype == np.uint8 and grey.ndim == 2 and grey.min() < grey.max()
 
 
+def look_smaller(data: bytes) -> None:
+    """The same, and decoded as small as a network's input allows."""
+    grey = decode_at(data, factor_for(data, 40)).grey
+    assert grey.dtype == np.uint8 and grey.ndim == 2
+    look_at(data)
+
+
 def test_films(times, tally):
     rng, films = np.random.default_rng(0), sources()
     tries = (mutated(films[i % len(films)], rng) for i in range(times(20_000, 1_000)))
@@ -152,7 +160,7 @@ def test_real_films(shared, times, tally):
     places = sorted((shared / "data" / "chest_xray_224" / "train").rglob("*.jpeg"))[::131]
     rng = np.random.default_rng(1)
     tries = (mutated(places[i % len(places)].read_bytes(), rng) for i in range(times(5_000, 100)))
-    tally("mutated real films decoded", *survive(tries, look_at, FilmError))
+    tally("mutated real films decoded, whole and reduced", *survive(tries, look_smaller, FilmError))
 
 
 # --- model files ------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def test_an_index_line_without_its_own_sum_is_still_read(tmp_path, make_films, m
     films, _ = ingest(load(data), [Preprocess()])
     index = pixel_store(Preprocess()).index_path
     index.write_bytes(b"".join(b" ".join(line.split()[:4]) + b"\n" for line in index.read_bytes().splitlines()))
-    monkeypatch.setattr(module, "decode", lambda data: 1 / 0)
+    monkeypatch.setattr(module, "decode_at", lambda data, factor: 1 / 0)
     assert ingest(load(data), [Preprocess()])[0] == films
 
 

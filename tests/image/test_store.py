@@ -97,7 +97,7 @@ def test_an_index_line_without_its_own_sum_is_still_read(tmp_path, make_films, m
 def test_damaged_notes_of_seconds_are_left_out():
     store = RowStore({"kind": "notes"}, (3,), "float32")
     with store.writing():
-        store.note_seconds(2, 4.0)
+        store.note(2, 4.0, "torch")
         with open(store.folder / "seconds.txt", "ab") as notes:
             notes.write(b"\xff 1.000\n1 x.000\n2 1")
     assert store.seconds_a_row() == 2

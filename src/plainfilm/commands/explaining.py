@@ -18,7 +18,7 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.explain.checks import check_films, outside_thorax, summary
 from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
 from plainfilm.explain.overlay import WARNING, reduced
-from plainfilm.files import sealed, write_csv, write_json
+from plainfilm.files import SUMS, sealed, write_csv, write_json
 from plainfilm.image.decode import decode
 from plainfilm.models.model import Model, batches
 from plainfilm.progress import Bar, bar
@@ -28,7 +28,7 @@ HEADER = ("path", "label", "p", "explained", "outside_thorax", "outside_thorax_e
 SHEET_FILMS = 24
 LONGEST = 640  # pixels of a film's longer side in a picture
 NAME_LETTERS = 60
-WRITTEN = ("explain.csv", "explain.json", "index.html", "sheet.png", "maps")
+WRITTEN = ("explain.csv", "explain.json", "index.html", "sheet.png", SUMS, "maps")
 NO_MAP = "nothing in the film speaks for this class: no map"
 
 

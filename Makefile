@@ -11,7 +11,7 @@ help:
 	@echo "make test   the tests          make slow   the long ones"
 	@echo "make check  linters, types, generated docs"
 	@echo "make docs   docs/cli.md and docs/config.md anew"
-	@echo "make bench  ours beside plain PyTorch: benchmarks/results.md"
+	@echo "make bench  ours beside Keras, PyTorch and scikit-learn: benchmarks/results.md"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'plainfilm needs Python 3.11 or newer; name one with: make PYTHON=python3.12')"
@@ -38,5 +38,11 @@ check: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/make.py
 
-bench: $(READY)
+.venv-bench/.ready: benchmarks/requirements.txt
+	@echo "Making an environment for the others in .venv-bench (TensorFlow is large) ..."
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+bench: $(READY) .venv-bench/.ready
 	$(BIN)/python benchmarks/run.py

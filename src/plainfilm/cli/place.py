@@ -38,10 +38,27 @@ def _show_models(result: Any) -> str:
     return "\n".join([head, *rows])
 
 
+def _doctor_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bench", action="store_true", help="also how fast it trains, extracts and decodes here (10 s)"
+    )
+
+
 def _run_doctor(options: argparse.Namespace) -> Any:
     from plainfilm.commands.inventory import doctor
 
-    return doctor()
+    return doctor(options.bench)
+
+
+def _show_speed(speed: Any) -> list[str]:
+    if not speed:
+        return []
+    shown = (
+        f"{speed['vgg_steps']:.1f} training steps of vgg (24 films)",
+        f"{speed['vgg16_films']:.1f} films through VGG16",
+        f"{speed['decoded_films']:.0f} full-size films decoded (one thread)",
+    )
+    return [f"a second    {', '.join(shown)}"]
 
 
 def _show_doctor(result: Any) -> str:
@@ -53,6 +70,7 @@ def _show_doctor(result: Any) -> str:
             f"packages    {versions}",
             f"devices     {', '.join(result['devices'])}; {result['cores']} cores, {result['threads']} threads",
             f"speed       {result['gflops']:.0f} GFLOP/s (float32 matrix product, 2 s)",
+            *_show_speed(result.get("speed")),
             f"cache       {result['cache']}; {result['free_gb']} GB free",
             f"VGG16       {weights}",
         ]
@@ -79,8 +97,8 @@ COMMANDS = (
     Command(
         "doctor",
         "versions, devices, free disk, weights, speed",
-        ("plainfilm doctor", "plainfilm doctor --json"),
-        no_flags,
+        ("plainfilm doctor", "plainfilm doctor --bench --json"),
+        _doctor_flags,
         _run_doctor,
         _show_doctor,
     ),

@@ -13,7 +13,7 @@ help:
 	@echo "make docs   docs/cli.md and docs/config.md anew"
 	@echo "make faults the long counts of faults and hostile inputs: docs/reliability.md"
 	@echo "make lock   requirements.lock anew      make sbom   what is installed, as CycloneDX: sbom.json"
-	@echo "make bench  ours beside plain PyTorch: benchmarks/results.md"
+	@echo "make bench  ours beside Keras, PyTorch and scikit-learn: benchmarks/results.md"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'plainfilm needs Python 3.11 or newer; name one with: make PYTHON=python3.12')"
@@ -45,7 +45,13 @@ check: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/make.py
 
-bench: $(READY)
+.venv-bench/.ready: benchmarks/requirements.txt
+	@echo "Making an environment for the others in .venv-bench (TensorFlow is large) ..."
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+bench: $(READY) .venv-bench/.ready
 	$(BIN)/python benchmarks/run.py
 
 lock: $(READY)

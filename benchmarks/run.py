@@ -1,111 +1,213 @@
-"""Ours beside plain PyTorch, the same work in turn in one process: ratio of medians, its spread, and the machine.
+"""Ours beside Keras on TensorFlow, plain PyTorch and scikit-learn: the same work, films and threads, in turn.
 
-`make bench` prints the table and writes benchmarks/results.md. The films are synthetic: anybody can run it.
+`make bench` prints the table and writes benchmarks/results.md. Every side is a process of its own (turns.py); what
+each does is written plainly in ours.py, keras_tf.py, plain_torch.py and scikit.py. Films: those of --data, else the
+originals beside the repository, else synthetic ones as large. A part alone: python benchmarks/run.py --only decode
 """
 
 from __future__ import annotations
 
-import copy
+import argparse
 import datetime
-import io
 import os
 import platform
 import statistics
+import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from PIL import Image
+from films import large_films
+from growth import growth
+from turns import Side, in_turn, ratio
 
-from plainfilm.config import TrainConfig
-from plainfilm.data.sources import load
-from plainfilm.image.preprocess import Preprocess
-from plainfilm.image.store import ingest
-from plainfilm.models.vgg import initialise
-from plainfilm.models.zoo import recipe
-from plainfilm.training.loop import Material, Training
-
-ROUNDS = 15
-FILMS = 96
-BATCH = 24
+HERE = Path(__file__).resolve().parent
+ORIGINALS = HERE.parents[1] / "shared" / "data" / "chest_xray_full_sample" / "train"
+WEIGHTS = HERE.parents[1] / "shared" / "weights"
+KERAS = HERE.parent / ".venv-bench" / "bin" / "python"
+OURS, TORCH, KERAS_TF, SCIKIT = "ours.py", "plain_torch.py", "keras_tf.py", "scikit.py"
+PRODUCT = 5 * 2 * 1536**3  # operations of a unit of ours.product
+STEP_FLOPS, VGG16_FLOPS = 3 * 0.317e9, 30.7e9  # operations a film: forward and two gradients; forward
 
 
-def in_turn(ours: Callable[[], object], plain: Callable[[], object]) -> tuple[float, float, float]:
-    """Return the median ratio plain/ours of paired rounds, and its quartiles, after one round that is not counted."""
-    ratios = []
-    for round_ in range(ROUNDS + 1):
-        seconds = []
-        for work in (ours, plain):
-            began = time.perf_counter()
-            work()
-            seconds.append(time.perf_counter() - began)
-        if round_:
-            ratios.append(seconds[1] / seconds[0])
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return statistics.median(ratios), low, high
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: our work, and the others it is compared with as (script, work, what it is)."""
+
+    stage: str
+    title: str
+    work: str
+    films: int  # a unit; 1 where the unit's own seconds count
+    others: tuple[tuple[str, str, str], ...] = ()
+    target: str = ""
+    rounds: int = 9
+    cores: int = 0  # 0 = all
+    settings: dict[str, Any] = field(default_factory=dict)  # of all sides
+    only_others: dict[str, Any] = field(default_factory=dict)
+    flops: float = 0.0  # a film
 
 
-def training_step() -> tuple[float, float, float]:
-    """One step of `vgg`, batch 24: the package's against the same written plainly, channels first."""
-    p = Preprocess()
-    network = recipe("vgg").build(2, p)
-    initialise(network, torch.Generator().manual_seed(0))
-    theirs = copy.deepcopy(network)
-    pixels = np.random.default_rng(0).integers(0, 255, (BATCH, 64, 64), dtype=np.uint8)
-    labels = np.arange(BATCH) % 2
-    films = np.arange(BATCH)
-    network.to(memory_format=torch.channels_last)
-    material = Material(pixels, labels, films, films, np.ones(2, np.float32))  # type: ignore[arg-type]
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
-    run = Training(network, p, material, TrainConfig(), optimizer, torch.amp.GradScaler(enabled=False))
-    plain_optimizer = torch.optim.SGD(theirs.parameters(), lr=0.05)
-    x, y = p.tensor(pixels).contiguous(), torch.from_numpy(labels)
-
-    def plain() -> None:
-        theirs.train()
-        plain_optimizer.zero_grad()
-        F.cross_entropy(theirs(x), y).backward()
-        plain_optimizer.step()
-
-    return in_turn(lambda: run.step(films, 0.05, torch.Generator()), plain)
+LOADERS = (
+    (KERAS_TF, "decode", "OpenCV loader"),
+    (KERAS_TF, "dataset", "image_dataset_from_directory"),
+    (TORCH, "decode", "Pillow loader"),
+)
+FITS = ((KERAS_TF, "training", "Keras fit"), (TORCH, "training", "plain PyTorch"))
+NETWORKS = ((KERAS_TF, "features", "applications.VGG16.predict"), (TORCH, "features", "plain PyTorch"))
+SINGLES = ((KERAS_TF, "label", "Keras predict"), (TORCH, "label", "plain PyTorch"))
+STEP, LABEL = ((OURS, "training", "our training step"),), ((OURS, "offline", "label, the same films"),)
+SEARCH = ((SCIKIT, "logistic", "GridSearchCV"),)
 
 
-def second_pass() -> tuple[float, float, float]:
-    """96 films to 64×64 a second time: read from the store, against decoding them again with Pillow."""
-    films, (rows,) = ingest(load(f"demo:{FILMS}"), [Preprocess()])
-    files = [film.read() for film in films]
-    order = np.arange(len(films))
+def rows(folder: str) -> list[Row]:
+    """Return every row of the table but the long ones."""
+    count, here = len(list(Path(folder).glob("*/*"))), {"folder": folder}
+    plain, bn = {"films": 240, "batch_norm": False}, {"films": 240, "batch_norm": True}
+    epoch, search = {"films": 240}, "logistic regression, 6 values of C × 3 folds, 300 films × 25,088"
+    return [
+        Row("decode", "full-size films to 64×64, one core", "decode", count, LOADERS, "OpenCV ≥ 4", 5, 1, here),
+        Row("decode", "the same, all cores", "decode", count, LOADERS, "≥ 1.8 times one core", 5, 0, here),
+        Row("again", "a second run on the same films", "again", count, LOADERS[:1], "no decoding", 5, 0, here),
+        Row("again", "a later epoch's rows, beside its steps", "loading", 240, STEP, "≥ 100", 5, 0, epoch, plain),
+        Row(
+            "training",
+            "`vgg`, batch 24",
+            "training",
+            240,
+            FITS,
+            "Keras ≥ 1.5, torch ≥ 1.25",
+            9,
+            0,
+            plain,
+            {},
+            STEP_FLOPS,
+        ),
+        Row("training", "`vgg-bn`, batch 24", "training", 240, FITS, "", 9, 0, bn, {}, STEP_FLOPS),
+        Row(
+            "features",
+            "VGG16 features",
+            "features",
+            16,
+            NETWORKS,
+            "Keras ≥ 3; share ≥ 1.8",
+            3,
+            0,
+            {"films": 16},
+            {},
+            VGG16_FLOPS,
+        ),
+        Row("logistic", search, "logistic", 300, SEARCH, "≥ 5", 3, 0, {"films": 300}, {"tolerance": 1e-6}),
+        Row("label", "one film, `vgg` loaded, p50", "label", 1, SINGLES, "≤ 5 ms", 5, 0, here | {"films": 20}),
+        Row("serving", "films through the service", "served", count, LABEL, "≥ 0.8", 5, 0, here),
+        Row("start", "`plainfilm --help`", "helped", 1, (), "< 300 ms", 5),
+        Row("start", "`plainfilm label` of one film, cold", "cold", 1, (), "< 2,000 ms", 3, 0, here),
+    ]
 
-    def plain() -> np.ndarray:
-        images = [Image.open(io.BytesIO(data)).convert("L").resize((64, 64)) for data in files]
-        return np.stack([np.asarray(image) for image in images])
 
-    return in_turn(lambda: rows[order], plain)
+def measured(row: Row, most: int) -> Iterator[str]:
+    """Run one row; yield a line of the table for each of the others (or one for ours alone)."""
+    cores = row.cores or os.cpu_count() or 1
+    sides = [Side(OURS, sys.executable, row.work, cores, **row.settings)]
+    for script, work, _ in row.others:
+        python = KERAS if script == KERAS_TF else sys.executable
+        sides.append(Side(script, python, work, cores, **{**row.settings, **row.only_others}))
+    if row.flops:
+        sides.append(Side(OURS, sys.executable, "product", cores))
+    ours, *others = in_turn(sides, min(row.rounds, most))
+    for side in sides:
+        side.close()
+    pace = _pace(row, ours)
+    if row.flops:
+        limit = PRODUCT / statistics.median(others.pop())
+        reached = row.flops * row.films / statistics.median(ours)
+        pace += f"; {reached / 1e9:.0f} of {limit / 1e9:.0f} GFLOP/s ({reached / limit:.2f})"
+    for (_, _, name), seconds in zip(row.others, others, strict=True):
+        middle, low, high = ratio(ours, seconds)
+        other = f"{name}: {_pace(row, seconds)}"
+        yield f"| {row.title} | {pace} | {other} | {middle:.2f} ({low:.2f}–{high:.2f}) | {row.target} |"
+    if not row.others:
+        yield f"| {row.title} | {pace} | | | {row.target} |"
+
+
+def _pace(row: Row, seconds: list[float]) -> str:
+    middle = statistics.median(seconds)
+    return f"{middle * 1e3:.3g} ms" if row.films == 1 else f"{row.films / middle:,.3g} films/s"
+
+
+def paper_row(films: int, epochs: int, folder: Path, out: Path) -> Row:
+    """`plainfilm paper` and Keras' version of the same work, on synthetic films."""
+    weights = next(iter(WEIGHTS.glob("vgg16*notop.h5")), "") or os.environ.get("PLAINFILM_WEIGHTS", "")
+    other = ((KERAS_TF, "paper", "the same in Keras and scikit-learn"),)
+    settings = {"folder": str(large_films(folder, films)), "epochs": epochs, "out": str(out)}
+    title = f"`plainfilm paper`, {films} films, {epochs} epochs"
+    return Row("paper", title, "paper", films, other, "≥ 1.8", 1, 0, settings, {"weights": str(weights)})
+
+
+def head(folder: str) -> list[str]:
+    """What stands above the table: machine, date, versions, threads, command."""
+    installed = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "pillow", "scikit-learn"))
+    theirs = ", ".join((HERE / "requirements.txt").read_text().split("\n")[1:4]).replace("==", " ")
+    films = "48 originals of the Kermany set" if Path(folder) == ORIGINALS else folder
+    return [
+        f"# Benchmarks, {datetime.date.today()}",
+        "",
+        f"{_processor()}, {os.cpu_count()} cores and threads for all sides, {platform.system()}; Python"
+        f" {platform.python_version()}, {installed}; the others: {theirs}.",
+        f"Command: `make bench` (`python benchmarks/run.py {' '.join(sys.argv[1:])}`). Full-size films: {films}.",
+        "Ratio: the other's seconds over ours, median of rounds in turn (quartiles); above 1, ours is faster. GFLOP/s:"
+        " of the work, beside a float32 matrix product (1,536², torch) in the same rounds, and its share.",
+        "",
+        "| work | plainfilm | beside it | ratio | to reach |",
+        "|---|---|---|---|---|",
+    ]
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="stages, with commas: decode, again, training, features, …")
+    parser.add_argument("--rounds", type=int, default=99, help="rounds at most, to try it out")
+    parser.add_argument("--data", default="", help="full-size films in class folders")
+    parser.add_argument(
+        "--long", action="store_true", help="memory and cost from 1,000 to 50,000 films, in scaling.svg"
+    )
+    parser.add_argument("--paper", metavar="FILMS,EPOCHS", default="", help="the whole paper, such as 600,10")
+    parser.add_argument("--out", type=Path, default=HERE / "results.md", help="(default %(default)s)")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Run every row, print the table and write results.md."""
-    torch.set_num_threads(os.cpu_count() or 1)
-    lines = [
-        f"# Benchmarks, {datetime.date.today()}",
-        "",
-        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}; `make bench`.",
-        f"Ratio plain PyTorch / ours, median of {ROUNDS} paired rounds (quartiles); above 1, ours is faster.",
-        "",
-        "| work | ratio |",
-        "|---|---|",
-    ]
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["PLAINFILM_CACHE"] = cache
-        for work in (training_step, second_pass):
-            ratio, low, high = work()
-            lines.append(f"| {(work.__doc__ or '').splitlines()[0]} | {ratio:.2f} ({low:.2f}–{high:.2f}) |")
-            print(lines[-1], flush=True)
-    Path(__file__).with_name("results.md").write_text("\n".join(lines) + "\n")
+    """Run the rows asked for, print the table and write it."""
+    options = _options()
+    only = {name for name in options.only.split(",") if name}
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["PLAINFILM_CACHE"] = f"{scratch}/cache"
+        os.environ.setdefault("PLAINFILM_WEIGHTS", str(WEIGHTS) if WEIGHTS.is_dir() else "")
+        there = options.data or (str(ORIGINALS) if ORIGINALS.is_dir() else "")
+        folder = there or str(large_films(Path(scratch) / "films", 48))
+        table = [row for row in rows(folder) if not only or row.stage in only]
+        if options.paper:
+            films, epochs = (int(number) for number in options.paper.split(","))
+            table.append(paper_row(films, epochs, Path(scratch) / "paper", Path(scratch) / "runs"))
+            Path(scratch, "runs").mkdir()
+        lines = head(folder)
+        print("\n".join(lines), flush=True)
+        for row in table:
+            for line in measured(row, options.rounds):
+                lines.append(line)
+                print(line, flush=True)
+        lines.append("| CUDA: mixed precision, channels last | no GPU measured yet | | | |")
+        if options.long:
+            lines += growth(Path(scratch) / "growth", HERE / "scaling.svg")
+    options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -125,6 +125,6 @@ def test_films_and_weights_are_not_in_the_repository():
     found = [
         p
         for p in root.rglob("*")
-        if p.suffix.lower() in endings and not {".venv", "demo", "out", "runs"} & set(p.parts)
+        if p.suffix.lower() in endings and not {".venv", ".venv-bench", "demo", "out", "runs"} & set(p.parts)
     ]
     assert found == []

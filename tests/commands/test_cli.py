@@ -226,10 +226,11 @@ def test_models_and_doctor(capsys, monkeypatch):
     assert run("models", "--json") == 0
     found = {m["name"]: m for m in json.loads(capsys.readouterr().out)}
     assert found["vgg"]["parameters"] == 4_482_850 and set(found) >= {"vgg", "vgg-bn", "vgg16-lr", "best"}
-    monkeypatch.setattr("plainfilm.commands.inventory.SPEED_SECONDS", 0.05)
-    assert run("doctor", "--json") == 0
+    monkeypatch.setattr("plainfilm.commands.speed.SECONDS", 0.05)
+    assert run("doctor", "--bench", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["gflops"] > 0 and found["versions"]["torch"] and found["free_gb"] > 0
+    assert set(found["speed"]) == {"vgg_steps", "vgg16_films", "decoded_films"} and min(found["speed"].values()) > 0
 
 
 def test_every_command_helps_with_two_examples(capsys):

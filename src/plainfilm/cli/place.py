@@ -43,6 +43,9 @@ def _show_models(result: Any) -> str:
 def _doctor_flags(parser: argparse.ArgumentParser) -> None:
     text = "a folder of ours (run, paper, folds, audit, …) to look at instead: whole, unchanged, to be resumed?"
     parser.add_argument("run", metavar="RUN", nargs="?", type=Path, help=text)
+    parser.add_argument(
+        "--bench", action="store_true", help="also how fast it trains, extracts and decodes here (10 s)"
+    )
 
 
 def _run_doctor(options: argparse.Namespace) -> Any:
@@ -50,7 +53,18 @@ def _run_doctor(options: argparse.Namespace) -> Any:
         return _run_checkup(options.run)
     from plainfilm.commands.inventory import doctor
 
-    return doctor()
+    return doctor(options.bench)
+
+
+def _show_speed(speed: Any) -> list[str]:
+    if not speed:
+        return []
+    shown = (
+        f"{speed['vgg_steps']:.1f} training steps of vgg (24 films)",
+        f"{speed['vgg16_films']:.1f} films through VGG16",
+        f"{speed['decoded_films']:.0f} full-size films decoded (one thread)",
+    )
+    return [f"a second    {', '.join(shown)}"]
 
 
 def _run_checkup(run: Path) -> Any:
@@ -83,6 +97,7 @@ def _show_doctor(result: Any) -> str:
             f"packages    {versions}",
             f"devices     {', '.join(result['devices'])}; {result['cores']} cores, {result['threads']} threads",
             f"speed       {result['gflops']:.0f} GFLOP/s (float32 matrix product, 2 s)",
+            *_show_speed(result.get("speed")),
             f"cache       {result['cache']}; {result['free_gb']} GB free",
             f"VGG16       {weights}",
         ]
@@ -109,7 +124,7 @@ COMMANDS = (
     Command(
         "doctor",
         "versions, devices, free disk, weights, speed; or the state of a folder that plainfilm wrote",
-        ("plainfilm doctor", "plainfilm doctor runs/bn"),
+        ("plainfilm doctor --bench", "plainfilm doctor runs/bn"),
         _doctor_flags,
         _run_doctor,
         _show_doctor,

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import time
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from plainfilm.files import cache_dir
 from plainfilm.models.weights import weights_here
 from plainfilm.models.zoo import RECIPES
-
-SPEED_SECONDS = 2.0
 
 
 def models() -> list[dict[str, Any]]:
@@ -43,9 +40,14 @@ def models() -> list[dict[str, Any]]:
     return found
 
 
-def doctor() -> dict[str, Any]:
-    """Return versions, devices, free disk, weights found, and a figure of speed (float32 matrix product)."""
+def doctor(bench: bool = False) -> dict[str, Any]:
+    """Return versions, devices, free disk, weights found, and a figure of speed (float32 matrix product).
+
+    With ``bench`` also what the package itself reaches here, a second: see ``commands.speed``.
+    """
     import torch
+
+    from plainfilm.commands import speed
 
     cache = cache_dir()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
@@ -60,7 +62,8 @@ def doctor() -> dict[str, Any]:
         "cache": str(cache),
         "free_gb": round(shutil.disk_usage(existing).free / 1e9, 1),
         "vgg16_weights": weights_here(),
-        "gflops": round(_matrix_product_gflops(), 1),
+        "gflops": round(speed.matrix_product(), 1),
+        **({"speed": {name: round(value, 2) for name, value in speed.speed().items()}} if bench else {}),
     }
 
 
@@ -74,17 +77,3 @@ def _versions() -> dict[str, str]:
             if "extra" not in line:
                 found[name] = "missing"
     return found
-
-
-def _matrix_product_gflops() -> float:
-    """Return 10^9 floating-point operations a second of a 1,536² float32 matrix product, over two seconds."""
-    import torch
-
-    side = 1536
-    a = torch.ones(side, side)
-    a @ a
-    count, began = 0, time.perf_counter()
-    while time.perf_counter() - began < SPEED_SECONDS:
-        a @ a
-        count += 1
-    return count * 2 * side**3 / (time.perf_counter() - began) / 1e9

@@ -10,6 +10,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from plainfilm.models.batchnorm import BatchNorm2d
+from plainfilm.models.dropout import Dropout
+
 PAPER = "32 32 P D.25 64 64 P D.25 128 128 P D.25 | 512 D.5"
 VGG16 = "64 64 P 128 128 P 256 256 256 P 512 512 512 P 512 512 512 P |"
 VGG16_DROPOUT = VGG16 + " D.5"
@@ -51,11 +54,11 @@ def _front(words: list[str], width: int, batch_norm: bool) -> tuple[list[nn.Modu
         if word == "P":
             layers.append(nn.MaxPool2d(2))
         elif word.startswith("D"):
-            layers.append(nn.Dropout(float(word[1:])))
+            layers.append(Dropout(float(word[1:])))
         else:
             layers += [nn.Conv2d(width, int(word), 3, padding=1), nn.ReLU()]
             width = int(word)
-            layers += [nn.BatchNorm2d(width, **BATCH_NORM)] if batch_norm else []  # type: ignore[arg-type]
+            layers += [BatchNorm2d(width, **BATCH_NORM)] if batch_norm else []  # type: ignore[arg-type]
     return layers, width
 
 
@@ -63,7 +66,7 @@ def _back(words: list[str], width: int, classes: int, batch_norm: bool) -> list[
     layers: list[nn.Module] = []
     for word in words:
         if word.startswith("D"):
-            layers.append(nn.Dropout(float(word[1:])))
+            layers.append(Dropout(float(word[1:])))
         else:
             layers += [nn.Linear(width, int(word)), nn.ReLU()]
             width = int(word)

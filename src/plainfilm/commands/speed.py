@@ -1,0 +1,76 @@
+"""How fast this machine is at what the package does, in a few seconds; benchmarks/ compares with what others use."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+
+from plainfilm.config import TrainConfig
+from plainfilm.data.sources import load
+from plainfilm.image.decode import decode
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.image.store import Rows
+from plainfilm.models.vgg import initialise
+from plainfilm.models.zoo import recipe
+from plainfilm.training.loop import Material, Training
+from plainfilm.training.optimizers import optimizer_for
+
+SECONDS = 2.0
+SIDE = 1536  # of the matrices
+FULL_SIZE = (1400, 1100)  # pixels, about the mean of the Kermany originals
+
+
+def matrix_product() -> float:
+    """Return 10^9 floating-point operations a second of a 1,536² float32 matrix product."""
+    a = torch.ones(SIDE, SIDE)
+    return _a_second(lambda: a @ a) * 2 * SIDE**3 / 1e9
+
+
+def speed() -> dict[str, float]:
+    """Return training steps of `vgg` (batch 24), VGG16's films and full-size films decoded in one thread, a second."""
+    return {"vgg_steps": _vgg_steps(), "vgg16_films": _vgg16_films(), "decoded_films": _decoded_films()}
+
+
+def _a_second(unit: Callable[[], object]) -> float:
+    unit()
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < SECONDS:
+        unit()
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+def _vgg_steps() -> float:
+    p, config, films = Preprocess(), TrainConfig(), np.arange(24)
+    pixels = np.random.default_rng(0).integers(0, 255, (24, p.size, p.size), dtype=np.uint8)
+    network = recipe("vgg").build(2, p).to(memory_format=torch.channels_last)
+    initialise(network, torch.Generator().manual_seed(0))
+    material = Material(Rows(pixels, films, {}), films % 2, films, films, np.ones(2, np.float32))
+    scaler = torch.amp.GradScaler(enabled=False)
+    run = Training(network, network, p, material, config, optimizer_for(network, config), scaler)
+    return _a_second(lambda: run.step(films, config.learning_rate, torch.Generator()))
+
+
+@torch.inference_mode()
+def _vgg16_films(films: int = 4) -> float:
+    r = recipe("vgg16-lr")
+    network = r.build(2, r.preprocess).eval().to(memory_format=torch.channels_last)
+    initialise(network, torch.Generator().manual_seed(0))
+    x = torch.rand(films, 3, r.preprocess.size, r.preprocess.size).contiguous(memory_format=torch.channels_last)
+    return films * _a_second(lambda: network.forward_features(x))
+
+
+def _decoded_films() -> float:
+    """One synthetic film, enlarged, its noise as fine as a detector's."""
+    p, rng = Preprocess(), np.random.default_rng(0)
+    film = next(iter(load("demo:4")))
+    large = np.asarray(Image.fromarray(decode(film.read())).resize(FULL_SIZE, Image.Resampling.BICUBIC), np.float32)
+    buffer = io.BytesIO()
+    noisy = (large + rng.normal(0, 4, large.shape)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(buffer, "JPEG", quality=80)
+    return _a_second(lambda: p.pixels(decode(buffer.getvalue())))

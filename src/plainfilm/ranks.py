@@ -82,10 +82,17 @@ def joined() -> Iterator[None]:
         return
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank())
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    store, number, count = next(iter(rendezvous("env://", timeout=PATIENCE)))
+    # torchrun's store may outlive a restart, and with it the addresses of processes that are no more
+    store = distributed.PrefixStore(  # type: ignore[attr-defined]
+        os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store
+    )
+    distributed.init_process_group(backend, store=store, rank=number, world_size=count, timeout=PATIENCE)
     _joined.set(started())
     try:
         yield

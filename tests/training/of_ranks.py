@@ -1,4 +1,4 @@
-"""What test_distributed.py starts, once alone and once by torchrun: trainings on made-up films, their results in a file.
+"""What test_distributed.py starts, once alone and once by torchrun: trainings on made-up films, results in files.
 
 Alone it uses the ranks' own batch norm as well: torch's for one CPU process adds up in float32, one number after the
 other, and is off by some 1e-5, which training then amplifies.

@@ -6,16 +6,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from plainfilm import ranks
 from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError
 from plainfilm.data.sources import loose
 from plainfilm.errors import InputError
-from plainfilm.files import growing_csv
+from plainfilm.files import csv_rows, growing_csv
 from plainfilm.image.decode import decode
 from plainfilm.models.answer import Film, answer, look
 from plainfilm.models.model import Model
@@ -55,9 +57,44 @@ def label(
 
     One row a film: path, label, a probability a class, refer, reason; a film that can't be read has no label, and its
     reason. ``picture``: a PNG of up to 30 of them, drawn at random. With ``resume`` the rows that an interrupted run of
-    the same model left are kept. Returns counts: films, labelled, refused, referred, and labels by class. InputError
+    the same model left are kept. Processes that torchrun started take films by turns, and the first puts their rows
+    together: the same table. Returns counts: films, labelled, refused, referred, and labels by class. InputError
     when no film can be read, or a file is in the way and ``force`` is not given.
     """
+    with ranks.together():
+        films = _checked(model, paths, out, picture, force)
+    header = ("path", "label", *(f"p_{name}" for name in model.classes), "refer", "reason")
+    parts: list[Path] = []
+    if ranks.world() > 1:
+        parts = [_part(out, model, number) for number in range(ranks.world())]
+        with ranks.together():
+            _label_turns(model, films, parts[ranks.rank()], header, resume or ranks.restarted())
+        if ranks.rank():
+            return {}
+    counted = _Counted(np.random.default_rng(seed))
+    with growing_csv(out, header, model.hash[:12], resume) as rows, bar("Labelling films", len(films)) as progress:
+        for begun in rows.kept:
+            _require_same_film(begun, films, counted.films, out)
+            counted.add(begun)
+        progress.step(counted.films)
+        done = counted.films
+        merged = islice(_merged(parts, films, len(header), out), done, None)
+        rest: Iterator[Sequence[Any]] = merged if parts else labelled(model, films[done:])
+        for row in rest:
+            rows.write(row)
+            counted.add(row)
+            progress.step()
+    for part in parts:
+        part.unlink()
+    if not counted.labels:
+        say(f"None of the {counted.films} films can be read; {out} has their reasons.")
+    if picture and counted.labels:
+        _draw([(films[i], row, model.classes.index(row[1])) for i, row in counted.sample], picture)
+    return counted.about
+
+
+def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None, force: bool) -> list[Loose]:
+    """Return the films in ``paths``, once nothing stands against labelling them."""
     if picture and picture.suffix.lower() != ".png":
         raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")
     for place in (out, picture):
@@ -68,23 +105,36 @@ def label(
         raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
     if len(films) == 1 and isinstance(reason := _looked(model, films[0][1]), FilmError):
         raise InputError(f"{films[0][0]} can't be labelled: {reason}.")
-    header = ("path", "label", *(f"p_{name}" for name in model.classes), "refer", "reason")
-    counted = _Counted(np.random.default_rng(seed))
-    with growing_csv(out, header, model.hash[:12], resume) as rows, bar("Labelling films", len(films)) as progress:
+    return films
+
+
+def _part(out: Path, model: Model, number: int) -> Path:
+    return out.with_name(f".{out.name[:180]}.{model.hash[:12]}.{number}-of-{ranks.world()}.csv")
+
+
+def _label_turns(model: Model, films: Sequence[Loose], part: Path, header: Sequence[str], resume: bool) -> None:
+    """Write the rows of every N-th film, this rank's, into ``part``; what an interrupted run left is kept."""
+    if part.exists() and resume:
+        return
+    own = [films[number] for number in ranks.turns(len(films))]
+    with growing_csv(part, header, model.hash[:12], resume) as rows, bar("Labelling films", len(own)) as progress:
+        kept = 0
         for row in rows.kept:
-            _require_same_film(row, films, counted.films, out)
-            counted.add(row)
-        progress.step(counted.films)
-        rest = films[counted.films :]
-        for row in labelled(model, rest):
+            _require_same_film(row, own, kept, part)
+            kept += 1
+        progress.step(kept)
+        for row in labelled(model, own[kept:]):
             rows.write(row)
-            counted.add(row)
             progress.step()
-    if not counted.labels:
-        say(f"None of the {counted.films} films can be read; {out} has their reasons.")
-    if picture and counted.labels:
-        _draw([(films[i], row, model.classes.index(row[1])) for i, row in counted.sample], picture)
-    return counted.about
+
+
+def _merged(parts: Sequence[Path], films: Sequence[Loose], cells: int, out: Path) -> Iterator[Sequence[Any]]:
+    """Yield the rows of all ranks' parts in the order of the films."""
+    rows = [csv_rows(part, cells) for part in parts]
+    for number in range(len(films)):
+        row = next(rows[number % len(rows)])
+        _require_same_film(row, films, number, out)
+        yield row
 
 
 def _require_same_film(row: Sequence[str], films: Sequence[Loose], place: int, out: Path) -> None:

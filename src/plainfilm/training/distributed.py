@@ -81,17 +81,19 @@ class _WholeBatch(TorchFunctionMode):
         """As torch's SyncBatchNorm, which runs on GPUs only; sums are taken in float64."""
         if not training:
             return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+        wide = x.float()
         over, shape = [0, *range(2, x.dim())], (1, -1, *[1] * (x.dim() - 2))
         count = self.films * x.shape[2:].numel()
-        mean = _summed(x.sum(over, dtype=torch.float64)) / count
-        centred = x - mean.to(x.dtype).view(shape)
+        mean = _summed(wide.sum(over, dtype=torch.float64)) / count
+        centred = wide - mean.float().view(shape)
         variance = _summed(centred.square().sum(over, dtype=torch.float64)) / count
         with torch.no_grad():
             for kept, now in ((running_mean, mean), (running_var, variance * (count / max(count - 1, 1)))):
                 if kept is not None:
                     kept.lerp_(now.to(kept.dtype), momentum)
-        y: torch.Tensor = centred * (variance + eps).rsqrt().to(x.dtype).view(shape)
-        return y if weight is None or bias is None else y * weight.view(shape) + bias.view(shape)
+        y: torch.Tensor = centred * (variance + eps).rsqrt().float().view(shape)
+        y = y if weight is None or bias is None else y * weight.view(shape) + bias.view(shape)
+        return y.to(x.dtype)
 
 
 class _Sum(torch.autograd.Function):

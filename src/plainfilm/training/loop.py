@@ -216,9 +216,17 @@ class Training:
         return losses, int(rights)
 
     def _plain(self, batch: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits, labels and weighted loss of this rank's share of the films, changed as all of them would be."""
-        x, labels = self._inputs(batch, lambda pixels: self.augment(pixels, generator)[share(len(batch))])
-        logits, labels = self.network(x), labels[share(len(batch))]
+        """Logits, labels and weighted loss of this rank's share of the films.
+
+        Films that are changed at random are all changed on every rank: no draw depends on how many ranks there are.
+        """
+        mine = share(len(batch))
+        if self.config.augment:
+            x, labels = self._inputs(batch, lambda pixels: self.augment(pixels, generator)[mine])
+            labels = labels[mine]
+        else:
+            x, labels = self._inputs(batch[mine], lambda pixels: pixels)
+        logits = self.network(x)
         return logits, labels, self._loss(logits, labels, len(batch))
 
     def _mixed(self, batch: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -102,7 +102,10 @@ def joined() -> Iterator[None]:
         raise PlainfilmError(
             "the connection to another process broke, as it ended; torchrun --max-restarts N would go on by itself."
         ) from None
-    part()
+    finally:
+        if distributed.is_initialized():  # else its threads abort the process at its end
+            distributed.destroy_process_group()
+    _joined.set(1)  # not after an error: whoever prints it then knows that it befell one rank among several
 
 
 def part() -> None:

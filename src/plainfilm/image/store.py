@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -62,17 +63,14 @@ class RowStore:
                     held.enter_context(locked(self.folder, wait=True))
                     if not (self.folder / "about.json").exists():
                         write_json(self.folder / "about.json", self.about)
-            self.refresh()
-            with (
-                ranks.together(),
-                open(self.rows_path, "ab") as rows,
-                open(self.index_path, "a", encoding="ascii") as index,
-                open(self.rows_path, "rb") as written,
-            ):
-                self._rows, self._index = rows, index
+            with ranks.together():  # all know the same rows before the first is added
+                self.refresh()
+                self._rows = held.enter_context(open(self.rows_path, "ab"))
+                self._index = held.enter_context(open(self.index_path, "a", encoding="ascii"))
+                self._written = held.enter_context(open(self.rows_path, "rb"))
                 with self._turn():
-                    pass
-                self._written, self._checked_from = written, self._count  # newer rows are this command's own
+                    self._checked_from = self._count  # newer rows are this command's own
+            with ranks.together():
                 yield self
             self.refresh()
 

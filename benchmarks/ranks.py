@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-FILMS, EPOCHS, ROUNDS = 512, 3, 2
+FILMS, EPOCHS, ROUNDS = 256, 3, 2
 CASES = (("vgg", 32), ("vgg", 128), ("vgg-bn", 32), ("vgg-bn", 128))
-EXTRACTED = 64
+EXTRACTED = 32
 
 
 def work(folder: Path) -> None:

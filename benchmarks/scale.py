@@ -24,9 +24,9 @@ import numpy as np
 
 SIZES = (10_000, 100_000, 1_000_000)
 SIDE = 28
-AUDITED = 20_000  # at most so many are audited: 1.3 ms a film
-LABELLED = 5_000  # and labelled
-STEPS = 200  # of training
+AUDITED = 10_000  # at most so many are audited: 1.3 ms a film
+LABELLED = 2_000  # and labelled
+STEPS = 100  # of training
 ROOT = Path(__file__).resolve().parents[1]
 
 

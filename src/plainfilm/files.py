@@ -136,17 +136,18 @@ def growing_csv(path: str | Path, header: Sequence[str], tag: str, resume: bool)
             raise InputError(
                 f"{path} is being written by another plainfilm; wait for it, or choose another name."
             ) from None
-        write_csv(begun, header, _whole_rows(begun, len(header)) if resume and begun.exists() else ())
+        write_csv(begun, header, csv_rows(begun, len(header)) if resume and begun.exists() else ())
         with open(begun, "a", newline="", encoding="utf-8", errors="surrogateescape") as handle:
             writer = csv.writer(handle, lineterminator="\n")
-            yield RowsBegun(_whole_rows(begun, len(header)), lambda row: writer.writerow(_safe_row(row)))
+            yield RowsBegun(csv_rows(begun, len(header)), lambda row: writer.writerow(_safe_row(row)))
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(begun, path)
         lock.unlink()
 
 
-def _whole_rows(path: Path, cells: int) -> Iterator[list[str]]:
+def csv_rows(path: Path, cells: int) -> Iterator[list[str]]:
+    """Yield the rows behind the header, streaming; rows cut short are left out."""
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as handle:
         lines = (line for line in handle if line.endswith("\n"))
         for number, row in enumerate(csv.reader(lines)):

@@ -81,7 +81,7 @@ def test_tables(tmp_path, films_folder, layout):
     [
         ("path,kind\na,b\n", "lacks the column label"),
         ("path,label\na.png,x\na.png,y\n", "row 3 lists a.png again, as x and as y"),
-        ("path,label\na.png,\n", "row 2 has no label"),
+        ("path,label\n,x\n", "row 2 has no path"),
         ("path,label,split\na.png,x,exam\n", "unknown split 'exam'"),
         ("path,label\n", "holds no films"),
         ("", "is empty"),
@@ -147,6 +147,20 @@ def test_medmnist_npz(tmp_path):
     first = next(f for f in films if f.path == "test/000001")
     assert first.part == "test" and first.label == "pneumonia"
     assert (decode(first.read()) == arrays["test_images"][1]).all()
+
+
+def test_a_large_npz_stays_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("plainfilm.data.sources.IN_MEMORY", 1000)
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
+    images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    for save, name in ((np.savez, "a.npz"), (np.savez_compressed, "b.npz")):
+        save(tmp_path / name, train_images=images, train_labels=np.arange(6) % 2)
+        films = load(tmp_path / name)
+        assert all((decode(film.read()) == image).all() for film, image in zip(films, images, strict=True))
+        assert isinstance(films.films[0].read.args[0].base, np.memmap)
+    assert len(list((tmp_path / "cache" / "unpacked").iterdir())) == 2
+    load(tmp_path / "a.npz")
+    assert len(list((tmp_path / "cache" / "unpacked").iterdir())) == 2
 
 
 def test_an_npz_with_objects_is_refused(tmp_path):

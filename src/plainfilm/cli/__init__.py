@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from plainfilm import ranks
 from plainfilm.cli import judging, place, training, using
 from plainfilm.cli.base import DATA, parser_of
 from plainfilm.config import DISCLAIMER
@@ -24,6 +25,7 @@ OUT_OF_MEMORY = re.compile(
 # a path that can't be what it was given for: exit code 2; a full disk and the like: 1
 THE_USERS = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
+SHARED = ("train", "label")  # what several processes of one torchrun can do together
 COMMANDS = {
     command.name: command for command in (*training.COMMANDS, *judging.COMMANDS, *using.COMMANDS, *place.COMMANDS)
 }
@@ -69,12 +71,15 @@ def _run(words: list[str]) -> int:
     if options is None:
         return 0
     command = COMMANDS[options.command]
-    quiet.set(options.quiet)
+    quiet.set(options.quiet or ranks.rank() > 0)
+    if ranks.started() > 1 and command.name not in SHARED:
+        raise InputError(f"{command.name} is done by one process; torchrun goes with {' and '.join(SHARED)}.")
     try:
         result, failed = command.run(options), None
     except CheckFailed as check:  # done all the same: what failed is to be read as well
         result, failed = check.result, check
-    print(to_json(result) if options.json else command.show(result))
+    if not ranks.rank():
+        print(to_json(result) if options.json else command.show(result))
     return _complain(str(failed), failed.exit_code) if failed else 0
 
 
@@ -87,7 +92,10 @@ def _let_go_of_output() -> None:
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"plainfilm: {sentence}", file=sys.stderr)
+    """Print the sentence once: a rank that is not the first says only what befell it alone."""
+    name = f"plainfilm, rank {ranks.rank()}" if ranks.rank() else "plainfilm"
+    if sentence and (not ranks.rank() or ranks.world() > 1):
+        print(f"{name}: {sentence}", file=sys.stderr)
     return code
 
 

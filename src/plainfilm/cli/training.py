@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from plainfilm import ranks
 from plainfilm.cli.base import (
     DATA,
     Command,
@@ -18,6 +19,7 @@ from plainfilm.cli.base import (
     show_runs,
 )
 from plainfilm.config import DEMO_FILMS, begun_settings
+from plainfilm.errors import InputError
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +70,8 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
 
 def _run_train(options: argparse.Namespace) -> Any:
     settings = given_settings(options)
+    if (options.folds or options.seeds) and ranks.started() > 1:
+        raise InputError("--folds and --seeds are done by one process; under torchrun train one model at a time.")
     if options.folds is not None or options.seeds is not None:
         return _repeat(options, settings)
     from plainfilm.commands.training import train

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from plainfilm import ranks
 from plainfilm.cli.base import Command, out_flag, refuse_flags
 
 
@@ -26,9 +27,11 @@ def _label_flags(parser: argparse.ArgumentParser) -> None:
 def _run_label(options: argparse.Namespace) -> Any:
     from plainfilm.commands.label import label, load_model
 
-    model = load_model(options.run, options.engine, options.seed)
-    how = (options.montage, options.seed, options.force, options.resume)
-    return {**label(model, options.paths, options.out, *how), "out": str(options.out)}
+    with ranks.joined():
+        with ranks.together():
+            model = load_model(options.run, options.engine, options.seed)
+        how = (options.montage, options.seed, options.force, options.resume)
+        return {**label(model, options.paths, options.out, *how), "out": str(options.out)}
 
 
 def _show_label(result: Any) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
+from plainfilm import ranks
 from plainfilm.commands.preparation import Prepared
 from plainfilm.config import number_list
 from plainfilm.evaluation.predictions import positive_class
@@ -97,6 +98,8 @@ def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[
     assert weights is not None
     network, start = start_network(prepared)
     features, _, _, extraction = stages(prepared, network)
+    if ranks.rank():  # one process is enough for what is left
+        return _model(prepared, network, {}, start), {}
     write_features(out / "features.h5", films, features)
     began = time.perf_counter()
     train = films.where("train")

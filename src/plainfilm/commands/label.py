@@ -6,17 +6,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from plainfilm import ranks
 from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError
 from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
-from plainfilm.files import growing_csv
+from plainfilm.files import csv_rows, growing_csv
 from plainfilm.image.decode import decode
 from plainfilm.models.answer import Film, answer, look
 from plainfilm.models.model import Model
@@ -59,31 +60,35 @@ def label(
 
     One row a film: path, label, a probability a class, refer, reason; a film that can't be read has no label, and its
     reason. ``picture``: a PNG of up to 30 of them, drawn at random. With ``resume`` the rows that an interrupted run of
-    the same model left are kept. Returns counts: films, labelled, refused, referred, and labels by class. InputError
+    the same model left are kept. Processes that torchrun started take films by turns, and the first puts their rows
+    together: the same table. Returns counts: films, labelled, refused, referred, and labels by class. InputError
     when no film can be read, or a file is in the way and ``force`` is not given.
     """
-    if picture and picture.suffix.lower() != ".png":
-        raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")
-    for place in (out, picture):
-        if place and place.exists() and not force:
-            raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
-    if out.is_dir():
-        raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
-    count = sum(1 for _ in _each(paths))  # listed again for every use: the names of a million films take a gigabyte
-    if count == 1:
-        _require_readable(model, next(_each(paths)))
+    with ranks.together():
+        count = _checked(model, paths, out, picture, force)
     header = ("path", "label", *(f"p_{name}" for name in model.classes), "refer", "reason")
+    parts: list[Path] = []
+    if ranks.world() > 1:
+        parts = [_part(out, model, number) for number in range(ranks.world())]
+        with ranks.together():
+            _label_turns(model, paths, count, parts[ranks.rank()], header, resume or ranks.restarted())
+        if ranks.rank():
+            return {}
     counted = _Counted(np.random.default_rng(seed))
     with growing_csv(out, header, model.hash[:12], resume) as rows, bar("Labelling films", count) as progress:
         films = _each(paths)
-        for row in rows.kept:
-            _require_same_film(row, next(films, None), out)
-            counted.add(row)
+        for begun in rows.kept:
+            _require_same_film(begun, next(films, None), out)
+            counted.add(begun)
         progress.step(counted.films)
-        for row in labelled(model, films):
+        merged = _merged(parts, films, len(header), counted.films, out)
+        rest: Iterator[Sequence[Any]] = merged if parts else labelled(model, films)
+        for row in rest:
             rows.write(row)
             counted.add(row)
             progress.step()
+    for part in parts:
+        part.unlink()
     if not counted.labels:
         say(f"None of the {counted.films} films can be read; {out} has their reasons.")
     if picture and counted.labels:
@@ -93,13 +98,56 @@ def label(
     return counted.about
 
 
+def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None, force: bool) -> int:
+    """Return how many films are in ``paths``, once nothing stands against labelling them."""
+    if picture and picture.suffix.lower() != ".png":
+        raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")
+    for place in (out, picture):
+        if place and place.exists() and not force:
+            raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
+    count = sum(1 for _ in _each(paths))  # listed again for every use: the names of a million films take a gigabyte
+    if count == 1:
+        path, read = next(_each(paths))
+        if isinstance(reason := _looked(model, read), FilmError):
+            raise InputError(f"{path} can't be labelled: {reason}.")
+    return count
+
+
+def _part(out: Path, model: Model, number: int) -> Path:
+    return out.with_name(f".{out.name[:180]}.{model.hash[:12]}.{number}-of-{ranks.world()}.csv")
+
+
+def _label_turns(
+    model: Model, paths: Sequence[str], count: int, part: Path, header: Sequence[str], resume: bool
+) -> None:
+    """Write the rows of every N-th film, this rank's, into ``part``; what an interrupted run left is kept."""
+    if part.exists() and resume:
+        return
+    films, own = islice(_each(paths), ranks.rank(), None, ranks.world()), len(ranks.turns(count))
+    with growing_csv(part, header, model.hash[:12], resume) as rows, bar("Labelling films", own) as progress:
+        for begun in rows.kept:
+            _require_same_film(begun, next(films, None), part)
+            progress.step()
+        for row in labelled(model, films):
+            rows.write(row)
+            progress.step()
+
+
+def _merged(parts: Sequence[Path], films: Iterator[Loose], cells: int, done: int, out: Path) -> Iterator[Sequence[Any]]:
+    """Yield the rows of all ranks' parts in the order of ``films``, of which ``done`` have gone before."""
+    tables = [csv_rows(part, cells) for part in parts]
+    for number in range(done):
+        next(tables[number % len(tables)])
+    for number, film in enumerate(films, done):
+        row = next(tables[number % len(tables)])
+        _require_same_film(row, film, out)
+        yield row
+
+
 def _each(paths: Sequence[str]) -> Iterator[Loose]:
     return chain.from_iterable(map(stream, paths))
-
-
-def _require_readable(model: Model, film: Loose) -> None:
-    if isinstance(reason := _looked(model, film[1]), FilmError):
-        raise InputError(f"{film[0]} can't be labelled: {reason}.")
 
 
 def _require_same_film(row: Sequence[str], film: Loose | None, out: Path) -> None:

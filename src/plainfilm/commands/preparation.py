@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from plainfilm import ranks
 from plainfilm.config import TrainConfig, number_list
 from plainfilm.data.films import Films
 from plainfilm.data.split import split
@@ -45,20 +45,25 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     is wrong with films or settings.
     """
     first = configs[0]
-    recipes = [recipe(config.model) for config in configs]
-    preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
-    Augment.parse(first.augment)
-    number_list("regularisation", first.regularisation)
-    operating.check(first.threshold, first.refer)
-    device = _device(first)
-    positive_class(films.classes, first.positive or None)
-    class_weights(first.class_weights, films.counts)
+    with ranks.together():
+        recipes = [recipe(config.model) for config in configs]
+        preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
+        Augment.parse(first.augment)
+        number_list("regularisation", first.regularisation)
+        operating.check(first.threshold, first.refer)
+        device = _device(first)
+        positive_class(films.classes, first.positive or None)
+        class_weights(first.class_weights, films.counts)
     names = sorted({r.pretrained for r in recipes if r.pretrained})
-    weights = {name: pretrained(name).load(first.weights or None) for name in names}
+    for leads in (True, False):  # rank 0 may have to fetch what the others then find
+        with ranks.together():
+            if leads == (ranks.rank() == 0):
+                weights = {name: pretrained(name).load(first.weights or None) for name in names}
     for note in films.notes:
         say(note)
-    if not films.protocol:
-        split(films, first.split, first.seed)  # too few films or patients shows here, before hours of decoding
+    with ranks.together():
+        if not films.protocol:  # too few films or patients shows here, before hours of decoding
+            split(films, first.split, first.seed, contents=False)
     films, rows = ingest(films, preprocesses, first.max_bad)
     films = films if films.protocol else split(films, first.split, first.seed)
     return [
@@ -70,5 +75,5 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
 def _device(config: TrainConfig) -> torch.device:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: there is no CUDA device that torch can use; leave it out for the CPU.")
-    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    torch.set_num_threads(config.threads or ranks.cores())
     return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")

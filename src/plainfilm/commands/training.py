@@ -6,7 +6,7 @@ import io
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from plainfilm import ranks
 from plainfilm.commands.evaluation import evaluate_run, verdict
 from plainfilm.commands.fitting import fit, logits_of
 from plainfilm.commands.preparation import Prepared, prepare
@@ -46,15 +47,35 @@ PREDICT_BATCH = 256
 
 
 def train(data: str | Films, out: Path, settings: dict[str, Any], resume: bool = False) -> dict[str, Any]:
-    """Train one model on ``data`` (a source, or films that may be split already) into ``out``; return its metrics."""
-    config = TrainConfig(**settings)
-    films = load(data, config.patient_regex) if isinstance(data, str) else data
-    return run(prepare(films, [config], films.name if isinstance(data, Films) else data)[0], out, resume)
+    """Train one model on ``data`` (a source, or films that may be split already) into ``out``; return its metrics.
+
+    Started by torchrun, the processes do it together; all but the first return nothing. When torchrun starts them anew,
+    they go on with what they had begun.
+    """
+    with ranks.joined():
+        with ranks.together():
+            config = TrainConfig(**settings)
+            films = load(data, config.patient_regex) if isinstance(data, str) else data
+        prepared = prepare(films, [config], films.name if isinstance(data, Films) else data)[0]
+        return run(prepared, out, resume or _begun_by_this_job(out))
+
+
+def _begun_by_this_job(out: Path) -> bool:
+    return ranks.restarted() and (out / CONFIG).exists() and read_json(out / CONFIG).get("job") == ranks.job()
 
 
 @contextmanager
 def run_folder(out: Path, config: dict[str, Any], films: Films, resume: bool) -> Iterator[None]:
     """Hold ``out`` for one run. A folder with a run in it is continued with ``resume`` and refused without."""
+    with ExitStack() as held:
+        with ranks.together():
+            if not ranks.rank():
+                held.enter_context(_held(out, config, films, resume))
+        yield
+
+
+@contextmanager
+def _held(out: Path, config: dict[str, Any], films: Films, resume: bool) -> Iterator[None]:
     present = occupied(out)
     if present and not (out / CONFIG).exists():
         raise InputError(f"{out} is not empty and holds no run of ours; choose another --out.")
@@ -106,6 +127,8 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "seed": prepared.config.seed,
         "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         "threads": torch.get_num_threads(),
+        "processes": ranks.world(),
+        "job": ranks.job(),
         "command": " ".join(sys.argv[1:]),
         "versions": {name: version(name) for name in ("torch", "numpy", "pillow", "scikit-learn", "h5py")},
         "python": platform.python_version(),
@@ -121,14 +144,19 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
     """
     say(f"{prepared.config.model} in {out}: {_derived(prepared)}")
     with run_folder(out, describe(prepared), prepared.films, resume):
-        if not (resume and (out / "model.h5").exists()):
+        if not ranks.agreed(resume and (out / "model.h5").exists()):
             model, facts = fit(prepared, out, resume)
-            write_json(out / MODEL, {**_about(prepared, model), **facts})
-            model.save(out / "model.h5")
-        (out / "checkpoint.h5").unlink(missing_ok=True)
+            with ranks.together():
+                if not ranks.rank():
+                    write_json(out / MODEL, {**_about(prepared, model), **facts})
+                    model.save(out / "model.h5")
         model = Model.load(out / "model.h5")  # from here on the file is what counts
         model.network.to(prepared.device)
         logits = all_logits(prepared, model)
+        ranks.part()
+        if ranks.rank():
+            return {}
+        (out / "checkpoint.h5").unlink(missing_ok=True)
         operating = choose_operating(prepared, model, logits)
         model.gate = learn_gate(prepared)
         write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
@@ -179,13 +207,16 @@ def _about(prepared: Prepared, model: Model) -> dict[str, Any]:
 
 
 def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
-    """Return (N, K) logits of every film, whatever its part, by the finished model."""
-    logits, films, found = logits_of(prepared, model), len(prepared.films), []
-    with bar("Labelling films", films) as progress:
-        for start in range(0, films, PREDICT_BATCH):
-            found.append(logits(slice(start, start + PREDICT_BATCH)).cpu())
-            progress.step(len(found[-1]))
-    return torch.cat(found)
+    """Return (N, K) logits of every film, whatever its part, by the finished model; ranks take batches by turns."""
+    logits, films = logits_of(prepared, model), len(prepared.films)
+    found = torch.zeros(films, len(model.classes))
+    mine = ranks.turns(-(-films // PREDICT_BATCH))
+    with bar("Labelling films", len(mine)) as progress:
+        for number in mine:
+            batch = slice(number * PREDICT_BATCH, (number + 1) * PREDICT_BATCH)
+            found[batch] = logits(batch).cpu()
+            progress.step()
+    return ranks.total(found)
 
 
 def choose_operating(prepared: Prepared, model: Model, logits: torch.Tensor) -> Operating:

@@ -88,8 +88,10 @@ class Films:
     @property
     def data_hash(self) -> str:
         """SHA-256 over path, label, part and content of every film: equal only for equal data, split the same."""
-        lines = (f"{f.path}\0{f.label}\0{f.part}\0{f.sha256}\n" for f in self.films)
-        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        found = hashlib.sha256()
+        for f in self.films:
+            found.update(f"{f.path}\0{f.label}\0{f.part}\0{f.sha256}\n".encode("utf-8", "surrogateescape"))
+        return found.hexdigest()
 
     def with_films(self, films: list[Film], **changes: object) -> Films:
         """Return a copy with other films, sorted by path."""

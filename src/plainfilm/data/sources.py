@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import shutil
 import stat
 import zipfile
 from collections import Counter
@@ -11,17 +13,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from plainfilm.data import dicom
 from plainfilm.data.films import PARTS, Film, FilmError, Films, check_pattern, find_patient
 from plainfilm.errors import InputError
-from plainfilm.files import read_csv
+from plainfilm.files import cache_dir, read_csv, replacing
 
 MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored; DICOM has its own limit
 MAX_FILMS = 5_000_000
 MAX_ARRAY_BYTES = 32 * 2**30  # one array of a MedMNIST file
+IN_MEMORY = 64 * 2**20  # a larger one stays on disk
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 FILM_ENDINGS = PICTURE_ENDINGS | {".dcm", ".dicom"}
@@ -309,10 +313,11 @@ def _from_table(
     problems: list[str] = []
     labels: dict[str, str] = {}
     films: list[Film] = []
+    unknown = 0
     for number, row in enumerate(rows, 2):
         name, label, part = row["path"], row["label"].strip(), row.get("split", "").strip().lower()
-        if not name or not label:
-            problems.append(f"row {number} has no {'label' if name else 'path'}")
+        if not name:
+            problems.append(f"row {number} has no path")
         elif part and part not in PART_NAMES:
             problems.append(f"row {number} has the unknown split '{part}' (train, val or test)")
         elif name in labels:
@@ -320,11 +325,16 @@ def _from_table(
             problems.append(f"row {number} lists {name} again{with_labels}")
         else:
             labels[name] = label
-            films.append(Film(name, label, reader(name), row.get("patient", "").strip(), PART_NAMES.get(part, "")))
+            unknown += not label
+            if label:
+                films.append(Film(name, label, reader(name), row.get("patient", "").strip(), PART_NAMES.get(part, "")))
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise InputError(f"{path}: {'; '.join(problems[:5])}{more}.")
-    return Films(tuple(films), path.name)
+    said = (
+        f"{unknown:,} of {len(labels):,} films have no label in {path.name} and are left out: unknown is not negative"
+    )
+    return Films(tuple(films), path.name, notes=(said,) if unknown else ())
 
 
 # --- MedMNIST and the demo set ----------------------------------------------------------------------------------------
@@ -341,12 +351,28 @@ def _from_npz(path: Path) -> Films:
         with np.load(path, allow_pickle=False) as arrays:
             for part in PARTS:
                 if f"{part}_images" in arrays:
-                    films += _npz_part(path, part, arrays[f"{part}_images"], arrays[f"{part}_labels"], names)
+                    images = _array(path, arrays, f"{part}_images")
+                    films += _npz_part(path, part, images, arrays[f"{part}_labels"], names)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a hostile file can fail in zlib, struct, a header's syntax or a codec
         raise InputError(f"{path} is not a MedMNIST file that can be read ({error}).") from None
     return Films(tuple(films), path.name)
+
+
+def _array(path: Path, arrays: Any, name: str) -> np.ndarray:
+    """Return one array of an npz; a large one is unpacked into the cache once and read from there, film by film."""
+    member = arrays.zip.getinfo(f"{name}.npy")
+    if member.file_size <= IN_MEMORY:
+        return np.asarray(arrays[name])
+    key = f"{path.resolve()} {path.stat().st_mtime_ns} {member.CRC} {member.file_size} {name}"
+    unpacked = (
+        cache_dir() / "unpacked" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.npy"
+    )
+    if not unpacked.exists():
+        with arrays.zip.open(member) as packed, replacing(unpacked) as temporary, open(temporary, "wb") as file:
+            shutil.copyfileobj(packed, file, 2**20)
+    return np.asarray(np.load(unpacked, mmap_mode="r", allow_pickle=False))
 
 
 def _npz_part(path: Path, part: str, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> list[Film]:

@@ -25,16 +25,17 @@ STAMPS = {
 FOLD_STAMPS = {"grouped": "patients separate", "paper": "split by film, patients shared"}
 
 
-def split(films: Films, how: str = "grouped", seed: int = 0) -> Films:
+def split(films: Films, how: str = "grouped", seed: int = 0, contents: bool = True) -> Films:
     """Return ``films`` with every film's part set, by ``how``: paper, grouped or official.
 
-    Depends on paths, labels, patients, contents and ``seed`` only, never on the order of a listing.
+    Depends on paths, labels, patients, contents and ``seed`` only, never on the order of a listing. Without
+    ``contents`` no film is read, and exact duplicates under two patients may be parted: a look ahead, no more.
     InputError when a class is too small to be in every part.
     """
     if how not in SPLITS:
         raise InputError(f"There is no split '{how}'.{did_you_mean(how, SPLITS)}")
     rng = np.random.default_rng(seed)
-    films = films if how == "paper" else _hashed(films)
+    films = _hashed(films) if contents and how != "paper" else films
     parted = {"paper": _paper, "grouped": _grouped, "official": _official}[how](films, rng)
     _check(parted, films.classes, tuple(PAPER_SHARES) if how == "paper" else PARTS)
     return films.with_films(parted, protocol=STAMPS[how])

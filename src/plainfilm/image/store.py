@@ -7,6 +7,7 @@ after their rows, so a kill in the middle loses at most the rows under way.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm import ranks
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
 from plainfilm.files import cache_dir, locked, to_json, write_json
@@ -54,28 +56,39 @@ class RowStore:
 
     @contextmanager
     def writing(self) -> Iterator[RowStore]:
-        """Hold the store for appending; another process that wants it waits."""
-        with locked(self.folder, wait=True):
-            if not (self.folder / "about.json").exists():
-                write_json(self.folder / "about.json", self.about)
-            self.refresh()
-            with (
-                open(self.rows_path, "ab") as rows,
-                open(self.index_path, "a", encoding="ascii") as index,
-                open(self.rows_path, "rb") as written,
-            ):
-                rows.truncate(self._count * self.row_bytes)  # rows whose line never came
-                index.truncate(self._index_bytes)
-                self._rows, self._index = rows, index
-                self._written, self._checked_from = written, self._count  # newer rows are this process's own
+        """Hold the store for appending; another process that wants it waits, but for ranks of the same command: they
+        append by turns, and each knows all rows when it leaves."""
+        with ExitStack() as held:
+            with ranks.together():
+                if not ranks.rank():
+                    held.enter_context(locked(self.folder, wait=True))
+                    if not (self.folder / "about.json").exists():
+                        write_json(self.folder / "about.json", self.about)
+            with ranks.together():  # all know the same rows before the first is added
+                self.refresh()
+                self._rows = held.enter_context(open(self.rows_path, "ab"))
+                self._index = held.enter_context(open(self.index_path, "a", encoding="ascii"))
+                self._written = held.enter_context(open(self.rows_path, "rb"))
+                with self._turn():
+                    self._checked_from = self._count  # newer rows are this command's own
+            with ranks.together():
                 yield self
+            self.refresh()
 
     def refresh(self) -> None:
-        """Read the index as far as it is whole."""
-        lines = self.index_path.read_bytes().splitlines(True) if self.index_path.exists() else []
-        stored = self.rows_path.stat().st_size // self.row_bytes if self.rows_path.exists() else 0
+        """Read the index anew, as far as it is whole."""
         self.entries, self._count, self._index_bytes = {}, 0, 0
-        for row, line in enumerate(lines[:stored]):
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read what came to the index since it was last read."""
+        stored = self.rows_path.stat().st_size // self.row_bytes if self.rows_path.exists() else 0
+        if stored <= self._count or not self.index_path.exists():
+            return
+        with open(self.index_path, "rb") as index:
+            index.seek(self._index_bytes)
+            lines = index.read().splitlines(True)
+        for row, line in enumerate(lines[: stored - self._count], self._count):
             if not line.endswith(b"\n"):
                 break
             if found := _entry(row, line):
@@ -84,6 +97,22 @@ class RowStore:
 
     def append(self, rows: Sequence[tuple[str, int, int, np.ndarray]]) -> None:
         """Add (sha256, width, height, row) tuples: first all rows, then all lines. A full disk is an OSError."""
+        with self._turn():
+            self._append(rows)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Keep the other ranks from appending; know what they have appended, and cut off rows whose line never came."""
+        fcntl.flock(self._index, fcntl.LOCK_EX)
+        try:
+            self._read_on()
+            self._rows.truncate(self._count * self.row_bytes)
+            self._index.truncate(self._index_bytes)
+            yield
+        finally:
+            fcntl.flock(self._index, fcntl.LOCK_UN)
+
+    def _append(self, rows: Sequence[tuple[str, int, int, np.ndarray]]) -> None:
         lines = []
         for sha256, width, height, row in rows:
             data = np.ascontiguousarray(row, self.dtype).tobytes()
@@ -96,6 +125,7 @@ class RowStore:
         self._rows.flush()
         self._index.write("".join(lines))
         self._index.flush()
+        self._index_bytes += sum(map(len, lines))
 
     def note(self, rows: int, seconds: float, engine: str) -> None:
         """Remember that making ``rows`` took ``engine`` so many ``seconds``: a later run that finds them can say so."""
@@ -183,27 +213,39 @@ def ingest(films: Films, preprocesses: Sequence[Preprocess], max_bad: float = 0.
     """
     by_folder = {store.folder: (store, p) for p in preprocesses for store in [pixel_store(p)]}
     stores = list(by_folder.values())
-    good: list[Film] = []
-    bad = list(films.quarantine)
-    with ExitStack() as stack, bar("Reading films", len(films)) as progress:
+    own = films.films[ranks.turns(1).start :: ranks.world()]
+    seen: list[tuple[Film, str]] = []
+    with ExitStack() as stack, bar("Reading films", len(own)) as progress:
         for store, _ in stores:
             stack.enter_context(store.writing())
-        for film, reason, fresh in _read_all(films, stores):
+        for film, reason, fresh in _read_all(own, stores):
             progress.step()
-            if reason:
-                bad.append((film.path, reason))
-                continue
-            good.append(film)
+            seen.append((film, reason))
             for store, row in fresh:
                 if film.sha256 not in store.fresh:  # an exact duplicate may have come meanwhile
                     store.append([(film.sha256, film.width, film.height, row)])
+    seen = _of_all_ranks(films, seen)
+    good = [film for film, reason in seen if not reason]
+    bad = [*films.quarantine, *((film.path, reason) for film, reason in seen if reason)]
     _check_bad(films, good, bad, max_bad)
     ready = films.with_films(good, quarantine=tuple(bad))
     return ready, [rows_of(by_folder[pixel_store(p).folder][0], ready) for p in preprocesses]
 
 
+def _of_all_ranks(films: Films, seen: list[tuple[Film, str]]) -> list[tuple[Film, str]]:
+    """Return what all ranks saw of their films, in the order of ``films``."""
+    if ranks.world() == 1:
+        return seen
+    facts = ranks.gathered([(film.sha256, film.width, film.height, reason) for film, reason in seen])
+    dealt = (facts[number % len(facts)][number // len(facts)] for number in range(len(films)))
+    return [
+        (replace(film, sha256=sha256, width=width, height=height), reason)
+        for film, (sha256, width, height, reason) in zip(films, dealt, strict=True)
+    ]
+
+
 def _read_all(
-    films: Films, stores: list[tuple[RowStore, Preprocess]]
+    films: Sequence[Film], stores: list[tuple[RowStore, Preprocess]]
 ) -> Iterator[tuple[Film, str, list[tuple[RowStore, np.ndarray]]]]:
     """Yield (film with size and hash, reason or "", fresh rows) in order, read by one thread a core (Pillow's
     decoders leave the interpreter lock), a bounded number ahead."""
@@ -223,7 +265,7 @@ def _read_all(
         except FilmError as error:
             return film, str(error), []
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(ranks.cores()) as pool:
         pending = iter(films)
         ahead = deque(pool.submit(read, film) for film in islice(pending, 64))
         while ahead:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.overrides import has_torch_function_unary
 
 GROUPS = 64
 
@@ -23,7 +24,8 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return normalised (B, C, H, W) maps; in training move the running mean and variance."""
         layout = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-        if not (self.training and x.is_cpu and layout) or self.momentum is None or not self.track_running_stats:
+        alone = not has_torch_function_unary(x)  # else F.batch_norm is overridden (training.distributed)
+        if not (self.training and x.is_cpu and layout and alone and self.momentum and self.track_running_stats):
             return super().forward(x)
         count = x.numel() // x.shape[1]
         mean, variance = mean_and_variance(x)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from plainfilm import ranks
 from plainfilm.data.films import Films
 from plainfilm.files import replacing, to_json
 from plainfilm.image.preprocess import Preprocess
@@ -87,7 +88,7 @@ def extract(
 
     Memory stays constant: a batch is computed, appended to the store, forgotten. A killed extraction goes on where
     it stopped, by whatever engine is there: engines agree to models.engines.TOLERANCE, and the store notes which made
-    how many rows.
+    how many rows. Ranks take batches by turns.
     """
     about = {"kind": "features", "weights": weights_sha256, "preprocess": preprocess.as_dict(), "pixels": pixels.about}
     store = RowStore(about, shape, dtype)
@@ -97,9 +98,9 @@ def extract(
         wanted = {film.sha256: i for i, film in reversed(list(enumerate(films))) if store.intact(film.sha256) is None}
         positions = np.array(sorted(wanted.values()), dtype=np.int64)
         with bar("Extracting features", len(positions)) as progress, torch.inference_mode():
-            for start in range(0, len(positions), BATCH):
+            for number in ranks.turns(-(-len(positions) // BATCH)):
                 began = time.perf_counter()
-                batch = positions[start : start + BATCH]
+                batch = positions[number * BATCH : (number + 1) * BATCH]
                 x = preprocess.tensor(torch.from_numpy(pixels[batch]).to(device))
                 features = forward_features(x).cpu().numpy()
                 chosen = [films.films[i] for i in batch]
@@ -108,7 +109,7 @@ def extract(
                 progress.step(len(batch))
         if len(made := store.engines()) > 1:
             say(f"Stored features: {', '.join(f'{n} by {engine}' for engine, n in made.items())}.")
-        return rows_of(store, films), store.seconds_a_row() * len({film.sha256 for film in films})
+    return rows_of(store, films), store.seconds_a_row() * len({film.sha256 for film in films})
 
 
 def write_features(path: Path, films: Films, features: Rows) -> None:

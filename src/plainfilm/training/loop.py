@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from plainfilm import ranks
 from plainfilm.config import TrainConfig, name_values
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.files import write_csv
@@ -24,6 +25,7 @@ from plainfilm.image.store import Rows
 from plainfilm.progress import Bar, bar
 from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import HISTORY, Progress
+from plainfilm.training.distributed import share, sum_gradients, whole_batch
 from plainfilm.training.optimizers import optimizer_for
 from plainfilm.training.schedules import rate
 
@@ -72,15 +74,17 @@ def class_weights(setting: str, counts: dict[str, int]) -> dict[str, float]:
 
 
 def weighted_cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float = 0.0
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float = 0.0, films: int = 0
 ) -> torch.Tensor:
     """Return the mean over (B,) films of weight[label] * cross-entropy of (B, K) logits.
 
     For two classes this equals the paper's binary cross-entropy of one-hot labels against the softmax outputs: with
     p_0 = 1 - p_1 both of its terms are -log p_label. As in Keras the sum is divided by the number of films, not by
-    the sum of their weights. ``smoothing`` is the share of each label that goes to all classes alike.
+    the sum of their weights. ``smoothing`` is the share of each label that goes to all classes alike. ``films``: how
+    many the whole batch has, when these are a share of it.
     """
-    return (F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing) * weights[labels]).mean()
+    losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing) * weights[labels]
+    return losses.sum() / (films or len(labels))
 
 
 @contextmanager
@@ -110,7 +114,9 @@ def train_network(
     kept = {"weights": network, **({"averaged": averaged} if config.average else {})}
     kept |= {"best": best} if config.patience else {}
     saved = folder / "checkpoint.h5"
-    progress = checkpoint.load(saved, kept, optimizer) if resume and saved.exists() else Progress()
+    begun = ranks.agreed(resume and saved.exists())
+    with ranks.together():
+        progress = checkpoint.load(saved, kept, optimizer) if begun else Progress()
     scaler = torch.amp.GradScaler(enabled=device.type == "cuda")
     run = Training(network, averaged, inputs, material, config, optimizer, scaler)
     if not progress.epoch:
@@ -125,8 +131,10 @@ def train_network(
             progress.history.append([progress.epoch, *row, round(time.perf_counter() - began, 2)])
             if config.patience and _best_epoch(progress) == progress.epoch:
                 best.load_state_dict(averaged.state_dict())
-            checkpoint.save(saved, kept, optimizer, progress)
-            write_csv(folder / "history.csv", HISTORY, progress.history)
+            with ranks.together():
+                if not ranks.rank():
+                    checkpoint.save(saved, kept, optimizer, progress)
+                    write_csv(folder / "history.csv", HISTORY, progress.history)
             shown.line(f"epoch {progress.epoch:3d}  loss {row[1]:.3f} {row[3]:.3f}  accuracy {row[2]:.3f} {row[4]:.3f}")
     network.load_state_dict(best.state_dict())
     return progress, optimizer
@@ -176,10 +184,11 @@ class Training:
                 loss, correct = self.step(batch, learning_rate, generator)
                 self._average(done)
                 if not math.isfinite(loss):
-                    raise PlainfilmError(
-                        f"The loss is {loss} in epoch {epoch + 1}, step {step + 1}: lower --learning-rate"
-                        f" (now {config.learning_rate:g}); the last good state is in checkpoint.h5."
-                    )
+                    with ranks.together():
+                        raise PlainfilmError(
+                            f"The loss is {loss} in epoch {epoch + 1}, step {step + 1}: lower --learning-rate"
+                            f" (now {config.learning_rate:g}); the last good state is in checkpoint.h5."
+                        )
                 losses, right = losses + loss, right + correct
                 shown.step()
                 shown.note(f"loss {losses / (step + 1) / config.batch:.3f}")
@@ -187,39 +196,53 @@ class Training:
         return [learning_rate, losses / len(train), right / len(train), val_loss, val_accuracy]
 
     def step(self, batch: np.ndarray, learning_rate: float, generator: torch.Generator) -> tuple[float, int]:
-        """One step on the films at ``batch``; return the sum of their losses and how many were labelled right."""
+        """One step on the films at ``batch``, each rank with its share of them; return the sum of their losses and how
+        many were labelled right."""
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        x, labels = self._inputs(batch, lambda pixels: self.augment(pixels, generator))
-        with torch.autocast("cuda", enabled=self.device.type == "cuda"):
-            logits, loss = self._mixed(x, labels, generator) if self.config.mixup else self._plain(x, labels)
+        forward = self._mixed if self.config.mixup else self._plain
+        with whole_batch(len(batch)), torch.autocast("cuda", enabled=self.device.type == "cuda"):
+            logits, labels, loss = forward(batch, generator)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        sum_gradients(self.network)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         with torch.no_grad():
             plain = F.cross_entropy(logits.float(), labels, reduction="sum")
-        return float(plain), int((logits.argmax(1) == labels).sum())
+        right = (logits.argmax(1) == labels).sum()
+        losses, rights = ranks.total(torch.tensor([float(plain), float(right)], dtype=torch.float64)).tolist()
+        return losses, int(rights)
 
-    def _plain(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _plain(self, batch: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits, labels and weighted loss of this rank's share of the films.
+
+        Films that are changed at random are all changed on every rank: no draw depends on how many ranks there are.
+        """
+        mine = share(len(batch))
+        if self.config.augment:
+            x, labels = self._inputs(batch, lambda pixels: self.augment(pixels, generator)[mine])
+            labels = labels[mine]
+        else:
+            x, labels = self._inputs(batch[mine], lambda pixels: pixels)
         logits = self.network(x)
-        return logits, weighted_cross_entropy(logits.float(), labels, self.weights, self.config.label_smoothing)
+        return logits, labels, self._loss(logits, labels, len(batch))
 
-    def _mixed(
-        self, x: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and loss of films mixed in pairs, labels in the same shares (Zhang et al. 2018, "mixup")."""
+    def _mixed(self, batch: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The same of films mixed in pairs, labels in the same shares (Zhang et al. 2018, "mixup")."""
+        x, labels = self._inputs(batch, lambda pixels: self.augment(pixels, generator))
         order = torch.randperm(len(x), generator=generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        share = rng.beta(self.config.mixup, self.config.mixup)
-        share = max(share, 1 - share)  # each film keeps the larger part of itself
-        logits = self.network(share * x + (1 - share) * x[order])
-        own, other = (
-            weighted_cross_entropy(logits.float(), truth, self.weights, self.config.label_smoothing)
-            for truth in (labels, labels[order])
-        )
-        return logits, share * own + (1 - share) * other
+        part = rng.beta(self.config.mixup, self.config.mixup)
+        part = max(part, 1 - part)  # each film keeps the larger part of itself
+        own, other = labels[share(len(batch))], labels[order][share(len(batch))]
+        logits = self.network((part * x + (1 - part) * x[order])[share(len(batch))])
+        loss = part * self._loss(logits, own, len(batch)) + (1 - part) * self._loss(logits, other, len(batch))
+        return logits, own, loss
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor, films: int) -> torch.Tensor:
+        return weighted_cross_entropy(logits.float(), labels, self.weights, self.config.label_smoothing, films)
 
     @torch.no_grad()
     def _average(self, done: int) -> None:
@@ -234,15 +257,17 @@ class Training:
 
     @torch.no_grad()
     def _validate(self, films: np.ndarray) -> tuple[float, float]:
-        """Return (mean loss, accuracy) on the films at ``films``, dropout off."""
+        """Return (mean loss, accuracy) on the films at ``films``, dropout off; the ranks take batches by turns."""
         self.averaged.eval()
-        loss, right = 0.0, 0
-        for start in range(0, len(films), EVALUATION_BATCH):
-            x, labels = self._inputs(films[start : start + EVALUATION_BATCH], lambda pixels: pixels)
+        batches = [films[start : start + EVALUATION_BATCH] for start in range(0, len(films), EVALUATION_BATCH)]
+        found = torch.zeros(len(batches), 2, dtype=torch.float64)
+        for number in ranks.turns(len(batches)):
+            x, labels = self._inputs(batches[number], lambda pixels: pixels)
             logits = self.averaged(x)
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-            right += int((logits.argmax(1) == labels).sum())
-        return loss / len(films), right / len(films)
+            found[number, 0] = float(F.cross_entropy(logits, labels, reduction="sum"))
+            found[number, 1] = int((logits.argmax(1) == labels).sum())
+        losses, rights = ranks.total(found).T.tolist()
+        return sum(losses) / len(films), sum(rights) / len(films)
 
     def _inputs(
         self, films: np.ndarray, change: Callable[[torch.Tensor], torch.Tensor]

@@ -22,7 +22,7 @@ def large_films(folder: Path, count: int) -> Path:
             noisy = np.asarray(image, np.float32) + rng.normal(0, 4, SIZE[::-1]).astype(np.float32)
             place = folder / film.label / f"{copy:05d}.jpeg"
             place.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(place, quality=80)
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(place, quality=86)
     return folder
 
 

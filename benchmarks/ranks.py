@@ -19,7 +19,7 @@ import numpy as np
 
 FILMS, EPOCHS, ROUNDS = 256, 3, 2
 CASES = (("vgg", 32), ("vgg", 128), ("vgg-bn", 32), ("vgg-bn", 128))
-EXTRACTED = 32
+EXTRACTED = 64
 
 
 def work(folder: Path) -> None:

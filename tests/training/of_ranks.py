@@ -1,8 +1,5 @@
 """What test_distributed.py starts, once alone and once by torchrun: trainings on made-up films, results in files.
 
-Alone it uses the ranks' own batch norm as well: torch's for one CPU process adds up in float32, one number after the
-other, and is off by some 1e-5, which training then amplifies.
-
 Usage: of_ranks.py OUT '{"name": {setting: value}}'
 """
 
@@ -21,7 +18,6 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
-from plainfilm.training import distributed, loop
 from plainfilm.training.loop import Material, train_network
 
 
@@ -38,7 +34,6 @@ def material(count: int = 63) -> Material:
 def main(out: Path, cases: dict[str, dict[str, object]]) -> None:
     """Train each case; rank 0 writes the weights and the history."""
     torch.set_num_threads(1)
-    loop.whole_batch = distributed._WholeBatch
     with ranks.joined():
         for name, settings in cases.items():
             config = TrainConfig(**settings)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from plainfilm import ranks
+from plainfilm.models.dropout import Dropout
 from plainfilm.training import distributed
 
 WORKER = Path(__file__).parent / "of_ranks.py"
@@ -82,12 +83,13 @@ def test_the_batch_norm_of_all_films_is_torchs_in_double_precision(shape):
     assert torch.equal(ours.eval()(x), made.forward(ours, x))  # not in training: torch's own
 
 
-def test_the_dropout_of_a_share_is_its_share_of_the_dropout(monkeypatch):
-    x = torch.rand(5, 4, 6, 6).contiguous(memory_format=torch.channels_last)
+@pytest.mark.parametrize("made", [nn.Dropout, Dropout])
+def test_the_dropout_of_a_share_is_its_share_of_the_dropout(made, monkeypatch):
+    x, layer = torch.rand(5, 4, 6, 6).contiguous(memory_format=torch.channels_last), made(0.25)
     torch.manual_seed(3)
-    whole = nn.functional.dropout(x, 0.25)
+    whole = layer(x)
     monkeypatch.setattr(distributed, "share", lambda films: slice(2, 4))
     torch.manual_seed(3)
     with distributed._WholeBatch(5):
-        part = nn.Dropout(0.25)(x[2:4])
+        part = layer(x[2:4])
     assert torch.equal(part, whole[2:4])

@@ -23,7 +23,6 @@ from plainfilm.commands.label import labelled
 from plainfilm.config import TrainConfig
 from plainfilm.data.films import Film, Films
 from plainfilm.data.sources import load, loose
-from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, ingest
 from plainfilm.models.answer import answer, look
 from plainfilm.models.features import extract
@@ -37,6 +36,7 @@ from plainfilm.training.loop import Material, Training
 from plainfilm.training.optimizers import optimizer_for
 
 BATCH = 24
+AS_TRAINED = recipe("vgg").preprocess_for(TrainConfig())  # as the commands make it, by default
 
 
 def product(threads: int) -> Callable[[], object]:
@@ -56,20 +56,20 @@ def decode(threads: int, folder: str) -> Callable[[], object]:
 
     def first_run() -> None:
         os.environ["PLAINFILM_CACHE"] = f"{cache}/{os.getpid()}-{next(fresh)}"
-        ingest(load(folder), [Preprocess()])
+        ingest(load(folder), [AS_TRAINED])
 
     return first_run
 
 
 def again(threads: int, folder: str) -> Callable[[], object]:
     """A second run on the same films: read and hashed, looked up, not decoded."""
-    return lambda: ingest(load(folder), [Preprocess()]) and None
+    return lambda: ingest(load(folder), [AS_TRAINED]) and None
 
 
 def _training(threads: int, films: int, batch_norm: bool) -> tuple[Training, list[np.ndarray]]:
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)
-    name, p = "vgg-bn" if batch_norm else "vgg", Preprocess()
+    name, p = "vgg-bn" if batch_norm else "vgg", AS_TRAINED
     pixels = np.memmap(f"{os.environ['PLAINFILM_CACHE']}/pixels", np.uint8, "w+", shape=(5216, 64, 64))
     pixels[:] = rng.integers(0, 255, pixels.shape, dtype=np.uint8)
     order = rng.permutation(len(pixels))
@@ -119,7 +119,7 @@ def logistic(threads: int, films: int) -> Callable[[], object]:
 
 def _model(folder: str) -> Model:
     """An untrained `vgg` with a gate, from its file: what a user labels with."""
-    p = Preprocess()
+    p = AS_TRAINED
     network = recipe("vgg").build(2, p)
     initialise(network, torch.Generator().manual_seed(0))
     films, (rows,) = ingest(load(folder), [p])

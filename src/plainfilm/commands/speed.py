@@ -15,6 +15,7 @@ from plainfilm.data.sources import load
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
+from plainfilm.models.engines import Features
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.training.loop import Material, Training
@@ -61,16 +62,17 @@ def _vgg16_films(films: int = 4) -> float:
     r = recipe("vgg16-lr")
     network = r.build(2, r.preprocess).eval().to(memory_format=torch.channels_last)
     initialise(network, torch.Generator().manual_seed(0))
-    x = torch.rand(films, 3, r.preprocess.size, r.preprocess.size).contiguous(memory_format=torch.channels_last)
-    return films * _a_second(lambda: network.forward_features(x))
+    x = torch.rand(films, 3, r.preprocess.size, r.preprocess.size)
+    forward_features = Features(network)
+    return films * _a_second(lambda: forward_features(x))
 
 
 def _decoded_films() -> float:
     """One synthetic film, enlarged, its noise as fine as a detector's."""
-    p, rng = Preprocess(), np.random.default_rng(0)
+    p, rng = recipe("vgg").preprocess_for(TrainConfig()), np.random.default_rng(0)
     film = next(iter(load("demo:4")))
     large = np.asarray(Image.fromarray(decode(film.read())).resize(FULL_SIZE, Image.Resampling.BICUBIC), np.float32)
     buffer = io.BytesIO()
     noisy = (large + rng.normal(0, 4, large.shape)).clip(0, 255).astype(np.uint8)
     Image.fromarray(noisy).save(buffer, "JPEG", quality=80)
-    return _a_second(lambda: p.pixels(decode(buffer.getvalue())))
+    return _a_second(lambda: p.read(buffer.getvalue()))

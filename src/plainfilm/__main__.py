@@ -1,7 +1,6 @@
 """``python -m plainfilm`` is the command ``plainfilm``."""
 
-import sys
-
 from plainfilm.cli import main
+from plainfilm.ranks import end
 
-sys.exit(main())
+end(main())

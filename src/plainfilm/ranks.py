@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from plainfilm.errors import PlainfilmError
 
@@ -103,7 +104,7 @@ def joined() -> Iterator[None]:
             "the connection to another process broke, as it ended; torchrun --max-restarts N would go on by itself."
         ) from None
     finally:
-        if distributed.is_initialized():  # else its threads abort the process at its end
+        if distributed.is_initialized():
             distributed.destroy_process_group()
     _joined.set(1)  # not after an error: whoever prints it then knows that it befell one rank among several
 
@@ -115,6 +116,16 @@ def part() -> None:
 
         _joined.set(1)
         distributed.destroy_process_group()
+
+
+def end(code: int) -> NoReturn:
+    """End this process with ``code``. One of several ends at once: threads of gloo may outlive their group, and abort a
+    process that takes its time."""
+    if started() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def total(values: torch.Tensor) -> torch.Tensor:

@@ -50,3 +50,4 @@ def main(out: Path, cases: dict[str, dict[str, object]]) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    ranks.end(0)

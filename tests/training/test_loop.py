@@ -16,7 +16,7 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
-from plainfilm.training.loop import Material, Training, class_weights, train_network, weighted_cross_entropy
+from plainfilm.training.loop import Material, Training, batches, class_weights, train_network, weighted_cross_entropy
 from plainfilm.training.schedules import rate
 
 P = Preprocess(size=16)
@@ -213,6 +213,21 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
         train_network(
             network(), P, material(), TrainConfig(epochs=9, batch=8, learning_rate=900), tmp_path, resume=False
         )
+
+
+@pytest.mark.parametrize(
+    ("films", "sizes"), [(1, [1]), (8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (4, [4]), (3, [3]), (5, [5])]
+)
+def test_no_film_is_left_alone_in_a_batch(films, sizes):
+    parts = batches(films, 4)
+    assert [len(range(films)[part]) for part in parts] == sizes
+    assert [film for part in parts for film in range(films)[part]] == list(range(films))
+
+
+def test_batch_norm_trains_whatever_is_left_for_the_last_batch(tmp_path):
+    train_network(network("vgg-bn"), P, material(60), TrainConfig(epochs=1, batch=44), tmp_path, resume=False)
+    with pytest.raises(InputError, match="needs two films a step"):
+        train_network(network("vgg-bn"), P, material(), TrainConfig(epochs=1, batch=1), tmp_path, resume=False)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):

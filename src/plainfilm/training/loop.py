@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from plainfilm import ranks
 from plainfilm.config import TrainConfig, name_values
@@ -73,6 +74,15 @@ def class_weights(setting: str, counts: dict[str, int]) -> dict[str, float]:
     return {known[name.lower()]: weight for name, weight in given.items()}
 
 
+def batches(films: int, size: int) -> list[slice]:
+    """Return the batches of an epoch: ``size`` films each, the last what is left.
+
+    A single film left goes with the batch before it, since batch normalisation takes two films at least.
+    """
+    starts = range(0, max(films - 1, 1), size)
+    return [slice(start, start + size) for start in starts[:-1]] + [slice(starts[-1], films)]
+
+
 def weighted_cross_entropy(
     logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float = 0.0, films: int = 0
 ) -> torch.Tensor:
@@ -104,8 +114,11 @@ def train_network(
 
     With ``resume`` continue from the checkpoint, where there is one. At the end the network holds the weights of the
     last epoch, their moving average when ``config.average`` asks for it, and those of the epoch with the lowest
-    validation loss when ``config.patience`` does. PlainfilmError when the loss is not finite.
+    validation loss when ``config.patience`` does. PlainfilmError when the loss is not finite, InputError for batches of
+    one film where films are normalised together.
     """
+    if config.batch == 1 and any(isinstance(layer, _BatchNorm) for layer in network.modules()):
+        raise InputError("batch=1: batch normalisation needs two films a step at least.")
     device = next(network.parameters()).device
     network.to(memory_format=torch.channels_last)
     optimizer = optimizer_for(network, config)
@@ -121,7 +134,7 @@ def train_network(
     run = Training(network, averaged, inputs, material, config, optimizer, scaler)
     if not progress.epoch:
         run.rehearse()
-    steps = math.ceil(len(material.train) / config.batch)
+    steps = len(batches(len(material.train), config.batch))
     with bar(f"Training {config.model}", config.epochs * steps) as shown:
         shown.step(progress.epoch * steps)
         while progress.epoch < config.epochs and not _stalled(progress, config.patience):
@@ -173,14 +186,14 @@ class Training:
         are unweighted, so that both parts' curves show the same quantity.
         """
         config, train = self.config, self.material.train
-        steps = math.ceil(len(train) / config.batch)
+        parts = batches(len(train), config.batch)
         losses, right, learning_rate = 0.0, 0, config.learning_rate
         with _seeded(config.seed, epoch) as generator:
             order = train[torch.randperm(len(train), generator=generator).numpy()]
-            for step in range(steps):
-                done = epoch * steps + step
-                learning_rate = rate(config.decay, config.learning_rate, config.epochs, epoch, done, steps)
-                batch = order[step * config.batch : (step + 1) * config.batch]
+            for step, part in enumerate(parts):
+                done = epoch * len(parts) + step
+                learning_rate = rate(config.decay, config.learning_rate, config.epochs, epoch, done, len(parts))
+                batch = order[part]
                 loss, correct = self.step(batch, learning_rate, generator)
                 self._average(done)
                 if not math.isfinite(loss):

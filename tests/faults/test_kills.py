@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import count
+
 import numpy as np
 import pytest
 
@@ -23,50 +26,54 @@ def killed_until_done(run, begin, resume, seconds, rng, most):
     return kills
 
 
+def killed_and_equal(nursery, words_for, whole, tmp_path, seconds, rng, wanted, most, differing):
+    """Kill a command ``wanted`` times, up to ``most`` times a folder; each must end as ``whole``. Returns the kills."""
+    kills = 0
+    for chain in count():
+        if kills >= wanted:
+            return kills
+        out, run = tmp_path / f"run{chain}", partial(nursery.run, cache=tmp_path / f"cache{chain}")
+        words = words_for(out)
+        kills += killed_until_done(run, words, (*words, "--resume"), seconds, rng, min(most, wanted - kills))
+        wrong = differing(whole, out)
+        assert not wrong, wrong
+
+
 def test_training_killed_at_random_moments(nursery, whole, few_films, tiny, tmp_path, times, tally, differing):
     folder, first = whole
-    rng, wanted, kills, equal, chain = np.random.default_rng(0), times(60, 2), 0, 0, 0
-    while kills < wanted:
-        out, cache = tmp_path / str(chain) / "run", tmp_path / str(chain) / "cache"
-        words = ("train", few_films, "--out", out, *tiny)
-        got = killed_until_done(
-            lambda *w, cache=cache, **f: nursery.run(*w, cache=cache, **f),
-            words,
-            (*words, "--resume"),
-            first.seconds,
-            rng,
-            min(4, wanted - kills),
-        )
-        kills, chain = kills + got, chain + 1
-        wrong = differing(folder, out)
-        assert not wrong, wrong
-        equal += got
-    tally("SIGKILL at a random moment of training, then --resume: byte-equal", kills, equal)
+    kills = killed_and_equal(
+        nursery,
+        lambda out: ("train", few_films, "--out", out, *tiny),
+        folder,
+        tmp_path,
+        first.seconds,
+        np.random.default_rng(0),
+        times(60, 2),
+        4,
+        differing,
+    )
+    tally("SIGKILL at a random moment of training, then --resume: byte-equal", kills, kills)
 
 
 def test_extraction_killed_at_random_moments(nursery, few_films, vgg16_file, tmp_path, times, tally, differing):
-    rng, wanted, kills, equal, chain = np.random.default_rng(1), times(20, 0), 0, 0, 0
+    wanted = times(20, 0)
     if not wanted:
         pytest.skip("VGG16 is too heavy for every day; make faults tries it")
     how = ("--model", "vgg16-lr", "--size", 32, "--weights", vgg16_file, "--threads", 1, "--quiet")
     first = nursery.run("train", few_films, "--out", tmp_path / "whole", *how, cache=tmp_path / "cache")
     assert first.code == 0, first.said
-    while kills < wanted:
-        out, cache = tmp_path / f"run{chain}", tmp_path / f"cache{chain}"
-        words = ("train", few_films, "--out", out, *how)
-        got = killed_until_done(
-            lambda *w, cache=cache, **f: nursery.run(*w, cache=cache, **f),
-            words,
-            (*words, "--resume"),
-            first.seconds,
-            rng,
-            min(3, wanted - kills),
-        )
-        kills, chain = kills + got, chain + 1
-        wrong = differing(tmp_path / "whole", out)
-        assert not wrong, wrong
-        equal += got
-    tally("SIGKILL at a random moment of extraction and fit, then --resume: byte-equal", kills, equal)
+    kills = killed_and_equal(
+        nursery,
+        lambda out: ("train", few_films, "--out", out, *how),
+        tmp_path / "whole",
+        tmp_path,
+        first.seconds,
+        np.random.default_rng(1),
+        wanted,
+        3,
+        differing,
+    )
+    tally("SIGKILL at a random moment of extraction and fit, then --resume: byte-equal", kills, kills)
 
 
 def test_labelling_killed_at_random_moments(nursery, whole, few_films, tmp_path, times, tally):

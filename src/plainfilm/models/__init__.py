@@ -1,0 +1,5 @@
+"""Networks and what is trained of them."""
+
+from plainfilm.models import memory
+
+memory.keep()

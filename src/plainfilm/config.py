@@ -38,7 +38,17 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
         "brightness=30,shading=.3,sharpness=1,noise=10,erase=.3",
     },
     "vgg16-ft": {"epochs": 8, "batch": 32, "optimizer": "adamw", "learning_rate": 1e-4, "decay": "cosine"},
+    "vgg16-mlp": {"epochs": 20, "batch": 32, "optimizer": "adamw", "learning_rate": 1e-4, "decay": "cosine"},
     "timm-lr": {"features": "standardised", "resize": "stretch"},
+    "timm-mlp": {
+        "epochs": 20,
+        "batch": 32,
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.02,
+        "decay": "cosine",
+        "resize": "stretch",
+    },
     "timm-ft": {
         "epochs": 6,
         "batch": 32,
@@ -53,8 +63,8 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def own_settings(model: str) -> dict[str, Any]:
-    """Return what ``model`` (``timm:NAME-lr`` and ``timm:NAME-ft`` included) wants otherwise than the paper."""
-    family = f"timm-{model[-2:]}" if model.startswith("timm:") else model
+    """Return what ``model`` (``timm:NAME-lr`` and its kind included) wants otherwise than the paper."""
+    family = f"timm-{model.rpartition('-')[2]}" if model.startswith("timm:") else model
     return OWN_SETTINGS.get(family, {})
 
 
@@ -96,6 +106,9 @@ class TrainConfig:
         "",
         "training films changed at random: rotation=10,translation=.05,zoom=.1,shear=5,flip=1 (degrees, shares), "
         "stretch, style, equalise, gamma, contrast, brightness, shading, sharpness, noise, erase",
+    )
+    copies: int = _setting(
+        0, "changed copies of each training film that frozen layers see once and are stored; 0 = `augment` anew each epoch"
     )
     regularisation: str = _setting(
         "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2", "values of C that the grid search of a logistic regression tries"
@@ -156,6 +169,7 @@ def _problems(config: TrainConfig) -> Any:
         ("mixup", 0.0, 100.0),
         ("average", 0.0, 0.99999),
         ("patience", 0, 100_000),
+        ("copies", 0, 100),
     ):
         value = getattr(config, name)
         if not low <= value <= high:

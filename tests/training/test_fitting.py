@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from plainfilm.commands.fitting import fit, logits_of
+from plainfilm.commands.fitting import copies, fit, logits_of, stages, start_network
 from plainfilm.commands.preparation import prepare
 from plainfilm.config import TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
-from plainfilm.models.features import Front, cut, shape_behind
+from plainfilm.image.augment import Augment
+from plainfilm.image.store import Rows
+from plainfilm.models.features import Copy, Front, cut, shape_behind
 from plainfilm.models.model import Model
 from plainfilm.models.zoo import recipe
+from plainfilm.training.loop import Material
 
 
 @pytest.fixture
@@ -62,6 +67,51 @@ def test_changed_films_pass_through_the_frozen_layers_too(place, films_folder, v
     same_after_saving(prepared, model, place / "run")
 
 
+def test_dense_layers_are_trained_on_features_of_changed_copies_that_are_made_once(place, films_folder, vgg16_file):
+    settings = {"model": "vgg16-mlp", "size": 32, "weights": str(vgg16_file), "augment": "zoom=.1", "copies": 2}
+    prepared, model, facts = fitted(films_folder, place / "run", **settings)
+    assert facts["trained_parameters"] == 512 * 256 + 256 + 256 * 2 + 2
+    same_after_saving(prepared, model, place / "run")
+    network, _ = start_network(prepared)
+    (first, second), seconds = copies(prepared, network)
+    assert seconds > 0
+    train, rows = prepared.films.where("train"), stages(prepared, network)[0]
+    assert not np.allclose(first[train], rows[train]) and not np.allclose(first[train], second[train])
+    films, own = replace(prepared.films, films=tuple(prepared.films.films[i] for i in train)), prepared.pixels
+    copy = Copy(replace(own, order=own.order[train]), films, Augment.parse("zoom=.1"), prepared.config.seed, 0)
+    x = prepared.preprocess.tensor(torch.from_numpy(copy[np.array([3])]))
+    with torch.inference_mode():
+        direct = network.eval().forward_features(x)[0].numpy()
+    assert np.allclose(direct, first[train[3]], atol=1e-4 * np.abs(direct).max())  # whatever batch it was made in
+    made = [p.stat().st_size for p in sorted((place / "cache" / "store").glob("*/rows.bin"))]
+    fitted(films_folder, place / "again", **settings)
+    assert made == [p.stat().st_size for p in sorted((place / "cache" / "store").glob("*/rows.bin"))]
+
+
+def test_training_takes_each_film_as_it_is_or_one_of_its_copies():
+    rows = [Rows(np.full((5, 2), value), np.arange(5), {}) for value in (0, 10, 20)]
+    rows[2] = Rows(np.arange(20, 25)[:, None].repeat(2, 1), np.array([-1, 1, -1, 3, -1]), {})
+    material = Material(rows[0], np.zeros(5), np.array([1, 3]), np.array([0]), np.ones(2), tuple(rows[1:]))
+    generator = torch.Generator().manual_seed(0)
+    drawn = np.stack([material.drawn(np.array([1, 3]), generator)[:, 0] for _ in range(60)])
+    assert set(drawn[:, 0]) == {0, 10, 21} and set(drawn[:, 1]) == {0, 10, 23}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model": "vgg16-mlp", "augment": "zoom=.1"}, "vgg16-mlp trains on stored features; give --set copies=3"),
+        ({"model": "vgg16-mlp", "copies": 2}, "copies=2 needs an --augment without `style`"),
+        ({"model": "vgg16-ft", "copies": 2, "augment": "style=.5"}, "copies=2 needs an --augment without `style`"),
+        ({"model": "vgg", "copies": 2, "augment": "zoom=.1"}, "copies=2: vgg has no frozen layers"),
+    ],
+)
+def test_copies_that_do_not_go_with_the_rest_are_refused(place, films_folder, vgg16_file, settings, said):
+    weights = {"weights": str(vgg16_file)} if settings["model"] != "vgg" else {}
+    with pytest.raises(InputError, match=said):
+        fitted(films_folder, place / "run", size=32, **settings, **weights)
+
+
 def test_front_and_rest_are_the_networks_own_modules():
     network = recipe("vgg16-ft").build(2, recipe("vgg16-ft").preprocess).eval()
     front, rest = cut(network, recipe("vgg16-ft").frozen)
@@ -72,7 +122,7 @@ def test_front_and_rest_are_the_networks_own_modules():
         assert torch.allclose(rest(front.forward_features(x)), network(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["lr", "ft"])
+@pytest.mark.parametrize("kind", ["lr", "mlp", "ft"])
 def test_a_backbone_of_timm_from_films_to_file(place, films_folder, kind):
     name = f"timm:test_resnet-{kind}"
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,9 +15,12 @@ import torch
 from plainfilm import ranks
 from plainfilm.commands.preparation import Prepared
 from plainfilm.config import number_list
+from plainfilm.data.films import Films
+from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import positive_class
+from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
-from plainfilm.models.features import Stored, cut, extract, shape_behind, write_features
+from plainfilm.models.features import Copy, Front, Stored, cut, extract, shape_behind, write_features
 from plainfilm.models.linear import fit_logistic
 from plainfilm.models.model import Model
 from plainfilm.models.pretrained import pretrained
@@ -28,7 +31,7 @@ from plainfilm.training.checkpoint import optimizer_arrays
 from plainfilm.training.loop import Inputs, Material, class_weights, train_network
 
 if TYPE_CHECKING:
-    from plainfilm.models.zoo import Backbone
+    from plainfilm.models.zoo import Backbone, Recipe
 
 
 def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
@@ -44,6 +47,7 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
     films, config = prepared.films, prepared.config
     network, start = start_network(prepared)
     rows, inputs, trained, extraction = stages(prepared, network)
+    changed, more = copies(prepared, network)
     weights = class_weights(config.class_weights, films.counts)
     material = Material(
         rows,
@@ -51,9 +55,10 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
         films.where("train"),
         films.where("val"),
         np.array([weights[name] for name in films.classes], dtype=np.float32),
+        changed,
     )
     progress, optimizer = train_network(trained, inputs, material, config, out, resume)
-    seconds = {"training": sum(row[-1] for row in progress.history), "features": extraction}
+    seconds = {"training": sum(row[-1] for row in progress.history), "features": extraction + more}
     model = _model(prepared, network, optimizer_arrays(optimizer), {"epoch": progress.epoch, **start})
     count = sum(p.numel() for p in network.parameters() if p.requires_grad)
     facts = {"seconds": seconds, "trained_parameters": count}
@@ -64,23 +69,64 @@ def stages(prepared: Prepared, network: Backbone) -> tuple[Rows, Inputs, torch.n
     """Return what is stored of the films, how it becomes input, the part of the network behind it, and the seconds that
     making it took: pixels and the whole network, or what frozen layers give and the rest.
 
-    Films that are changed at random pass through frozen layers anew each time: then nothing but pixels is stored.
+    Films that are changed anew each epoch pass through frozen layers each time: then nothing but pixels is stored.
     """
-    recipe, films, preprocess = prepared.recipe, prepared.films, prepared.preprocess
-    if recipe.trained == "head":
-        assert prepared.weights is not None
-        width = (network.feature_count,)
-        rows, seconds = extract(films, prepared.pixels, network, preprocess, prepared.weights.sha256, width)
-        return rows, Stored(), network.head, seconds
-    if recipe.trained == "whole":
-        return prepared.pixels, preprocess, network, 0.0
-    assert prepared.weights is not None and isinstance(network, VGG)
-    front, rest = cut(network, recipe.frozen)
-    if prepared.config.augment:
-        return prepared.pixels, preprocess, network, 0.0
-    shape = shape_behind(front, preprocess)
-    rows, seconds = extract(films, prepared.pixels, front, preprocess, prepared.weights.sha256, shape, "float16")
+    recipe, config = prepared.recipe, prepared.config
+    front, rest = _frozen_and_rest(recipe, network)
+    if front is None or (recipe.trained == "tail" and config.augment and not config.copies):
+        return prepared.pixels, prepared.preprocess, network, 0.0
+    rows, seconds = _behind(prepared, front, prepared.films, prepared.pixels)
     return rows, Stored(), rest, seconds
+
+
+def copies(prepared: Prepared, network: Backbone) -> tuple[tuple[Rows, ...], float]:
+    """Return what frozen layers make of each changed copy of the training films, made once, and the seconds that took;
+    nothing where none is asked for. InputError where copies and the model or the augmentation don't go together."""
+    recipe, config = prepared.recipe, prepared.config
+    augment = Augment.parse(config.augment)
+    if recipe.trained == "mlp" and augment != Augment() and not config.copies:
+        raise InputError(f"{recipe.name} trains on stored features; give --set copies=3 along with --augment.")
+    if not config.copies:
+        return (), 0.0
+    front, _ = _frozen_and_rest(recipe, network)
+    if front is None:
+        raise InputError(f"copies={config.copies}: {recipe.name} has no frozen layers; --augment alone does it.")
+    if augment == Augment() or augment.style:
+        raise InputError(
+            f"copies={config.copies} needs an --augment without `style`, which mixes the films of a batch."
+        )
+    films, pixels = prepared.films, prepared.pixels
+    train = films.where("train")
+    chosen = replace(films, films=tuple(films.films[i] for i in train))
+    own = Rows(pixels.data, pixels.order[train], pixels.about)
+    found, total = [], 0.0
+    for number in range(config.copies):
+        rows, seconds = _behind(prepared, front, chosen, Copy(own, chosen, augment, config.seed, number))
+        total += seconds
+        order = np.full(len(films), -1)  # the others are never asked for
+        order[train] = rows.order
+        found.append(Rows(rows.data, order, rows.about))
+    return tuple(found), total
+
+
+def _frozen_and_rest(recipe: Recipe, network: Backbone) -> tuple[Backbone | Front | None, torch.nn.Module]:
+    """The part of the network that keeps its pretrained values, if any, and the part that is trained."""
+    if recipe.trained == "whole":
+        return None, network
+    if recipe.trained == "tail":
+        assert isinstance(network, VGG)
+        return cut(network, recipe.frozen)
+    network.features.requires_grad_(False)
+    return network, network.head
+
+
+def _behind(prepared: Prepared, front: Backbone | Front, films: Films, pixels: Rows | Copy) -> tuple[Rows, float]:
+    """Stored output of the frozen layers: features as they are, maps of layers further in front in half the bytes."""
+    assert prepared.weights is not None
+    sha256, p = prepared.weights.sha256, prepared.preprocess
+    if isinstance(front, Front):
+        return extract(films, pixels, front, p, sha256, shape_behind(front, p), "float16")
+    return extract(films, pixels, front, p, sha256, (front.feature_count,))
 
 
 def start_network(prepared: Prepared) -> tuple[Backbone, dict[str, str]]:

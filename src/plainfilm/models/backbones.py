@@ -25,13 +25,14 @@ ENDINGS = (".safetensors", ".npz")
 class Timm(nn.Module):
     """Films (B, 3, size, size) float32 in 0..1 -> logits (B, classes).
 
-    Mean and deviation of the pictures that the weights were trained on are part of the network.
+    Mean and deviation of the pictures that the weights were trained on are part of the network. ``hidden``: units between
+    features and classes, 0 for none.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, name: str, classes: int, size: int) -> None:
+    def __init__(self, name: str, classes: int, size: int, hidden: int = 0) -> None:
         super().__init__()
         own = _config(name)
         more = {"img_size": size} if own.fixed_input_size and size != side(name) else {}
@@ -39,7 +40,7 @@ class Timm(nn.Module):
         self.feature_count = int(self.features.num_features)
         if hasattr(self.features, "head_hidden_size"):
             self.feature_count = int(self.features.head_hidden_size)
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(self.feature_count, classes))
+        self.head = _head(self.feature_count, classes, hidden)
         self.register_buffer("mean", torch.tensor(own.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(own.std).view(1, 3, 1, 1))
 
@@ -58,10 +59,17 @@ class Timm(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
-def build(name: str, classes: int, preprocess: Preprocess) -> Timm:
+def _head(width: int, classes: int, hidden: int) -> nn.Sequential:
+    if not hidden:
+        return nn.Sequential(nn.Dropout(0.2), nn.Linear(width, classes))
+    between = nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(0.5)
+    return nn.Sequential(nn.BatchNorm1d(width, affine=False), *between, nn.Linear(hidden, classes))
+
+
+def build(name: str, hidden: int, classes: int, preprocess: Preprocess) -> Timm:
     """Return the backbone ``name`` for films of ``preprocess.size``; InputError when it can't take that size."""
     try:
-        return Timm(name, classes, preprocess.size)
+        return Timm(name, classes, preprocess.size, hidden)
     except (TypeError, AssertionError, ValueError) as error:
         raise InputError(f"timm's {name} can't be built for {preprocess.size} pixels ({error}).") from None
 

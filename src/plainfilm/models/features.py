@@ -7,8 +7,9 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -18,6 +19,7 @@ from torch import nn
 from plainfilm import ranks
 from plainfilm.data.films import Films
 from plainfilm.files import replacing, to_json
+from plainfilm.image.augment import Augment
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, RowStore, rows_of
 from plainfilm.models.engines import Features
@@ -59,6 +61,34 @@ class Stored:
         return torch.as_tensor(features).float()
 
 
+@dataclass(frozen=True)
+class Copy:
+    """Stored pixels changed at random, in the place of ``Rows``: a film's change depends on film, seed and number alone."""
+
+    rows: Rows
+    films: Films
+    augment: Augment
+    seed: int
+    number: int
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the copy is, for the store that keeps what frozen layers make of it."""
+        changed = {"augment": asdict(self.augment), "seed": self.seed, "copy": self.number}
+        return {**self.rows.about, **changed}
+
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+        """Return (B, S, S) uint8 for positions among the films."""
+        return np.stack([self._changed(i) for i in positions])
+
+    def _changed(self, position: int) -> np.ndarray:
+        film = int(self.films.films[position].sha256[:12], 16)
+        seed = int(np.random.SeedSequence((self.seed, self.number, film)).generate_state(1)[0])
+        pixels = torch.from_numpy(self.rows[np.array([position])])
+        changed = self.augment(pixels, torch.Generator().manual_seed(seed))[0]
+        return np.asarray(changed.round().to(torch.uint8))
+
+
 def cut(network: VGG, layers: int) -> tuple[Front, nn.Sequential]:
     """Return the first ``layers`` of the network's features, frozen, and all that comes behind them: its own modules,
     so that training the second trains the network."""
@@ -76,7 +106,7 @@ def shape_behind(front: Front, preprocess: Preprocess) -> tuple[int, ...]:
 
 def extract(
     films: Films,
-    pixels: Rows,
+    pixels: Rows | Copy,
     network: Backbone | Front,
     preprocess: Preprocess,
     weights_sha256: str,

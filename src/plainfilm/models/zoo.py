@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Recipe:
     """A named model. ``build`` makes the network, its values without meaning yet.
 
-    ``trained``: "whole" (every weight), "tail" (what lies behind ``frozen`` layers) or "head" (a logistic regression on
-    frozen features).
+    ``trained``: "whole" (every weight), "tail" (what lies behind ``frozen`` layers), "mlp" (dense layers on frozen
+    features) or "head" (a logistic regression on frozen features).
     """
 
     name: str
@@ -90,6 +90,15 @@ RECIPES = {
             frozen=24,  # four blocks: ten convolutions with their ReLUs, four pools
         ),
         Recipe(
+            "vgg16-mlp",
+            "VGG16 features + dense layers",
+            partial(_vgg, "VGG16_MLP", False),
+            Preprocess(size=224, scaling="caffe"),
+            "mlp",
+            "vgg16",
+            VGG16_LICENCE,
+        ),
+        Recipe(
             "best",
             "EfficientNet-Lite0, fine-tuned on films of varied look",
             _lite0,
@@ -100,29 +109,35 @@ RECIPES = {
         ),
     )
 }
-_TIMM = re.compile(r"timm:([\w.]+)-(lr|ft)")
+KINDS = {  # of a backbone: how it is made a classifier, what is trained, units between features and classes
+    "lr": ("features + logistic regression", "head", 0),
+    "mlp": ("features + dense layers", "mlp", 256),
+    "ft": ("fine-tuned", "whole", 0),
+}
+_TIMM = re.compile(rf"timm:([\w.]+)-({'|'.join(KINDS)})")
 
 
 def recipe(name: str) -> Recipe:
-    """Return the recipe named ``name`` (``timm:NAME-lr`` and ``timm:NAME-ft`` included); InputError with the nearest
-    name when there is none."""
+    """Return the recipe named ``name`` (``timm:NAME-lr`` and its kind included); InputError with the nearest name when there
+    is none."""
     if match := _TIMM.fullmatch(name):
         return _timm(name, match[1], match[2])
     if name not in RECIPES:
-        raise InputError(f"There is no model '{name}'.{did_you_mean(name, [*RECIPES, 'timm:NAME-lr', 'timm:NAME-ft'])}")
+        known = [*RECIPES, *(f"timm:NAME-{kind}" for kind in KINDS)]
+        raise InputError(f"There is no model '{name}'.{did_you_mean(name, known)}")
     return RECIPES[name]
 
 
 def _timm(name: str, backbone: str, kind: str) -> Recipe:
     from plainfilm.models import backbones
 
-    how = {"lr": "features + logistic regression", "ft": "fine-tuned"}[kind]
+    how, trained, hidden = KINDS[kind]
     return Recipe(
         name,
         f"{backbone}, {how}",
-        partial(backbones.build, backbone),
+        partial(backbones.build, backbone, hidden),
         Preprocess(size=backbones.side(backbone), scaling="unit"),
-        {"lr": "head", "ft": "whole"}[kind],
+        trained,
         f"timm:{backbone}",
         f"Apache-2.0; weights: {backbones.licence(backbone)}",
     )

@@ -50,6 +50,16 @@ class Material:
     train: np.ndarray
     val: np.ndarray
     class_weights: np.ndarray  # (K,) float
+    copies: tuple[Rows, ...] = ()  # the films changed at random, if that was done before; only those that train are used
+
+    def drawn(self, films: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        """Return the rows of the films at ``films`` as training sees them: where there are copies, the film as it is or
+        one of them, drawn for each."""
+        if not self.copies:
+            return self.pixels[films]
+        versions = (self.pixels, *self.copies)
+        which = torch.randint(len(versions), (len(films),), generator=generator).tolist()
+        return np.stack([versions[v].data[versions[v].order[film]] for v, film in zip(which, films, strict=True)])
 
 
 def class_weights(setting: str, counts: dict[str, int]) -> dict[str, float]:
@@ -177,7 +187,7 @@ class Training:
     def __post_init__(self) -> None:
         self.device = next(self.network.parameters()).device
         self.weights = torch.as_tensor(self.material.class_weights, dtype=torch.float32, device=self.device)
-        self.augment = Augment.parse(self.config.augment)
+        self.augment = Augment() if self.material.copies else Augment.parse(self.config.augment)
 
     def epoch(self, epoch: int, shown: Bar) -> list[float]:
         """Train one epoch (counted from 0); return learning rate, train loss and accuracy, val loss and accuracy.
@@ -235,16 +245,18 @@ class Training:
         """
         mine = share(len(batch))
         if self.config.augment:
-            x, labels = self._inputs(batch, lambda pixels: self.augment(pixels, generator)[mine])
+            rows = self.material.drawn(batch, generator)
+            x, labels = self._inputs(rows, batch, lambda pixels: self.augment(pixels, generator)[mine])
             labels = labels[mine]
         else:
-            x, labels = self._inputs(batch[mine], lambda pixels: pixels)
+            x, labels = self._inputs(self.material.pixels[batch[mine]], batch[mine])
         logits = self.network(x)
         return logits, labels, self._loss(logits, labels, len(batch))
 
     def _mixed(self, batch: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same of films mixed in pairs, labels in the same shares (Zhang et al. 2018, "mixup")."""
-        x, labels = self._inputs(batch, lambda pixels: self.augment(pixels, generator))
+        rows = self.material.drawn(batch, generator)
+        x, labels = self._inputs(rows, batch, lambda pixels: self.augment(pixels, generator))
         order = torch.randperm(len(x), generator=generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
         part = rng.beta(self.config.mixup, self.config.mixup)
@@ -275,7 +287,7 @@ class Training:
         batches = [films[start : start + EVALUATION_BATCH] for start in range(0, len(films), EVALUATION_BATCH)]
         found = torch.zeros(len(batches), 2, dtype=torch.float64)
         for number in ranks.turns(len(batches)):
-            x, labels = self._inputs(batches[number], lambda pixels: pixels)
+            x, labels = self._inputs(self.material.pixels[batches[number]], batches[number])
             logits = self.averaged(x)
             found[number, 0] = float(F.cross_entropy(logits, labels, reduction="sum"))
             found[number, 1] = int((logits.argmax(1) == labels).sum())
@@ -283,10 +295,11 @@ class Training:
         return sum(losses) / len(films), sum(rights) / len(films)
 
     def _inputs(
-        self, films: np.ndarray, change: Callable[[torch.Tensor], torch.Tensor]
+        self, rows: np.ndarray, films: np.ndarray, change: Callable[[torch.Tensor], torch.Tensor] = lambda rows: rows
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return network input (B, C, S, S) and labels (B,) of the films at ``films``."""
-        pixels = change(torch.from_numpy(self.material.pixels[films])).to(self.device, non_blocking=True)
+        """Return network input (B, C, S, S) of ``rows``, once they are changed, and labels (B,) of the films at
+        ``films``."""
+        pixels = change(torch.from_numpy(rows)).to(self.device, non_blocking=True)
         x = self.inputs.tensor(pixels)
         x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         return x, torch.from_numpy(self.material.labels[films]).to(self.device)

@@ -107,8 +107,12 @@ class TrainConfig:
         "training films changed at random: rotation=10,translation=.05,zoom=.1,shear=5,flip=1 (degrees, shares), "
         "stretch, style, equalise, gamma, contrast, brightness, shading, sharpness, noise, erase",
     )
+    views: int = _setting(
+        1, "of an ensemble: views of each film that are averaged (as it is, wider, taller, nearer, farther), 1 to 5"
+    )
     copies: int = _setting(
-        0, "changed copies of each training film that frozen layers see once and are stored; 0 = `augment` anew each epoch"
+        0,
+        "changed copies of each training film that frozen layers see once, stored; 0 = `augment` anew each epoch",
     )
     regularisation: str = _setting(
         "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2", "values of C that the grid search of a logistic regression tries"
@@ -170,6 +174,7 @@ def _problems(config: TrainConfig) -> Any:
         ("average", 0.0, 0.99999),
         ("patience", 0, 100_000),
         ("copies", 0, 100),
+        ("views", 1, 5),
     ):
         value = getattr(config, name)
         if not low <= value <= high:

@@ -15,17 +15,20 @@ import torch
 from plainfilm import ranks
 from plainfilm.commands.preparation import Prepared
 from plainfilm.config import number_list
-from plainfilm.data.films import Films
+from plainfilm.data.films import Films, read_films
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import positive_class
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
+from plainfilm.models.bundle import read_bundle
+from plainfilm.models.ensemble import assembled
 from plainfilm.models.features import Copy, Front, Stored, cut, extract, shape_behind, write_features
 from plainfilm.models.linear import fit_logistic
 from plainfilm.models.model import Model
 from plainfilm.models.pretrained import pretrained
 from plainfilm.models.summary import parameters
 from plainfilm.models.vgg import VGG, initialise
+from plainfilm.models.zoo import runs_of
 from plainfilm.progress import say
 from plainfilm.training.checkpoint import optimizer_arrays
 from plainfilm.training.loop import Inputs, Material, class_weights, train_network
@@ -39,7 +42,32 @@ def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, A
 
     ``out`` takes checkpoints and features.h5; with ``resume`` a fit that was begun there goes on.
     """
-    return (_fit_head if prepared.recipe.trained == "head" else _fit_steps)(prepared, out, resume)
+    if not prepared.recipe.trained:
+        return _assemble(prepared)
+    return (_fit_steps if prepared.recipe.by_steps else _fit_head)(prepared, out, resume)
+
+
+def _assemble(prepared: Prepared) -> tuple[Model, dict[str, Any]]:
+    """Put trained runs together as one network; InputError where one of them learned from films that test it now."""
+    config, runs = prepared.config, runs_of(prepared.config.model)
+    for run in runs:
+        _same_parts(prepared.films, Path(run))
+    network, _ = assembled([Model.load(run) for run in runs], config.views)
+    members = {"members": [read_bundle(Path(run) / "model.h5").about["provenance"] for run in runs]}
+    model = _model(prepared, network.to(prepared.device), {}, members)
+    return model, {"seconds": {"training": 0.0, "features": 0.0}, "trained_parameters": 0}
+
+
+def _same_parts(films: Films, run: Path) -> None:
+    if not (run / "films.csv").is_file():
+        raise InputError(f"{run} is no run folder; an ensemble is made of whole ones, which know their films.")
+    parts = {row["sha256"]: row["part"] for row in read_films(run / "films.csv")}
+    other = [film for film in films if parts.get(film.sha256) != film.part]
+    if other:
+        raise InputError(
+            f"{run} was trained on other films or another split: {len(other)} of {len(films)} films are in another part"
+            f" there, such as {other[0].path}; train the members with the same films, --split and --seed."
+        )
 
 
 def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
@@ -181,13 +209,19 @@ def _model(
     }
     positive = films.classes[positive_class(films.classes, config.positive or None)]
     return Model(
-        network, config.model, films.classes, prepared.preprocess, positive, provenance=provenance, optimizer=optimizer
+        network,
+        prepared.recipe.name,
+        films.classes,
+        prepared.preprocess,
+        positive,
+        provenance=provenance,
+        optimizer=optimizer,
     )
 
 
 def logits_of(prepared: Prepared, model: Model) -> Callable[[slice], torch.Tensor]:
     """Return what gives the (B, K) logits of some of the films: from the stored features where there are some."""
-    if prepared.recipe.trained == "whole":
+    if prepared.recipe.trained in ("whole", ""):
         return lambda chosen: model.logits(prepared.pixels[chosen])
     rows, inputs, rest, _ = stages(prepared, cast("Backbone", model.network))
 

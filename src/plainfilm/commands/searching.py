@@ -85,6 +85,8 @@ def _in_generations(wanted: Wanted, out: Path, resume: bool, workers: int) -> Wa
 
 def _space(config: TrainConfig, wanted: Wanted) -> Space:
     named = recipe(config.model)
+    if not named.trained:
+        raise InputError(f"--model {config.model}: an ensemble has nothing to search for; search for its members.")
     return varied(default_space(named.trained, named.pretrained), wanted.vary)
 
 

@@ -182,7 +182,7 @@ def _derived(prepared: Prepared) -> str:
     shown = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     rule = f"decay {config.decay}: {DESCRIPTIONS[config.decay]}; class weights {shown}; "
     return (
-        f"{parts} films ({films.protocol}); {rule if prepared.recipe.trained != 'head' else ''}"
+        f"{parts} films ({films.protocol}); {rule if prepared.recipe.by_steps else ''}"
         f"{prepared.device}, {torch.get_num_threads()} threads"
     )
 
@@ -243,7 +243,7 @@ def prior(prepared: Prepared, model: Model) -> float:
     """Return the share that the loss gave the positive class: its training films times their class weight."""
     films = prepared.films
     weighed = np.bincount(films.labels[films.where("train")], minlength=len(films.classes)).astype(np.float64)
-    if prepared.recipe.trained != "head":  # the logistic regression of a head has no class weights
+    if prepared.recipe.by_steps:  # the logistic regression of a head has no class weights
         weights = class_weights(prepared.config.class_weights, films.counts)
         weighed *= [weights[name] for name in films.classes]
     return float(weighed[films.classes.index(model.positive)] / weighed.sum())

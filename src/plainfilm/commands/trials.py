@@ -150,7 +150,7 @@ class Bench:
 
 def by_epochs(config: TrainConfig) -> bool:
     """Return whether weights are trained by epochs; else a head is fitted."""
-    return recipe(config.model).trained != "head"
+    return recipe(config.model).by_steps
 
 
 def price_of(config: TrainConfig) -> int:

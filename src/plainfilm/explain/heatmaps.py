@@ -25,6 +25,7 @@ from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.ensemble import Ensemble, apart
 from plainfilm.models.model import Model, batches
 
 Map = NDArray[np.float32]
@@ -46,10 +47,23 @@ def heat_map(model: Model, pixels: np.ndarray, target: int | np.ndarray | None =
     """
     if method not in METHODS:
         raise InputError(f"There is no method '{method}' for heat maps.{did_you_mean(method, METHODS)}")
+    if isinstance(model.network, Ensemble):
+        return _mean_map(model, pixels, target, method)
     targets: list[int | None] = np.broadcast_to(np.asarray(target, object), len(pixels)).tolist()
     both = batches(zip(pixels, targets, strict=True), FILMS_AT_ONCE)
     parts = [_maps(model, np.stack([p for p, _ in batch]), [t for _, t in batch], method) for batch in both]
-    maps = np.concatenate(parts)
+    return _to_one(np.concatenate(parts))
+
+
+def _mean_map(model: Model, pixels: np.ndarray, target: int | np.ndarray | None, method: str) -> Map:
+    """The members' maps, each with its own strongest place at 1, averaged at the resolution of the finest."""
+    wanted = model.decide(model.probabilities(pixels)) if target is None else target
+    maps = [heat_map(member, films, wanted, method) for member, films in apart(model, pixels)]
+    side = max(heat.shape[1] for heat in maps)
+    return _to_one(np.mean([on_input(heat, side) for heat in maps], axis=0))
+
+
+def _to_one(maps: Map) -> Map:
     strongest = maps.max((1, 2), keepdims=True)
     return np.asarray(np.divide(maps, strongest, out=np.zeros_like(maps), where=strongest > 0))
 

@@ -25,8 +25,8 @@ ENDINGS = (".safetensors", ".npz")
 class Timm(nn.Module):
     """Films (B, 3, size, size) float32 in 0..1 -> logits (B, classes).
 
-    Mean and deviation of the pictures that the weights were trained on are part of the network. ``hidden``: units between
-    features and classes, 0 for none.
+    Mean and deviation of the pictures that the weights were trained on are part of the network. ``hidden``: units
+    between features and classes, 0 for none.
     """
 
     mean: torch.Tensor

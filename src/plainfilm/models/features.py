@@ -63,7 +63,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Copy:
-    """Stored pixels changed at random, in the place of ``Rows``: a film's change depends on film, seed and number alone."""
+    """Stored pixels changed at random, in the place of ``Rows``: by draws of film, seed and number alone."""
 
     rows: Rows
     films: Films

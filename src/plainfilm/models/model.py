@@ -19,6 +19,7 @@ from plainfilm.errors import InputError
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.engines import Features
+from plainfilm.models.ensemble import Ensemble, rebuilt
 from plainfilm.models.gate import Gate
 from plainfilm.models.zoo import recipe
 
@@ -120,6 +121,7 @@ class Model:
             "refer": self.refer,
             "verdict": self.verdict,
             "provenance": self.provenance,
+            **(self.network.about() if isinstance(self.network, Ensemble) else {}),
         }
         arrays = {f"weights/{k}": v for k, v in to_arrays(self.network.state_dict()).items()}
         arrays |= {f"optimizer/{k}": v for k, v in self.optimizer.items()}
@@ -141,8 +143,7 @@ class Model:
             classes = tuple(str(name) for name in about["classes"])
             if not 2 <= len(classes) == len(set(classes)):
                 raise ValueError(f"its classes are {', '.join(classes) or 'none'}; two or more are needed, each once")
-            told = recipe(about["model"])
-            network = told.build(len(classes), preprocess)
+            network = _built(about, len(classes), preprocess)
             load_arrays(network, bundle.group("weights"))
             gate = bundle.group("gate")
             model = cls(
@@ -165,8 +166,17 @@ class Model:
             raise InputError(f"{path} does not fit together: positive class, threshold or temperature is out of range.")
         model.hash = hashlib.sha256(path.read_bytes()).hexdigest()
         network.eval()
-        model.features = Features(network) if told.pretrained == "vgg16" else None
+        alone = not isinstance(network, Ensemble)
+        if alone and recipe(model.name).pretrained == "vgg16":
+            model.features = Features(cast("VGG", network))
         return model
+
+
+def _built(about: Mapping[str, Any], classes: int, preprocess: Preprocess) -> nn.Module:
+    """The network that a model file describes, its values without meaning yet."""
+    if "members" in about:
+        return rebuilt(about, classes, preprocess.size)
+    return recipe(about["model"]).build(classes, preprocess)
 
 
 def decide(probabilities: np.ndarray, positive: int, threshold: float) -> np.ndarray:

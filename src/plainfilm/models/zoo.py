@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from plainfilm.config import TrainConfig
 from plainfilm.errors import InputError, did_you_mean
@@ -25,7 +25,7 @@ class Recipe:
     """A named model. ``build`` makes the network, its values without meaning yet.
 
     ``trained``: "whole" (every weight), "tail" (what lies behind ``frozen`` layers), "mlp" (dense layers on frozen
-    features) or "head" (a logistic regression on frozen features).
+    features), "head" (a logistic regression on frozen features) or "" (nothing: an ensemble of trained models).
     """
 
     name: str
@@ -37,9 +37,16 @@ class Recipe:
     licence: str
     frozen: int = 0  # how many of the first layers keep their pretrained values, for "tail"
 
+    @property
+    def by_steps(self) -> bool:
+        """Whether weights are trained by epochs of steps."""
+        return self.trained in ("whole", "tail", "mlp")
+
     def preprocess_for(self, config: TrainConfig) -> Preprocess:
-        """Return the preprocessing with what ``config`` changes of this model's own."""
+        """Return the preprocessing with what ``config`` changes of this model's own; an ensemble's is its members'."""
         own = self.preprocess
+        if not self.trained:
+            return own
         return Preprocess(
             size=config.size or own.size,
             resize=config.resize,
@@ -109,6 +116,7 @@ RECIPES = {
         ),
     )
 }
+ENSEMBLE = "ensemble:"
 KINDS = {  # of a backbone: how it is made a classifier, what is trained, units between features and classes
     "lr": ("features + logistic regression", "head", 0),
     "mlp": ("features + dense layers", "mlp", 256),
@@ -118,14 +126,39 @@ _TIMM = re.compile(rf"timm:([\w.]+)-({'|'.join(KINDS)})")
 
 
 def recipe(name: str) -> Recipe:
-    """Return the recipe named ``name`` (``timm:NAME-lr`` and its kind included); InputError with the nearest name when there
-    is none."""
+    """Return the recipe named ``name`` (``timm:NAME-lr`` and its kind included, and ``ensemble:RUN,RUN``, whose runs it
+    reads); InputError with the nearest name when there is none."""
     if match := _TIMM.fullmatch(name):
         return _timm(name, match[1], match[2])
+    if name.startswith(ENSEMBLE):
+        return _ensemble(name)
     if name not in RECIPES:
-        known = [*RECIPES, *(f"timm:NAME-{kind}" for kind in KINDS)]
+        known = [*RECIPES, *(f"timm:NAME-{kind}" for kind in KINDS), f"{ENSEMBLE}RUN,RUN"]
         raise InputError(f"There is no model '{name}'.{did_you_mean(name, known)}")
     return RECIPES[name]
+
+
+def runs_of(name: str) -> list[str]:
+    """Return the run folders that ``ensemble:RUN,RUN`` names."""
+    return name.removeprefix(ENSEMBLE).split(",")
+
+
+def _ensemble(name: str) -> Recipe:
+    from plainfilm.models.ensemble import assembled
+    from plainfilm.models.model import Model
+
+    models = [Model.load(run) for run in runs_of(name)]
+    network, preprocess = assembled(models, 1)
+    names = ",".join(model.name for model in models)
+    return Recipe(
+        f"{ENSEMBLE}{names}",
+        f"mean of {names.replace(',', ', ')}" if len(models) > 1 else f"views of {names}",
+        lambda *_: cast("Backbone", network),  # nothing of it is trained, so none of a backbone's parts is needed
+        preprocess,
+        "",
+        "",
+        "that of its members",
+    )
 
 
 def _timm(name: str, backbone: str, kind: str) -> Recipe:

@@ -50,7 +50,9 @@ class Material:
     train: np.ndarray
     val: np.ndarray
     class_weights: np.ndarray  # (K,) float
-    copies: tuple[Rows, ...] = ()  # the films changed at random, if that was done before; only those that train are used
+    copies: tuple[
+        Rows, ...
+    ] = ()  # the films changed at random, if that was done before; only those that train are used
 
     def drawn(self, films: np.ndarray, generator: torch.Generator) -> np.ndarray:
         """Return the rows of the films at ``films`` as training sees them: where there are copies, the film as it is or

@@ -1,0 +1,140 @@
+"""Several trained networks as one, and several views of a film: the mean of their probabilities.
+
+The film comes once, at the side of the largest member; each member gets it at its own, as its own preprocessing has it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from plainfilm.errors import InputError
+from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.zoo import recipe
+
+if TYPE_CHECKING:
+    from plainfilm.models.model import Model
+
+MOST = 16  # members
+# (across, down) by how much a view enlarges the film about its middle: as it is, wider, taller, nearer, farther
+VIEWS = ((1.0, 1.0), (1.1, 1.0), (1.0, 1.1), (1.1, 1.1), (0.9, 0.9))
+
+
+@dataclass(frozen=True)
+class Member:
+    """What is needed of a trained model besides its network's values."""
+
+    model: str
+    preprocess: Preprocess
+    temperature: float
+
+
+class Ensemble(nn.Module):
+    """Films (B, 1, size, size) float32 in 0..1 -> logits (B, classes), the logarithms of the mean probabilities."""
+
+    def __init__(self, members: Sequence[Member], classes: int, size: int, views: int = 1) -> None:
+        super().__init__()
+        if not 1 <= len(members) <= MOST or not 1 <= views <= len(VIEWS):
+            raise InputError(f"An ensemble has 1 to {MOST} members and 1 to {len(VIEWS)} views.")
+        self.members, self.views = tuple(members), views
+        self.networks = nn.ModuleList(recipe(m.model).build(classes, m.preprocess) for m in members)
+        for number, member in enumerate(members):
+            for view, zooms in enumerate(VIEWS[:views]):
+                for axis, zoom in zip(("across", "down"), zooms, strict=True):
+                    matrix = torch.from_numpy(resizing(size, member.preprocess.size, zoom))
+                    self.register_buffer(f"{axis}_{number}_{view}", matrix, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, classes) logits."""
+        grey, found = x[:, 0] * 255, []
+        for number, (network, member) in enumerate(zip(self.networks, self.members, strict=True)):
+            for view in range(self.views):
+                pixels = self.seen(grey, number, view)
+                logits = network(member.preprocess.tensor(pixels).contiguous(memory_format=torch.channels_last))
+                found.append(torch.log_softmax(logits / member.temperature, 1))
+        return torch.logsumexp(torch.stack(found), 0) - math.log(len(found))
+
+    def seen(self, grey: torch.Tensor, number: int, view: int = 0) -> torch.Tensor:
+        """Return (B, s, s) grey values of (B, size, size), as member ``number`` sees them in a view."""
+        across, down = (getattr(self, f"{axis}_{number}_{view}") for axis in ("across", "down"))
+        shown: torch.Tensor = down @ grey @ across.T
+        return shown
+
+    def about(self) -> dict[str, Any]:
+        """Return what ``rebuilt`` needs, as plain values."""
+        return {"members": [asdict(member) for member in self.members], "views": self.views}
+
+
+def rebuilt(about: Mapping[str, Any], classes: int, size: int) -> Ensemble:
+    """Return the ensemble that ``about()`` was of, its values without meaning yet.
+
+    InputError, KeyError, TypeError or ValueError when that is none.
+    """
+    members = [
+        Member(str(m["model"]), Preprocess(**m["preprocess"]), float(m["temperature"])) for m in about["members"][:MOST]
+    ]
+    if any(member.model.startswith("ensemble") or not 0 < member.temperature < 1e6 for member in members):
+        raise ValueError("a member is no model of its own")
+    return Ensemble(members, classes, size, int(about["views"]))
+
+
+def assembled(models: Sequence[Model], views: int) -> tuple[Ensemble, Preprocess]:
+    """Return the ensemble of ``models``, and how films become its input.
+
+    InputError when they have other classes, or cut films otherwise than each other.
+    """
+    first = models[0]
+    for model in models:
+        if isinstance(model.network, Ensemble):
+            raise InputError("A member of an ensemble can't be an ensemble itself; name its members.")
+        if model.classes != first.classes or model.positive != first.positive:
+            raise InputError(
+                f"An ensemble's members need the same classes: {first.classes} and {model.classes} differ."
+            )
+        if model.preprocess.resize != first.preprocess.resize:
+            both = f"{first.name} {first.preprocess.resize} and {model.name} {model.preprocess.resize}"
+            raise InputError(f"An ensemble's members need the same --set resize: {both}.")
+    size = max(model.preprocess.size for model in models)
+    finest = max(models, key=lambda model: model.preprocess.oversample * model.preprocess.size)
+    preprocess = replace(finest.preprocess, size=size, channels=1, scaling="unit")
+    members = [Member(model.name, model.preprocess, model.temperature) for model in models]
+    ensemble = Ensemble(members, len(first.classes), size, views)
+    for network, model in zip(ensemble.networks, models, strict=True):
+        network.load_state_dict(model.network.state_dict())
+    return ensemble, preprocess
+
+
+def apart(model: Model, pixels: np.ndarray) -> list[tuple[Model, np.ndarray]]:
+    """Return each member as a model with the films, of (B, S, S) uint8, as it sees them; a model that is no ensemble
+    with the films as they are."""
+    ensemble = model.network
+    if not isinstance(ensemble, Ensemble):
+        return [(model, pixels)]
+    grey = torch.from_numpy(np.ascontiguousarray(pixels)).float()
+    return [
+        (
+            replace(model, network=network, name=m.model, preprocess=m.preprocess, temperature=m.temperature),
+            ensemble.seen(grey, number).round().clamp(0, 255).to(torch.uint8).numpy(),
+        )
+        for number, (network, m) in enumerate(zip(ensemble.networks, ensemble.members, strict=True))
+    ]
+
+
+def resizing(size: int, target: int, zoom: float = 1.0) -> np.ndarray:
+    """Return (target, size) float32 weights that make ``target`` pixels of a row of ``size``, enlarged about the middle.
+
+    Bilinear, widened to the scale, as Pillow has it: weights fall in a straight line to 0 at one output pixel's
+    distance. Beyond the film its edge goes on.
+    """
+    step = size / zoom / target  # source pixels an output pixel
+    middle = size / 2 + (np.arange(target) + 0.5 - target / 2) * step
+    middle = middle.clip(0.5, size - 0.5)
+    distance = np.abs(np.arange(size) + 0.5 - middle[:, None]) / max(step, 1.0)
+    weights = np.clip(1 - distance, 0, None)
+    return np.asarray(weights / weights.sum(1, keepdims=True), dtype=np.float32)

@@ -34,7 +34,7 @@ def test_a_head_in_coordinates_is_the_one_that_train_fits(films, standardise):
 
 def test_coordinates_keep_inner_products_and_order_by_variance(films):
     x, _, train, _ = films
-    z = coordinates(x, train)
+    z = coordinates(Rows(x, np.arange(70), {}), train)
     centred = x.astype(np.float64) - x[train].mean(0, dtype=np.float64)
     assert z.shape == (70, 49)
     assert z @ z[train].T == pytest.approx(centred @ centred[train].T, rel=1e-6, abs=1e-4)

@@ -127,7 +127,8 @@ def apart(model: Model, pixels: np.ndarray) -> list[tuple[Model, np.ndarray]]:
 
 
 def resizing(size: int, target: int, zoom: float = 1.0) -> np.ndarray:
-    """Return (target, size) float32 weights that make ``target`` pixels of a row of ``size``, enlarged about the middle.
+    """Return (target, size) float32 weights that make ``target`` pixels of a row of ``size``, enlarged about its
+    middle.
 
     Bilinear, widened to the scale, as Pillow has it: weights fall in a straight line to 0 at one output pixel's
     distance. Beyond the film its edge goes on.

@@ -73,8 +73,8 @@ def fit_logistic(
             f"A class has {fewest} patients or films to train on; a {folds}-fold grid search needs {folds}."
         )
     grid = np.array(sorted(values), dtype=np.float64)
-    scaled = _scaled(features, films, standardise)
-    blocks, width = _coordinates(scaled)
+    own = scaled(features, films, standardise)
+    blocks, width = _coordinates(own)
     truth = np.eye(labels.max() + 1)[labels] if labels.max() > 1 else labels[:, None].astype(np.float64)
     held_out = _held_out(labels, groups, folds, seed)  # (N, folds)
     taken = 1.0 - np.pad(held_out, ((0, 0), (0, 1)))  # the last takes all films
@@ -83,13 +83,13 @@ def fit_logistic(
     scores = _accuracies(solution.logits[:, : folds * len(grid)], labels, held_out)  # (values,)
     best = int(scores.argmax())
     chosen = folds * len(grid) + best
-    whole = Problems(scaled.blocks, scaled.width, truth, taken[:, [chosen]], grid[[best]])
+    whole = Problems(own.blocks, own.width, truth, taken[:, [chosen]], grid[[best]])
     weights = solution.weights[:, [chosen]]
-    if width != scaled.width:
+    if width != own.width:
         weights = _carried_back(whole, weights, solution.logits[:, [chosen]])
     gradient = whole.gradient(weights)[1][:-1]
     by_loss = weights[:-1] - gradient  # what the loss alone would make of the weights; the weights, at the optimum
-    weight, bias = scaled.unscaled(weights[:, 0])
+    weight, bias = own.unscaled(weights[:, 0])
     return Fit(
         weight,
         bias,
@@ -101,7 +101,7 @@ def fit_logistic(
 
 
 @dataclass(frozen=True)
-class _Scaled:
+class Scaled:
     """The features of some films, minus their mean, over their scale."""
 
     features: Rows
@@ -134,10 +134,11 @@ class _Scaled:
         return weight, (weights[-1] - weight.astype(np.float64) @ self.mean).astype(np.float32)
 
 
-def _scaled(features: Rows, films: np.ndarray, standardise: bool) -> _Scaled:
+def scaled(features: Rows, films: np.ndarray, standardise: bool) -> Scaled:
+    """Return the features of the films at ``films``, minus their mean; each over its deviation with ``standardise``."""
     mean = np.asarray(sum(block.sum(0, dtype=np.float64) for _, block in _read(features, films)) / len(films))
     scale = _deviation(features, films, mean) if standardise else np.ones_like(mean)
-    return _Scaled(features, films, mean, scale)
+    return Scaled(features, films, mean, scale)
 
 
 def _read(features: Rows, films: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -153,7 +154,7 @@ def _deviation(features: Rows, films: np.ndarray, mean: Floats) -> Floats:
     return np.where(deviation > 1e-6 * deviation.max(), deviation, 1.0)
 
 
-def _coordinates(scaled: _Scaled) -> tuple[Blocks, int]:
+def _coordinates(scaled: Scaled) -> tuple[Blocks, int]:
     """Return the films' coordinates, block by block, and how many there are: N with fewer films than features, if N × N
     numbers can be held, else the features, held if they are no more than that."""
     n = len(scaled.films)
@@ -170,7 +171,7 @@ def _coordinates(scaled: _Scaled) -> tuple[Blocks, int]:
     return scaled.blocks, scaled.width
 
 
-def _factor(scaled: _Scaled) -> Floats:
+def _factor(scaled: Scaled) -> Floats:
     """Return the lower Cholesky factor (N, N) of the Gram matrix. The 1e-10 on its diagonal keeps exact duplicates
     apart; it is far below the precision of float32 features."""
     n = len(scaled.films)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import nn
 
 from plainfilm.config import TrainConfig
@@ -102,14 +103,11 @@ def fit_head(
 
     Several are chosen from as ``train`` does it: by ``folds`` folds of the training films, ``groups`` (N,) together.
     """
-    from sklearn.linear_model import LogisticRegression
-
-    began, strength = time.perf_counter(), strengths[0]
-    if len(strengths) > 1:
-        rows = Rows(coordinates, np.arange(len(coordinates)), {})
-        strength = fit_logistic(rows, train, labels[train], groups[train], strengths, folds, seed).regularisation
-    fit = LogisticRegression(C=strength, tol=1e-6, max_iter=20_000).fit(coordinates[train], labels[train])
-    return Fitted([], fit.predict_proba(coordinates[val]), time.perf_counter() - began, False)
+    began = time.perf_counter()
+    rows = Rows(coordinates, np.arange(len(coordinates)), {})
+    fit = fit_logistic(rows, train, labels[train], groups[train], strengths, folds, seed)
+    probabilities = softmax(coordinates[val] @ fit.weight.T + fit.bias, axis=1)
+    return Fitted([], probabilities, time.perf_counter() - began, False)
 
 
 def table(films: Films, positions: np.ndarray, probabilities: Floats) -> Predictions:

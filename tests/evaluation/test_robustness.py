@@ -13,6 +13,7 @@ from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.robustness import (
     CORRUPTIONS,
     contrast,
+    enlarge,
     exposure,
     flipped,
     gamma,
@@ -22,8 +23,10 @@ from plainfilm.evaluation.robustness import (
     reduced,
     robustness,
     rotation,
+    shading,
     shift,
     worst_corruption,
+    worst_in_one_class,
 )
 from plainfilm.evaluation.scores import weighted_scores
 from plainfilm.image.preprocess import Preprocess
@@ -58,7 +61,7 @@ def test_names_are_unique_and_chance_depends_on_seed_and_film():
     assert (grain(film(), 0, SHA) != grain(film(), 0, "cd" * 32)).any()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "blur", "noise", "rotation", "shift"])
+@pytest.mark.parametrize("kind", ["JPEG", "blur", "noise", "rotation", "shift", "shading"])
 def test_severities_are_graded(kind):
     grey = film().astype(np.float64)
     sizes = [np.abs(c(film(), 0, SHA) - grey).mean() for c in CORRUPTIONS if c.kind == kind]
@@ -93,6 +96,39 @@ def test_shift_and_rotation_move_the_film_and_fill_with_its_mean():
     assert len(turned) == 2
     right = [m for m in moved if np.frombuffer(m, np.uint8).reshape(100, 100)[:, 10:].tolist() == grey[:, :90].tolist()]
     assert len(right) == 1 and set(right[0][:10]) == {round(float(grey.mean()))}
+
+
+def test_enlarging_keeps_the_middle_and_the_sides_and_cuts_what_leaves():
+    ramp = np.tile(np.arange(0, 200, 2, dtype=np.uint8), (60, 1))
+    wider = enlarge(ramp, rng(), 1.25, 1)
+    assert wider.shape == ramp.shape and (wider == wider[0]).all()
+    assert abs(int(wider[0, 50]) - 100) <= 1 and wider[0, 0] == 20 and wider[0, -1] == 178  # a tenth from either side
+    assert (enlarge(ramp, rng(), 1, 1.25) == ramp).all()
+
+
+def test_shading_lightens_one_side_and_darkens_the_other():
+    flat = np.full((50, 80), 100, np.uint8)
+    seen = {shading(flat, np.random.default_rng(i), 0.2).tobytes() for i in range(40)}
+    assert len(seen) == 4
+    for one in seen:
+        film = np.frombuffer(one, np.uint8).reshape(50, 80)
+        corners = sorted(int(film[y, x]) for y in (0, -1) for x in (0, -1))
+        assert corners == [80, 80, 120, 120] and film.mean() == pytest.approx(100, abs=0.5)
+
+
+def test_films_of_one_class_changed_alone_show_what_the_change_of_both_hides():
+    labels = np.arange(200) % 2
+    odds = 2 * (2 * labels - 1) + rng().normal(0, 1, 200)
+    clean, lifted = model(odds, labels), model(odds + 4, labels)  # both alike: the order of films stays
+    row = robustness(clean, {CORRUPTIONS[0]: lifted}, 1, 0.5, rng(), draws=100)[0]
+    assert row["auroc_change"]["value"] == 0
+    only = row["one_class"]
+    mixed = np.where(labels == 0, odds + 4, odds)
+    assert only["normal"]["auroc"]["value"] == pytest.approx(auc_interval(labels == 1, mixed).value)
+    assert only["normal"]["auroc"]["value"] < 0.6 < only["sick"]["auroc"]["value"] == pytest.approx(1, abs=0.01)
+    worst = worst_in_one_class([row])
+    assert worst["class"] == "normal" and "normal, JPEG, quality 75: AUROC 0." in worst["sentence"]
+    assert worst_in_one_class([]) == {}
 
 
 def test_noise_has_the_spread_it_names_and_jpeg_loses_with_quality():

@@ -23,7 +23,15 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.evaluation.probes import COVERS, baseline_rows, cover, other_resize, probe_rows, red_lines, source_rows
-from plainfilm.evaluation.robustness import CORRUPTIONS, WORKING_SIDE, Grey, reduced, robustness, worst_corruption
+from plainfilm.evaluation.robustness import (
+    CORRUPTIONS,
+    WORKING_SIDE,
+    Grey,
+    reduced,
+    robustness,
+    worst_corruption,
+    worst_in_one_class,
+)
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, series, source_folders, subgroups, worst_subgroup
 from plainfilm.files import read_json, write_json
@@ -61,8 +69,9 @@ def probe(
     baselines: {name: {"value", "low", "high"}}, AUROC of what borders or metadata alone tell on this data set.
 
     Keys: ``films`` (probed), ``scored`` (in the part), ``part``, ``seed``, ``positive``, ``untouched`` (scores on the
-    probed films); ``subgroups`` (of all scored films) and ``worst_subgroup``; ``robustness`` and ``worst_corruption``;
-    ``probes``; ``red_lines``, sentences. See ``evaluation.subgroups``, ``.robustness`` and ``.probes`` for the rows.
+    probed films); ``subgroups`` (of all scored films) and ``worst_subgroup``; ``robustness``, ``worst_corruption`` and
+    ``worst_in_one_class``; ``probes``; ``red_lines``, sentences. See ``evaluation.subgroups``, ``.robustness`` and
+    ``.probes`` for the rows.
     InputError when the films are no longer what the run was scored on.
     """
     model = Model.load(run)
@@ -229,6 +238,7 @@ def _about_changes(
         "untouched": {name: untouched[name].as_dict() for name in ("accuracy", "balanced_accuracy", "auroc")},
         "robustness": sturdy,
         "worst_corruption": worst_corruption(sturdy),
+        "worst_in_one_class": worst_in_one_class(sturdy),
         "probes": [*probes, *baseline_rows(baselines), *source_rows(looked.features, sources, clean, seed)],
         "red_lines": red_lines(probes),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -108,6 +108,21 @@ def shift(grey: Grey, rng: np.random.Generator, share: float) -> Grey:
     return np.asarray(moved)
 
 
+def enlarge(grey: Grey, _: np.random.Generator, across: float, down: float) -> Grey:
+    """Enlarge about the middle, by ``across`` and ``down`` (1 or more); the film keeps its sides."""
+    height, width = grey.shape
+    cut = (width - width / across) / 2, (height - height / down) / 2
+    box = (cut[0], cut[1], width - cut[0], height - cut[1])
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR, box))
+
+
+def shading(grey: Grey, rng: np.random.Generator, share: float) -> Grey:
+    """Lighten one side by up to ``share`` and darken the opposite one as much: left, right, upper or lower, drawn."""
+    axis, sign = rng.integers(2), 1 if rng.integers(2) else -1
+    along = np.linspace(-sign * share, sign * share, grey.shape[axis])
+    return _clipped(grey * (1 + (along[:, None] if axis == 0 else along)))
+
+
 def invert(grey: Grey, _: np.random.Generator) -> Grey:
     """Black becomes white, as when MONOCHROME1 is overlooked."""
     return np.invert(grey)
@@ -130,6 +145,11 @@ CORRUPTIONS = (
     *(Corruption("contrast", f"× {f:g}", partial(contrast, factor=f)) for f in (0.6, 1.5)),
     *(Corruption("rotation", f"{d}° to either side", partial(rotation, degrees=d)) for d in (5, 10)),
     *(Corruption("shift", f"{s:.0%} of the side", partial(shift, share=s)) for s in (0.05, 0.1)),
+    *(
+        Corruption("enlarged", f"15 % {way}", partial(enlarge, across=a, down=d))
+        for way, a, d in (("wider", 1.15, 1), ("taller", 1, 1.15), ("nearer", 1.15, 1.15))
+    ),
+    *(Corruption("shading", f"± {s:.0%} from side to side", partial(shading, share=s)) for s in (0.2, 0.4)),
     Corruption("inverted", "", invert),
 )
 
@@ -152,16 +172,26 @@ def robustness(
 
     ``name``, ``kind``, ``severity``; ``flipped`` (see there); ``auroc`` and ``balanced_accuracy`` on the changed films,
     and ``auroc_change``, ``balanced_accuracy_change`` (changed - clean): all with intervals from the same resamples of
-    patients. NaN where a class is missing.
+    patients. NaN where a class is missing. ``one_class``: {class: the same four when only films of that class are
+    changed}, as if they had come from another device.
     """
-    tables = [clean, *changed.values()]
-    found = _with_changes(tables, positive, threshold, rng, draws)
+    classes = clean.classes
+    tables = [t for table in changed.values() for t in (table, *(_in_one_class(clean, table, k) for k in classes))]
+    found = iter(_with_changes([clean, *tables], positive, threshold, rng, draws))
     rows = []
-    for (corruption, table), intervals in zip(changed.items(), found, strict=True):
+    for corruption, table in changed.items():
         about = {"name": corruption.name, "kind": corruption.kind, "severity": corruption.severity}
-        values = {name: interval.as_dict() for name, interval in intervals.items()}
-        rows.append({**about, "flipped": flipped(clean, table, positive, threshold).as_dict(), **values})
+        values = {name: interval.as_dict() for name, interval in next(found).items()}
+        alone = {k: {name: interval.as_dict() for name, interval in next(found).items()} for k in classes}
+        flips = flipped(clean, table, positive, threshold).as_dict()
+        rows.append({**about, "flipped": flips, **values, "one_class": alone})
     return rows
+
+
+def _in_one_class(clean: Predictions, changed: Predictions, name: str) -> Predictions:
+    """Predictions where only films of one class were changed."""
+    there = clean.labels == clean.classes.index(name)
+    return replace(clean, probabilities=np.where(there[:, None], changed.probabilities, clean.probabilities))
 
 
 def _with_changes(
@@ -179,6 +209,27 @@ def _with_changes(
     found = bootstrap(statistic, tables[0].patients, rng, draws)
     step = len(names)
     return [dict(zip(names, found[i : i + step], strict=True)) for i in range(0, len(found), step)]
+
+
+def worst_in_one_class(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the change and class of ``robustness`` rows that leave the lowest AUROC when only films of that class are
+    changed: ``name``, ``class``, the scores there, a ``sentence``. {} where no AUROC can be told."""
+    found = [
+        {"name": row["name"], "class": name, **scores}
+        for row in rows
+        for name, scores in row.get("one_class", {}).items()
+        if np.isfinite(scores["auroc"]["value"])
+    ]
+    if not found:
+        return {}
+    worst = min(found, key=lambda row: float(row["auroc"]["value"]))
+    auroc, balanced = Interval(**worst["auroc"]), Interval(**worst["balanced_accuracy"])
+    sentence = (
+        f"If films of one class only came from another device, the worst of these changes would be {worst['class']}, "
+        f"{worst['name']}: AUROC {auroc.value:.3f} ({auroc.low:.3f} to {auroc.high:.3f}), balanced accuracy "
+        f"{balanced.value:.3f} ({balanced.low:.3f} to {balanced.high:.3f})."
+    )
+    return {**worst, "sentence": sentence}
 
 
 def worst_corruption(rows: list[dict[str, Any]]) -> dict[str, Any]:

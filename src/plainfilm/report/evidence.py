@@ -67,10 +67,16 @@ def robustness(run: Run, folder: Path) -> tuple[Chart, str] | None:
     rows = [
         Row(row["name"], interval(row["flipped"]), worst is not None and row["name"] == worst["name"]) for row in found
     ]
-    header = ["Change", "Labels that flip", "AUROC", "Its change"]
+    classes = list(found[0].get("one_class", {}))  # reports of before November 2026 have none
+    header = ["Change", "Labels that flip", "AUROC", "Its change", *(f"AUROC, only {k} changed" for k in classes)]
     names = ("flipped", "auroc", "auroc_change")
-    table = Table("Films spoilt on purpose (95 % interval)", header, [[r["name"], *_cells(r, names)] for r in found])
-    sentence = worst["sentence"] if worst else ""
+    lines = [
+        [r["name"], *_cells(r, names), *(with_interval(interval(r["one_class"][k]["auroc"])) for k in classes)]
+        for r in found
+    ]
+    table = Table("Films spoilt on purpose (95 % interval)", header, lines)
+    told = (worst, run.probes.get("worst_in_one_class"))
+    sentence = " ".join(one["sentence"] for one in told if one)
     figure = forest.rows({_films(run): rows}, None, "Share of labels that flip", "the worst")
     caption = "Share of films that get another label once the film is changed before it enters the model."
     alt = f"Share of flipped labels under {count(len(found), 'change')}. {sentence}"

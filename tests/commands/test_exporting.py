@@ -8,7 +8,7 @@ import pytest
 
 from plainfilm.commands.exporting import PHANTOMS, check_pixels, export
 from plainfilm.errors import InputError
-from plainfilm.files import write_csv, write_json
+from plainfilm.files import read_json, write_csv, write_json
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import PAPER, VGG
@@ -23,7 +23,7 @@ def run(tmp_path, films_folder):
     header = ("path", "label", "patient", "part", "width", "height", "sha256")
     names = sorted(path.name for path in (films_folder / "NORMAL").iterdir())
     write_csv(folder / "films.csv", header, [(f"NORMAL/{n}", "NORMAL", "", "val", 1, 1, "") for n in names[:5]])
-    write_json(folder / "config.json", {"data": str(films_folder)})
+    write_json(folder / "config.json", {"data": str(films_folder), "settings": {"patient_regex": ""}})
     return folder
 
 
@@ -51,6 +51,13 @@ def test_films_given_take_the_place_of_all_others(run, films_folder, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no film")
     with pytest.raises(InputError, match="no film can be read"):
         check_pixels(model, run, [str(tmp_path / "bad.png")])
+
+
+def test_films_named_from_another_folder_are_found_again(run, films_folder, tmp_path, monkeypatch):
+    config = read_json(run / "config.json")
+    write_json(run / "config.json", config | {"data": films_folder.name, "folder": str(films_folder.parent)})
+    monkeypatch.chdir(tmp_path)
+    assert check_pixels(Model.load(run), run)[1] > 0
 
 
 def test_a_run_whose_films_are_gone_is_checked_on_synthetic_ones(run):

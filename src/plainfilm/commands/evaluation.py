@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.data.films import PARTS, Film, FilmError, Films, read_films
-from plainfilm.data.sources import load
+from plainfilm.data.sources import load, load_again
 from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
@@ -143,8 +143,7 @@ def _shift(run: Path, films: Films, seed: int) -> dict[str, Any]:
 
     try:
         parts = {row["path"]: row["part"] for row in read_films(run / "films.csv")}
-        config = read_json(run / "config.json")
-        ours = load(config["data"], config["settings"]["patient_regex"])
+        ours = load_again(read_json(run / "config.json"))
     except (InputError, OSError) as error:
         return {"tests": [], "red_lines": [], "note": f"The training films are not at hand ({error})"}
     rng = np.random.default_rng(seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,11 +11,11 @@ import numpy as np
 
 from plainfilm.data.films import FilmError, read_films
 from plainfilm.data.phantom import draw, phantom_set
-from plainfilm.data.sources import load, loose
+from plainfilm.data.sources import load_again, loose
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.export.onnx import write_onnx
 from plainfilm.export.safetensors import write_safetensors
-from plainfilm.files import sha256_file
+from plainfilm.files import read_json, sha256_file
 from plainfilm.models.model import Model
 
 FORMATS = ("onnx", "safetensors")
@@ -66,10 +65,10 @@ def _validation(run: Path) -> list[Callable[[], bytes]]:
     """Return readers of the run's validation films; none where the run's data is no longer there."""
     folder = run if run.is_dir() else run.parent
     try:
-        data = json.loads((folder / "config.json").read_text(encoding="utf-8"))["data"]
+        films = load_again(read_json(folder / "config.json"))
         wanted = {row["path"] for row in read_films(folder / "films.csv") if row["part"] == "val"}
-        return [film.read for film in load(data) if film.path in wanted]
-    except (InputError, OSError, ValueError, KeyError):
+        return [film.read for film in films if film.path in wanted]
+    except (InputError, OSError, ValueError, KeyError, TypeError):
         return []
 
 

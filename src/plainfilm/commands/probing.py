@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from plainfilm.data.films import Film, FilmError, Films, read_films
-from plainfilm.data.sources import load
+from plainfilm.data.sources import load_again
 from plainfilm.errors import InputError
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.predictions import Predictions, read_predictions
@@ -125,7 +125,7 @@ def _films(run: Path, facts: Sequence[Mapping[str, str]], source: Films | None) 
     """Return the films named in ``facts``, each with the hash that its bytes must have."""
     config = read_json(run / "config.json")
     try:
-        films = source or load(config["data"], config["settings"]["patient_regex"])
+        films = source or load_again(config)
     except InputError as error:
         raise InputError(f"{run} can't be probed without the films it was scored on: {error}") from None
     there = {film.path: film for film in films}

@@ -115,6 +115,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
     return {
         "plainfilm": version("plainfilm"),
         "data": prepared.data,
+        "folder": str(Path.cwd()),
         "data_hash": films.data_hash,
         "synthetic": films.synthetic,
         "protocol": films.protocol,

@@ -9,7 +9,7 @@ import shutil
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -60,6 +60,17 @@ def load(data: str | os.PathLike[str], patient_regex: str = "") -> Films:
         only = f"{films.classes[0]}, {len(films)} film{'s' * (len(films) > 1)}"
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
     return films
+
+
+def load_again(config: Mapping[str, Any]) -> Films:
+    """Return the films that a run was made of, by its config.json, whichever folder the run's command was given in.
+
+    InputError when they are no longer there; KeyError or TypeError when ``config`` is none of a run.
+    """
+    data = str(config["data"])
+    from_there = Path(config.get("folder", "")) / data
+    moved = not data.startswith("demo:") and not Path(data).exists() and from_there.exists()
+    return load(from_there if moved else data, config["settings"]["patient_regex"])
 
 
 def _from_path(path: Path, pattern: str) -> Films:

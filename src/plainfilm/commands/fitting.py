@@ -61,8 +61,8 @@ def _assemble(prepared: Prepared) -> tuple[Model, dict[str, Any]]:
 def _same_parts(films: Films, run: Path) -> None:
     if not (run / "films.csv").is_file():
         raise InputError(f"{run} is no run folder; an ensemble is made of whole ones, which know their films.")
-    parts = {row["sha256"]: row["part"] for row in read_films(run / "films.csv")}
-    other = [film for film in films if parts.get(film.sha256) != film.part]
+    parts = {(row["path"], row["sha256"]): row["part"] for row in read_films(run / "films.csv")}
+    other = [film for film in films if parts.get((film.path, film.sha256)) != film.part]
     if other:
         raise InputError(
             f"{run} was trained on other films or another split: {len(other)} of {len(films)} films are in another part"

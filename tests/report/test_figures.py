@@ -120,6 +120,16 @@ def test_vgg16_fits_on_a_page_with_every_layer_named() -> None:
     assert "SOFTMAX" in said and "INPUT" in said and "14×14×512" in said
 
 
+def test_an_ensembles_networks_stand_one_under_the_other(network_layers: list[dict[str, Any]]) -> None:
+    both = [{**layer, "name": f"networks.{n}.{i}"} for n in (0, 1) for i, layer in enumerate(network_layers)]
+    blocks = network._blocks(both, (1, 16, 16))
+    assert [b.words for b in blocks if b.kinds[0] == "INPUT"] == [["INPUT", "of no. 1"], ["INPUT", "of no. 2"]]
+    rows = network._rows(blocks)
+    assert sum(row[0].kinds == ["INPUT"] for row in rows) == 2 and rows[-1][-1].kinds == ["MEAN"]
+    assert sum(b.kinds == ["SOFTMAX"] for row in rows for b in row) == 2
+    network.network(both, "two", (1, 16, 16))
+
+
 def test_network_names_layers_as_the_paper_does_and_counts_parameters(network_layers: list[dict[str, Any]]) -> None:
     said = words(network.network(network_layers, "CNN", (3, 16, 16)))
     for name in ("CONV 3×3", "ReLU", "BN", "POOL 2×2", "DROPOUT", "p = 0.25", "FLATTEN", "DENSE", "SOFTMAX"):

@@ -213,8 +213,9 @@ def _with_changes(
 
 def worst_in_one_class(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the change and class of ``robustness`` rows that leave the lowest AUROC when only films of that class are
-    changed: ``name``, ``class``, the scores there, a ``sentence``. {} where no AUROC can be told. Inverted films are left
-    out: a mistake, not the look of a device."""
+    changed: ``name``, ``class``, the scores there, a ``sentence``. {} where no AUROC can be told.
+
+    Inverted films are left out: they come from a mistake, not from another device."""
     found = [
         {"name": row["name"], "class": name, **scores}
         for row in rows

@@ -90,6 +90,11 @@ def thirds(values: Floats, unit: str = "") -> Groups:
     return groups.astype(np.str_)
 
 
+def _place(group: str) -> tuple[int, str]:
+    """Thirds from the lowest to the highest, all else by name."""
+    return THIRDS.index(group.split()[0]) if " third (" in group else 0, group
+
+
 def subgroups(
     p: Predictions, found: Mapping[str, Groups], positive: int, threshold: float, seed: int, draws: int = DRAWS
 ) -> list[dict[str, Any]]:
@@ -102,7 +107,7 @@ def subgroups(
     """
     rows = []
     for grouping in found:
-        for group in sorted(set(found[grouping].tolist()) - {""}):
+        for group in sorted(set(found[grouping].tolist()) - {""}, key=_place):
             own = found[grouping] == group
             rng = np.random.default_rng(seed)
             rows.append({"grouping": grouping, "group": group, **_scored(p, own, positive, threshold, rng, draws)})

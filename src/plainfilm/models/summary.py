@@ -21,13 +21,14 @@ class Layer:
 
 
 def layers(network: nn.Module, shape: tuple[int, int, int]) -> list[Layer]:
-    """Return every layer in the order in which a film of ``shape`` (C, H, W) passes through."""
-    found: list[Layer] = []
+    """Return every layer in the order in which a film of ``shape`` (C, H, W) first passes through."""
+    found: dict[str, Layer] = {}
 
     def record(name: str) -> object:
         def hook(module: nn.Module, _: object, output: torch.Tensor) -> None:
             count = sum(p.numel() for p in module.parameters())
-            found.append(Layer(name, type(module).__name__, tuple(output.shape[1:]), count, _detail(module)))
+            layer = Layer(name, type(module).__name__, tuple(output.shape[1:]), count, _detail(module))
+            found.setdefault(name, layer)  # views of a film pass through the same layers again
 
         return hook
 
@@ -41,7 +42,7 @@ def layers(network: nn.Module, shape: tuple[int, int, int]) -> list[Layer]:
     finally:
         for handle in hooks:
             handle.remove()
-    return found
+    return list(found.values())
 
 
 def flops(network: nn.Module, shape: tuple[int, int, int]) -> int:

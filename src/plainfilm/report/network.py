@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
@@ -47,6 +48,7 @@ FILLS = {
     "FLATTEN": GREY,
     "DENSE": SKY,
     "SOFTMAX": YELLOW,
+    "MEAN": YELLOW,
 }
 A_ROW = 8  # blocks side by side on a page
 CELL = WIDE / A_ROW
@@ -95,8 +97,13 @@ def network(layers: Sequence[Mapping[str, Any]], title: str, film: Sequence[int]
 
 
 def _blocks(layers: Sequence[Mapping[str, Any]], film: tuple[int, ...]) -> list[_Block]:
-    blocks = [_Block(["INPUT"], ["INPUT"], film, 0)]
+    member = _member(layers[0]) if layers else ""
+    blocks = [_Block(["INPUT"], ["INPUT", *([f"of {member}"] if member else [])], film, 0)]
     for layer in layers:
+        if _member(layer) != member:
+            member = _member(layer)
+            blocks.append(_Block(["SOFTMAX"], ["SOFTMAX"], blocks[-1].shape, 0))
+            blocks.append(_Block(["INPUT"], ["INPUT", f"of {member}"], film, 0))
         kind, shape = NAMES.get(layer["kind"], label(layer["kind"], 9)), tuple(layer["shape"])
         last = blocks[-1]
         if kind in ("ReLU", "BN") and last.kinds[0] in ("CONV", "DENSE"):
@@ -107,20 +114,28 @@ def _blocks(layers: Sequence[Mapping[str, Any]], film: tuple[int, ...]) -> list[
             detail = layer["detail"]
             words = [f"{kind} {detail}"] if len(detail) == 3 else [kind, *([detail] if detail else [])]
             blocks.append(_Block([kind], words, shape, layer["parameters"]))
-    return [*blocks, _Block(["SOFTMAX"], ["SOFTMAX"], blocks[-1].shape, 0)]
+    mean = [_Block(["MEAN"], ["MEAN", "of all"], blocks[-1].shape, 0)] if member else []
+    return [*blocks, _Block(["SOFTMAX"], ["SOFTMAX"], blocks[-1].shape, 0), *mean]
+
+
+def _member(layer: Mapping[str, Any]) -> str:
+    """Which network of an ensemble a layer belongs to, counted from 1; "" for a network alone."""
+    match = re.match(r"networks\.(\d+)\.", layer.get("name", ""))
+    return f"no. {int(match[1]) + 1}" if match else ""
 
 
 def _rows(blocks: list[_Block]) -> list[list[_Block]]:
-    """Return the blocks in rows of at most A_ROW, broken before a new stage (CONV behind POOL or DROPOUT, FLATTEN)."""
+    """Return the blocks in rows of at most A_ROW, broken before a new stage (CONV behind POOL or DROPOUT, FLATTEN)
+    and before another input."""
     stages: list[list[_Block]] = [[]]
     for before, block in zip([None, *blocks], blocks, strict=False):
         behind_pool = before is not None and before.kinds[0] in ("POOL", "DROPOUT") and block.kinds[0] == "CONV"
-        if behind_pool or block.kinds[0] == "FLATTEN" or len(stages[-1]) == A_ROW:
+        if behind_pool or block.kinds[0] in ("FLATTEN", "INPUT") or len(stages[-1]) == A_ROW:
             stages.append([])
         stages[-1].append(block)
     rows: list[list[_Block]] = []
     for stage in stages:
-        if rows and len(rows[-1]) + len(stage) <= A_ROW:
+        if rows and len(rows[-1]) + len(stage) <= A_ROW and stage[0].kinds != ["INPUT"]:
             rows[-1] += stage
         else:
             rows.append(stage)

@@ -130,7 +130,8 @@ def _rows(blocks: list[_Block]) -> list[list[_Block]]:
     stages: list[list[_Block]] = [[]]
     for before, block in zip([None, *blocks], blocks, strict=False):
         behind_pool = before is not None and before.kinds[0] in ("POOL", "DROPOUT") and block.kinds[0] == "CONV"
-        if behind_pool or block.kinds[0] in ("FLATTEN", "INPUT") or len(stages[-1]) == A_ROW:
+        begins = block.kinds[0] == "FLATTEN" or (block.kinds[0] == "INPUT" and before is not None)
+        if behind_pool or begins or len(stages[-1]) == A_ROW:
             stages.append([])
         stages[-1].append(block)
     rows: list[list[_Block]] = []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -40,6 +41,27 @@ def test_a_damaged_line_is_said_to_be_one(tmp_path):
     (tmp_path / "journal.jsonl").write_text('{"number": 0}\n')
     with Journal(tmp_path) as journal, pytest.raises(InputError, match="is damaged"):
         journal.refresh()
+
+
+def test_any_changed_byte_of_a_line_is_found(tmp_path):
+    with Journal(tmp_path) as journal:
+        journal.append(trial(0, 0.25))
+        whole = journal.path.read_bytes()
+    for place in range(len(whole) - 1):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        if changed[place] in b"\n\r" or json.loads(whole) == _parsed(changed):
+            continue  # blanks between values say nothing
+        journal.path.write_bytes(changed)
+        with Journal(tmp_path) as again, pytest.raises(InputError, match="is damaged"):
+            again.refresh()
+
+
+def _parsed(line: bytearray) -> object:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def test_another_process_can_not_claim_a_trial_until_this_one_ends(tmp_path):

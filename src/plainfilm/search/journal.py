@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -71,14 +72,18 @@ class Journal:
 
     def _trial(self, line: bytes) -> Trial:
         try:
-            found = Trial(**json.loads(line))
-        except (ValueError, TypeError) as error:
+            values = json.loads(line)
+            if values.pop("crc32") != _sum(values):
+                raise ValueError("a line does not match its check sum")
+            found = Trial(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{self.path} is damaged ({error}); choose another --out, or cut it there.") from None
         return found
 
     def append(self, trial: Trial) -> None:
         """Add one line, on the disk when this returns."""
-        text = json.dumps(json.loads(to_json(asdict(trial)))) + "\n"
+        values = json.loads(to_json(asdict(trial)))
+        text = json.dumps({**values, "crc32": _sum(values)}) + "\n"
         with open(self.path, "a+b") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             handle.seek(0)
@@ -99,3 +104,8 @@ class Journal:
             yield True
         finally:
             fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, number)
+
+
+def _sum(values: dict[str, Any]) -> int:
+    """The check sum of a line's values: a digit that changes on the disk would still be valid JSON."""
+    return zlib.crc32(json.dumps(values).encode())

@@ -57,6 +57,8 @@ def test_films_named_from_another_folder_are_found_again(run, films_folder, tmp_
     config = read_json(run / "config.json")
     write_json(run / "config.json", config | {"data": films_folder.name, "folder": str(films_folder.parent)})
     monkeypatch.chdir(tmp_path)
+    other = tmp_path / films_folder.name / "NORMAL"  # other films, of the same name, where the command is given
+    other.mkdir(parents=True)
     assert check_pixels(Model.load(run), run)[1] > 0
 
 

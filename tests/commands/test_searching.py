@@ -141,6 +141,13 @@ def test_a_head_is_searched_by_fits(films_folder, vgg16_file, tmp_path, capsys):
     assert "--regularisation" in found["train"] or found["best"]["number"] == 0
 
 
+def test_dense_layers_on_frozen_features_are_searched_by_epochs(films_folder, vgg16_file, tmp_path):
+    out = tmp_path / "s"
+    tiny = ["--size", "32", "--epochs", "1", "--threads", "1", "--quiet", "--weights", vgg16_file]
+    assert run("search", films_folder, "--out", out, "--model", "vgg16-mlp", "--budget", 2, *tiny) == 0
+    assert [row["state"] for row in read_csv(out / "search.csv")[1]] == ["done", "done"]
+
+
 def test_two_objectives_give_a_front(films_folder, tmp_path, capsys):
     out = tmp_path / "front"
     vary = ["--vary", "size=16|32", "--algorithm", "ga", "--population", 4, "--objective", "auroc,flops", "--json"]

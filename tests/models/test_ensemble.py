@@ -11,9 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from plainfilm.commands.paper import paper
+from plainfilm.commands.probing import probe
+from plainfilm.commands.repeating import train_folds, train_seeds
 from plainfilm.commands.training import train
 from plainfilm.errors import InputError
 from plainfilm.explain.heatmaps import heat_map
+from plainfilm.files import write_json
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.ensemble import VIEWS, Ensemble, apart, assembled, resizing
@@ -112,6 +116,8 @@ def test_the_file_alone_is_enough(tmp_path):
         {"members": [{"model": "ensemble:/etc", "preprocess": {}, "temperature": 1}]},
         {"members": [{"model": "vgg", "preprocess": {"size": 10**9}, "temperature": 1}]},
         {"members": [{"model": "vgg", "preprocess": {}, "temperature": 0}]},
+        {"model": "vgg"},
+        {"model": {"x": 1}},
     ],
 )
 def test_a_file_with_impossible_members_is_refused(tmp_path, change):
@@ -120,6 +126,23 @@ def test_a_file_with_impossible_members_is_refused(tmp_path, change):
     write_bundle(tmp_path / "bad.h5", "model", bundle.arrays, bundle.about | change)
     with pytest.raises(InputError):
         Model.load(tmp_path / "bad.h5")
+
+
+def test_a_file_that_only_names_an_ensemble_has_nothing_else_read(tmp_path):
+    model("vgg", 32, 1).save(tmp_path / "model.h5")
+    bundle = read_bundle(tmp_path / "model.h5")
+    for name in (f"ensemble:{tmp_path}", "ensemble:/dev/zero"):
+        write_bundle(tmp_path / "bad.h5", "model", bundle.arrays, bundle.about | {"model": name})
+        with pytest.raises(InputError, match="is not the name of what it holds"):
+            Model.load(tmp_path / "bad.h5")
+
+
+def test_films_are_decoded_as_finely_as_any_member_wants_them():
+    def of(*pairs):
+        each = [model("vgg", size, i, oversample=times) for i, (size, times) in enumerate(pairs)]
+        return assembled(each, 1)[1].oversample
+
+    assert of((32, 8), (40, 2)) == 7 and of((32, 2), (40, 2)) == 2 and of((32, 0), (40, 2)) == 0
 
 
 def test_members_that_do_not_go_together_are_refused():
@@ -164,6 +187,17 @@ def test_runs_are_put_together_by_train_and_judged_like_any_run(runs, films_fold
     assert [m["settings"]["model"] for m in made.provenance["members"]] == ["vgg", "vgg-bn"]
     total = sum(p.numel() for m in members for p in m.network.parameters())
     assert about["parameters"] == total and about["flops"] > 2 * sum(1e5 for _ in members)
+    assert made.verdict["prior"] == pytest.approx(np.mean([m.verdict["prior"] for m in members]))
+    assert made.preprocess.oversample == 2
+    config = json.loads((runs / "both" / "config.json").read_text())
+    assert config["members"] == {str(runs / which): m.hash for which, m in zip("ab", members, strict=True)}
+    found = probe(runs / "both", films=20)
+    assert not [row for row in found["probes"] if "told from" in row["name"]] and found["worst_in_one_class"]
+    with pytest.raises(InputError, match="holds a run already"):
+        train(str(films_folder), runs / "both", {"model": name, "split": "grouped", "views": 2})
+    write_json(runs / "both" / "config.json", config | {"members": {str(runs / "a"): "0" * 64}})
+    with pytest.raises(InputError, match="was begun with other members than ensemble:"):
+        train(str(films_folder), runs / "both", {"model": name, "split": "grouped", "views": 2}, resume=True)
     shutil.rmtree(runs / "both" / "figures")  # the file does not need its members or its folder
     assert Model.load(runs / "both" / "model.h5").predict([films_folder / "NORMAL" / "IM-0000-0000.jpeg"]).shape == (1,)
 
@@ -171,13 +205,42 @@ def test_runs_are_put_together_by_train_and_judged_like_any_run(runs, films_fold
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"split": "paper"}, "was trained on other films or another split: .* train the members with the same films"),
-        ({"split": "grouped", "seed": 5}, "was trained on other films or another split"),
+        (
+            {"split": "paper"},
+            "was trained on other films, classes or another split: .* train the members with the same",
+        ),
+        ({"split": "grouped", "seed": 5}, "was trained on other films, classes or another split"),
+        ({"split": "grouped", "size": 64}, "size: an ensemble is made of trained runs, which have their own"),
+        ({"split": "grouped", "augment": "zoom=.1"}, "augment: an ensemble is made of trained runs"),
     ],
 )
 def test_a_member_that_learned_from_the_test_films_is_refused(runs, films_folder, tmp_path, settings, said):
     with pytest.raises(InputError, match=said):
         train(str(films_folder), tmp_path / "x", {"model": f"ensemble:{runs / 'a'}", **settings})
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_member_that_knows_the_films_by_other_classes_is_refused(runs, films_folder, tmp_path):
+    other = tmp_path / "set"
+    shutil.copytree(films_folder, other)
+    (other / "NORMAL").rename(other / "well")
+    (other / "PNEUMONIA").rename(other / "sick")
+    with pytest.raises(InputError, match="was trained on other films, classes"):
+        train(str(other), tmp_path / "x", {"model": f"ensemble:{runs / 'a'}", "split": "grouped"})
+
+
+def test_what_can_not_be_done_with_an_ensemble_is_refused_before_anything_is_written(runs, films_folder, tmp_path):
+    data, name, out = str(films_folder), f"ensemble:{runs / 'a'}", tmp_path / "x"
+    with pytest.raises(InputError, match="--folds: an ensemble's members are of one split"):
+        train_folds(data, out, {"model": name}, 3)
+    with pytest.raises(InputError, match="--seeds: an ensemble's members are of one split"):
+        train_seeds(data, out, {"model": name}, 3)
+    with pytest.raises(InputError, match="made by `plainfilm train DATA --model ensemble:RUN,RUN`"):
+        paper(data, out, {}, ["vgg", name])
+    for wrong in ("ensemble:", f"ensemble:{runs / 'a'},", f"ensemble:{tmp_path}"):
+        with pytest.raises(InputError, match="is no finished run folder; name some as ensemble:RUN,RUN"):
+            train(data, out, {"model": wrong, "split": "grouped"})
+    assert not out.exists()
 
 
 def test_a_model_file_without_its_run_is_refused(runs, films_folder, tmp_path):

@@ -16,7 +16,9 @@ from plainfilm.errors import InputError
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
 from plainfilm.models.features import Copy, Front, cut, shape_behind
+from plainfilm.models.linear import deviation_of, mean_of
 from plainfilm.models.model import Model
+from plainfilm.models.standardise import LIMIT, Standardise
 from plainfilm.models.zoo import recipe
 from plainfilm.training.loop import Material
 
@@ -70,6 +72,7 @@ def test_changed_films_pass_through_the_frozen_layers_too(place, films_folder, v
 def test_dense_layers_are_trained_on_features_of_changed_copies_that_are_made_once(place, films_folder, vgg16_file):
     settings = {"model": "vgg16-mlp", "size": 32, "weights": str(vgg16_file), "augment": "zoom=.1", "copies": 2}
     prepared, model, facts = fitted(films_folder, place / "run", **settings)
+    assert isinstance(model.network.head[0], Standardise) and model.network.head[0].mean.any()
     assert facts["trained_parameters"] == 512 * 256 + 256 + 256 * 2 + 2
     same_after_saving(prepared, model, place / "run")
     network, _ = start_network(prepared)
@@ -88,6 +91,22 @@ def test_dense_layers_are_trained_on_features_of_changed_copies_that_are_made_on
     assert made == [p.stat().st_size for p in sorted((place / "cache" / "store").glob("*/rows.bin"))]
 
 
+def test_dense_layers_do_not_hear_a_feature_that_was_silent_in_training():
+    layer = Standardise(4)
+    rows = np.random.default_rng(0).normal(5, 2, (50, 4)).astype(np.float32)
+    rows[:, 1], rows[:, 2] = 0, 7 + 1e-6 * rows[:, 2]  # never moves; hardly moves
+    features, films = Rows(rows, np.arange(50), {}), np.arange(50)
+    mean = mean_of(features, films)
+    layer.learn(mean, deviation_of(features, films, mean))
+    seen = layer(torch.from_numpy(rows)).numpy()
+    assert np.allclose(seen[:, [0, 3]].std(0), 1, atol=1e-4) and np.abs(seen.mean(0)).max() < 1e-4
+    loud = layer(torch.full((1, 4), 300.0)).numpy()[0]
+    assert loud[1] == 0 and np.abs(loud).max() == LIMIT
+    assert (
+        np.abs(layer(torch.tensor([[5.0, 0, 7.5, 5]])).numpy()).max() < 4
+    )  # of the floor's deviations, not of its own
+
+
 def test_training_takes_each_film_as_it_is_or_one_of_its_copies():
     rows = [Rows(np.full((5, 2), value), np.arange(5), {}) for value in (0, 10, 20)]
     rows[2] = Rows(np.arange(20, 25)[:, None].repeat(2, 1), np.array([-1, 1, -1, 3, -1]), {})
@@ -103,7 +122,12 @@ def test_training_takes_each_film_as_it_is_or_one_of_its_copies():
         ({"model": "vgg16-mlp", "augment": "zoom=.1"}, "vgg16-mlp trains on stored features; give --set copies=3"),
         ({"model": "vgg16-mlp", "copies": 2}, "copies=2 needs an --augment without `style`"),
         ({"model": "vgg16-ft", "copies": 2, "augment": "style=.5"}, "copies=2 needs an --augment without `style`"),
-        ({"model": "vgg", "copies": 2, "augment": "zoom=.1"}, "copies=2: vgg has no frozen layers"),
+        (
+            {"model": "vgg", "copies": 2, "augment": "zoom=.1"},
+            "copies=2 is for layers behind frozen ones, which vgg does",
+        ),
+        ({"model": "vgg16-lr", "copies": 2, "augment": "zoom=.1"}, "copies=2 is for layers behind frozen ones"),
+        ({"model": "vgg", "views": 3}, "views=3 goes with --model ensemble:RUN; train vgg first"),
     ],
 )
 def test_copies_that_do_not_go_with_the_rest_are_refused(place, films_folder, vgg16_file, settings, said):

@@ -15,20 +15,18 @@ import torch
 from plainfilm import ranks
 from plainfilm.commands.preparation import Prepared
 from plainfilm.config import number_list
-from plainfilm.data.films import Films, read_films
-from plainfilm.errors import InputError
+from plainfilm.data.films import Films
 from plainfilm.evaluation.predictions import positive_class
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
-from plainfilm.models.bundle import read_bundle
 from plainfilm.models.ensemble import assembled
 from plainfilm.models.features import Copy, Front, Stored, cut, extract, shape_behind, write_features
-from plainfilm.models.linear import fit_logistic
+from plainfilm.models.linear import deviation_of, fit_logistic, mean_of
 from plainfilm.models.model import Model
 from plainfilm.models.pretrained import pretrained
+from plainfilm.models.standardise import Standardise
 from plainfilm.models.summary import parameters
 from plainfilm.models.vgg import VGG, initialise
-from plainfilm.models.zoo import runs_of
 from plainfilm.progress import say
 from plainfilm.training.checkpoint import optimizer_arrays
 from plainfilm.training.loop import Inputs, Material, class_weights, train_network
@@ -48,26 +46,16 @@ def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, A
 
 
 def _assemble(prepared: Prepared) -> tuple[Model, dict[str, Any]]:
-    """Put trained runs together as one network; InputError where one of them learned from films that test it now."""
-    config, runs = prepared.config, runs_of(prepared.config.model)
-    for run in runs:
-        _same_parts(prepared.films, Path(run))
-    network, _ = assembled([Model.load(run) for run in runs], config.views)
-    members = {"members": [read_bundle(Path(run) / "model.h5").about["provenance"] for run in runs]}
-    model = _model(prepared, network.to(prepared.device), {}, members)
-    return model, {"seconds": {"training": 0.0, "features": 0.0}, "trained_parameters": 0}
-
-
-def _same_parts(films: Films, run: Path) -> None:
-    if not (run / "films.csv").is_file():
-        raise InputError(f"{run} is no run folder; an ensemble is made of whole ones, which know their films.")
-    parts = {(row["path"], row["sha256"]): row["part"] for row in read_films(run / "films.csv")}
-    other = [film for film in films if parts.get((film.path, film.sha256)) != film.part]
-    if other:
-        raise InputError(
-            f"{run} was trained on other films or another split: {len(other)} of {len(films)} films are in another part"
-            f" there, such as {other[0].path}; train the members with the same films, --split and --seed."
-        )
+    """Put trained runs together as one network."""
+    models = [Model.load(run) for run in prepared.recipe.members]
+    network, _ = assembled(models, prepared.config.views)
+    members = [
+        {"model": model.name, "sha256": model.hash, "prior": model.verdict.get("prior", 0.5), **model.provenance}
+        for model in models
+    ]
+    model = _model(prepared, network.to(prepared.device), {}, {"members": members})
+    seconds = {"training": 0.0, "features": 0.0}
+    return model, {"seconds": seconds, "trained_parameters": 0, "weights": "those of its members"}
 
 
 def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
@@ -76,6 +64,7 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
     network, start = start_network(prepared)
     rows, inputs, trained, extraction = stages(prepared, network)
     changed, more = copies(prepared, network)
+    learn_scale(prepared, network, rows)
     weights = class_weights(config.class_weights, films.counts)
     material = Material(
         rows,
@@ -109,20 +98,13 @@ def stages(prepared: Prepared, network: Backbone) -> tuple[Rows, Inputs, torch.n
 
 def copies(prepared: Prepared, network: Backbone) -> tuple[tuple[Rows, ...], float]:
     """Return what frozen layers make of each changed copy of the training films, made once, and the seconds that took;
-    nothing where none is asked for. InputError where copies and the model or the augmentation don't go together."""
+    nothing where none is asked for."""
     recipe, config = prepared.recipe, prepared.config
     augment = Augment.parse(config.augment)
-    if recipe.trained == "mlp" and augment != Augment() and not config.copies:
-        raise InputError(f"{recipe.name} trains on stored features; give --set copies=3 along with --augment.")
     if not config.copies:
         return (), 0.0
     front, _ = _frozen_and_rest(recipe, network)
-    if front is None:
-        raise InputError(f"copies={config.copies}: {recipe.name} has no frozen layers; --augment alone does it.")
-    if augment == Augment() or augment.style:
-        raise InputError(
-            f"copies={config.copies} needs an --augment without `style`, which mixes the films of a batch."
-        )
+    assert front is not None  # preparation refuses copies where nothing is frozen
     films, pixels = prepared.films, prepared.pixels
     train = films.where("train")
     chosen = replace(films, films=tuple(films.films[i] for i in train))
@@ -135,6 +117,14 @@ def copies(prepared: Prepared, network: Backbone) -> tuple[tuple[Rows, ...], flo
         order[train] = rows.order
         found.append(Rows(rows.data, order, rows.about))
     return tuple(found), total
+
+
+def learn_scale(prepared: Prepared, network: Backbone, features: Rows) -> None:
+    """Tell dense layers on frozen features what the training films' are like."""
+    if isinstance(first := network.head[0], Standardise):
+        train = prepared.films.where("train")
+        mean = mean_of(features, train)
+        first.learn(mean, deviation_of(features, train, mean))
 
 
 def _frozen_and_rest(recipe: Recipe, network: Backbone) -> tuple[Backbone | Front | None, torch.nn.Module]:

@@ -12,7 +12,7 @@ from plainfilm.config import PAPER_MODELS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.files import occupied, sealed
-from plainfilm.models.zoo import recipe
+from plainfilm.models.zoo import ENSEMBLE, recipe
 from plainfilm.report.html import paper_report
 from plainfilm.report.table import collect, write_table
 
@@ -26,6 +26,8 @@ def paper(
     """
     if not models:
         raise InputError("--models is empty; name at least one, such as --models vgg,vgg16-lr.")
+    if any(name.startswith(ENSEMBLE) for name in models):
+        raise InputError("--models: an ensemble of runs is made by `plainfilm train DATA --model ensemble:RUN,RUN`.")
     if not resume and occupied(out, ("films",)):
         raise InputError(f"{out} is not empty; continue it with --resume, or choose another --out.")
     configs = [TrainConfig(**{**settings, "model": recipe(name).name, "split": "paper"}) for name in models]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 
 from plainfilm import ranks
 from plainfilm.config import TrainConfig, number_list
-from plainfilm.data.films import Films
+from plainfilm.data.films import Films, read_films
 from plainfilm.data.split import split
 from plainfilm.errors import InputError
 from plainfilm.evaluation import operating
@@ -22,6 +24,11 @@ from plainfilm.models.weights import Weights
 from plainfilm.models.zoo import Recipe, recipe
 from plainfilm.progress import say
 from plainfilm.training.loop import class_weights
+
+OF_ENSEMBLES = (  # settings that say something of an ensemble
+    *("model", "split", "seed", "views", "positive", "threshold", "refer", "device", "threads", "patient_regex"),
+    "max_bad",
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,8 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     first = configs[0]
     with ranks.together():
         recipes = [recipe(config.model) for config in configs]
+        for r, config in zip(recipes, configs, strict=True):
+            _check_model(r, config)
         preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
         Augment.parse(first.augment)
         number_list("regularisation", first.regularisation)
@@ -66,10 +75,53 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
             split(films, first.split, first.seed, contents=False)
     films, rows = ingest(films, preprocesses, first.max_bad)
     films = films if films.protocol else split(films, first.split, first.seed)
+    with ranks.together():
+        for run in [run for r in recipes for run in r.members]:
+            _check_member(films, Path(run))
     return [
         Prepared(films, pixels, r, p, config, device, weights.get(r.pretrained), data)
         for config, r, p, pixels in zip(configs, recipes, preprocesses, rows, strict=True)
     ]
+
+
+def _check_model(named: Recipe, config: TrainConfig) -> None:
+    """InputError for settings that mean nothing to the model, or that it can't do."""
+    if not named.trained:
+        own = [f.name for f in fields(config) if f.name not in OF_ENSEMBLES and getattr(config, f.name) != f.default]
+        if own:
+            raise InputError(f"{own[0]}: an ensemble is made of trained runs, which have their own; leave it out.")
+        return
+    if config.views > 1:
+        raise InputError(f"views={config.views} goes with --model ensemble:RUN; train {config.model} first.")
+    augment = Augment.parse(config.augment)
+    if named.trained == "mlp" and augment != Augment() and not config.copies:
+        raise InputError(f"{config.model} trains on stored features; give --set copies=3 along with --augment.")
+    if config.copies and named.trained not in ("tail", "mlp"):
+        raise InputError(
+            f"copies={config.copies} is for layers behind frozen ones, which {config.model} does not train."
+        )
+    if config.copies and (augment == Augment() or augment.style):
+        raise InputError(
+            f"copies={config.copies} needs an --augment without `style`, which mixes the films of a batch."
+        )
+
+
+def _check_member(films: Films, run: Path) -> None:
+    """InputError when a run knows the films by other classes, or has them in other parts: it may have learned from what
+    tests it now."""
+    if not (run / "films.csv").is_file():
+        raise InputError(f"{run} is no run folder; an ensemble is made of whole ones, which know their films.")
+    theirs, ours = defaultdict(list), defaultdict(list)
+    for row in read_films(run / "films.csv"):
+        theirs[row["sha256"]].append((row["part"], row["label"]))
+    for film in films:
+        ours[film.sha256].append((film.part, film.label))
+    other = [film for film in films if sorted(theirs[film.sha256]) != sorted(ours[film.sha256])]
+    if other:
+        raise InputError(
+            f"{run} was trained on other films, classes or another split: {len(other)} of {len(films)} films are not in"
+            f" the same part there, such as {other[0].path}; train the members with the same films, --split and --seed."
+        )
 
 
 def _device(config: TrainConfig) -> torch.device:

@@ -37,6 +37,7 @@ from plainfilm.evaluation.subgroups import groupings, series, source_folders, su
 from plainfilm.files import read_json, write_json
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.ensemble import Ensemble
 from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.progress import bar
 
@@ -141,6 +142,7 @@ def _look(model: Model, films: Sequence[Film], clean: Predictions, seed: int) ->
     features: list[np.ndarray] = []
     brightness: list[float] = []
     versions = partial(_versions, preprocess=model.preprocess, seed=seed)
+    alone = not isinstance(model.network, Ensemble)  # an ensemble has no last layer, but one for each member and view
     names = (UNTOUCHED, *(c.name for c in CORRUPTIONS), *_probes(model.preprocess))
     with bar("Probing films", len(films) * len(names)) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in batches(films, BATCH):
@@ -148,7 +150,7 @@ def _look(model: Model, films: Sequence[Film], clean: Predictions, seed: int) ->
             brightness += [mean for mean, _ in made]
             for name in names:
                 pixels = np.stack([pictures[name] for _, pictures in made])
-                with _last_layer(model.network, features if name == UNTOUCHED else None):
+                with _last_layer(model.network, features if alone and name == UNTOUCHED else None):
                     labelled[name].append(model.probabilities(pixels))
                 progress.step(len(batch))
     tables = {name: replace(clean, probabilities=np.concatenate(parts)) for name, parts in labelled.items()}

@@ -15,6 +15,7 @@ from plainfilm.data.sources import load
 from plainfilm.data.split import folds
 from plainfilm.errors import InputError
 from plainfilm.files import locked, occupied
+from plainfilm.models.zoo import ENSEMBLE
 
 
 def train_folds(data: str, out: Path, settings: dict[str, Any], count: int, resume: bool = False) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def train_folds(data: str, out: Path, settings: dict[str, Any], count: int, resu
     ``settings["split"]`` "grouped" keeps patients together, "paper" divides by film. Returns what folds.json holds.
     """
     config = TrainConfig(**settings)
+    _refuse_ensemble(config, "--folds")
     films = load(data, config.patient_regex)
     folds(films, count, config.split, config.seed)  # too few films or patients shows here, before hours of decoding
     prepared = prepare(films, [config], data)[0]
@@ -42,12 +44,18 @@ def train_seeds(
     if count < 2:
         raise InputError(f"--seeds {count}: at least 2 are needed.")
     first = TrainConfig(**settings)
+    _refuse_ensemble(first, "--seeds")
     configs = [replace(first, seed=first.seed + k) for k in range(count)]
     films = load(data, first.patient_regex) if isinstance(data, str) else data
     name = data if isinstance(data, str) else films.name
     jobs = {f"seed-{config.seed}": prepare(films, [config], name)[0] for config in configs}
     _run_all(jobs, out, resume)
     return pool(out, "seeds", list(jobs), next(iter(jobs.values())).films.protocol, first.seed)
+
+
+def _refuse_ensemble(config: TrainConfig, option: str) -> None:
+    if config.model.startswith(ENSEMBLE):
+        raise InputError(f"{option}: an ensemble's members are of one split; repeat its members, and join each set.")
 
 
 def _run_all(jobs: dict[str, Prepared], out: Path, resume: bool) -> None:

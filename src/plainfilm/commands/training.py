@@ -31,7 +31,7 @@ from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.files import occupied, read_json, sealed, write_bytes, write_json
 from plainfilm.image.decode import decode
 from plainfilm.models.gate import Gate, fit_gate
-from plainfilm.models.model import Model
+from plainfilm.models.model import BATCH, Model
 from plainfilm.models.summary import flops, layers, parameters
 from plainfilm.progress import bar, say
 from plainfilm.report.figures import montage, save
@@ -100,6 +100,8 @@ def _same(new: dict[str, Any], out: Path) -> None:
     ]
     if changed:
         raise InputError(f"{out} was begun with other settings: {'; '.join(changed)}. Choose another --out.")
+    if read_json(out / CONFIG).get("members") != new["members"]:
+        raise InputError(f"{out} was begun with other members than {new['settings']['model']} names now.")
     if read_json(out / CONFIG).get("data_hash") != new["data_hash"]:
         raise InputError(f"{out} was begun with other films than {new['data']} holds now. Choose another --out.")
 
@@ -123,6 +125,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "films": {part: int(films.where(part).size) for part in ("train", "val", "test")},
         "classes": films.counts,
         "settings": asdict(prepared.config),
+        "members": prepared.recipe.members,
         "preprocess": prepared.preprocess.as_dict(),
         "class_weights": class_weights(prepared.config.class_weights, films.counts),
         "seed": prepared.config.seed,
@@ -211,10 +214,11 @@ def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
     """Return (N, K) logits of every film, whatever its part, by the finished model; ranks take batches by turns."""
     logits, films = logits_of(prepared, model), len(prepared.films)
     found = torch.zeros(films, len(model.classes))
-    mine = ranks.turns(-(-films // PREDICT_BATCH))
+    size = PREDICT_BATCH if prepared.recipe.trained else BATCH  # an ensemble may hold any network, whatever its size
+    mine = ranks.turns(-(-films // size))
     with bar("Labelling films", len(mine)) as progress:
         for number in mine:
-            batch = slice(number * PREDICT_BATCH, (number + 1) * PREDICT_BATCH)
+            batch = slice(number * size, (number + 1) * size)
             found[batch] = logits(batch).cpu()
             progress.step()
     return ranks.total(found)
@@ -241,7 +245,10 @@ def learn_gate(prepared: Prepared) -> Gate:
 
 
 def prior(prepared: Prepared, model: Model) -> float:
-    """Return the share that the loss gave the positive class: its training films times their class weight."""
+    """Return the share that the loss gave the positive class: its training films times their class weight; of an
+    ensemble its members' mean."""
+    if not prepared.recipe.trained:
+        return float(np.mean([member["prior"] for member in model.provenance["members"]]))
     films = prepared.films
     weighed = np.bincount(films.labels[films.where("train")], minlength=len(films.classes)).astype(np.float64)
     if prepared.recipe.by_steps:  # the logistic regression of a head has no class weights

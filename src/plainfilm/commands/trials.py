@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.fitting import copies, stages, start_network
+from plainfilm.commands.fitting import copies, learn_scale, stages, start_network
 from plainfilm.commands.preparation import Prepared, prepare
 from plainfilm.config import TrainConfig, number_list
 from plainfilm.data.films import Films
@@ -124,6 +124,7 @@ class Bench:
         val = films.where("val")
         network, _ = start_network(prepared)
         rows, inputs, trained, _ = stages(prepared, network)
+        learn_scale(prepared, network, rows)
         material = Material(rows, films.labels, films.where("train"), val, each, copies(prepared, network)[0])
 
         def score(probabilities: Floats) -> float:

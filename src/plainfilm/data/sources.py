@@ -68,9 +68,9 @@ def load_again(config: Mapping[str, Any]) -> Films:
     InputError when they are no longer there; KeyError or TypeError when ``config`` is none of a run.
     """
     data = str(config["data"])
-    from_there = Path(config.get("folder", "")) / data
-    moved = not data.startswith("demo:") and not Path(data).exists() and from_there.exists()
-    return load(from_there if moved else data, config["settings"]["patient_regex"])
+    from_there = Path(config.get("folder", "")) / data  # what has the same name here may be other films
+    there = not data.startswith("demo:") and from_there.exists()
+    return load(from_there if there else data, config["settings"]["patient_regex"])
 
 
 def _from_path(path: Path, pattern: str) -> Films:

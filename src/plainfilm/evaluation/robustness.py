@@ -173,16 +173,17 @@ def robustness(
     ``name``, ``kind``, ``severity``; ``flipped`` (see there); ``auroc`` and ``balanced_accuracy`` on the changed films,
     and ``auroc_change``, ``balanced_accuracy_change`` (changed - clean): all with intervals from the same resamples of
     patients. NaN where a class is missing. ``one_class``: {class: the same four when only films of that class are
-    changed}, as if they had come from another device.
+    changed}, as if they had come from another device; of two classes only, and from a quarter of the draws.
     """
-    classes = clean.classes
-    tables = [t for table in changed.values() for t in (table, *(_in_one_class(clean, table, k) for k in classes))]
-    found = iter(_with_changes([clean, *tables], positive, threshold, rng, draws))
+    classes = clean.classes if len(clean.classes) == 2 else ()
+    apart = [_in_one_class(clean, table, k) for table in changed.values() for k in classes]
+    found = iter(_with_changes([clean, *changed.values()], positive, threshold, rng, draws))
+    single = iter(_with_changes([clean, *apart], positive, threshold, rng, max(draws // 4, 1)) if apart else ())
     rows = []
     for corruption, table in changed.items():
         about = {"name": corruption.name, "kind": corruption.kind, "severity": corruption.severity}
         values = {name: interval.as_dict() for name, interval in next(found).items()}
-        alone = {k: {name: interval.as_dict() for name, interval in next(found).items()} for k in classes}
+        alone = {k: {name: interval.as_dict() for name, interval in next(single).items()} for k in classes}
         flips = flipped(clean, table, positive, threshold).as_dict()
         rows.append({**about, "flipped": flips, **values, "one_class": alone})
     return rows

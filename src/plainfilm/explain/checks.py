@@ -22,6 +22,7 @@ from torch import nn
 from plainfilm.evaluation.intervals import Floats, Interval, bootstrap, ratio
 from plainfilm.explain.heatmaps import Map, heat_map, on_film, on_input
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.ensemble import Ensemble
 from plainfilm.models.model import BATCH, Model, batches
 
 STEPS = 10  # of a deletion or insertion curve
@@ -118,15 +119,17 @@ def randomisation(
 
 
 def shuffled(network: nn.Module, share: float, rng: np.random.Generator) -> nn.Module:
-    """Return a copy with every array's values shuffled in the last ``share`` of layers with weights, at least one."""
+    """Return a copy with every array's values shuffled in the last ``share`` of layers with weights, at least one; of
+    an ensemble in each of its members."""
     other = copy.deepcopy(network)
-    layers = [m for m in other.modules() if next(m.parameters(recurse=False), None) is not None]
-    count = max(1, round(share * len(layers)))
-    with torch.no_grad():
-        for layer in layers[-count:]:
-            for values in layer.parameters(recurse=False):
-                order = torch.from_numpy(rng.permutation(values.numel())).to(values.device)
-                values.copy_(values.flatten()[order].view_as(values))
+    for alone in other.networks if isinstance(other, Ensemble) else [other]:
+        layers = [m for m in alone.modules() if next(m.parameters(recurse=False), None) is not None]
+        count = max(1, round(share * len(layers)))
+        with torch.no_grad():
+            for layer in layers[-count:]:
+                for values in layer.parameters(recurse=False):
+                    order = torch.from_numpy(rng.permutation(values.numel())).to(values.device)
+                    values.copy_(values.flatten()[order].view_as(values))
     return other
 
 

@@ -57,6 +57,7 @@ def heat_map(model: Model, pixels: np.ndarray, target: int | np.ndarray | None =
 
 def _mean_map(model: Model, pixels: np.ndarray, target: int | np.ndarray | None, method: str) -> Map:
     """The members' maps, each with its own strongest place at 1, averaged at the resolution of the finest."""
+    pixels = np.array(pixels)  # writable, as torch wants it
     wanted = model.decide(model.probabilities(pixels)) if target is None else target
     maps = [heat_map(member, films, wanted, method) for member, films in apart(model, pixels)]
     side = max(heat.shape[1] for heat in maps)

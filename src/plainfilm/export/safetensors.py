@@ -10,6 +10,7 @@ from plainfilm.errors import PlainfilmError
 from plainfilm.export import about
 from plainfilm.export.onnx import require
 from plainfilm.files import replacing, to_json
+from plainfilm.models.ensemble import Ensemble
 from plainfilm.models.model import Model, to_arrays
 
 
@@ -23,7 +24,9 @@ def write_safetensors(model: Model, path: str | Path) -> int:
     from safetensors.numpy import load, save
 
     arrays = to_arrays(model.network.state_dict())
-    metadata = {"plainfilm": to_json(about(model))}  # one entry: the library writes several in no fixed order
+    members = model.network.about() if isinstance(model.network, Ensemble) else {}
+    told = to_json({**about(model), **members})
+    metadata = {"plainfilm": told}  # one entry: the library writes several in no fixed order
     with replacing(path) as temporary:
         temporary.write_bytes(save(arrays, metadata))
         again = load(temporary.read_bytes())

@@ -17,6 +17,7 @@ from torch import nn
 from plainfilm.data.fetch import offline
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.standardise import Standardise
 from plainfilm.models.weights import Arrays, Weights
 
 ENDINGS = (".safetensors", ".npz")
@@ -63,7 +64,7 @@ def _head(width: int, classes: int, hidden: int) -> nn.Sequential:
     if not hidden:
         return nn.Sequential(nn.Dropout(0.2), nn.Linear(width, classes))
     between = nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(0.5)
-    return nn.Sequential(nn.BatchNorm1d(width, affine=False), *between, nn.Linear(hidden, classes))
+    return nn.Sequential(Standardise(width), *between, nn.Linear(hidden, classes))
 
 
 def build(name: str, hidden: int, classes: int, preprocess: Preprocess) -> Timm:

@@ -44,11 +44,9 @@ class Ensemble(nn.Module):
             raise InputError(f"An ensemble has 1 to {MOST} members and 1 to {len(VIEWS)} views.")
         self.members, self.views = tuple(members), views
         self.networks = nn.ModuleList(recipe(m.model).build(classes, m.preprocess) for m in members)
-        for number, member in enumerate(members):
-            for view, zooms in enumerate(VIEWS[:views]):
-                for axis, zoom in zip(("across", "down"), zooms, strict=True):
-                    matrix = torch.from_numpy(resizing(size, member.preprocess.size, zoom))
-                    self.register_buffer(f"{axis}_{number}_{view}", matrix, persistent=False)
+        zooms = {zoom for view in VIEWS[:views] for zoom in view}
+        for side, zoom in sorted({(m.preprocess.size, zoom) for m in members for zoom in zooms}):
+            self.register_buffer(_name(side, zoom), torch.from_numpy(resizing(size, side, zoom)), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (B, classes) logits."""
@@ -62,13 +60,17 @@ class Ensemble(nn.Module):
 
     def seen(self, grey: torch.Tensor, number: int, view: int = 0) -> torch.Tensor:
         """Return (B, s, s) grey values of (B, size, size), as member ``number`` sees them in a view."""
-        across, down = (getattr(self, f"{axis}_{number}_{view}") for axis in ("across", "down"))
+        across, down = (getattr(self, _name(self.members[number].preprocess.size, zoom)) for zoom in VIEWS[view])
         shown: torch.Tensor = down @ grey @ across.T
         return shown
 
     def about(self) -> dict[str, Any]:
         """Return what ``rebuilt`` needs, as plain values."""
         return {"members": [asdict(member) for member in self.members], "views": self.views}
+
+
+def _name(side: int, zoom: float) -> str:
+    return f"to_{side}_by_{round(100 * zoom)}"
 
 
 def rebuilt(about: Mapping[str, Any], classes: int, size: int) -> Ensemble:
@@ -100,9 +102,11 @@ def assembled(models: Sequence[Model], views: int) -> tuple[Ensemble, Preprocess
         if model.preprocess.resize != first.preprocess.resize:
             both = f"{first.name} {first.preprocess.resize} and {model.name} {model.preprocess.resize}"
             raise InputError(f"An ensemble's members need the same --set resize: {both}.")
-    size = max(model.preprocess.size for model in models)
-    finest = max(models, key=lambda model: model.preprocess.oversample * model.preprocess.size)
-    preprocess = replace(finest.preprocess, size=size, channels=1, scaling="unit")
+    each = [model.preprocess for model in models]
+    size = max(p.size for p in each)
+    finest = -(-max(p.oversample * p.size for p in each) // size)  # as many pixels as the member that wants most
+    oversample = finest if all(p.oversample for p in each) else 0
+    preprocess = Preprocess(size, first.preprocess.resize, 1, "unit", oversample)
     members = [Member(model.name, model.preprocess, model.temperature) for model in models]
     ensemble = Ensemble(members, len(first.classes), size, views)
     for network, model in zip(ensemble.networks, models, strict=True):

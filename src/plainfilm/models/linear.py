@@ -135,23 +135,30 @@ class Scaled:
 
 
 def scaled(features: Rows, films: np.ndarray, standardise: bool) -> Scaled:
-    """Return the features of the films at ``films``, minus their mean; each over its deviation with ``standardise``."""
-    mean = np.asarray(sum(block.sum(0, dtype=np.float64) for _, block in _read(features, films)) / len(films))
-    scale = _deviation(features, films, mean) if standardise else np.ones_like(mean)
-    return Scaled(features, films, mean, scale)
+    """Return the features of the films at ``films``, minus their mean; each over its deviation with ``standardise``,
+    unless it hardly moves, which would be noise blown up."""
+    mean = mean_of(features, films)
+    if not standardise:
+        return Scaled(features, films, mean, np.ones_like(mean))
+    deviation = deviation_of(features, films, mean)
+    return Scaled(features, films, mean, np.where(deviation > 1e-6 * deviation.max(), deviation, 1.0))
+
+
+def mean_of(features: Rows, films: np.ndarray) -> Floats:
+    """Return each feature's mean (D,) over the films at ``films``."""
+    return np.asarray(sum(block.sum(0, dtype=np.float64) for _, block in _read(features, films)) / len(films))
+
+
+def deviation_of(features: Rows, films: np.ndarray, mean: Floats) -> Floats:
+    """Return each feature's standard deviation (D,) over the films at ``films``, which have this mean."""
+    squares = sum(np.square(block - mean).sum(0) for _, block in _read(features, films))
+    return np.sqrt(np.asarray(squares) / len(films))
 
 
 def _read(features: Rows, films: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     for start in range(0, len(films), BLOCK):
         rows = slice(start, start + BLOCK)
         yield rows, features[films[rows]]
-
-
-def _deviation(features: Rows, films: np.ndarray, mean: Floats) -> Floats:
-    """Return each feature's standard deviation; 1 for one that hardly moves, which would be noise blown up."""
-    squares = sum(np.square(block - mean).sum(0) for _, block in _read(features, films))
-    deviation = np.sqrt(np.asarray(squares) / len(films))
-    return np.where(deviation > 1e-6 * deviation.max(), deviation, 1.0)
 
 
 def _coordinates(scaled: Scaled) -> tuple[Blocks, int]:

@@ -5,6 +5,7 @@ gets it anew, page by page and zeroed, for each layer of each batch: a third to 
 from __future__ import annotations
 
 import ctypes
+import os
 
 # glibc's malloc.h. A block above LARGEST is still given back: it is an array of films, not a layer's output.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -12,10 +13,12 @@ LARGEST, KEPT, STEP = 2**28, 2**31 - 1, 2**26
 
 
 def keep() -> bool:
-    """Let malloc keep up to 2 GiB that is free, and grow by 64 MiB; return whether it knows how to.
+    """Let malloc keep up to 2 GiB that is free, and grow by 64 MiB; return whether it does.
 
-    Another C library than glibc is left as it is.
+    Another C library than glibc is left as it is, and so is one that was told what to do by the environment.
     """
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library without a name

@@ -21,7 +21,7 @@ from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.engines import Features
 from plainfilm.models.ensemble import Ensemble, rebuilt
 from plainfilm.models.gate import Gate
-from plainfilm.models.zoo import recipe
+from plainfilm.models.zoo import ENSEMBLE, recipe
 
 if TYPE_CHECKING:
     from plainfilm.models.vgg import VGG
@@ -148,7 +148,7 @@ class Model:
             gate = bundle.group("gate")
             model = cls(
                 network.to(memory_format=torch.channels_last),
-                about["model"],
+                str(about["model"]),
                 classes,
                 preprocess,
                 about["positive"],
@@ -174,9 +174,12 @@ class Model:
 
 def _built(about: Mapping[str, Any], classes: int, preprocess: Preprocess) -> nn.Module:
     """The network that a model file describes, its values without meaning yet."""
+    name = str(about["model"])
+    if name.startswith(ENSEMBLE) != ("members" in about):  # the name alone would have runs read
+        raise ValueError(f"{name[:60]!r} is not the name of what it holds")
     if "members" in about:
         return rebuilt(about, classes, preprocess.size)
-    return recipe(about["model"]).build(classes, preprocess)
+    return recipe(name).build(classes, preprocess)
 
 
 def decide(probabilities: np.ndarray, positive: int, threshold: float) -> np.ndarray:

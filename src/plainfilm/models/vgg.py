@@ -1,8 +1,8 @@
 """One builder, three networks: the paper's `vgg` and `vgg-bn` (its Fig. 1) and VGG16 are rows of the same table.
 
 A table is read from left to right: a number is a 3×3 convolution with that many filters and a ReLU, ``P`` a 2×2
-max-pool, ``D.25`` a dropout; behind the ``|`` a number is a dense layer with a ReLU, ``N`` gives each value mean 0 and
-variance 1. The last dense layer, one output a class, is always added.
+max-pool, ``D.25`` a dropout; behind the ``|`` a number is a dense layer with a ReLU, ``N`` brings the
+features to one scale. The last dense layer, one output a class, is always added.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from torch import nn
 
 from plainfilm.models.batchnorm import BatchNorm2d
 from plainfilm.models.dropout import Dropout
+from plainfilm.models.standardise import Standardise
 
 PAPER = "32 32 P D.25 64 64 P D.25 128 128 P D.25 | 512 D.5"
 VGG16 = "64 64 P 128 128 P 256 256 256 P 512 512 512 P 512 512 512 P |"
@@ -69,7 +70,7 @@ def _back(words: list[str], width: int, classes: int, batch_norm: bool) -> list[
         if word.startswith("D"):
             layers.append(Dropout(float(word[1:])))
         elif word == "N":
-            layers.append(nn.BatchNorm1d(width, affine=False))
+            layers.append(Standardise(width))
         else:
             layers += [nn.Linear(width, int(word)), nn.ReLU()]
             width = int(word)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from plainfilm.config import TrainConfig
@@ -35,6 +36,7 @@ class Recipe:
     trained: str
     pretrained: str  # weights it starts from, or ""
     licence: str
+    members: dict[str, str] = field(default_factory=dict)  # of an ensemble: run folder -> SHA-256 of its model.h5
     frozen: int = 0  # how many of the first layers keep their pretrained values, for "tail"
 
     @property
@@ -139,8 +141,12 @@ def recipe(name: str) -> Recipe:
 
 
 def runs_of(name: str) -> list[str]:
-    """Return the run folders that ``ensemble:RUN,RUN`` names."""
-    return name.removeprefix(ENSEMBLE).split(",")
+    """Return the run folders that ``ensemble:RUN,RUN`` names; InputError when one of them is no run."""
+    runs = [run.strip() for run in name.removeprefix(ENSEMBLE).split(",")]
+    wrong = next((run for run in runs if not run or not (Path(run) / "model.h5").is_file()), None)
+    if wrong is not None:
+        raise InputError(f"--model {name}: '{wrong}' is no finished run folder; name some as ensemble:RUN,RUN.")
+    return runs
 
 
 def _ensemble(name: str) -> Recipe:
@@ -158,6 +164,7 @@ def _ensemble(name: str) -> Recipe:
         "",
         "",
         "that of its members",
+        {run: model.hash for run, model in zip(runs_of(name), models, strict=True)},
     )
 
 

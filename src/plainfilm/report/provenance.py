@@ -46,7 +46,7 @@ def how(run: Run) -> list[list[str]]:
         "Split": config["protocol"],
         "Films": pairs(config["films"]),
         "Classes": pairs(config["classes"]),
-        "Class weights": pairs(config["class_weights"]) if not model["search"] else "none used",
+        "Class weights": pairs(config["class_weights"]) if _weighed(run) else "none used",
         "Preprocessing": pairs(config["preprocess"]),
         "Pretrained weights": model["weights"] or "none",
         "Threshold, temperature": f"{run.threshold:g}, {model['temperature']:g}",
@@ -55,7 +55,14 @@ def how(run: Run) -> list[list[str]]:
         "Versions": f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
         "Platform": config["platform"],
     }
+    if config.get("members"):
+        said["Members"] = ", ".join(f"{run} ({sha256[:12]})" for run, sha256 in config["members"].items())
     return [[name, str(value)] for name, value in said.items()]
+
+
+def _weighed(run: Run) -> bool:
+    """Whether a loss with class weights was minimised: not by a logistic regression, nor by an ensemble."""
+    return not run.model["search"] and not run.config.get("members")
 
 
 def how_beside(runs: list[Run]) -> Table:
@@ -63,7 +70,7 @@ def how_beside(runs: list[Run]) -> Table:
     columns = [dict(how(run)) for run in runs]
     rows = []
     for name in columns[0]:
-        values = [column[name] for column in columns]
+        values = [column.get(name, "") for column in columns]
         each = "; ".join(f"{run.title}: {value}" for run, value in zip(runs, values, strict=True))
         rows.append([name, values[0] if len(set(values)) == 1 else each])
     return Table("The runs", ["What", "Value"], rows)

@@ -85,7 +85,8 @@ def probabilities_of(network: nn.Module, inputs: Inputs, material: Material, fil
     found = []
     for start in range(0, len(films), 128):
         x = inputs.tensor(torch.from_numpy(material.pixels[films[start : start + 128]]).to(device))
-        found.append(torch.softmax(network(x.contiguous(memory_format=torch.channels_last)).double(), 1).cpu().numpy())
+        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+        found.append(torch.softmax(network(x).double(), 1).cpu().numpy())
     return np.concatenate(found)
 
 

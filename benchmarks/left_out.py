@@ -4,9 +4,10 @@ Kermany's names tell the kinds: pneumonia by bacteria or virus, and two series o
 
     python benchmarks/left_out.py chest_xray_224/train OUT vgg16-lr best
 
-For each kind a table of films (OUT/KIND.csv) goes through `plainfilm train OUT/KIND.csv --split official`. Its test part
-is the kind that was left out and the other class's test films of the grouped split (seed 0). Films of patients who have
-films of the kind are in no other part (a number may name two patients, so this drops more than it need). Prints one row a kind and model, with 95 % intervals; what is done already is not done again.
+For each kind a table of films (OUT/KIND.csv) goes through `plainfilm train OUT/KIND.csv --split official`. Its test
+part is the kind that was left out and the other class's test films of the grouped split (seed 0). Films of patients
+who have films of the kind are in no other part (a number may name two patients, so this drops more than it need).
+Prints one row a kind and model, with 95 % intervals; what is done already is not done again.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def model_of(name: str, monkeypatch) -> Model:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         preprocess = Preprocess(size=SIZE, scaling="unit")
-        network = backbones.build(name, 2, preprocess).eval()
+        network = backbones.build(name, 0, 2, preprocess).eval()
     return Model(network, f"timm:{name}-ft", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA")
 
 

@@ -240,6 +240,8 @@ def test_what_can_not_be_done_with_an_ensemble_is_refused_before_anything_is_wri
     for wrong in ("ensemble:", f"ensemble:{runs / 'a'},", f"ensemble:{tmp_path}"):
         with pytest.raises(InputError, match="is no finished run folder; name some as ensemble:RUN,RUN"):
             train(data, out, {"model": wrong, "split": "grouped"})
+    with pytest.raises(InputError, match="a run stands there twice"):
+        train(data, out, {"model": f"{name},{runs / 'a'}", "split": "grouped"})
     assert not out.exists()
 
 

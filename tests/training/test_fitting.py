@@ -73,6 +73,7 @@ def test_dense_layers_are_trained_on_features_of_changed_copies_that_are_made_on
     settings = {"model": "vgg16-mlp", "size": 32, "weights": str(vgg16_file), "augment": "zoom=.1", "copies": 2}
     prepared, model, facts = fitted(films_folder, place / "run", **settings)
     assert isinstance(model.network.head[0], Standardise) and model.network.head[0].mean.any()
+    assert (place / "run" / "features.h5").exists()
     assert facts["trained_parameters"] == 512 * 256 + 256 + 256 * 2 + 2
     same_after_saving(prepared, model, place / "run")
     network, _ = start_network(prepared)

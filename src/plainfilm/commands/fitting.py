@@ -65,6 +65,8 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
     rows, inputs, trained, extraction = stages(prepared, network)
     changed, more = copies(prepared, network)
     learn_scale(prepared, network, rows)
+    if prepared.recipe.trained == "mlp" and not ranks.rank():
+        write_features(out / "features.h5", films, rows)
     weights = class_weights(config.class_weights, films.counts)
     material = Material(
         rows,

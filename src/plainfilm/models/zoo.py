@@ -146,6 +146,8 @@ def runs_of(name: str) -> list[str]:
     wrong = next((run for run in runs if not run or not (Path(run) / "model.h5").is_file()), None)
     if wrong is not None:
         raise InputError(f"--model {name}: '{wrong}' is no finished run folder; name some as ensemble:RUN,RUN.")
+    if len({Path(run).resolve() for run in runs}) < len(runs):
+        raise InputError(f"--model {name}: a run stands there twice; name each once.")
     return runs
 
 

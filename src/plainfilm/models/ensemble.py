@@ -38,12 +38,12 @@ class Member:
 class Ensemble(nn.Module):
     """Films (B, 1, size, size) float32 in 0..1 -> logits (B, classes), the logarithms of the mean probabilities."""
 
-    def __init__(self, members: Sequence[Member], classes: int, size: int, views: int = 1) -> None:
+    def __init__(self, members: Sequence[Member], networks: Sequence[nn.Module], size: int, views: int = 1) -> None:
         super().__init__()
         if not 1 <= len(members) <= MOST or not 1 <= views <= len(VIEWS):
             raise InputError(f"An ensemble has 1 to {MOST} members and 1 to {len(VIEWS)} views.")
         self.members, self.views = tuple(members), views
-        self.networks = nn.ModuleList(recipe(m.model).build(classes, m.preprocess) for m in members)
+        self.networks = nn.ModuleList(networks)
         zooms = {zoom for view in VIEWS[:views] for zoom in view}
         for side, zoom in sorted({(m.preprocess.size, zoom) for m in members for zoom in zooms}):
             self.register_buffer(_name(side, zoom), torch.from_numpy(resizing(size, side, zoom)), persistent=False)
@@ -73,17 +73,24 @@ def _name(side: int, zoom: float) -> str:
     return f"to_{side}_by_{round(100 * zoom)}"
 
 
-def rebuilt(about: Mapping[str, Any], classes: int, size: int) -> Ensemble:
+def rebuilt(about: Mapping[str, Any], classes: int, size: int, arrays: Mapping[str, np.ndarray]) -> Ensemble:
     """Return the ensemble that ``about()`` was of, its values without meaning yet.
 
-    InputError, KeyError, TypeError or ValueError when that is none.
+    ``arrays``: its state dict, which each network must fit before the next is made. InputError, KeyError, TypeError or
+    ValueError when that is none.
     """
     members = [
         Member(str(m["model"]), Preprocess(**m["preprocess"]), float(m["temperature"])) for m in about["members"][:MOST]
     ]
     if any(member.model.startswith("ensemble") or not 0 < member.temperature < 1e6 for member in members):
         raise ValueError("a member is no model of its own")
-    return Ensemble(members, classes, size, int(about["views"]))
+    networks = []
+    for number, member in enumerate(members):
+        networks.append(recipe(member.model).build(classes, member.preprocess))
+        for name, value in networks[-1].state_dict().items():
+            if arrays[f"networks.{number}.{name}"].shape != tuple(value.shape):
+                raise ValueError(f"networks.{number}.{name} has another shape than its network")
+    return Ensemble(members, networks, size, int(about["views"]))
 
 
 def assembled(models: Sequence[Model], views: int) -> tuple[Ensemble, Preprocess]:
@@ -108,10 +115,7 @@ def assembled(models: Sequence[Model], views: int) -> tuple[Ensemble, Preprocess
     oversample = finest if all(p.oversample for p in each) else 0
     preprocess = Preprocess(size, first.preprocess.resize, 1, "unit", oversample)
     members = [Member(model.name, model.preprocess, model.temperature) for model in models]
-    ensemble = Ensemble(members, len(first.classes), size, views)
-    for network, model in zip(ensemble.networks, models, strict=True):
-        network.load_state_dict(model.network.state_dict())
-    return ensemble, preprocess
+    return Ensemble(members, [model.network for model in models], size, views), preprocess
 
 
 def apart(model: Model, pixels: np.ndarray) -> list[tuple[Model, np.ndarray]]:

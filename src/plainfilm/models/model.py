@@ -143,8 +143,9 @@ class Model:
             classes = tuple(str(name) for name in about["classes"])
             if not 2 <= len(classes) == len(set(classes)):
                 raise ValueError(f"its classes are {', '.join(classes) or 'none'}; two or more are needed, each once")
-            network = _built(about, len(classes), preprocess)
-            load_arrays(network, bundle.group("weights"))
+            weights = bundle.group("weights")
+            network = _built(about, len(classes), preprocess, weights)
+            load_arrays(network, weights)
             gate = bundle.group("gate")
             model = cls(
                 network.to(memory_format=torch.channels_last),
@@ -172,13 +173,15 @@ class Model:
         return model
 
 
-def _built(about: Mapping[str, Any], classes: int, preprocess: Preprocess) -> nn.Module:
+def _built(
+    about: Mapping[str, Any], classes: int, preprocess: Preprocess, weights: Mapping[str, np.ndarray]
+) -> nn.Module:
     """The network that a model file describes, its values without meaning yet."""
     name = str(about["model"])
     if name.startswith(ENSEMBLE) != ("members" in about):  # the name alone would have runs read
         raise ValueError(f"{name[:60]!r} is not the name of what it holds")
     if "members" in about:
-        return rebuilt(about, classes, preprocess.size)
+        return rebuilt(about, classes, preprocess.size, weights)
     return recipe(name).build(classes, preprocess)
 
 

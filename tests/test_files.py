@@ -59,6 +59,19 @@ def test_no_cell_of_a_table_starts_a_formula(tmp_path):
     assert (tmp_path / "t.csv").read_text() == "path,x\n'=cmd|' /C calc'!A0,-0.5\n-,-0.5\n'+1+1,'@x\n"
 
 
+def test_what_was_written_before_an_error_is_sealed_and_an_unfinished_folder_is_not(tmp_path):
+    with pytest.raises(InputError), sealed(tmp_path):
+        write_text(tmp_path / "a", "1")
+        raise InputError("no")
+    assert not (tmp_path / "SHA256SUMS").exists()
+    with sealed(tmp_path):
+        write_text(tmp_path / "b", "2")
+    with pytest.raises(InputError), sealed(tmp_path):
+        write_text(tmp_path / "a", "3")
+        raise InputError("no")
+    require_intact(tmp_path, "a", "b")
+
+
 def test_a_sealed_folder_shows_every_change_and_goes_on_showing_it(tmp_path):
     for name in ("a.txt", "b/c.txt", "other/d.txt", ".a.txt.0123abcd.tmp"):
         write_text(tmp_path / name, name)

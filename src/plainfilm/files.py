@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -187,7 +187,8 @@ def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:
 
 @contextmanager
 def sealed(folder: str | Path, wait: bool = False) -> Iterator[None]:
-    """Hold an output folder as ``locked`` does, without what a killed writer left; at the end write its SHA256SUMS.
+    """Hold an output folder as ``locked`` does, without what a killed writer left; at the end, an error's as well, write
+    its SHA256SUMS: each file is whole, since it was moved into place, whatever came after it.
 
     Only files that the block wrote get a new sum: one that was damaged before keeps the sum that shows it. Folders
     inside that have sums of their own are left to them.
@@ -197,11 +198,21 @@ def sealed(folder: str | Path, wait: bool = False) -> Iterator[None]:
         for left in folder.rglob(".*.tmp"):
             left.unlink(missing_ok=True)
         before = {name: _state(folder / name) for name in _contents(folder)}
-        yield
-        known = read_sums(folder) if (folder / SUMS).exists() else {}
-        kept = {name: known[name] for name in known if before.get(name) == _state(folder / name) is not None}
-        sums = {name: kept.get(name) or sha256_file(folder / name) for name in _contents(folder)}
-        write_text(folder / SUMS, "".join(f"{value}  {name}\n" for name, value in sums.items()))
+        try:
+            yield
+        except BaseException:
+            if (folder / SUMS).exists():  # a folder that was never finished has none, and shall not look so
+                with suppress(OSError):  # a full disk, say, is what the error is about already
+                    _seal(folder, before)
+            raise
+        _seal(folder, before)
+
+
+def _seal(folder: Path, before: dict[str, Any]) -> None:
+    known = read_sums(folder) if (folder / SUMS).exists() else {}
+    kept = {name: known[name] for name in known if before.get(name) == _state(folder / name) is not None}
+    sums = {name: kept.get(name) or sha256_file(folder / name) for name in _contents(folder)}
+    write_text(folder / SUMS, "".join(f"{value}  {name}\n" for name, value in sums.items()))
 
 
 def _contents(folder: Path) -> list[str]:

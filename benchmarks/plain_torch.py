@@ -94,7 +94,8 @@ def features(threads: int, films: int) -> Callable[[], object]:
 def label(threads: int, folder: str, films: int) -> Callable[[], object]:
     torch.set_num_threads(threads)
     model = network(False).eval()
-    paths = sorted(Path(folder).glob("*/*"))[:films]
+    paths = sorted(Path(folder).glob("*/*"))
+    paths = paths[:: len(paths) // films]  # of all classes: they differ in size
 
     @torch.no_grad()
     def each() -> float:

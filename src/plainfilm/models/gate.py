@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -192,7 +193,7 @@ class Gate:
 
     def _judge(self, pixels: np.ndarray) -> list[Verdict]:
         small = thumbnails(pixels)
-        measures = np.concatenate([self.shapes.measures(small), statistics(pixels)], 1)
+        measures = np.concatenate([self.shapes.measures(small), statistics(pixels, small)], 1)
         excess = _excess(measures, self.centre, self.reach)
         worst = excess.max(1)
         scores = (1 + len(self.held_out) - np.searchsorted(self.held_out, worst)) / (1 + len(self.held_out))
@@ -298,7 +299,7 @@ def _folds(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _describe(pixels: Rows, films: np.ndarray) -> tuple[np.ndarray, Floats]:
     blocks = [pixels[films[i : i + BLOCK]] for i in range(0, len(films), BLOCK)]
-    parts = [(thumbnails(block), statistics(block)) for block in blocks]
+    parts = [(small, statistics(block, small)) for block in blocks for small in [thumbnails(block)]]
     return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
 
 
@@ -330,16 +331,23 @@ def thumbnails(pixels: np.ndarray) -> np.ndarray:
 
 def _averaged(pixels: np.ndarray, side: int) -> np.ndarray:
     """Return (B, side, side) float32 means over equal squares of (B, S, S) uint8, each pixel counted by its share."""
-    size = pixels.shape[1]
-    edges = np.linspace(0, size, side + 1)
-    at = np.arange(size)
-    overlap = np.minimum(edges[1:, None], at + 1) - np.maximum(edges[:-1, None], at)
-    average = (overlap.clip(min=0) * side / size).astype(np.float32)
+    average = _shares(pixels.shape[1], side)
     return np.asarray(average @ pixels.astype(np.float32) @ average.T)
 
 
-def statistics(pixels: np.ndarray) -> Floats:
+@cache
+def _shares(size: int, side: int) -> np.ndarray:
+    """(side, size) float32: the share of each of ``size`` pixels in each of ``side`` equal parts of them."""
+    edges = np.linspace(0, size, side + 1)
+    at = np.arange(size)
+    overlap = np.minimum(edges[1:, None], at + 1) - np.maximum(edges[:-1, None], at)
+    return np.asarray(overlap.clip(min=0) * side / size, dtype=np.float32)
+
+
+def statistics(pixels: np.ndarray, small: np.ndarray | None = None) -> Floats:
     """Return (B, len(STATISTICS)) physical statistics of (B, S, S) uint8 films, in the order of STATISTICS.
+
+    ``small``: their ``thumbnails``, where they are at hand.
 
     Films larger than 64×64 are averaged down to that first: noise and blur finer than that differ between detectors.
     brightness, contrast: mean and standard deviation / 255; black, white: share of pixels within 4 of 0 and of 255;
@@ -347,7 +355,7 @@ def statistics(pixels: np.ndarray) -> Floats:
     over the standard deviation; symmetry: correlation of the thumbnail with its mirror image; border: mean rank of
     the thumbnail's outermost two pixels, -½..½.
     """
-    small = thumbnails(pixels)
+    small = thumbnails(pixels) if small is None else small
     if pixels.shape[1] > DETAIL:
         pixels = np.rint(_averaged(pixels, DETAIL)).astype(np.uint8)
     grey = pixels.astype(np.float32) / 255

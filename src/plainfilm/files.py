@@ -187,8 +187,8 @@ def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:
 
 @contextmanager
 def sealed(folder: str | Path, wait: bool = False) -> Iterator[None]:
-    """Hold an output folder as ``locked`` does, without what a killed writer left; at the end write its SHA256SUMS, after
-    an error too: each file is whole, since it was moved into place, whatever came after it.
+    """Hold an output folder as ``locked`` does, without what a killed writer left; at the end write its SHA256SUMS,
+    after an error too: each file is whole, since it was moved into place, whatever came after it.
 
     Only files that the block wrote get a new sum: one that was damaged before keeps the sum that shows it. Folders
     inside that have sums of their own are left to them.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from plainfilm.image import store as module
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.reduced import decode_at
-from plainfilm.image.store import RowStore, ingest, pixel_store, rows_of
+from plainfilm.image.store import Rows, RowStore, ingest, pixel_store, rows_of
 
 
 @pytest.fixture(autouse=True)
@@ -145,3 +147,19 @@ def test_rows_of_asks_for_what_is_there(films_folder):
     store.refresh()
     with pytest.raises(KeyError):
         rows_of(store, films)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from /proc")
+def test_rows_that_were_read_can_be_given_back_and_read_again(tmp_path):
+    def resident() -> int:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Rss:")).split()[1])
+
+    (tmp_path / "rows").write_bytes(bytes(range(256)) * 2**16 * 4)  # 64 MB
+    rows = Rows(np.memmap(tmp_path / "rows", np.uint8, "r", shape=(64, 2**20)), np.arange(64), {})
+    sums = [int(rows[np.array([i])].sum(dtype=np.int64)) for i in range(64)]
+    grown = resident()
+    rows.release()
+    assert grown - resident() > 48_000
+    assert [int(rows[np.array([i])].sum(dtype=np.int64)) for i in range(64)] == sums
+    Rows(np.zeros((2, 2)), np.arange(2), {}).release()  # nothing to give back

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import mmap
 import os
 import re
 import zlib
@@ -190,6 +191,12 @@ class Rows:
     def __getitem__(self, positions: np.ndarray | slice) -> np.ndarray:
         """Return (B, *shape) for positions among the films."""
         return np.asarray(self.data[self.order[positions]])
+
+    def release(self) -> None:
+        """Give back the memory of the rows read so far; the page cache keeps them as long as it likes."""
+        mapped = getattr(self.data, "_mmap", None)  # of np.memmap; other arrays are in memory anyway
+        if mapped is not None and hasattr(mapped, "madvise"):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def rows_of(store: RowStore, films: Films) -> Rows:

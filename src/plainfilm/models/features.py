@@ -81,6 +81,10 @@ class Copy:
         """Return (B, S, S) uint8 for positions among the films."""
         return np.stack([self._changed(i) for i in positions])
 
+    def release(self) -> None:
+        """Give back the memory of the rows read so far."""
+        self.rows.release()
+
     def _changed(self, position: int) -> np.ndarray:
         film = int(self.films.films[position].sha256[:12], 16)
         seed = int(np.random.SeedSequence((self.seed, self.number, film)).generate_state(1)[0])
@@ -136,6 +140,7 @@ def extract(
                 chosen = [films.films[i] for i in batch]
                 store.append([(f.sha256, f.width, f.height, row) for f, row in zip(chosen, features, strict=True)])
                 store.note(len(batch), time.perf_counter() - began, forward_features.name)
+                pixels.release()  # else the process would grow with the store
                 progress.step(len(batch))
         if len(made := store.engines()) > 1:
             say(f"Stored features: {', '.join(f'{n} by {engine}' for engine, n in made.items())}.")

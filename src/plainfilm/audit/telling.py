@@ -64,7 +64,8 @@ def tell(
         if len(np.unique(positive[~held_out])) < 2:  # groups on both sides (films in both sets) can leave one side out
             scores[held_out] = 0.0
             continue
-        model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100).fit(columns[~held_out], positive[~held_out])
+        regression = LogisticRegression(C=strength, solver="newton-cholesky")
+        model = regression.fit(columns[~held_out], positive[~held_out])
         scores[held_out] = model.decision_function(columns[held_out])
     whole = np.unique(np.stack([groups, positive], axis=1), axis=0, return_inverse=True)
     sides, patients = whole[0][:, 1].astype(bool), whole[1]

@@ -101,11 +101,11 @@ def stages(prepared: Prepared, network: Backbone) -> tuple[Rows, Inputs, torch.n
 def copies(prepared: Prepared, network: Backbone) -> tuple[tuple[Rows, ...], float]:
     """Return what frozen layers make of each changed copy of the training films, made once, and the seconds that took;
     nothing where none is asked for."""
-    recipe, config = prepared.recipe, prepared.config
-    augment = Augment.parse(config.augment)
+    config = prepared.config
     if not config.copies:
         return (), 0.0
-    front, _ = _frozen_and_rest(recipe, network)
+    augment = Augment.parse(config.augment)
+    front, _ = _frozen_and_rest(prepared.recipe, network)
     assert front is not None  # preparation refuses copies where nothing is frozen
     films, pixels = prepared.films, prepared.pixels
     train = films.where("train")

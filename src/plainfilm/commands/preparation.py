@@ -26,7 +26,16 @@ from plainfilm.progress import say
 from plainfilm.training.loop import class_weights
 
 OF_ENSEMBLES = (  # settings that say something of an ensemble
-    *("model", "split", "seed", "views", "positive", "threshold", "refer", "device", "threads", "patient_regex"),
+    "model",
+    "split",
+    "seed",
+    "views",
+    "positive",
+    "threshold",
+    "refer",
+    "device",
+    "threads",
+    "patient_regex",
     "max_bad",
 )
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageFilter
 from tests.audit.conftest import film, films, packed, picture
 
 from plainfilm.audit.document import audit
+from plainfilm.audit.telling import some
 from plainfilm.data.phantom import planted_faults
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
@@ -30,6 +31,17 @@ def test_a_clean_set_has_no_red_line_and_the_same_audit_twice(plain_set):
     found = audit(plain_set())
     assert (found["red_lines"], found["duplicates"], found["odd"]) == ([], [], [])
     assert to_json(found) == to_json(audit(plain_set()))
+
+
+def test_baselines_of_a_large_set_know_some_of_it(plain_set, monkeypatch):
+    monkeypatch.setattr("plainfilm.audit.document.some", lambda groups, rng: some(groups, rng, 40))
+    monkeypatch.setattr("plainfilm.audit.shift.some", lambda groups, rng: some(groups, rng, 50))
+    found = audit(plain_set(), plain_set(start=100))
+    assert (found["films"]["readable"], found["learnt_from"]) == (60, 40)
+    assert any(note.startswith("Baselines and the weak probe know 40 of the films") for note in found["notes"])
+    assert found["majority"]["value"] == 0.5
+    assert all(test["auc"]["low"] < test["auc"]["high"] for test in found["shift"]["tests"])
+    assert found["shift"]["films"]["readable"] == 60
 
 
 def test_a_shortcut_in_the_files_alone_is_red_and_named(plain_set):

@@ -58,9 +58,13 @@ def test_candidates_are_all_pairs_that_share_a_band():
     rng = np.random.default_rng(0)
     bits = rng.random((300, 32)) < 0.5
     bits[200:220, :16] = bits[:20, :16]
-    keys = np.packbits(bits, axis=1).view(np.uint16)
+    hashes = np.packbits(bits, axis=1)
+    keys = hashes.view(np.uint16)
     by_hand = [(i, j) for i in range(300) for j in range(i + 1, 300) if (keys[i] == keys[j]).any()]
-    assert [tuple(pair) for pair in candidates(bits).tolist()] == by_hand
+    assert [tuple(pair) for pair in candidates(hashes, 32).tolist()] == by_hand
+    nearer = [(i, j) for i, j in by_hand if (bits[i] != bits[j]).sum() <= 6]
+    assert [tuple(pair) for pair in candidates(hashes, 6).tolist()] == nearer
+    assert 0 < len(nearer) < len(by_hand)
 
 
 def test_forty_thousand_hashes_take_seconds_and_look_alikes_do_not_explode():
@@ -69,7 +73,7 @@ def test_forty_thousand_hashes_take_seconds_and_look_alikes_do_not_explode():
     bits[20_000:20_200] = bits[:200] ^ (rng.random((200, BITS)) < 0.05)  # twins: one bit in twenty differs
     bits[39_000:] = bits[39_000]  # a thousand times one hash
     start = time.process_time()
-    pairs = candidates(bits)
+    pairs = candidates(np.packbits(bits, axis=1))
     assert time.process_time() - start < 60  # 8e8 pairs would take long
     assert len(pairs) < 2_000_000
     found = set(map(tuple, pairs[(pairs[:, 0] < 200) & (pairs[:, 1] >= 20_000)].tolist()))

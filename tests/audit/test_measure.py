@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from tests.audit.conftest import film, films, packed, picture
 
 from plainfilm.audit.facts import counts, odd_films, patients
-from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, measure
+from plainfilm.audit.measure import LONGEST_NAME, LOOKS, NAMES, NUMBERS, measure
 from plainfilm.errors import InputError
 
 
@@ -70,6 +72,31 @@ def test_odd_films_and_only_they_are_listed():
     assert "almost black" in reasons["dark"]
     assert "16 bits" in reasons["deep"]
     assert "coloured" in reasons["tinted"]
+
+
+def test_a_hostile_tag_is_cut_short():
+    """Names of all films are one array, as wide as its widest cell."""
+    plain, hostile = picture(0), io.BytesIO()
+    tags = PngImagePlugin.PngInfo()
+    tags.add_text("Software", "a scanner " * 50_000, zip=True)
+    plain.save(hostile, "PNG", pnginfo=tags)
+    items = [film("NORMAL/a", packed(plain, "PNG")), film("NORMAL/b", hostile.getvalue())]
+    names = measure(films(items)).names
+    assert names.itemsize <= 4 * LONGEST_NAME
+    assert names[1, NAMES.index("software tag")].startswith("a scanner a scanner")
+
+
+def test_films_are_packed_block_by_block(monkeypatch):
+    items = films(film(f"NORMAL/{i:02d}", packed(picture(i))) for i in range(11))
+    whole = measure(items)
+    monkeypatch.setattr("plainfilm.audit.measure.BLOCK", 4)
+    pieces = measure(items)
+    for name in ("thumbnails", "numbers", "names", "looks", "histograms", "pixels"):
+        np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))
+    part = pieces.at(np.array([9, 2]))
+    assert [film.path for film in part.films] == ["NORMAL/09", "NORMAL/02"]
+    np.testing.assert_array_equal(part.thumbnails, whole.thumbnails[[9, 2]])
+    assert len(odd_films(pieces)) == 0  # worked out in blocks too
 
 
 def test_counts_and_patients():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.audit.telling import each_alone, folds, name_columns, number_columns, strongest, tell, too_few
+from plainfilm.audit.telling import each_alone, folds, name_columns, number_columns, some, strongest, tell, too_few
 from plainfilm.evaluation.intervals import Interval
 
 
@@ -66,6 +66,14 @@ def test_properties_that_tie_are_named_together_three_at_most():
 def test_columns_of_names_and_of_nothing_known():
     assert name_columns(np.array(["a", "b", "a"])).tolist() == [[1, 0], [0, 1], [1, 0]]
     assert number_columns(np.full(3, np.nan)).tolist() == [[0, 0, 1]] * 3
+
+
+def test_of_many_films_some_patients_are_drawn_whole():
+    groups = np.repeat(np.arange(400), 3)
+    assert some(groups, np.random.default_rng(0), 1200).tolist() == list(range(1200))
+    rows = some(groups, np.random.default_rng(0), 300)
+    assert len(rows) == 300 and (np.bincount(groups[rows], minlength=400) % 3 == 0).all()
+    assert (np.diff(rows) > 0).all() and 100 < groups[rows].mean() < 300
 
 
 def test_one_patient_a_side_is_too_few():

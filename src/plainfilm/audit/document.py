@@ -10,7 +10,7 @@ from plainfilm.audit import baselines, facts
 from plainfilm.audit.duplicates import duplicates, inseparable
 from plainfilm.audit.measure import Measured, measure
 from plainfilm.audit.shift import ALL, shift
-from plainfilm.audit.telling import RULE, too_few
+from plainfilm.audit.telling import RULE, some, too_few
 from plainfilm.data.films import Films
 from plainfilm.evaluation.predictions import Predictions, positive_class
 
@@ -68,17 +68,22 @@ def _told(
     """Return what simple models make of the films; nothing of that where there are too few."""
     classes = measured.films.classes
     name = classes[positive_class(classes, positive or None)]
+    majority = baselines.majority(measured.labels == name)
+    everyone = measured
+    if len(rows := some(groups, rng)) < len(measured):
+        measured, groups = measured.at(rows), groups[rows]
     truth = measured.labels == name
     few = too_few(truth, groups)
     leak, probe = (None, None) if few else baselines.leak(measured, truth, groups, rng)
     if predictions:
-        source, doubtful = "the predictions given", baselines.doubtful_by_model(measured, predictions)
+        source, doubtful = "the predictions given", baselines.doubtful_by_model(everyone, predictions)
     else:
         source = "a weak probe, " + leak["probe"] if leak else ""
         doubtful = baselines.doubtful_by_probe(measured, truth, probe) if probe else []
     return {
         "positive": name,
-        "majority": baselines.majority(truth),
+        "majority": majority,
+        "learnt_from": len(measured),
         "baselines": [] if few else baselines.baselines(measured, truth, groups, rng),
         "leak": leak,
         "doubtful_labels": {"source": source, "films": doubtful},
@@ -161,6 +166,8 @@ def notes(found: dict[str, Any]) -> list[str]:
         f"{100 * people['known']:.0f} % of the films name their patient; the others count as one patient each.": 0
         < people["known"]
         < LITTLE_KNOWN,
+        f"Baselines and the weak probe know {found['learnt_from']:,} of the films, drawn by patient: enough for "
+        "their intervals.": found["learnt_from"] < films["readable"],
         "Too few films or patients of a class for baselines.": not found["baselines"],
         "Too few films or patients to compare the sets.": found["shift"]
         and all(test["auc"] is None for test in found["shift"]["tests"]),

@@ -19,14 +19,14 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from plainfilm.audit.measure import THUMBNAIL, Measured
+from plainfilm.audit.measure import BLOCK, THUMBNAIL, Measured, blocks
 
 BITS = 384  # of a hash, one a coefficient
 STEEPNESS = 1.5  # power of the frequency that coefficients are weighted by
 BAND = 16  # bits that must all be equal before two films are compared
+FARTHEST = BITS // 4  # bits that may differ all the same: half do by chance, a tenth at a correlation of SAME
 NEIGHBOURS = 64  # films with an equal band that each is compared with; bounds the time on sets of look-alikes
 ALL_PAIRS = 512  # so few films are all compared: the medians that cut their hashes would mean little
-AT_ONCE = 65_536  # pairs compared in one go
 SAME = 0.95  # correlation of detail: on 5,216 films no two different ones reached 0.90, no changed copy was below 0.96
 
 Pairs = NDArray[np.int64]  # (P, 2) rows, the lower first
@@ -92,15 +92,26 @@ def inseparable(measured: Measured, twins: Sequence[Twins]) -> NDArray[np.int64]
 
 def near_pairs(thumbnails: NDArray[np.uint8]) -> tuple[Pairs, NDArray[np.float32]]:
     """Return the pairs of rows that show one picture, and their correlations, from (N, 32, 32) thumbnails."""
-    detail = _detail(thumbnails)
-    n = len(detail)
-    pairs = (
-        np.stack(np.triu_indices(n, 1), axis=1) if n <= ALL_PAIRS else candidates(detail > np.median(detail, axis=0))
-    )
-    blocks = [pairs[start : start + AT_ONCE] for start in range(0, len(pairs), AT_ONCE)]
-    alike = np.concatenate([np.einsum("ij,ij->i", detail[b[:, 0]], detail[b[:, 1]]) for b in blocks] or [np.empty(0)])
-    same = alike >= SAME
-    return pairs[same], alike[same].astype(np.float32)
+    n = len(thumbnails)
+    pairs = np.stack(np.triu_indices(n, 1), axis=1) if n <= ALL_PAIRS else candidates(_hashes(thumbnails))
+    alike = [_correlations(thumbnails, pairs[some]) for some in blocks(len(pairs))]
+    correlations = np.concatenate(alike) if alike else np.empty(0, np.float32)
+    same = correlations >= SAME
+    return pairs[same], correlations[same]
+
+
+def _correlations(thumbnails: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.float32]:
+    """Return (P,) correlations of the detail of each pair of rows."""
+    rows, places = np.unique(pairs, return_inverse=True)
+    detail = _detail(thumbnails[rows])
+    first, second = places.reshape(-1, 2).T
+    return np.asarray(np.einsum("ij,ij->i", detail[first], detail[second]), np.float32)
+
+
+def _hashes(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (N, BITS / 8) hashes: whether each coefficient is above its median over the films (some, if many)."""
+    middle = np.median(_detail(thumbnails[:: 1 + len(thumbnails) // BLOCK]), axis=0)
+    return np.concatenate([np.packbits(_detail(thumbnails[some]) > middle, axis=1) for some in blocks(len(thumbnails))])
 
 
 def _detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -112,25 +123,21 @@ def _detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
     u, v = np.mgrid[:THUMBNAIL, :THUMBNAIL]
     frequency = np.hypot(u, v).ravel()
     order = np.argsort(frequency, kind="stable")[1 : BITS + 1]
-    pieces = [
-        dctn(thumbnails[start : start + 4096].astype(np.float32), axes=(1, 2), norm="ortho").reshape(-1, THUMBNAIL**2)
-        for start in range(0, len(thumbnails), 4096)
-    ]
-    weighted = np.concatenate([piece[:, order] for piece in pieces]) * (frequency[order] ** STEEPNESS).astype(
-        np.float32
-    )
+    waves = dctn(thumbnails.astype(np.float32), axes=(1, 2), norm="ortho").reshape(-1, THUMBNAIL**2)
+    weighted = waves[:, order] * (frequency[order] ** STEEPNESS).astype(np.float32)
     return np.asarray(weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-6), np.float32)
 
 
-def candidates(bits: NDArray[np.bool_]) -> Pairs:
-    """Return the pairs of rows of (N, B) hashes that have a whole band of BAND bits in common, each once.
+def candidates(hashes: NDArray[np.uint8], farthest: int = FARTHEST) -> Pairs:
+    """Return the pairs of rows of (N, B / 8) hashes that have a whole band of BAND bits in common and differ in at most
+    ``farthest`` bits; each once.
 
     Any two hashes that differ in fewer bits than there are bands are found, and most that differ in far more. Time
     grows with N times the films that share a band, at most NEIGHBOURS.
     """
-    n = len(bits)
-    keys = np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint16)  # (N, bands)
-    found = []
+    n = len(hashes)
+    keys = np.ascontiguousarray(hashes).view(np.uint16)  # (N, bands)
+    found: list[NDArray[np.int64]] = []
     for band in range(keys.shape[1]):
         order = np.lexsort((keys[:, (band + 1) % keys.shape[1]], keys[:, band]))
         key = keys[order, band]
@@ -139,6 +146,8 @@ def candidates(bits: NDArray[np.bool_]) -> Pairs:
             if not same.size or step > NEIGHBOURS:
                 break
             first, second = order[same], order[same + step]
+            near = np.bitwise_count(keys[first] ^ keys[second]).sum(axis=1) <= farthest
+            first, second = first[near], second[near]
             found.append(np.minimum(first, second) * n + np.maximum(first, second))
     codes = np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
     return np.stack(np.divmod(codes, n), axis=1)

@@ -8,10 +8,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm.audit.duplicates import Twins
-from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured
+from plainfilm.audit.measure import BLOCK, LOOKS, NAMES, NUMBERS, Measured, blocks
 from plainfilm.data.films import Film
+from plainfilm.evaluation.intervals import Floats
 
 RARE = 0.05  # share of films below which a colour mode, bit depth or file type is odd
 FAR = 8.0  # times the median area, either way
@@ -121,10 +123,7 @@ def _odd_sizes(measured: Measured) -> Iterable[tuple[int, str]]:
 
 def _odd_looks(measured: Measured) -> Iterable[tuple[int, str]]:
     grey, contrast = measured.looks[:, LOOKS.index("mean grey")], measured.looks[:, LOOKS.index("contrast")]
-    flat = measured.thumbnails.reshape(len(measured), -1).astype(np.float64)
-    shape = flat - flat.mean(axis=1, keepdims=True)
-    usual = np.median(shape, axis=0)
-    alike = (shape @ usual) / np.maximum(np.linalg.norm(shape, axis=1) * np.linalg.norm(usual), 1e-9)
+    alike = _likeness(measured.thumbnails)
     said = {
         "almost black": grey < DARK,
         "almost white": grey > BRIGHT,
@@ -133,3 +132,19 @@ def _odd_looks(measured: Measured) -> Iterable[tuple[int, str]]:
     }
     for reason, applies in said.items():
         yield from ((i, reason) for i in np.flatnonzero(applies).tolist())
+
+
+def _likeness(thumbnails: NDArray[np.uint8]) -> Floats:
+    """Return (N,) the correlation of each film with the median film of the set (of some of it, if it is large)."""
+    usual = np.median(_shapes(thumbnails[:: 1 + len(thumbnails) // BLOCK]), axis=0)
+    found = []
+    for some in blocks(len(thumbnails)):
+        shape = _shapes(thumbnails[some])
+        found.append(shape @ usual / np.maximum(np.linalg.norm(shape, axis=1) * np.linalg.norm(usual), 1e-9))
+    return np.concatenate(found)
+
+
+def _shapes(thumbnails: NDArray[np.uint8]) -> Floats:
+    """Return (N, pixels) greys less their mean."""
+    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float64)
+    return np.asarray(flat - flat.mean(axis=1, keepdims=True))

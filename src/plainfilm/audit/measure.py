@@ -1,16 +1,17 @@
-"""One pass over the films: what the audit wants to know of each, little enough to keep for a hundred thousand."""
+"""One pass over the films: what the audit wants to know of each, packed so that a million fit in memory."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
+import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ SEEN = 256  # side at which grey values and sharpness are measured, so that the 
 CROP = 512  # side of the middle piece in which noise is measured, at the film's own size
 HISTOGRAM = 16  # bins of grey values
 AHEAD = 64  # films read before they are asked for
+BLOCK = 4_096  # films that are worked on at a time
+LONGEST_NAME = 64  # characters of a tag that are kept
 STANDARD_TABLE = 57.625  # mean of the luminance table in ITU-T T.81, Annex K, which libjpeg calls quality 50
 EXIF_ORIENTATION, EXIF_SOFTWARE = 0x0112, 0x0131
 
@@ -48,25 +51,25 @@ class Facts(NamedTuple):
     """What is kept of one film: numbers and names (of NUMBERS and NAMES), looks (of LOOKS), and small pictures."""
 
     film: Film
+    thumbnail: NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL), aspect ignored
     numbers: tuple[float, ...]
     names: tuple[str, ...]
     looks: tuple[float, ...]
     histogram: NDArray[np.float32]  # (HISTOGRAM,) shares
-    thumbnail: NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL), aspect ignored
-    pixels: str  # SHA-256 of the grey pixels
+    pixels: bytes  # SHA-256 of the grey pixels, in hexadecimal digits
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
     """The readable films of a set, with one row each: the columns are those of NUMBERS, NAMES and LOOKS."""
 
-    films: Films  # with sizes and hashes; the unreadable ones are in its quarantine
+    films: Films  # by path, with sizes and hashes; the unreadable ones are in its quarantine
+    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL); a mapped file, which ends with the array
     numbers: NDArray[np.float64]  # (N, NUMBERS), NaN where the file has no such thing
     names: NDArray[np.str_]  # (N, NAMES)
     looks: NDArray[np.float64]  # (N, LOOKS)
     histograms: NDArray[np.float32]  # (N, HISTOGRAM)
-    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
-    pixels: NDArray[np.str_]  # (N,)
+    pixels: NDArray[np.bytes_]  # (N,)
 
     def __len__(self) -> int:
         return len(self.films)
@@ -76,37 +79,72 @@ class Measured:
         """(N,) class names; empty where a film has none."""
         return np.array([film.label for film in self.films])
 
+    def at(self, rows: NDArray[np.int64]) -> Measured:
+        """Return the films at ``rows`` alone, in this order."""
+        films = tuple(self.films.films[row] for row in rows)
+        return Measured(replace(self.films, films=films), **{name: getattr(self, name)[rows] for name in ARRAYS})
+
+
+ARRAYS = tuple(field.name for field in fields(Measured) if field.name != "films")
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """Yield ``count`` rows, BLOCK at a time: what is worked out of a million thumbnails at once would not fit."""
+    return (slice(start, start + BLOCK) for start in range(0, count, BLOCK))
+
 
 def measure(films: Films) -> Measured:
     """Read, decode and measure every film once. Unreadable ones move to the quarantine with their reason.
 
     InputError when none can be read.
     """
-    facts: list[Facts] = []
+    good: list[Film] = []
     bad = list(films.quarantine)
-    with bar(f"Auditing {films.name}", len(films)) as progress:
-        for film, found in zip(films, _in_order(films), strict=True):
+    with tempfile.TemporaryFile() as thumbnails, bar(f"Auditing {films.name}", len(films)) as progress:
+        ordered = sorted(films, key=lambda film: film.path)
+        pack = _Pack()
+        for film, found in zip(ordered, _in_order(ordered), strict=True):
             progress.step()
             if isinstance(found, str):
                 bad.append((film.path, found))
             else:
-                facts.append(found)
-    if not facts:
-        first = f" (first: {bad[0][0]}: {bad[0][1]})" if bad else ""
-        raise InputError(f"{films.name}: not one of {len(bad)} films can be read{first}; give JPEG, PNG or TIFF films.")
-    facts.sort(key=lambda f: f.film.path)
-    return Measured(
-        films.with_films([f.film for f in facts], quarantine=tuple(bad)),
-        np.array([f.numbers for f in facts]),
-        np.array([f.names for f in facts]),
-        np.array([f.looks for f in facts]),
-        np.stack([f.histogram for f in facts]),
-        np.stack([f.thumbnail for f in facts]),
-        np.array([f.pixels for f in facts]),
-    )
+                good.append(found.film)
+                thumbnails.write(found.thumbnail.tobytes())
+                pack.add(found)
+        if not good:
+            first = f" (first: {bad[0][0]}: {bad[0][1]})" if bad else ""
+            raise InputError(
+                f"{films.name}: not one of {len(bad)} films can be read{first}; give JPEG, PNG or TIFF films."
+            )
+        thumbnails.flush()
+        small = np.memmap(thumbnails, np.uint8, "r", shape=(len(good), THUMBNAIL, THUMBNAIL))
+        return Measured(films.with_films(good, quarantine=tuple(bad)), small, *pack.columns())
 
 
-def _in_order(films: Films) -> Iterator[Facts | str]:
+class _Pack:
+    """What is kept of films, but for their thumbnails, as arrays; packed a block at a time, since tuples take ten times
+    the room."""
+
+    def __init__(self) -> None:
+        self._packed: list[list[NDArray[Any]]] = []
+        self._loose: list[tuple[Any, ...]] = []
+
+    def add(self, facts: Facts) -> None:
+        self._loose.append(facts[2:])
+        if len(self._loose) == BLOCK:
+            self._pack()
+
+    def _pack(self) -> None:
+        self._packed.append([np.array(column) for column in zip(*self._loose, strict=True)])
+        self._loose = []
+
+    def columns(self) -> list[NDArray[Any]]:
+        if self._loose:
+            self._pack()
+        return [np.concatenate(parts) for parts in zip(*self._packed, strict=True)]
+
+
+def _in_order(films: Sequence[Film]) -> Iterator[Facts | str]:
     """Yield each film's facts, or why it can't be read; one thread a core, as Pillow leaves the interpreter lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pending = iter(films)
@@ -127,9 +165,9 @@ def _facts(film: Film) -> Facts | str:
     numbers, names = _of_file(data, width, height)
     small = Image.fromarray(grey).resize((SEEN, SEEN), Image.Resampling.BOX)
     seen = np.asarray(small)
-    pixels = hashlib.sha256(f"{width}x{height}".encode() + grey.tobytes()).hexdigest()
+    pixels = hashlib.sha256(f"{width}x{height}".encode() + grey.tobytes()).hexdigest().encode()
     thumbnail = np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
-    return Facts(known, numbers, names, _looks(grey, seen), _histogram(seen), thumbnail, pixels)
+    return Facts(known, thumbnail, numbers, names, _looks(grey, seen), _histogram(seen), pixels)
 
 
 def _looks(grey: NDArray[np.uint8], seen: NDArray[np.uint8]) -> tuple[float, ...]:
@@ -168,7 +206,8 @@ def _of_file(data: bytes, width: int, height: int) -> tuple[tuple[float, ...], t
         software = str(exif.get(EXIF_SOFTWARE) or image.info.get("Software") or "")
         numbers = (_jpeg_quality(image), *size, depth, dpi, float(len(image.info) + len(exif)))
         orientation = str(exif.get(EXIF_ORIENTATION, ""))
-        return numbers, (str(image.format), _mode(image), _jpeg_coding(image), " ".join(software.split()), orientation)
+        names = (str(image.format), _mode(image), _jpeg_coding(image), " ".join(software.split()), orientation)
+        return numbers, tuple(name[:LONGEST_NAME] for name in names)  # a hostile tag may be as long as the file
 
 
 def _jpeg_quality(image: Image.Image) -> float:

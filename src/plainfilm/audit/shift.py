@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from plainfilm.audit.baselines import PROBE, pixel_columns
 from plainfilm.audit.duplicates import Twins, duplicates, inseparable
-from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured
+from plainfilm.audit.measure import ARRAYS, LOOKS, NAMES, NUMBERS, Measured
 from plainfilm.audit.telling import (
     Groups,
     Told,
     each_alone,
     file_columns,
     number_columns,
+    some,
     standardised,
     strongest,
     tell,
@@ -41,6 +42,9 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
     twins = duplicates(both)
     groups = inseparable(both, twins)
     foreign = np.arange(len(both)) >= len(ours)
+    shared = _shared(both, foreign, twins)
+    if len(drawn := some(groups, rng)) < len(both):
+        both, groups, foreign = both.at(drawn), groups[drawn], foreign[drawn]
     pictures, files = _picture_columns(both), file_columns(both)
     looks = {name: number_columns(both.looks[:, i]) for i, name in enumerate(LOOKS)}
     tests, unlike = [], np.full(len(both), -np.inf)
@@ -59,7 +63,7 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
     return {
         "other": other.films.name,
         "films": {"readable": len(other), "unreadable": len(other.films.quarantine), "classes": _labelled(other)},
-        "shared": _shared(both, foreign, twins),
+        "shared": shared,
         "tests": tests,
         "most_unlike": _most_unlike(both, foreign, unlike),
     }
@@ -67,10 +71,7 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
 
 def _stacked(ours: Measured, other: Measured) -> Measured:
     """Return both sets as one, ours first (and not sorted by path, so that rows stay where they are)."""
-    arrays = {
-        name: np.concatenate([getattr(ours, name), getattr(other, name)])
-        for name in ("numbers", "names", "looks", "histograms", "thumbnails", "pixels")
-    }
+    arrays = {name: np.concatenate([getattr(ours, name), getattr(other, name)]) for name in ARRAYS}
     return Measured(replace(ours.films, films=ours.films.films + other.films.films), **arrays)
 
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from plainfilm.audit.document import examine
 from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured, measure
 from plainfilm.data.films import FILMS_HEADER, Film, Films, find_patient
@@ -80,14 +82,14 @@ def _write(out: Path, found: dict[str, Any], measured: Measured) -> None:
     films = measured.films
     columns = [name.replace(" ", "_").lower() for name in (*NUMBERS, *NAMES, *LOOKS)]
     known = [name for name in columns if name not in FILMS_HEADER]
-    rows = zip(films, measured.numbers.tolist(), measured.names.tolist(), measured.looks.tolist(), strict=True)
+    rows = zip(films, measured.numbers, measured.names, measured.looks, strict=True)
     write_csv(
         out / "films.csv",
         (*FILMS_HEADER, *known),
         (
             [
                 *(getattr(film, name) for name in FILMS_HEADER),
-                *(v for name, v in zip(columns, _cells(values), strict=True) if name in known),
+                *(v for name, v in zip(columns, _cells(*values), strict=True) if name in known),
             ]
             for film, *values in rows
         ),
@@ -103,6 +105,6 @@ def _write(out: Path, found: dict[str, Any], measured: Measured) -> None:
     write_csv(out / "duplicates.csv", header, twins)
 
 
-def _cells(values: list[list[Any]]) -> list[Any]:
+def _cells(*values: np.ndarray) -> list[Any]:
     """Return numbers and names in one row; a number that a film does not have is an empty cell."""
-    return ["" if value != value else value for columns in values for value in columns]
+    return ["" if value != value else value for columns in values for value in columns.tolist()]

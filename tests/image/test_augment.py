@@ -15,7 +15,7 @@ def draw(text: str) -> torch.Tensor:
 
 
 def test_nothing_asked_nothing_done():
-    assert draw("") is PIXELS
+    assert torch.equal(draw(""), PIXELS) and draw("").dtype == torch.uint8
 
 
 def test_flip_mirrors_about_half_of_the_films_and_nothing_else():
@@ -63,6 +63,15 @@ def test_each_kind_changes_each_film_in_its_own_way_within_the_range_of_films(te
     differences = (out - pixels).abs().mean((1, 2))
     assert (differences > 0).float().mean() >= 0.75 and differences.unique().numel() == differences.numel()
     assert torch.equal(out, change(pixels, torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize("text", ["rotation=9,style=1,noise=5,erase=.4", "style=.6", "zoom=.2,gamma=1,equalise=1"])
+@pytest.mark.parametrize("mine", [slice(0, 3), slice(3, 8), slice(4, 4)])
+def test_some_of_the_films_are_changed_as_they_are_among_all(text, mine):
+    pixels, change = film(), Augment.parse(text)
+    generators = [torch.Generator().manual_seed(1) for _ in range(2)]
+    assert torch.equal(change(pixels, generators[0], mine), change(pixels, generators[1])[mine])
+    assert torch.equal(generators[0].get_state(), generators[1].get_state())
 
 
 def test_stretch_lengthens_one_side_against_the_other():

@@ -27,6 +27,7 @@ CASES: dict[str, dict[str, object]] = {
         "augment": "rotation=10,style=.5,noise=4",
         "mixup": 0.4,
     },
+    "changed at random": {"epochs": 2, "batch": 13, "augment": "rotation=10,style=.5,gamma=.5,noise=4,erase=.3"},
     "batch norm": {"model": "vgg-bn", "epochs": 1, "batch": 43},
 }
 

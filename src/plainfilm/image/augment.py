@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -67,17 +68,19 @@ class Augment:
                 raise InputError(f"augment: {name}={value:g} is outside 0 to {LIMITS[name]:g}.")
         return Augment(**values)
 
-    def __call__(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def __call__(self, pixels: torch.Tensor, generator: torch.Generator, mine: slice = slice(None)) -> torch.Tensor:
         """Return (B, S, S) float32 pixels in 0..255, each film changed by its own draw; edges repeat outwards.
 
-        Pixels come back as they are when nothing is asked for.
+        Pixels come back as they are when nothing is asked for. With ``mine`` only those of the films come back, changed
+        as they are among all.
         """
         if self == Augment():
-            return pixels
-        x = pixels.float()
+            return pixels[mine]
+        if not range(len(pixels))[mine]:  # torch moves no empty batch; the draws are made all the same
+            return self(pixels, generator, slice(0, 1))[:0]
+        draws = _Draws(len(pixels), mine, generator)
+        x = self._placed(pixels.float(), draws)
         for size, change in (
-            (max(self.rotation, self.translation, self.zoom, self.shear, self.flip, self.stretch), self._moved),
-            (self.style, self._restyled),
             (self.equalise, self._equalised),
             (max(self.gamma, self.contrast, self.brightness), self._toned),
             (self.shading, self._shaded),
@@ -86,13 +89,22 @@ class Augment:
             (self.erase, self._erased),
         ):
             if size:
-                x = change(x, generator)
+                x = change(x, draws)
         return x.clamp(0, 255)
 
-    def _moved(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        grid = F.affine_grid(self._matrices(len(x), generator), [len(x), 1, *x.shape[1:]], False)
-        moved: torch.Tensor = F.grid_sample(x[:, None], grid, padding_mode="border", align_corners=False)
-        return moved[:, 0]
+    def _placed(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
+        """Move the films, and mix their style with that of others, which must be moved as well; all before ``mine`` are
+        cut out."""
+        moves = max(self.rotation, self.translation, self.zoom, self.shear, self.flip, self.stretch) > 0
+        matrices = self._matrices(len(x), draws.generator) if moves else None
+        share = draws.even(0, self.style) if self.style else None
+        mine = others = torch.arange(len(x))[draws.mine]
+        if share is not None:
+            others = torch.randperm(len(x), generator=draws.generator)[draws.mine]
+        needed, place = torch.unique(torch.cat([mine, others]), return_inverse=True)
+        x = x[needed] if matrices is None else _moved(x[needed], matrices[needed])
+        own, other = place.split(len(mine))
+        return x[own] if share is None else _restyled(x, own, other, share)
 
     def _matrices(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """(B, 2, 3) affine maps from output to input coordinates in -1..1."""
@@ -111,59 +123,73 @@ class Augment:
             1,
         )
 
-    def _restyled(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Mix each film's amplitude spectrum with that of another and keep its phase: shading, sharpness and noise
-        change, outlines stay (Xu et al. 2021, "A Fourier-based framework for domain generalization")."""
-        spectrum = torch.fft.rfft2(x)
-        share = _draw(x, generator, 0, self.style)
-        own = spectrum.abs()
-        other = own[torch.randperm(len(x), generator=generator)]
-        factor = (own + share * (other - own)) / own.clamp(min=1e-3)
-        mixed: torch.Tensor = torch.fft.irfft2(spectrum * factor, s=x.shape[1:])
-        return mixed.clamp(0, 255)
-
-    def _equalised(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _equalised(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
         """Move grey values towards their rank among the film's pixels."""
         grey = x.clamp(0, 255).round().long().flatten(1)
         counts = torch.zeros(len(x), 256).scatter_add_(1, grey, torch.ones(grey.shape))
         rank = counts.cumsum(1) / grey.shape[1] * 255
         even = rank.gather(1, grey).view_as(x)
-        return x + _draw(x, generator, 0, self.equalise) * (even - x)
+        return x + draws.even(0, self.equalise) * (even - x)
 
-    def _toned(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        exponent = (1 + self.gamma) ** _draw(x, generator, -1, 1)
+    def _toned(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
+        exponent = (1 + self.gamma) ** draws.even(-1, 1)
         x = (x.clamp(0, 255) / 255) ** exponent * 255
-        slope = 1 + _draw(x, generator, -self.contrast, self.contrast)
-        return (127.5 + slope * (x - 127.5) + _draw(x, generator, -self.brightness, self.brightness)).clamp(0, 255)
+        slope = 1 + draws.even(-self.contrast, self.contrast)
+        return (127.5 + slope * (x - 127.5) + draws.even(-self.brightness, self.brightness)).clamp(0, 255)
 
-    def _shaded(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _shaded(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
         """Multiply by a plane: 1 in the middle, any direction."""
         along = torch.linspace(-1, 1, x.shape[-1])
-        angle = _draw(x, generator, 0, 2 * math.pi)
-        slope = _draw(x, generator, 0, self.shading)
+        angle = draws.even(0, 2 * math.pi)
+        slope = draws.even(0, self.shading)
         return x * (1 + slope * (torch.cos(angle) * along + torch.sin(angle) * along[:, None]))
 
-    def _sharpened(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _sharpened(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
         sigma = x.shape[-1] / 100
         reach = math.ceil(3 * sigma)
         kernel = torch.exp(-(torch.arange(-reach, reach + 1).float() ** 2) / (2 * sigma**2))
         kernel = kernel / kernel.sum()
         smooth = F.pad(x[:, None], (reach,) * 4, mode="replicate")
         smooth = F.conv2d(F.conv2d(smooth, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
-        return x + _draw(x, generator, -self.sharpness, self.sharpness).clamp(min=-1) * (x - smooth)
+        return x + draws.even(-self.sharpness, self.sharpness).clamp(min=-1) * (x - smooth)
 
-    def _noisy(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return x + _draw(x, generator, 0, self.noise) * torch.randn(x.shape, generator=generator)
+    def _noisy(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
+        size = draws.even(0, self.noise)
+        return x + size * torch.randn(draws.films, *x.shape[1:], generator=draws.generator)[draws.mine]
 
-    def _erased(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _erased(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
         """Put the film's mean grey into a rectangle."""
         side = torch.linspace(0, 1, x.shape[-1])
-        middle = torch.rand(2, len(x), 1, generator=generator)
-        half = torch.rand(2, len(x), 1, generator=generator) * self.erase / 2
-        rows, columns = (side - middle).abs() < half  # (B, S) each
+        middle = torch.rand(2, draws.films, 1, generator=draws.generator)
+        half = torch.rand(2, draws.films, 1, generator=draws.generator) * self.erase / 2
+        rows, columns = ((side - middle).abs() < half)[:, draws.mine]  # (B, S) each
         return torch.where(rows[:, :, None] & columns[:, None, :], x.mean((1, 2), keepdim=True), x)
 
 
-def _draw(x: torch.Tensor, generator: torch.Generator, low: float, high: float) -> torch.Tensor:
-    """Return (B, 1, 1) even draws between ``low`` and ``high``, one a film."""
-    return low + (high - low) * torch.rand(len(x), 1, 1, generator=generator)
+class _Draws(NamedTuple):
+    """Draws are made for all ``films``, and those for ``mine`` are used: they don't depend on who wants which."""
+
+    films: int
+    mine: slice
+    generator: torch.Generator
+
+    def even(self, low: float, high: float) -> torch.Tensor:
+        """Return (B, 1, 1) even draws between ``low`` and ``high``, one a film."""
+        return low + (high - low) * torch.rand(self.films, 1, 1, generator=self.generator)[self.mine]
+
+
+def _moved(x: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    grid = F.affine_grid(matrices, [len(x), 1, *x.shape[1:]], False)
+    moved: torch.Tensor = F.grid_sample(x[:, None], grid, padding_mode="border", align_corners=False)
+    return moved[:, 0]
+
+
+def _restyled(x: torch.Tensor, own: torch.Tensor, other: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Return the films at ``own``, whose amplitude spectra take a share from those at ``other`` and whose phases stay:
+    shading, sharpness and noise change, outlines don't (Xu et al. 2021, "A Fourier-based framework for domain
+    generalization")."""
+    spectrum = torch.fft.rfft2(x)
+    amplitude = spectrum.abs()
+    factor = (amplitude[own] + share * (amplitude[other] - amplitude[own])) / amplitude[own].clamp(min=1e-3)
+    mixed: torch.Tensor = torch.fft.irfft2(spectrum[own] * factor, s=x.shape[1:])
+    return mixed.clamp(0, 255)

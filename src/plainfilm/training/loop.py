@@ -243,13 +243,12 @@ class Training:
     def _plain(self, batch: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits, labels and weighted loss of this rank's share of the films.
 
-        Films that are changed at random are all changed on every rank: no draw depends on how many ranks there are.
+        No draw of a change depends on how many ranks there are.
         """
         mine = share(len(batch))
         if self.config.augment:
             rows = self.material.drawn(batch, generator)
-            x, labels = self._inputs(rows, batch, lambda pixels: self.augment(pixels, generator)[mine])
-            labels = labels[mine]
+            x, labels = self._inputs(rows, batch[mine], lambda pixels: self.augment(pixels, generator, mine))
         else:
             x, labels = self._inputs(self.material.pixels[batch[mine]], batch[mine])
         logits = self.network(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from numbers import Integral, Real
 from pathlib import Path
@@ -201,9 +201,26 @@ def from_text(name: str, text: str) -> Any:
         raise InputError(f"{name}={text!r}: expected {'a whole number' if kind is int else 'a number'}.") from None
 
 
+OF_ENSEMBLES = (  # settings that mean something to an ensemble: the others are its members' own
+    "model",
+    "split",
+    "seed",
+    "views",
+    "positive",
+    "threshold",
+    "refer",
+    "device",
+    "threads",
+    "patient_regex",
+    "max_bad",
+)
+
+
 def begun_settings(run: Path) -> dict[str, Any]:
-    """Return the settings of the run that was begun in ``run``; InputError when its config.json has none, or is of a
-    newer plainfilm, which may mean other things by them."""
+    """Return the settings of the run that was begun in ``run``; what an older plainfilm did not know has its default.
+
+    InputError when its config.json has none, or is of a newer plainfilm, which may mean other things by them.
+    """
     config = read_json(run / "config.json")
     if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
         raise InputError(f"{run / 'config.json'} holds no settings; it is damaged: choose another --out.")
@@ -212,7 +229,7 @@ def begun_settings(run: Path) -> dict[str, Any]:
         raise InputError(
             f"{run} was begun by plainfilm {made}, newer than this one; update it, or choose another --out."
         )
-    return dict(config["settings"])
+    return {**{field.name: field.default for field in fields(TrainConfig)}, **config["settings"]}
 
 
 def newer(made: str) -> bool:

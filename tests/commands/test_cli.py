@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from PIL import Image
 
 from plainfilm.cli import COMMANDS, main
 from plainfilm.evaluation.predictions import read_predictions
-from plainfilm.files import read_csv, read_json
+from plainfilm.files import read_csv, read_json, write_json
 from plainfilm.models.model import Model
 
 TINY = ["--size", "16", "--epochs", "2", "--quiet"]
@@ -82,6 +83,20 @@ def test_train_again_refuses_and_resume_of_a_finished_run_changes_nothing(traine
     capsys.readouterr()
     assert run("train", films_folder, "--out", trained, "--resume", "--epochs", "9") == 2
     assert "epochs was 2 and is 9" in capsys.readouterr().err
+
+
+def test_a_run_that_an_older_version_began_goes_on(trained, films_folder, tmp_path, capsys):
+    """Settings that it did not know have their defaults, which mean what it did."""
+    old = shutil.copytree(trained, tmp_path / "old")
+    config = read_json(old / "config.json")
+    del config["settings"]["copies"], config["settings"]["views"], config["members"]
+    for seal in ("SHA256SUMS", "metrics.json"):
+        (old / seal).unlink()
+    write_json(old / "config.json", config)
+    assert run("train", films_folder, "--out", old, "--resume", "--quiet") == 0
+    assert (old / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
+    assert run("train", films_folder, "--out", old, "--resume", "--set", "max_bad=.5") == 2
+    assert "max_bad was 0.01 and is 0.5" in capsys.readouterr().err
 
 
 def test_two_runs_are_equal_to_the_byte(tmp_path, films_folder):

@@ -189,6 +189,10 @@ def test_runs_are_put_together_by_train_and_judged_like_any_run(runs, films_fold
     assert about["parameters"] == total and about["flops"] > 2 * sum(1e5 for _ in members)
     assert made.verdict["prior"] == pytest.approx(np.mean([m.verdict["prior"] for m in members]))
     assert made.preprocess.oversample == 2
+    page, checklist = ((runs / "both" / name).read_text() for name in ("report.html", "claim-2024.md"))
+    settings = page[page.index("Every setting") :]
+    assert ">views</th>" in settings and ">epochs</th>" not in settings  # nothing was trained
+    assert "mean of the probabilities of" in checklist and "2 views" in checklist and "Glorot" not in checklist
     config = json.loads((runs / "both" / "config.json").read_text())
     assert config["members"] == {str(runs / which): m.hash for which, m in zip("ab", members, strict=True)}
     found = probe(runs / "both", films=20)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from plainfilm import ranks
-from plainfilm.config import TrainConfig, number_list
+from plainfilm.config import OF_ENSEMBLES, TrainConfig, number_list
 from plainfilm.data.films import Films, read_films
 from plainfilm.data.split import split
 from plainfilm.errors import InputError
@@ -24,20 +24,6 @@ from plainfilm.models.weights import Weights
 from plainfilm.models.zoo import Recipe, recipe
 from plainfilm.progress import say
 from plainfilm.training.loop import class_weights
-
-OF_ENSEMBLES = (  # settings that say something of an ensemble
-    "model",
-    "split",
-    "seed",
-    "views",
-    "positive",
-    "threshold",
-    "refer",
-    "device",
-    "threads",
-    "patient_regex",
-    "max_bad",
-)
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,11 @@ def _same(new: dict[str, Any], out: Path) -> None:
     """InputError when a run in ``out`` was begun with other settings or other films."""
     old = begun_settings(out)
     changed = [
-        f"{name} was {old.get(name)!r} and is {value!r}"
-        for name, value in new["settings"].items()
-        if old.get(name) != value
+        f"{name} was {old[name]!r} and is {value!r}" for name, value in new["settings"].items() if old[name] != value
     ]
     if changed:
         raise InputError(f"{out} was begun with other settings: {'; '.join(changed)}. Choose another --out.")
-    if read_json(out / CONFIG).get("members") != new["members"]:
+    if read_json(out / CONFIG).get("members", {}) != new["members"]:
         raise InputError(f"{out} was begun with other members than {new['settings']['model']} names now.")
     if read_json(out / CONFIG).get("data_hash") != new["data_hash"]:
         raise InputError(f"{out} was begun with other films than {new['data']} holds now. Choose another --out.")

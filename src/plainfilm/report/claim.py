@@ -169,7 +169,7 @@ def _about_model(run: Run) -> dict[int, str]:
     chosen = f"C = {model['search']['C']:g} by cross-validation in the training part" if model["search"] else ""
     epoch = "the best epoch on validation films" if settings.get("patience") else "the last epoch"
     trained = ("epochs", "batch", "learning_rate", "decay", "class_weights", "augment")
-    return {
+    said = {
         1: f"deep learning: {run.title}",
         22: f"{run.title}: {len(model['layers'])} layers, {model['parameters']:,} parameters, input "
         f"{'×'.join(map(str, model['input']))}, output {', '.join(run.predictions.classes)} (report.html, Network)",
@@ -180,6 +180,12 @@ def _about_model(run: Run) -> dict[int, str]:
         f"temperature {run.temperature:.3g}",
         27: "none: one model",
     }
+    if members := config.get("members"):
+        said[24] = f"the weights of {count(len(members), 'trained run')}"
+        said[25] = "nothing is trained; see the members' own checklists"
+        said[26] = f"threshold {run.threshold:.3g} ({practice.rule(run)}); temperature {run.temperature:.3g}"
+        said[27] = f"mean of the probabilities of {', '.join(members)}, each over {count(settings['views'], 'view')}"
+    return said
 
 
 def _about_results(run: Run) -> dict[int, str]:

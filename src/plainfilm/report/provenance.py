@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from plainfilm.config import TrainConfig
+from plainfilm.config import OF_ENSEMBLES, TrainConfig
 from plainfilm.report.charts import Table
 from plainfilm.report.mistakes import LISTED
 from plainfilm.report.runs import Run, count, did_not_learn, duration, number, operations
@@ -84,10 +84,12 @@ def pairs(values: dict[str, Any]) -> str:
 
 
 def settings(run: Run) -> Table:
-    """Return every setting with its default, where it was another."""
-    used, known = run.config["settings"], {field.name: field for field in fields(TrainConfig)}
+    """Return every setting that means something to the model, with its default, where it was another."""
+    known = {field.name: field for field in fields(TrainConfig)}
     rows = []
-    for name, value in used.items():
+    for name, value in run.config["settings"].items():
+        if run.config.get("members") and name not in OF_ENSEMBLES:
+            continue
         default = known[name].default if name in known else None
         meaning = known[name].metadata["help"] if name in known else ""
         rows.append([name, _setting(value), "" if value == default else _setting(default), meaning])

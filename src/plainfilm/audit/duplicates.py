@@ -9,7 +9,7 @@ or cropped are not found.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
 
@@ -47,14 +47,14 @@ def duplicates(measured: Measured) -> list[Twins]:
     once = np.unique(measured.pixels, return_index=True)[1]  # look-alikes are sought among different pixels only
     near, alike = near_pairs(measured.thumbnails[once])
     near = once[near].reshape(-1, 2)
-    groups = together(len(films), np.concatenate([_equal(measured.pixels.tolist()), near]))
+    groups = together(len(films), np.concatenate([_equal(measured.pixels), near]))
     members: dict[int, list[int]] = defaultdict(list)
     lowest: dict[int, float] = defaultdict(lambda: 1.0)
-    for row, group in enumerate(groups.tolist()):
-        members[group].append(row)
+    for row in np.flatnonzero(np.bincount(groups)[groups] > 1).tolist():
+        members[int(groups[row])].append(row)
     for group, correlation in zip(groups[near[:, 0]].tolist(), alike.tolist(), strict=True):
         lowest[group] = min(lowest[group], correlation)
-    found = [(rows, lowest[group]) for group, rows in members.items() if len(rows) > 1]
+    found = [(rows, lowest[group]) for group, rows in members.items()]
     return [Twins(tuple(rows), _kind(measured, rows), correlation) for rows, correlation in sorted(found)]
 
 
@@ -64,12 +64,15 @@ def _kind(measured: Measured, rows: list[int]) -> str:
     return "pixels" if len(set(measured.pixels[rows])) == 1 else "near"
 
 
-def _equal(keys: Sequence[Hashable]) -> Pairs:
+def _equal(keys: Iterable[Hashable]) -> Pairs:
     """Tie every row to the last one before it that has the same key."""
-    rows = defaultdict(list)
+    last: dict[Hashable, int] = {}
+    pairs = []
     for row, key in enumerate(keys):
-        rows[key].append(row)
-    return np.array([pair for found in rows.values() for pair in pairwise(found)], np.int64).reshape(-1, 2)
+        if key in last:
+            pairs.append((last[key], row))
+        last[key] = row
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def together(n: int, pairs: Pairs) -> NDArray[np.int64]:
@@ -83,7 +86,7 @@ def inseparable(measured: Measured, twins: Sequence[Twins]) -> NDArray[np.int64]
     same_picture = [pair for twin in twins for pair in pairwise(twin.rows)]
     return together(
         len(measured),
-        np.concatenate([_equal([f.group for f in measured.films]), np.array(same_picture, np.int64).reshape(-1, 2)]),
+        np.concatenate([_equal(f.group for f in measured.films), np.array(same_picture, np.int64).reshape(-1, 2)]),
     )
 
 

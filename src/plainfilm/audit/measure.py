@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -66,7 +67,7 @@ class Measured:
     films: Films  # by path, with sizes and hashes; the unreadable ones are in its quarantine
     thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL); a mapped file, which ends with the array
     numbers: NDArray[np.float64]  # (N, NUMBERS), NaN where the file has no such thing
-    names: NDArray[np.str_]  # (N, NAMES)
+    names: NDArray[np.object_]  # (N, NAMES) str, each different one once in memory
     looks: NDArray[np.float64]  # (N, LOOKS)
     histograms: NDArray[np.float32]  # (N, HISTOGRAM)
     pixels: NDArray[np.bytes_]  # (N,)
@@ -135,7 +136,8 @@ class _Pack:
             self._pack()
 
     def _pack(self) -> None:
-        self._packed.append([np.array(column) for column in zip(*self._loose, strict=True)])
+        numbers, names, *others = zip(*self._loose, strict=True)
+        self._packed.append([np.array(numbers), np.array(names, object), *map(np.array, others)])
         self._loose = []
 
     def columns(self) -> list[NDArray[Any]]:
@@ -207,7 +209,7 @@ def _of_file(data: bytes, width: int, height: int) -> tuple[tuple[float, ...], t
         numbers = (_jpeg_quality(image), *size, depth, dpi, float(len(image.info) + len(exif)))
         orientation = str(exif.get(EXIF_ORIENTATION, ""))
         names = (str(image.format), _mode(image), _jpeg_coding(image), " ".join(software.split()), orientation)
-        return numbers, tuple(name[:LONGEST_NAME] for name in names)  # a hostile tag may be as long as the file
+        return numbers, tuple(sys.intern(name[:LONGEST_NAME]) for name in names)  # a tag may be as long as the file
 
 
 def _jpeg_quality(image: Image.Image) -> float:

@@ -119,7 +119,7 @@ def number_columns(values: Floats) -> Floats:
     return np.stack([rank, rank**2, missing.astype(np.float64)], axis=1)
 
 
-def name_columns(values: NDArray[np.str_]) -> Floats:
+def name_columns(values: NDArray[np.object_]) -> Floats:
     """Return (N, K) columns of 0 and 1 for the commonest values of a property (N,); the rare ones share none."""
     names, counts = np.unique(values, return_counts=True)
     common = names[np.argsort(-counts, kind="stable")][:12]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from plainfilm.errors import PlainfilmError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 PATIENCE = timedelta(days=2)  # ranks wait while rank 0 works alone; torchrun itself notices one that died
@@ -141,20 +142,32 @@ def gathered(value: Any) -> list[Any]:
     """Return what each rank gave (anything JSON knows), by rank."""
     if world() == 1:
         return [value]
+    return [json.loads(text.tobytes()) for text in _exchanged(json.dumps(value).encode())]
+
+
+def stacked(rows: np.ndarray) -> np.ndarray:
+    """Return the rows (N, …) that each rank gave, those of the first rank first; N may differ, the rest not."""
+    if world() == 1:
+        return rows
+    import numpy as np
+
+    parts = [np.frombuffer(part, rows.dtype).reshape(-1, *rows.shape[1:]) for part in _exchanged(rows.tobytes())]
+    return np.concatenate(parts)
+
+
+def _exchanged(own: bytes) -> list[np.ndarray]:
+    """Return the bytes that each rank gave, by rank."""
     import numpy as np
     import torch
     from torch import distributed
 
-    own = np.frombuffer(json.dumps(value).encode(), np.uint8)
     sizes = torch.zeros(world(), dtype=torch.int64)
     sizes[rank()] = len(own)
-    texts = [
-        torch.from_numpy(own.copy()) if r == rank() else torch.empty(int(n), dtype=torch.uint8)
-        for r, n in enumerate(total(sizes))
-    ]
-    for source, text in enumerate(texts):
-        distributed.broadcast(text, source)
-    return [json.loads(text.numpy().tobytes()) for text in texts]
+    found = [torch.empty(int(n), dtype=torch.uint8) for n in total(sizes)]
+    found[rank()] = torch.from_numpy(np.frombuffer(own, np.uint8).copy())
+    for source, part in enumerate(found):
+        distributed.broadcast(part, source)
+    return [part.numpy() for part in found]
 
 
 def agreed(value: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -84,6 +85,24 @@ def test_a_rank_is_killed_and_the_run_ends_as_if_it_had_not_been(alone, films_fo
     same_run(tmp_path / "run", alone)
     assert history.read_text().splitlines()[: len(before)] == before  # seconds too: what was done was not done again
     assert read_json(tmp_path / "run" / "config.json")["processes"] == 2
+
+
+def test_an_audit_is_that_of_one_process(films_folder, tmp_path):
+    """Unreadable films at places of both, and an odd number of them."""
+    data = shutil.copytree(films_folder, tmp_path / "films")
+    for name in ("NORMAL/a.jpeg", "NORMAL/b.jpeg", "PNEUMONIA/a.jpeg"):
+        (data / name).write_text("no film")
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main(["audit", str(data), "--out", str(one)]) == 0
+    started = torchrun("audit", str(data), "--out", str(two), cache=tmp_path / "cache")
+    output, said = ended(started)
+    assert started.returncode == 0, said
+    assert output.count("readable") + output.count("films (") == 1 and said.count("Traceback") == 0
+    for name in ("audit.json", "films.csv", "quarantine.csv", "manifest.csv", "duplicates.csv"):
+        assert (two / name).read_bytes() == (one / name).read_bytes(), name
+    again = torchrun("audit", str(data), "--out", str(two), cache=tmp_path / "cache")
+    _, said = ended(again)
+    assert again.returncode != 0 and said.count("exists and is not an empty folder") == 1
 
 
 def test_labels_are_those_of_one_process(alone, films_folder, tmp_path):

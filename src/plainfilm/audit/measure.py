@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import sys
 import tempfile
 from collections import deque
@@ -12,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 from scipy.ndimage import laplace
 
+from plainfilm import ranks
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
 from plainfilm.image.decode import decode
@@ -51,13 +51,14 @@ LOOKS = ("mean grey", "contrast", "sharpness", "noise", "black share", "white sh
 class Facts(NamedTuple):
     """What is kept of one film: numbers and names (of NUMBERS and NAMES), looks (of LOOKS), and small pictures."""
 
-    film: Film
-    thumbnail: NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL), aspect ignored
+    sha256: str
+    sides: tuple[int, int]  # width, height
+    thumbnails: NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL), aspect ignored
     numbers: tuple[float, ...]
     names: tuple[str, ...]
     looks: tuple[float, ...]
-    histogram: NDArray[np.float32]  # (HISTOGRAM,) shares
-    pixels: bytes  # SHA-256 of the grey pixels, in hexadecimal digits
+    histograms: NDArray[np.float32]  # (HISTOGRAM,) shares
+    pixels: str  # SHA-256 of the grey pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,58 +98,91 @@ def blocks(count: int) -> Iterator[slice]:
 def measure(films: Films) -> Measured:
     """Read, decode and measure every film once. Unreadable ones move to the quarantine with their reason.
 
-    InputError when none can be read.
+    Processes that torchrun started take films by turns, and each has all of them in the end. InputError when no film
+    can be read.
     """
-    good: list[Film] = []
-    bad = list(films.quarantine)
-    with tempfile.TemporaryFile() as thumbnails, bar(f"Auditing {films.name}", len(films)) as progress:
-        ordered = sorted(films, key=lambda film: film.path)
-        pack = _Pack()
-        for film, found in zip(ordered, _in_order(ordered), strict=True):
+    ordered = sorted(films, key=lambda film: film.path)
+    own = ranks.turns(len(ordered))
+    bad: list[tuple[str, str]] = []
+    with ranks.together(), tempfile.TemporaryFile() as file, bar(f"Auditing {films.name}", len(own)) as progress:
+        pack = _Pack(file)
+        for place, found in zip(own, _in_order([ordered[place] for place in own]), strict=True):
             progress.step()
             if isinstance(found, str):
-                bad.append((film.path, found))
+                bad.append((ordered[place].path, found))
             else:
-                good.append(found.film)
-                thumbnails.write(found.thumbnail.tobytes())
-                pack.add(found)
-        if not good:
+                pack.add(place, found)
+        known = pack.columns()
+    bad = [*films.quarantine, *((path, reason) for part in ranks.gathered(bad) for path, reason in part)]
+    known = known if ranks.world() == 1 else _of_all_ranks(known)
+    with ranks.together():
+        if not len(known["place"]):
             first = f" (first: {bad[0][0]}: {bad[0][1]})" if bad else ""
             raise InputError(
                 f"{films.name}: not one of {len(bad)} films can be read{first}; give JPEG, PNG or TIFF films."
             )
-        thumbnails.flush()
-        small = np.memmap(thumbnails, np.uint8, "r", shape=(len(good), THUMBNAIL, THUMBNAIL))
-        return Measured(films.with_films(good, quarantine=tuple(bad)), small, *pack.columns())
+    good = [
+        replace(ordered[place], sha256=sha256.decode(), width=width, height=height)
+        for place, sha256, (width, height) in zip(*(known[name].tolist() for name in ABOUT_FILM), strict=True)
+    ]
+    return Measured(films.with_films(good, quarantine=tuple(bad)), **{name: known[name] for name in ARRAYS})
+
+
+ABOUT_FILM = ("place", "sha256", "sides")  # its place in the order of paths; what the film itself is given
+NOTHING: dict[str, NDArray[Any]] = {  # the columns of no film: their shapes and types
+    "place": np.empty(0, np.int64),
+    "sha256": np.empty(0, "S64"),
+    "sides": np.empty((0, 2), np.int64),
+    "numbers": np.empty((0, len(NUMBERS))),
+    "names": np.empty((0, len(NAMES)), object),
+    "looks": np.empty((0, len(LOOKS))),
+    "histograms": np.empty((0, HISTOGRAM), np.float32),
+    "pixels": np.empty(0, "S64"),
+}
 
 
 class _Pack:
-    """What is kept of films, but for their thumbnails, as arrays; packed a block at a time, since tuples take ten times
-    the room."""
+    """Facts as columns, packed a block at a time, since tuples take ten times the room; ``thumbnails`` go to a file."""
 
-    def __init__(self) -> None:
-        self._packed: list[list[NDArray[Any]]] = []
-        self._loose: list[tuple[Any, ...]] = []
+    def __init__(self, thumbnails: IO[bytes]) -> None:
+        self._thumbnails = thumbnails
+        self._loose: list[tuple[int, Facts]] = []
+        self._packed = [NOTHING]
 
-    def add(self, facts: Facts) -> None:
-        self._loose.append(facts[2:])
+    def add(self, place: int, facts: Facts) -> None:
+        self._thumbnails.write(facts.thumbnails.tobytes())
+        self._loose.append((place, facts))
         if len(self._loose) == BLOCK:
             self._pack()
 
     def _pack(self) -> None:
-        numbers, names, *others = zip(*self._loose, strict=True)
-        self._packed.append([np.array(numbers), np.array(names, object), *map(np.array, others)])
+        rows = [{"place": place, **facts._asdict()} for place, facts in self._loose]
+        self._packed.append({name: np.array([r[name] for r in rows], like.dtype) for name, like in NOTHING.items()})
         self._loose = []
 
-    def columns(self) -> list[NDArray[Any]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns of all films added; thumbnails as a map of their file, which outlives its being closed."""
         if self._loose:
             self._pack()
-        return [np.concatenate(parts) for parts in zip(*self._packed, strict=True)]
+        found = {name: np.concatenate([part[name] for part in self._packed]) for name in NOTHING}
+        shape = (len(found["place"]), THUMBNAIL, THUMBNAIL)
+        self._thumbnails.flush()
+        small = np.memmap(self._thumbnails, np.uint8, "r", shape=shape) if shape[0] else np.empty(shape, np.uint8)
+        return found | {"thumbnails": small}
+
+
+def _of_all_ranks(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the columns of every rank's films, by place."""
+    names = [tuple(map(sys.intern, row)) for part in ranks.gathered(columns["names"].tolist()) for row in part]
+    found = {name: ranks.stacked(column) for name, column in columns.items() if name != "names"}
+    found["names"] = np.array(names, object).reshape(-1, len(NAMES))
+    order = np.argsort(found["place"])
+    return {name: column[order] for name, column in found.items()}
 
 
 def _in_order(films: Sequence[Film]) -> Iterator[Facts | str]:
     """Yield each film's facts, or why it can't be read; one thread a core, as Pillow leaves the interpreter lock."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(ranks.cores()) as pool:
         pending = iter(films)
         ahead = deque(pool.submit(_facts, film) for film in islice(pending, AHEAD))
         while ahead:
@@ -163,13 +197,13 @@ def _facts(film: Film) -> Facts | str:
     except FilmError as error:
         return str(error)
     height, width = grey.shape
-    known = replace(film, width=width, height=height, sha256=hashlib.sha256(data).hexdigest())
     numbers, names = _of_file(data, width, height)
     small = Image.fromarray(grey).resize((SEEN, SEEN), Image.Resampling.BOX)
     seen = np.asarray(small)
-    pixels = hashlib.sha256(f"{width}x{height}".encode() + grey.tobytes()).hexdigest().encode()
+    pixels = hashlib.sha256(f"{width}x{height}".encode() + grey.tobytes()).hexdigest()
     thumbnail = np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
-    return Facts(known, thumbnail, numbers, names, _looks(grey, seen), _histogram(seen), pixels)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Facts(sha256, (width, height), thumbnail, numbers, names, _looks(grey, seen), _histogram(seen), pixels)
 
 
 def _looks(grey: NDArray[np.uint8], seen: NDArray[np.uint8]) -> tuple[float, ...]:

@@ -25,7 +25,7 @@ OUT_OF_MEMORY = re.compile(
 # a path that can't be what it was given for: exit code 2; a full disk and the like: 1
 THE_USERS = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
-SHARED = ("train", "label")  # what several processes of one torchrun can do together
+SHARED = ("audit", "train", "label")  # what several processes of one torchrun can do together
 COMMANDS = {
     command.name: command for command in (*training.COMMANDS, *judging.COMMANDS, *using.COMMANDS, *place.COMMANDS)
 }
@@ -73,7 +73,7 @@ def _run(words: list[str]) -> int:
     command = COMMANDS[options.command]
     quiet.set(options.quiet or ranks.rank() > 0)
     if ranks.started() > 1 and command.name not in SHARED:
-        raise InputError(f"{command.name} is done by one process; torchrun goes with {' and '.join(SHARED)}.")
+        raise InputError(f"{command.name} is done by one process; torchrun goes with {', '.join(SHARED)}.")
     try:
         result, failed = command.run(options), None
     except CheckFailed as check:  # done all the same: what failed is to be read as well

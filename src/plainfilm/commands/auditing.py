@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm import ranks
 from plainfilm.audit.document import examine
 from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured, measure
 from plainfilm.data.films import FILMS_HEADER, Film, Films, find_patient
@@ -31,18 +32,23 @@ def audit(
     """Audit the films of ``data``, and with ``against`` whether that set is like them; return audit.json's document.
 
     With ``out``, which must be new or empty, everything found is written there; without, nothing is written.
+    Processes that torchrun started measure films by turns; the first does the rest, the others return {}.
     InputError says which source can't be used, and why.
     """
-    if out and (out.is_file() or occupied(out)):
-        raise InputError(f"{out} exists and is not an empty folder; choose another --out.")
-    films = load(data, patient_regex)
-    positive_class(films.classes, positive or None)
-    given = read_predictions(predictions) if predictions else None
-    other = _other(against, patient_regex, films.classes) if against else None
-    for note in (*films.notes, *(other.notes if other else ())):
-        say(note)
-    measured = measure(films)
-    foreign = measure(other) if other else None
+    with ranks.joined():
+        with ranks.together():
+            if out and (out.is_file() or occupied(out)):
+                raise InputError(f"{out} exists and is not an empty folder; choose another --out.")
+            films = load(data, patient_regex)
+            positive_class(films.classes, positive or None)
+            given = read_predictions(predictions) if predictions else None
+            other = _other(against, patient_regex, films.classes) if against else None
+        for note in (*films.notes, *(other.notes if other else ())):
+            say(note)
+        measured = measure(films)
+        foreign = measure(other) if other else None
+    if ranks.rank():
+        return {}
     found = examine(measured, foreign, seed, positive, given)
     if out:
         with sealed(out):

@@ -229,7 +229,8 @@ def begun_settings(run: Path) -> dict[str, Any]:
         raise InputError(
             f"{run} was begun by plainfilm {made}, newer than this one; update it, or choose another --out."
         )
-    return {**{field.name: field.default for field in fields(TrainConfig)}, **config["settings"]}
+    known = {field.name: field.default for field in fields(TrainConfig)}
+    return {**known, "oversample": 0, **config["settings"]}  # films were decoded whole before there was that setting
 
 
 def newer(made: str) -> bool:

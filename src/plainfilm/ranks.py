@@ -142,32 +142,43 @@ def gathered(value: Any) -> list[Any]:
     """Return what each rank gave (anything JSON knows), by rank."""
     if world() == 1:
         return [value]
-    return [json.loads(text.tobytes()) for text in _exchanged(json.dumps(value).encode())]
+    import numpy as np
+    import torch
+    from torch import distributed
+
+    own = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    sizes = torch.zeros(world(), dtype=torch.int64)
+    sizes[rank()] = len(own)
+    texts = [
+        torch.from_numpy(own.copy()) if r == rank() else torch.empty(int(n), dtype=torch.uint8)
+        for r, n in enumerate(total(sizes))
+    ]
+    for source, text in enumerate(texts):
+        distributed.broadcast(text, source)
+    return [json.loads(text.numpy().tobytes()) for text in texts]
 
 
 def stacked(rows: np.ndarray) -> np.ndarray:
-    """Return the rows (N, …) that each rank gave, those of the first rank first; N may differ, the rest not."""
+    """Return to the first rank the rows (N, …) that each gave, its own first; to every other what it gave. N may
+    differ from rank to rank, shape and type of a row not."""
     if world() == 1:
         return rows
-    import numpy as np
-
-    parts = [np.frombuffer(part, rows.dtype).reshape(-1, *rows.shape[1:]) for part in _exchanged(rows.tobytes())]
-    return np.concatenate(parts)
-
-
-def _exchanged(own: bytes) -> list[np.ndarray]:
-    """Return the bytes that each rank gave, by rank."""
     import numpy as np
     import torch
     from torch import distributed
 
     sizes = torch.zeros(world(), dtype=torch.int64)
-    sizes[rank()] = len(own)
-    found = [torch.empty(int(n), dtype=torch.uint8) for n in total(sizes)]
-    found[rank()] = torch.from_numpy(np.frombuffer(own, np.uint8).copy())
-    for source, part in enumerate(found):
-        distributed.broadcast(part, source)
-    return [part.numpy() for part in found]
+    sizes[rank()] = rows.nbytes
+    total(sizes)
+    if rank():
+        if rows.nbytes:
+            distributed.send(torch.from_numpy(np.frombuffer(rows.tobytes(), np.uint8).copy()), 0)
+        return rows
+    parts = [torch.empty(int(size), dtype=torch.uint8) for size in sizes[1:]]
+    for source, part in enumerate(parts, 1):
+        if len(part):
+            distributed.recv(part, source)
+    return np.concatenate([rows, *(part.numpy().view(rows.dtype).reshape(-1, *rows.shape[1:]) for part in parts)])
 
 
 def agreed(value: bool) -> bool:

@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 from tests.audit.conftest import film, films, packed, picture
 
 from plainfilm.audit.document import audit
-from plainfilm.audit.telling import some
+from plainfilm.audit.telling import learnt_from
 from plainfilm.data.phantom import planted_faults
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
@@ -34,14 +34,21 @@ def test_a_clean_set_has_no_red_line_and_the_same_audit_twice(plain_set):
 
 
 def test_baselines_of_a_large_set_know_some_of_it(plain_set, monkeypatch):
-    monkeypatch.setattr("plainfilm.audit.document.some", lambda groups, rng: some(groups, rng, 40))
-    monkeypatch.setattr("plainfilm.audit.shift.some", lambda groups, rng: some(groups, rng, 50))
-    found = audit(plain_set(), plain_set(start=100))
-    assert (found["films"]["readable"], found["learnt_from"]) == (60, 40)
-    assert any(note.startswith("Baselines and the weak probe know 40 of the films") for note in found["notes"])
-    assert found["majority"]["value"] == 0.5
-    assert all(test["auc"]["low"] < test["auc"]["high"] for test in found["shift"]["tests"])
-    assert found["shift"]["films"]["readable"] == 60
+    """A set of many films does not crowd out a small one, nor one class another; and all of it is said."""
+    for module in ("document", "shift"):
+        monkeypatch.setattr(f"plainfilm.audit.{module}.learnt_from", lambda *known: learnt_from(*known, each=20))
+    other = plain_set(16, 100, save=lambda label, image: packed(image.filter(ImageFilter.GaussianBlur(3))))
+    lonely = [film(f"RARE/{i}", packed(picture(900 + i)), "RARE") for i in range(2)]
+    found = audit(films([*plain_set(), lonely[0]]), films([*other, lonely[1]]), positive="SICK")
+    assert (found["films"]["readable"], found["learnt_from"]) == (61, 40)
+    assert any(note.startswith("Baselines and the weak probe know 40 of the 61 films") for note in found["notes"])
+    assert "among the 40 films that it knows" in found["doubtful_labels"]["source"]
+    assert found["majority"]["value"] == pytest.approx(31 / 61)
+    tests = {(test["class"], test["kind"]): test for test in found["shift"]["tests"]}
+    assert tests["", "pictures"]["auc"]["low"] > 0.7 and tests["SICK", "pictures"]["auc"]["value"] > 0.7
+    assert tests["RARE", "pictures"]["auc"] is None  # one film a set
+    assert len(found["shift"]["most_unlike"]) >= 16 and 36 <= found["shift"]["learnt_from"] < 78
+    assert any("learnt from" in note and "at most 10,000 of each" in note for note in found["notes"])
 
 
 def test_a_shortcut_in_the_files_alone_is_red_and_named(plain_set):

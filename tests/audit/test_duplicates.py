@@ -81,6 +81,6 @@ def test_forty_thousand_hashes_take_seconds_and_look_alikes_do_not_explode():
 
 
 def test_no_films_no_pairs():
-    pairs, alike = near_pairs(np.zeros((1, 32, 32), np.uint8))
+    pairs, alike = near_pairs(np.zeros((1, 32, 32), np.uint8), np.arange(1))
     assert pairs.shape == (0, 2)
     assert not alike.size

@@ -3,7 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.audit.telling import each_alone, folds, name_columns, number_columns, some, strongest, tell, too_few
+from plainfilm.audit.telling import (
+    each_alone,
+    folds,
+    learnt_from,
+    name_columns,
+    number_columns,
+    strongest,
+    tell,
+    too_few,
+)
 from plainfilm.evaluation.intervals import Interval
 
 
@@ -68,12 +77,20 @@ def test_columns_of_names_and_of_nothing_known():
     assert number_columns(np.full(3, np.nan)).tolist() == [[0, 0, 1]] * 3
 
 
-def test_of_many_films_some_patients_are_drawn_whole():
+def test_of_many_films_enough_of_each_side_are_learnt_from():
+    """By patient, in an order that is drawn; the rare side stays whole, and no large patient takes all room."""
     groups = np.repeat(np.arange(400), 3)
-    assert some(groups, np.random.default_rng(0), 1200).tolist() == list(range(1200))
-    rows = some(groups, np.random.default_rng(0), 300)
-    assert len(rows) == 300 and (np.bincount(groups[rows], minlength=400) % 3 == 0).all()
-    assert (np.diff(rows) > 0).all() and 100 < groups[rows].mean() < 300
+    side = np.arange(1200) < 60
+    assert learnt_from(side, groups, np.random.default_rng(0), 1140).tolist() == list(range(1200))
+    rows = learnt_from(side, groups, np.random.default_rng(0), 300)
+    assert (np.diff(rows) > 0).all() and side[rows].sum() == 60 and (~side[rows]).sum() == 300
+    assert (np.bincount(groups[rows], minlength=400) % 3 == 0).all() and 150 < groups[rows][60:].mean() < 270
+    others = learnt_from(side, groups, np.random.default_rng(1), 300)
+    assert set(rows) != set(others)
+    one_patient = np.where(np.arange(1200) < 1100, 0, np.arange(1200))
+    for seed in range(5):
+        rows = learnt_from(side, one_patient, np.random.default_rng(seed), 300)
+        assert (~side[rows]).sum() == 300
 
 
 def test_one_patient_a_side_is_too_few():

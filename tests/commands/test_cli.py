@@ -89,7 +89,9 @@ def test_a_run_that_an_older_version_began_goes_on(trained, films_folder, tmp_pa
     """Settings that it did not know have their defaults, which mean what it did."""
     old = shutil.copytree(trained, tmp_path / "old")
     config = read_json(old / "config.json")
-    del config["settings"]["copies"], config["settings"]["views"], config["members"]
+    for unknown in ("copies", "views"):
+        del config["settings"][unknown]
+    del config["members"]
     for seal in ("SHA256SUMS", "metrics.json"):
         (old / seal).unlink()
     write_json(old / "config.json", config)

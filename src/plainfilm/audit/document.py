@@ -10,7 +10,7 @@ from plainfilm.audit import baselines, facts
 from plainfilm.audit.duplicates import duplicates, inseparable
 from plainfilm.audit.measure import Measured, measure
 from plainfilm.audit.shift import ALL, shift
-from plainfilm.audit.telling import RULE, some, too_few
+from plainfilm.audit.telling import EACH, RULE, learnt_from, too_few
 from plainfilm.data.films import Films
 from plainfilm.evaluation.predictions import Predictions, positive_class
 
@@ -68,17 +68,18 @@ def _told(
     """Return what simple models make of the films; nothing of that where there are too few."""
     classes = measured.films.classes
     name = classes[positive_class(classes, positive or None)]
-    majority = baselines.majority(measured.labels == name)
-    everyone = measured
-    if len(rows := some(groups, rng)) < len(measured):
-        measured, groups = measured.at(rows), groups[rows]
-    truth = measured.labels == name
+    everyone, truth = measured, measured.labels == name
+    majority = baselines.majority(truth)
+    rows = learnt_from(truth, groups, rng)
+    if len(rows) < len(measured):
+        measured, truth, groups = measured.at(rows), truth[rows], groups[rows]
     few = too_few(truth, groups)
     leak, probe = (None, None) if few else baselines.leak(measured, truth, groups, rng)
     if predictions:
         source, doubtful = "the predictions given", baselines.doubtful_by_model(everyone, predictions)
     else:
-        source = "a weak probe, " + leak["probe"] if leak else ""
+        among = f" (among the {len(measured):,} films that it knows)" if len(measured) < len(everyone) else ""
+        source = f"a weak probe, {leak['probe']}{among}" if leak else ""
         doubtful = baselines.doubtful_by_probe(measured, truth, probe) if probe else []
     return {
         "positive": name,
@@ -151,6 +152,7 @@ def shift_lines(data: str, found: dict[str, Any] | None) -> list[str]:
 def notes(found: dict[str, Any]) -> list[str]:
     """Return what else should be known before training, one sentence each."""
     people, films, twins = found["patients"], found["films"], found["duplicates"]
+    shift = found["shift"] or {"learnt_from": films["readable"], "films": {"readable": 0}}
     several, odd = len(people["in_several_classes"]), len(found["odd"])
     patients_of_twins = sum(row["several_patients"] for row in twins)
     kinds = {kind: sum(row["kind"] == kind for row in twins) for kind in ("bytes", "pixels", "near")}
@@ -166,8 +168,10 @@ def notes(found: dict[str, Any]) -> list[str]:
         f"{100 * people['known']:.0f} % of the films name their patient; the others count as one patient each.": 0
         < people["known"]
         < LITTLE_KNOWN,
-        f"Baselines and the weak probe know {found['learnt_from']:,} of the films, drawn by patient: enough for "
-        "their intervals.": found["learnt_from"] < films["readable"],
+        f"Baselines and the weak probe know {found['learnt_from']:,} of the {films['readable']:,} films: at most "
+        f"{EACH:,} of each side, drawn by patient.": found["learnt_from"] < films["readable"],
+        f"Whether the sets are alike was learnt from {shift['learnt_from']:,} of their films, at most {EACH:,} of each "
+        "in a test.": shift["learnt_from"] < films["readable"] + shift["films"]["readable"],
         "Too few films or patients of a class for baselines.": not found["baselines"],
         "Too few films or patients to compare the sets.": found["shift"]
         and all(test["auc"] is None for test in found["shift"]["tests"]),

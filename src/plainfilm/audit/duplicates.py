@@ -24,7 +24,7 @@ from plainfilm.audit.measure import BLOCK, THUMBNAIL, Measured, blocks
 BITS = 384  # of a hash, one a coefficient
 STEEPNESS = 1.5  # power of the frequency that coefficients are weighted by
 BAND = 16  # bits that must all be equal before two films are compared
-FARTHEST = BITS // 4  # bits that may differ all the same: half do by chance, a tenth at a correlation of SAME
+FARTHEST = 3 * BITS // 8  # bits that may differ all the same: half do by chance, a quarter at a correlation of SAME
 NEIGHBOURS = 64  # films with an equal band that each is compared with; bounds the time on sets of look-alikes
 ALL_PAIRS = 512  # so few films are all compared: the medians that cut their hashes would mean little
 SAME = 0.95  # correlation of detail: on 5,216 films no two different ones reached 0.90, no changed copy was below 0.96
@@ -44,9 +44,8 @@ class Twins:
 def duplicates(measured: Measured) -> list[Twins]:
     """Return the groups of films that are there more than once, in the order of their first films."""
     films = measured.films.films
-    once = np.unique(measured.pixels, return_index=True)[1]  # look-alikes are sought among different pixels only
-    near, alike = near_pairs(measured.thumbnails[once])
-    near = once[near].reshape(-1, 2)
+    once = np.sort(np.unique(measured.pixels, return_index=True)[1])  # look-alikes: among different pixels only
+    near, alike = near_pairs(measured.thumbnails, once)
     groups = together(len(films), np.concatenate([_equal(measured.pixels), near]))
     members: dict[int, list[int]] = defaultdict(list)
     lowest: dict[int, float] = defaultdict(lambda: 1.0)
@@ -93,10 +92,11 @@ def inseparable(measured: Measured, twins: Sequence[Twins]) -> NDArray[np.int64]
 # --- the same picture, saved anew -------------------------------------------------------------------------------------
 
 
-def near_pairs(thumbnails: NDArray[np.uint8]) -> tuple[Pairs, NDArray[np.float32]]:
-    """Return the pairs of rows that show one picture, and their correlations, from (N, 32, 32) thumbnails."""
-    n = len(thumbnails)
-    pairs = np.stack(np.triu_indices(n, 1), axis=1) if n <= ALL_PAIRS else candidates(_hashes(thumbnails))
+def near_pairs(thumbnails: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[Pairs, NDArray[np.float32]]:
+    """Return the pairs among ``rows`` (ascending) of (N, 32, 32) thumbnails that show one picture, and their
+    correlations."""
+    n = len(rows)
+    pairs = rows[np.stack(np.triu_indices(n, 1), axis=1) if n <= ALL_PAIRS else candidates(_hashes(thumbnails, rows))]
     alike = [_correlations(thumbnails, pairs[some]) for some in blocks(len(pairs))]
     correlations = np.concatenate(alike) if alike else np.empty(0, np.float32)
     same = correlations >= SAME
@@ -111,10 +111,10 @@ def _correlations(thumbnails: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.flo
     return np.asarray(np.einsum("ij,ij->i", detail[first], detail[second]), np.float32)
 
 
-def _hashes(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return (N, BITS / 8) hashes: whether each coefficient is above its median over the films (some, if many)."""
-    middle = np.median(_detail(thumbnails[:: 1 + len(thumbnails) // BLOCK]), axis=0)
-    return np.concatenate([np.packbits(_detail(thumbnails[some]) > middle, axis=1) for some in blocks(len(thumbnails))])
+def _hashes(thumbnails: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return (N, BITS / 8) hashes of ``rows``: whether each coefficient is above its median (over some, if many)."""
+    middle = np.median(_detail(thumbnails[rows[:: 1 + len(rows) // BLOCK]]), axis=0)
+    return np.concatenate([np.packbits(_detail(thumbnails[rows[some]]) > middle, axis=1) for some in blocks(len(rows))])
 
 
 def _detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:

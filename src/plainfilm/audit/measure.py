@@ -49,11 +49,12 @@ LOOKS = ("mean grey", "contrast", "sharpness", "noise", "black share", "white sh
 
 
 class Facts(NamedTuple):
-    """What is kept of one film: numbers and names (of NUMBERS and NAMES), looks (of LOOKS), and small pictures."""
+    """What is kept of one film: numbers and names (of NUMBERS and NAMES), looks (of LOOKS), and small pictures; called
+    as the columns are of which it is a row."""
 
     sha256: str
     sides: tuple[int, int]  # width, height
-    thumbnails: NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL), aspect ignored
+    thumbnails: NDArray[np.uint8]  # one, (THUMBNAIL, THUMBNAIL), aspect ignored
     numbers: tuple[float, ...]
     names: tuple[str, ...]
     looks: tuple[float, ...]
@@ -66,7 +67,7 @@ class Measured:
     """The readable films of a set, with one row each: the columns are those of NUMBERS, NAMES and LOOKS."""
 
     films: Films  # by path, with sizes and hashes; the unreadable ones are in its quarantine
-    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL); a mapped file, which ends with the array
+    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL); of one process a mapped file: use a block at a time
     numbers: NDArray[np.float64]  # (N, NUMBERS), NaN where the file has no such thing
     names: NDArray[np.object_]  # (N, NAMES) str, each different one once in memory
     looks: NDArray[np.float64]  # (N, LOOKS)
@@ -98,8 +99,8 @@ def blocks(count: int) -> Iterator[slice]:
 def measure(films: Films) -> Measured:
     """Read, decode and measure every film once. Unreadable ones move to the quarantine with their reason.
 
-    Processes that torchrun started take films by turns, and each has all of them in the end. InputError when no film
-    can be read.
+    Processes that torchrun started take films by turns; in the end the first has all of them, the others their own.
+    InputError when no film can be read.
     """
     ordered = sorted(films, key=lambda film: film.path)
     own = ranks.turns(len(ordered))
@@ -116,7 +117,7 @@ def measure(films: Films) -> Measured:
     bad = [*films.quarantine, *((path, reason) for part in ranks.gathered(bad) for path, reason in part)]
     known = known if ranks.world() == 1 else _of_all_ranks(known)
     with ranks.together():
-        if not len(known["place"]):
+        if not ranks.rank() and not len(known["place"]):
             first = f" (first: {bad[0][0]}: {bad[0][1]})" if bad else ""
             raise InputError(
                 f"{films.name}: not one of {len(bad)} films can be read{first}; give JPEG, PNG or TIFF films."
@@ -172,9 +173,10 @@ class _Pack:
 
 
 def _of_all_ranks(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the columns of every rank's films, by place."""
-    names = [tuple(map(sys.intern, row)) for part in ranks.gathered(columns["names"].tolist()) for row in part]
-    found = {name: ranks.stacked(column) for name, column in columns.items() if name != "names"}
+    """Return the columns of every rank's films, by place; to the others than the first their own."""
+    plain = columns | {"names": columns["names"].astype(f"U{LONGEST_NAME}")}
+    found = {name: ranks.stacked(column) for name, column in plain.items()}
+    names = [[sys.intern(name) for name in row] for row in found["names"].tolist()]
     found["names"] = np.array(names, object).reshape(-1, len(NAMES))
     order = np.argsort(found["place"])
     return {name: column[order] for name, column in found.items()}
@@ -239,7 +241,7 @@ def _of_file(data: bytes, width: int, height: int) -> tuple[tuple[float, ...], t
         exif = image.getexif()
         dpi = float(image.info.get("dpi", (np.nan,))[0])
         depth = 16.0 if image.mode.startswith("I") else 1.0 if image.mode == "1" else 8.0
-        software = str(exif.get(EXIF_SOFTWARE) or image.info.get("Software") or "")
+        software = str(exif.get(EXIF_SOFTWARE) or image.info.get("Software") or "").replace("\0", " ")
         numbers = (_jpeg_quality(image), *size, depth, dpi, float(len(image.info) + len(exif)))
         orientation = str(exif.get(EXIF_ORIENTATION, ""))
         names = (str(image.format), _mode(image), _jpeg_coding(image), " ".join(software.split()), orientation)

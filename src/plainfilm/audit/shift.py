@@ -16,8 +16,8 @@ from plainfilm.audit.telling import (
     Told,
     each_alone,
     file_columns,
+    learnt_from,
     number_columns,
-    some,
     standardised,
     strongest,
     tell,
@@ -43,12 +43,15 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
     groups = inseparable(both, twins)
     foreign = np.arange(len(both)) >= len(ours)
     shared = _shared(both, foreign, twins)
-    if len(drawn := some(groups, rng)) < len(both):
+    classes = _shared_classes(ours, other)
+    of_tests = [np.flatnonzero((both.labels == label) | (label == ALL)) for label in (ALL, *classes)]
+    drawn = np.unique(np.concatenate([rows[learnt_from(foreign[rows], groups[rows], rng)] for rows in of_tests]))
+    if len(drawn) < len(both):
         both, groups, foreign = both.at(drawn), groups[drawn], foreign[drawn]
     pictures, files = _picture_columns(both), file_columns(both)
     looks = {name: number_columns(both.looks[:, i]) for i, name in enumerate(LOOKS)}
     tests, unlike = [], np.full(len(both), -np.inf)
-    for label in (ALL, *_shared_classes(ours, other)):
+    for label in (ALL, *classes):
         rows = np.flatnonzero((both.labels == label) | (label == ALL))
         for kind, columns, properties in (
             ("pictures", pictures, looks),
@@ -64,6 +67,7 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
         "other": other.films.name,
         "films": {"readable": len(other), "unreadable": len(other.films.quarantine), "classes": _labelled(other)},
         "shared": shared,
+        "learnt_from": len(both),
         "tests": tests,
         "most_unlike": _most_unlike(both, foreign, unlike),
     }
@@ -104,9 +108,9 @@ def _test(
     rng: np.random.Generator,
 ) -> tuple[dict[str, Any], Told | None]:
     side, whose = foreign[rows], groups[rows]
-    varying = {name: values[rows] for name, values in properties.items() if np.ptp(values[rows], axis=0).any()}
     if too_few(side, whose):
         return {"auc": None, "bound": None, "red": False, "properties": [], "strongest": ""}, None
+    varying = {name: values[rows] for name, values in properties.items() if np.ptp(values[rows], axis=0).any()}
     told = tell(columns[rows], side, whose, rng)
     alone = each_alone(varying, side, whose, rng)
     listed = [{"name": name, "auc": auc.as_dict()} for name, auc in alone.items()]

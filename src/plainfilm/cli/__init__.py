@@ -108,7 +108,8 @@ def _system_sentence(error: OSError) -> str:
     if error.errno == errno.ENOMEM:
         return NO_MEMORY
     if error.errno == errno.ENOSPC:
-        return f"{what}the disk is full; free some space and go on with --resume (the last good state is kept)."
+        advice = "free some space and give the command again, with --resume where it has that"
+        return f"{what}the disk is full; {advice} (the last good state is kept)."
     return f"{what}{error.strerror or _line(error)}."
 
 

@@ -76,7 +76,7 @@ class Augment:
         """
         if self == Augment():
             return pixels[mine]
-        if not range(len(pixels))[mine]:  # torch moves no empty batch; the draws are made all the same
+        if len(pixels) and not range(len(pixels))[mine]:  # torch moves no empty batch; the draws are made all the same
             return self(pixels, generator, slice(0, 1))[:0]
         draws = _Draws(len(pixels), mine, generator)
         x = self._placed(pixels.float(), draws)

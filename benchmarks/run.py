@@ -137,12 +137,13 @@ def _pace(row: Row, seconds: list[float]) -> str:
     return f"{middle * 1e3:.3g} ms" if row.films == 1 else f"{row.films / middle:,.3g} films/s"
 
 
-def paper_row(films: int, epochs: int, folder: Path, out: Path) -> Row:
-    """`plainfilm paper` and Keras' version of the same work, on synthetic films."""
+def paper_row(epochs: int, folder: Path, out: Path) -> Row:
+    """`plainfilm paper` and Keras' version of the same work, on the films in class folders of ``folder``."""
     weights = next(iter(WEIGHTS.glob("vgg16*notop.h5")), "") or os.environ.get("PLAINFILM_WEIGHTS", "")
     other = ((KERAS_TF, "paper", "the same in Keras and scikit-learn"),)
-    settings = {"folder": str(large_films(folder, films)), "epochs": epochs, "out": str(out)}
-    title = f"`plainfilm paper`, {films} films, {epochs} epochs"
+    settings = {"folder": str(folder), "epochs": epochs, "out": str(out)}
+    films = len(list(folder.glob("*/*")))
+    title = f"`plainfilm paper`, {films:,} films, {epochs} epochs"
     return Row("paper", title, "paper", films, other, "≥ 1.8", 1, 0, settings, {"weights": str(weights)})
 
 
@@ -179,7 +180,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--long", action="store_true", help="memory and cost from 1,000 to 50,000 films, in scaling.svg"
     )
-    parser.add_argument("--paper", metavar="FILMS,EPOCHS", default="", help="the whole paper, such as 600,10")
+    text = "the whole paper, such as 600,10; with --data on all its films"
+    parser.add_argument("--paper", metavar="FILMS,EPOCHS", default="", help=text)
     parser.add_argument("--out", type=Path, default=HERE / "results.md", help="(default %(default)s)")
     return parser.parse_args()
 
@@ -196,7 +198,8 @@ def main() -> None:
         table = [row for row in rows(folder) if not only or row.stage in only]
         if options.paper:
             films, epochs = (int(number) for number in options.paper.split(","))
-            table.append(paper_row(films, epochs, Path(scratch) / "paper", Path(scratch) / "runs"))
+            of_paper = Path(options.data) if options.data else large_films(Path(scratch) / "paper", films)
+            table.append(paper_row(epochs, of_paper, Path(scratch) / "runs"))
             Path(scratch, "runs").mkdir()
         lines = head(folder)
         print("\n".join(lines), flush=True)

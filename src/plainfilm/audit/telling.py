@@ -18,7 +18,7 @@ STRENGTH = 0.1  # C of logistic regressions on many columns, as films may be few
 STRENGTH_ALONE = 10.0  # C on the few columns of one property
 RED = 0.70  # area under the curve from which on a little thing matters
 SURE = 0.998  # level of the interval whose lower bound must be above 0.5
-EACH = 10_000  # films of each side that are learnt from at most: an AUC then has an interval of ± .008 or less
+EACH = 5_000  # films of each side that are learnt from at most: an AUC then has an interval of ± .012 or less
 TIED = 0.05  # properties that come so near to the strongest are named with it
 RULE = (
     f"A red line needs a cross-validated AUC of at least {RED:.2f} and the lower bound of its "

@@ -124,6 +124,24 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
     return stages
 
 
+def audited(count: int) -> list[dict[str, object]]:
+    """Audit ``count`` films in a process that has done nothing else."""
+    from plainfilm.audit.document import audit
+    from plainfilm.data.sources import load
+
+    stages: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, __file__, "make", str(count), folder], check=True)
+        os.environ["PLAINFILM_CACHE"] = f"{folder}/cache"
+        with watched(stages, "start", 0):
+            pass
+        with watched(stages, "load", count):
+            films = load(f"{folder}/films.npz")
+        with watched(stages, "audit", count):
+            audit(films)
+    return stages
+
+
 def draw(found: dict[str, list[dict[str, object]]]) -> None:
     """Draw memory and time against the number of films into docs/scale.svg."""
     import matplotlib
@@ -151,7 +169,10 @@ def draw(found: dict[str, list[dict[str, object]]]) -> None:
 
 
 def main() -> None:
-    """Run all sizes; or one, in a process of its own."""
+    """Run all sizes; or one, in a process of its own; or `audit COUNT`, that alone."""
+    if sys.argv[1:2] == ["audit"]:
+        print(*audited(int(sys.argv[2])), sep="\n")
+        return
     if len(sys.argv) > 1:
         count, folder = int(sys.argv[2]), Path(sys.argv[3])
         print(json.dumps(one(count, folder)) if sys.argv[1] == "one" else make(folder, count))

@@ -98,6 +98,15 @@ def test_one_patient_a_side_is_too_few():
     assert not too_few(np.array([True, True, False, False]), np.array([0, 3, 1, 2]))
 
 
+def test_what_newton_gives_up_is_told_all_the_same_and_silently(recwarn):
+    """Columns of a million at a time, as no property has them: scikit-learn then takes another solver, and warns."""
+    rng = np.random.default_rng(0)
+    positive = np.arange(60) % 2 == 0
+    columns = np.stack([positive * 1e6, rng.normal(0, 1e6, 60), np.full(60, 1e6)], axis=1)
+    told = tell(columns, positive, np.arange(60), rng, 1e6)
+    assert np.isfinite(told.scores).all() and not recwarn.list
+
+
 def test_a_fold_that_takes_all_films_of_a_side_tells_nothing_and_stops_nothing():
     """One of the few films' two patients is ours as well: each is dealt out among its kind, and both come first."""
     groups = np.array([0, 0, *range(2, 8), 0, 0, 1, 1])

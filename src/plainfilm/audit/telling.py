@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import LinAlgWarning
 from scipy.special import expit
 from scipy.stats import rankdata
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from plainfilm.audit.measure import NAMES, NUMBERS, Measured
@@ -76,7 +79,10 @@ def tell(
             scores[held_out] = 0.0
             continue
         regression = LogisticRegression(C=strength, solver="newton-cholesky")
-        model = regression.fit(columns[~held_out], positive[~held_out])
+        with warnings.catch_warnings():
+            for category in (ConvergenceWarning, LinAlgWarning):  # it goes on by another solver, and says so
+                warnings.simplefilter("ignore", category)
+            model = regression.fit(columns[~held_out], positive[~held_out])
         scores[held_out] = model.decision_function(columns[held_out])
     whole = np.unique(np.stack([groups, positive], axis=1), axis=0, return_inverse=True)
     sides, patients = whole[0][:, 1].astype(bool), whole[1]

@@ -55,8 +55,8 @@ def test_one_process_does_what_cannot_be_shared(monkeypatch, capsys):
     from plainfilm.cli import main
 
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert main(["audit", "x"]) == 2
-    assert "audit is done by one process" in capsys.readouterr().err
+    assert main(["compare", "x"]) == 2
+    assert "compare is done by one process" in capsys.readouterr().err
     assert main(["train", "x", "--out", "y", "--folds", "3"]) == 2
     monkeypatch.setenv("RANK", "1")
     capsys.readouterr()

@@ -60,4 +60,4 @@ def test_one_process_does_what_cannot_be_shared(monkeypatch, capsys):
     assert main(["train", "x", "--out", "y", "--folds", "3"]) == 2
     monkeypatch.setenv("RANK", "1")
     capsys.readouterr()
-    assert main(["audit", "x"]) == 2 and capsys.readouterr().err == ""
+    assert main(["compare", "x"]) == 2 and capsys.readouterr().err == ""

@@ -66,6 +66,9 @@ def test_another_set_without_labels_and_one_class_only(films_folder, tmp_path, c
     assert main(["audit", str(films_folder), "--against", str(one), "--json"]) == 0
     tests = json.loads(capsys.readouterr().out)["shift"]["tests"]
     assert all(test["auc"]["value"] == 0.5 for test in tests if test["class"] == "PNEUMONIA")  # the very same films
+    assert main(["audit", str(films_folder), "--against", str(films_folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["shift"]["other"] == str(films_folder) != found["data"]  # two sets of one name are told apart
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ def audit(
             positive_class(films.classes, positive or None)
             given = read_predictions(predictions) if predictions else None
             other = _other(against, patient_regex, films.classes) if against else None
+            if other and other.name == films.name:  # both are called `train`, say
+                other = replace(other, name=against)
         for note in (*films.notes, *(other.notes if other else ())):
             say(note)
         measured = measure(films)

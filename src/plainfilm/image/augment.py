@@ -79,7 +79,7 @@ class Augment:
         if len(pixels) and not range(len(pixels))[mine]:  # torch moves no empty batch; the draws are made all the same
             return self(pixels, generator, slice(0, 1))[:0]
         draws = _Draws(len(pixels), mine, generator)
-        x = self._placed(pixels.float(), draws)
+        x = self._placed(pixels, draws)
         for size, change in (
             (self.equalise, self._equalised),
             (max(self.gamma, self.contrast, self.brightness), self._toned),
@@ -92,17 +92,18 @@ class Augment:
                 x = change(x, draws)
         return x.clamp(0, 255)
 
-    def _placed(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
-        """Move the films, and mix their style with that of others, which must be moved as well; all before ``mine`` are
-        cut out."""
+    def _placed(self, pixels: torch.Tensor, draws: _Draws) -> torch.Tensor:
+        """Return the films wanted of (B, S, S) pixels as floats, moved and restyled; those that lend them their style
+        are moved as well, no others."""
         moves = max(self.rotation, self.translation, self.zoom, self.shear, self.flip, self.stretch) > 0
-        matrices = self._matrices(len(x), draws.generator) if moves else None
+        matrices = self._matrices(draws.films, draws.generator) if moves else None
         share = draws.even(0, self.style) if self.style else None
-        mine = others = torch.arange(len(x))[draws.mine]
+        mine = others = torch.arange(draws.films)[draws.mine]
         if share is not None:
-            others = torch.randperm(len(x), generator=draws.generator)[draws.mine]
+            others = torch.randperm(draws.films, generator=draws.generator)[draws.mine]
         needed, place = torch.unique(torch.cat([mine, others]), return_inverse=True)
-        x = x[needed] if matrices is None else _moved(x[needed], matrices[needed])
+        x = pixels[needed].float()
+        x = x if matrices is None else _moved(x, matrices[needed])
         own, other = place.split(len(mine))
         return x[own] if share is None else _restyled(x, own, other, share)
 

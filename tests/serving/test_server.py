@@ -43,6 +43,13 @@ def test_a_port_in_use_or_impossible_is_one_sentence():
         listen("127.0.0.1", 70_000)
 
 
+def test_an_answer_does_not_wait_for_acknowledgements():
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_an_announced_gigabyte_is_refused_before_it_is_sent(running):
     assert b" 413 " in talk(running, HEAD + b"Content-Length: 1073741824\r\n\r\n").splitlines()[0]
 

@@ -37,11 +37,15 @@ def listen(host: str, port: int) -> socket.socket:
         raise InputError(f"--port {port} is no port; give one from 1 to 65535, or 0 for any that is free.")
     address = addresses(host)[0]
     try:
-        return socket.create_server(
+        listener = socket.create_server(
             (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=BACKLOG
         )
     except OSError as error:
         raise InputError(f"Port {port} of {host} can't be used ({error.strerror}); choose another --port.") from None
+    # Connections inherit it. asyncio sets it only where `proto` is named, which create_server does not; without it an
+    # answer's second packet waits 40 ms for the client's delayed acknowledgement of the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 class Impatient(H11Protocol):

@@ -1,10 +1,11 @@
 """The service under a load that does not wait for it: shares of the rate of one client who asks film after film.
 
-    python benchmarks/load.py RUN FILMS [SHARE:MINUTES ...]        (default 70:30 100:5 300:2)
+    python benchmarks/load.py RUN FILMS [SHARE:MINUTES[:random] ...]        (default 70:30 100:5 300:2 70:5:random)
 
-Requests of one film arrive at random moments (a Poisson process of SHARE percent of that rate), answered or not, so that
-a slow service meets a growing queue as it would outside. Server and clients are processes of their own on the same
-cores; every probability is compared with the one that `label` gives, to the last bit. See docs/serving.md.
+Requests of one film arrive at SHARE percent of that rate, evenly or (`random`) as a Poisson process, whether earlier
+ones were answered or not, so that a slow service meets a growing queue as it would outside. Server and clients are
+processes of their own on the same cores; every probability is compared with the one that `label` gives, to the last
+bit. See docs/serving.md.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-from serving import DISTINCT, Films, Tally, ask, offline, request, server
 
+from clients import Tally, ask, request, watched
 from plainfilm.data.sources import loose
+from serving import DISTINCT, Films, offline, server
 
 SINGLE_SECONDS = 20.0
-USUAL = ("70:30", "100:5", "300:2")
+USUAL = ("70:30", "100:5", "300:2", "70:5:random")
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -59,10 +60,10 @@ class Callers:
             await self.call()
         return len(self.told.seconds) / (time.monotonic() - begun)
 
-    async def at(self, rate: float, seconds: float) -> None:
-        """Ask ``rate`` times a second at random moments, whether earlier ones were answered or not."""
+    async def at(self, rate: float, seconds: float, random: bool) -> None:
+        """Ask ``rate`` times a second, evenly or at random moments, whether earlier ones were answered or not."""
         tasks, when, until = set(), time.monotonic(), time.monotonic() + seconds
-        while (when := when + self.rng.exponential(1 / rate)) < until:
+        while (when := when + (self.rng.exponential(1 / rate) if random else 1 / rate)) < until:
             await asyncio.sleep(max(0.0, when - time.monotonic()))
             tasks.add(task := asyncio.create_task(self.call()))
             task.add_done_callback(tasks.discard)
@@ -79,18 +80,16 @@ def centile(values: list[float], share: float) -> float:
     return sorted(values)[int(len(values) * share)] * 1e3
 
 
-async def phase(url: str, pid: int, films: Films, rate: float, seconds: float) -> str:
+async def phase(url: str, pid: int, films: Films, rate: float, seconds: float, random: bool) -> str:
     """Hold a load; return its row."""
     callers, before = Callers(url, films), resident(pid)
-    words = [sys.executable, str(Path(__file__).with_name("serving.py")), "watch", url, str(seconds)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as watcher:
-        await callers.at(rate, seconds)
-        health = json.loads((await asyncio.to_thread(watcher.communicate))[0])
+    with watched(url, seconds) as health:
+        await callers.at(rate, seconds, random)
     told = callers.told
-    refused = {status: count for status, count in sorted(told.statuses.items()) if status != 200}
+    answered = told.statuses.pop(200)
     return (
-        f"{rate:.0f} a second for {seconds / 60:g} min | {told.statuses[200]:,} | {refused or 0} | {told.without_retry} "
-        f"| {told.wrong} | {statistics.median(told.seconds) * 1e3:.1f}, {centile(told.seconds, 0.95):.1f}, "
+        f"{rate:.0f} a second for {seconds / 60:g} min | {answered:,} | {dict(told.statuses) or 0} "
+        f"| {told.without_retry} | {told.wrong} | {statistics.median(told.seconds) * 1e3:.1f}, {centile(told.seconds, 0.95):.1f}, "
         f"{max(told.seconds) * 1e3:.0f} ms | {statistics.median(health) * 1e3:.1f}, {centile(health, 0.99):.1f}, "
         f"{max(health) * 1e3:.0f} ms | {before}, {resident(pid)} MB"
     )
@@ -113,9 +112,9 @@ def main(run: Path, source: str, loads: list[str]) -> None:
         print("load | answered | refused | without Retry-After | wrong | answer: median, 95 %, longest", end=" | ")
         print("/health: median, 99 %, longest | memory before, after", flush=True)
         for load in loads:
-            share, minutes = map(float, load.split(":"))
-            row = asyncio.run(phase(url, pid, pairs, rate * share / 100, minutes * 60))
-            print(f"{share:g} %: {row}", flush=True)
+            share, minutes, *random = load.split(":")
+            row = asyncio.run(phase(url, pid, pairs, rate * float(share) / 100, float(minutes) * 60, bool(random)))
+            print(f"{share} %{', random' * bool(random)}: {row}", flush=True)
 
 
 if __name__ == "__main__":

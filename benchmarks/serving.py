@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from clients import Tally, ask, request, watched
 from plainfilm.commands.label import labelled, load_model
 from plainfilm.data.sources import loose
 
@@ -31,7 +31,6 @@ DISTINCT = 200  # films; the clients draw from them
 OFFLINE_SECONDS = 12.0
 
 Films = list[tuple[bytes, list[float]]]  # bytes, probabilities
-Answer = tuple[int, dict[str, str], bytes]
 
 
 def offline(run: Path, films: list[Any], seconds: float) -> tuple[float, dict[str, list[float]]]:
@@ -57,35 +56,6 @@ def server(run: Path) -> Iterator[tuple[str, int]]:
         print(f"SIGTERM: exit code {process.wait(90)}")
 
 
-def request(films: list[bytes], url: str) -> bytes:
-    """Return the bytes of a POST /predict."""
-    part = b'--B\r\nContent-Disposition: form-data; name="films"; filename="a"\r\n\r\n'
-    body = b"".join(part + film + b"\r\n" for film in films) + b"--B--\r\n"
-    head = (
-        f"POST /predict HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\n"
-        f"Content-Type: multipart/form-data; boundary=B\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> Answer:
-    """Send a request and return status, headers and body of its answer."""
-    writer.write(data)
-    await writer.drain()
-    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return int(first.split()[1]), headers, await reader.readexactly(int(headers["content-length"]))
-
-
-class Tally:
-    """What the clients saw."""
-
-    def __init__(self) -> None:
-        self.statuses: Counter[int] = Counter()
-        self.seconds: list[float] = []
-        self.films = self.wrong = self.without_retry = 0
-
-
 async def client(url: str, films: Films, many: int, until: float, patience: float, seed: int, told: Tally) -> None:
     """Ask again and again until the time is over."""
     rng = np.random.default_rng(seed)
@@ -105,20 +75,6 @@ async def client(url: str, films: Films, many: int, until: float, patience: floa
             told.without_retry += "retry-after" not in headers
             await asyncio.sleep(patience or float(headers.get("retry-after", 0)))
     writer.close()
-
-
-async def watch(url: str, seconds: float) -> list[float]:
-    """Ask /health ten times a second; return how long each answer took."""
-    place, taken, until = urlsplit(url), [], time.monotonic() + seconds
-    reader, writer = await asyncio.open_connection(place.hostname, place.port)
-    while time.monotonic() < until:
-        begun = time.monotonic()
-        status, _, _ = await ask(reader, writer, f"GET /health HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode())
-        assert status == 200
-        taken.append(time.monotonic() - begun)
-        await asyncio.sleep(0.1)
-    writer.close()
-    return taken
 
 
 async def crowd(
@@ -141,16 +97,14 @@ def main(run: Path, source: str, clients: int = 256, seconds: int = 60, many: in
     films = [every[i] for i in np.random.default_rng(0).permutation(len(every))[:DISTINCT]]
     before, expected = offline(run, films, OFFLINE_SECONDS)
     pairs = [(read(), expected[path]) for path, read in films]
-    with server(run) as (url, pid):
-        words = [sys.executable, __file__, "watch", url, str(seconds)]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as watcher:
-            told, memory = asyncio.run(crowd(url, pid, pairs, clients, seconds, many, patience / 1000))
-            health = sorted(json.loads(watcher.communicate(timeout=90)[0]))
+    with server(run) as (url, pid), watched(url, seconds) as health:
+        told, memory = asyncio.run(crowd(url, pid, pairs, clients, seconds, many, patience / 1000))
     after, _ = offline(run, films, OFFLINE_SECONDS)
     served = told.films / seconds
     print(f"{clients} clients, {many} films a request, {seconds} s: {dict(told.statuses)}")
     print(f"wrong answers {told.wrong}, refusals without Retry-After {told.without_retry}")
     print(f"answers: median {statistics.median(told.seconds):.2f} s, longest {max(told.seconds):.2f} s")
+    health.sort()
     late = health[int(len(health) * 0.99)]
     print(f"/health: median {statistics.median(health) * 1e3:.1f} ms, 99 % within {late * 1e3:.1f} ms,")
     print(f"    longest {health[-1] * 1e3:.1f} ms of {len(health)}")
@@ -160,7 +114,4 @@ def main(run: Path, source: str, clients: int = 256, seconds: int = 60, many: in
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "watch":
-        print(json.dumps(asyncio.run(watch(sys.argv[2], float(sys.argv[3])))))
-    else:
-        main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))

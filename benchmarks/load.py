@@ -43,6 +43,8 @@ class Callers:
         place = urlsplit(self.url)
         film, expected = self.films[self.rng.integers(len(self.films))]
         begun = time.monotonic()
+        while self.free and self.free[-1][0].at_eof():  # the server closes what is idle for long
+            self.free.pop()
         connection = self.free.pop() if self.free else await asyncio.open_connection(place.hostname, place.port)
         status, headers, body = await ask(*connection, request([film], self.url))
         self.free.append(connection)
@@ -75,9 +77,10 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) // 1024
 
 
-def centile(values: list[float], share: float) -> float:
-    """Return the value (ms) below which ``share`` of the ``values`` (s) lie."""
-    return sorted(values)[int(len(values) * share)] * 1e3
+def spread(values: list[float], share: float) -> str:
+    """Return the median of ``values`` (s), that below which ``share`` of them lie, and the largest, in ms."""
+    low, high = statistics.median(values) * 1e3, sorted(values)[int(len(values) * share)] * 1e3
+    return f"{low:.1f}, {high:.1f}, {max(values) * 1e3:.0f} ms"
 
 
 async def phase(url: str, pid: int, films: Films, rate: float, seconds: float, random: bool) -> str:
@@ -89,9 +92,8 @@ async def phase(url: str, pid: int, films: Films, rate: float, seconds: float, r
     answered = told.statuses.pop(200)
     return (
         f"{rate:.0f} a second for {seconds / 60:g} min | {answered:,} | {dict(told.statuses) or 0} "
-        f"| {told.without_retry} | {told.wrong} | {statistics.median(told.seconds) * 1e3:.1f}, {centile(told.seconds, 0.95):.1f}, "
-        f"{max(told.seconds) * 1e3:.0f} ms | {statistics.median(health) * 1e3:.1f}, {centile(health, 0.99):.1f}, "
-        f"{max(health) * 1e3:.0f} ms | {before}, {resident(pid)} MB"
+        f"| {told.without_retry} | {told.wrong} | {spread(told.seconds, 0.95)} | {spread(health, 0.99)} "
+        f"| {before}, {resident(pid)} MB"
     )
 
 
@@ -106,9 +108,8 @@ def main(run: Path, source: str, loads: list[str]) -> None:
         asyncio.run(alone.one_by_one(3))  # warms up
         alone = Callers(url, pairs)
         rate = asyncio.run(alone.one_by_one(SINGLE_SECONDS))
-        taken = alone.told.seconds
-        print(f"one client: {rate:.0f} films a second; {statistics.median(taken) * 1e3:.1f} ms, 95 % within", end=" ")
-        print(f"{centile(taken, 0.95):.1f} ms; {resident(pid)} MB", flush=True)
+        print(f"one client: {rate:.0f} films a second; median, 95 %, longest", end=" ")
+        print(f"{spread(alone.told.seconds, 0.95)}; {resident(pid)} MB", flush=True)
         print("load | answered | refused | without Retry-After | wrong | answer: median, 95 %, longest", end=" | ")
         print("/health: median, 99 %, longest | memory before, after", flush=True)
         for load in loads:

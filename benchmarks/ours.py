@@ -32,7 +32,8 @@ from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.progress import quiet
-from plainfilm.training.loop import Material, Training
+from plainfilm.training.feed import Material
+from plainfilm.training.loop import Training
 from plainfilm.training.optimizers import optimizer_for
 
 BATCH = 24
@@ -87,7 +88,8 @@ def _training(threads: int, films: int, batch_norm: bool) -> tuple[Training, lis
 def training(threads: int, films: int, batch_norm: bool) -> Callable[[], object]:
     """Steps of 24 films, from the store."""
     run, batches = _training(threads, films, batch_norm)
-    return lambda: [run.step(batch, 0.01, torch.Generator()) for batch in batches] and None
+    draws = torch.Generator()
+    return lambda: [run.step(run.feed.batch(films, draws), 0.01) for films in batches] and None
 
 
 def loading(threads: int, films: int) -> Callable[[], object]:

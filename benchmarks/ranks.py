@@ -34,7 +34,8 @@ def work(folder: Path) -> None:
     from plainfilm.models.features import extract
     from plainfilm.models.vgg import initialise
     from plainfilm.models.zoo import recipe
-    from plainfilm.training.loop import Material, train_network
+    from plainfilm.training.feed import Material
+    from plainfilm.training.loop import train_network
 
     torch.set_num_threads(1)
     rng, found = np.random.default_rng(0), {}

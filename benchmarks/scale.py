@@ -88,7 +88,8 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
     from plainfilm.image.store import ingest
     from plainfilm.models.model import Model
     from plainfilm.models.zoo import recipe
-    from plainfilm.training.loop import Material, Training
+    from plainfilm.training.feed import Material
+    from plainfilm.training.loop import Training
     from plainfilm.training.optimizers import optimizer_for
 
     torch.set_num_threads(1)
@@ -114,7 +115,7 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
         draws = torch.Generator().manual_seed(0)
         order = material.train[torch.randperm(len(material.train), generator=draws).numpy()]
         for batch in np.array_split(order[: STEPS * config.batch], STEPS):
-            run.step(batch, 0.01, draws)
+            run.step(run.feed.batch(batch, draws), 0.01)
     with watched(stages, "label", count):
         model = Model(network, "vgg", films.classes, p, films.classes[1])
         for _ in labelled(model, ((film.path, film.read) for film in films)):

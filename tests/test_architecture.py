@@ -15,6 +15,7 @@ ROOMS = (
     "errors",
     "files",
     "progress",
+    "ahead",
     "ranks",
     "config",
     "data",

@@ -22,21 +22,24 @@ DECAYS = ("keras", "recursion", "epoch", "cosine", "one-cycle")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lion")
 RESIZES = ("crop", "pad", "stretch")
 SCALINGS = ("film", "centre", "unit", "caffe")
+# What `best` and `best-gpu` are trained with: found by a battery of changed looks, see docs/models.md.
+ROBUST: dict[str, Any] = {
+    "epochs": 12,
+    "batch": 32,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.02,
+    "decay": "cosine",
+    "label_smoothing": 0.05,
+    "average": 0.998,
+    "resize": "stretch",
+    "augment": "rotation=10,translation=.08,zoom=.15,stretch=.35,style=.8,equalise=1,gamma=.8,contrast=.4,"
+    "brightness=30,shading=.3,sharpness=1,noise=10,erase=.3",
+}
 # What a model wants otherwise than the paper; anything given by the user goes before it. See docs/models.md.
 OWN_SETTINGS: dict[str, dict[str, Any]] = {
-    "best": {
-        "epochs": 12,
-        "batch": 32,
-        "optimizer": "adamw",
-        "learning_rate": 1e-3,
-        "weight_decay": 0.02,
-        "decay": "cosine",
-        "label_smoothing": 0.05,
-        "average": 0.998,
-        "resize": "stretch",
-        "augment": "rotation=10,translation=.08,zoom=.15,stretch=.35,style=.8,equalise=1,gamma=.8,contrast=.4,"
-        "brightness=30,shading=.3,sharpness=1,noise=10,erase=.3",
-    },
+    "best": ROBUST,
+    "best-gpu": ROBUST | {"batch": 64, "average": 0.996, "class_weights": "none"},
     "vgg16-ft": {"epochs": 8, "batch": 32, "optimizer": "adamw", "learning_rate": 1e-4, "decay": "cosine"},
     "vgg16-mlp": {"epochs": 20, "batch": 32, "optimizer": "adamw", "learning_rate": 1e-4, "decay": "cosine"},
     "timm-lr": {"features": "standardised", "resize": "stretch"},
@@ -93,7 +96,9 @@ class TrainConfig:
     class_weights: str = _setting(
         "balanced", "`balanced` (largest count / count of the class), `none`, or NAME=WEIGHT,NAME=WEIGHT"
     )
-    size: int = _setting(0, "side of the square input in pixels; 0 = the model's own (vgg 64, vgg16 224, best 160)")
+    size: int = _setting(
+        0, "side of the square input in pixels; 0 = the model's own (vgg 64, vgg16 224, best 160, best-gpu 260)"
+    )
     resize: str = _setting("crop", "shorter side + centre crop, whole film padded, or stretched", RESIZES)
     oversample: int = _setting(
         2, "large JPEG films are decoded at 1/2, 1/4 or 1/8 that keeps this many times `size`; 0 = always whole"

@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 PATIENCE = timedelta(days=2)  # ranks wait while rank 0 works alone; torchrun itself notices one that died
-_joined: ContextVar[int] = ContextVar("joined", default=1)
+_joined = 1  # how many share the work: of the whole process, whichever of its threads asks
 
 
 class Echo(PlainfilmError):
@@ -50,7 +49,7 @@ def local_rank() -> int:
 
 def world() -> int:
     """Return how many processes share the work now; 1 before they joined and after they parted."""
-    return _joined.get()
+    return _joined
 
 
 def turns(count: int) -> range:
@@ -76,6 +75,11 @@ def restarted() -> bool:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
+def _join(processes: int) -> None:
+    global _joined
+    _joined = processes
+
+
 @contextmanager
 def joined() -> Iterator[None]:
     """Connect the processes for the block: gloo for numbers on CPUs, NCCL for those on GPUs."""
@@ -95,7 +99,7 @@ def joined() -> Iterator[None]:
         os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store
     )
     distributed.init_process_group(backend, store=store, rank=number, world_size=count, timeout=PATIENCE)
-    _joined.set(started())
+    _join(started())
     try:
         yield
     except RuntimeError as error:
@@ -107,7 +111,7 @@ def joined() -> Iterator[None]:
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
-    _joined.set(1)  # not after an error: whoever prints it then knows that it befell one rank among several
+    _join(1)  # not after an error: whoever prints it then knows that it befell one rank among several
 
 
 def part() -> None:
@@ -115,7 +119,7 @@ def part() -> None:
     if world() > 1:
         from torch import distributed
 
-        _joined.set(1)
+        _join(1)
         distributed.destroy_process_group()
 
 

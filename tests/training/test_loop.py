@@ -16,7 +16,8 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
-from plainfilm.training.loop import Material, Training, batches, class_weights, train_network, weighted_cross_entropy
+from plainfilm.training.feed import Material
+from plainfilm.training.loop import Training, batches, class_weights, train_network, weighted_cross_entropy
 from plainfilm.training.schedules import rate
 
 P = Preprocess(size=16)
@@ -140,7 +141,7 @@ def test_twenty_steps_lose_what_a_plain_channels_first_network_loses(name):
     run = Training(ours, ours, InFloat64(), some, config, torch.optim.SGD(ours.parameters(), 0.01), scaler)
     optimizer = torch.optim.SGD(plain.parameters(), 0.01)
     films = np.random.default_rng(0).permutation(np.repeat(np.arange(120), 4)).reshape(20, 24)
-    found = [run.step(batch, 0.01, torch.Generator())[0] for batch in films]
+    found = [run.step(run.feed.batch(batch, torch.Generator()), 0.01)[0] for batch in films]
     expected = []
     for batch in films:
         x, labels = InFloat64.tensor(torch.tensor(some.pixels[batch])).contiguous(), torch.tensor(some.labels[batch])
@@ -282,5 +283,7 @@ def test_a_models_own_settings_stand_behind_the_users():
     own = TrainConfig(model="best")
     assert (own.optimizer, own.resize) == ("adamw", "stretch") and TrainConfig(model="best", epochs=3).epochs == 3
     assert replace(own, seed=7).optimizer == "adamw"
+    larger = TrainConfig(model="best-gpu")
+    assert (larger.augment, larger.batch, own.batch) == (own.augment, 64, 32)
     with pytest.raises(InputError, match="no setting 'epoch'"):
         TrainConfig(epoch=3)

@@ -6,11 +6,8 @@ import hashlib
 import io
 import sys
 import tempfile
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from itertools import islice
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -19,9 +16,11 @@ from PIL import Image, JpegImagePlugin
 from scipy.ndimage import laplace
 
 from plainfilm import ranks
+from plainfilm.ahead import ahead
+from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
-from plainfilm.image.decode import decode
+from plainfilm.image.decode import FORMATS, decode
 from plainfilm.progress import bar
 
 THUMBNAIL = 32  # side, pixels
@@ -107,7 +106,8 @@ def measure(films: Films) -> Measured:
     bad: list[tuple[str, str]] = []
     with ranks.together(), tempfile.TemporaryFile() as file, bar(f"Auditing {films.name}", len(own)) as progress:
         pack = _Pack(file)
-        for place, found in zip(own, _in_order([ordered[place] for place in own]), strict=True):
+        facts = ahead(_facts, (ordered[place] for place in own), ranks.cores(), AHEAD)  # Pillow leaves the lock
+        for place, found in zip(own, facts, strict=True):
             progress.step()
             if isinstance(found, str):
                 bad.append((ordered[place].path, found))
@@ -182,17 +182,8 @@ def _of_all_ranks(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: column[order] for name, column in found.items()}
 
 
-def _in_order(films: Sequence[Film]) -> Iterator[Facts | str]:
-    """Yield each film's facts, or why it can't be read; one thread a core, as Pillow leaves the interpreter lock."""
-    with ThreadPoolExecutor(ranks.cores()) as pool:
-        pending = iter(films)
-        ahead = deque(pool.submit(_facts, film) for film in islice(pending, AHEAD))
-        while ahead:
-            yield ahead.popleft().result()
-            ahead.extend(pool.submit(_facts, film) for film in islice(pending, 1))
-
-
 def _facts(film: Film) -> Facts | str:
+    """Return the film's facts, or why it can't be read."""
     try:
         data = film.read()
         grey = decode(data)
@@ -235,9 +226,9 @@ def _histogram(seen: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _of_file(data: bytes, width: int, height: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
     """Return the values of NUMBERS and of NAMES; a DICOM file shows its size only."""
     size = (len(data) / (width * height), width, height, width / height)
-    if data[128:132] == b"DICM":
+    if is_dicom(data):
         return (np.nan, *size, np.nan, np.nan, np.nan), ("DICOM", "", "", "", "")
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         exif = image.getexif()
         dpi = float(image.info.get("dpi", (np.nan,))[0])
         depth = 16.0 if image.mode.startswith("I") else 1.0 if image.mode == "1" else 8.0

@@ -29,7 +29,8 @@ from plainfilm.models.summary import parameters
 from plainfilm.models.vgg import VGG, initialise
 from plainfilm.progress import say
 from plainfilm.training.checkpoint import optimizer_arrays
-from plainfilm.training.loop import Inputs, Material, class_weights, train_network
+from plainfilm.training.feed import Material
+from plainfilm.training.loop import Inputs, class_weights, train_network
 
 if TYPE_CHECKING:
     from plainfilm.models.zoo import Backbone, Recipe
@@ -67,7 +68,7 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
     learn_scale(prepared, network, rows)
     if prepared.recipe.trained == "mlp" and not ranks.rank():
         write_features(out / "features.h5", films, rows)
-    weights = class_weights(config.class_weights, films.counts)
+    weights = class_weights(config.class_weights, films.weighed)
     material = Material(
         rows,
         films.labels,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from plainfilm import ranks
+from plainfilm.ahead import ahead
 from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError
 from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
 from plainfilm.files import csv_rows, growing_csv
-from plainfilm.image.decode import decode
 from plainfilm.models.answer import Film, answer, look
 from plainfilm.models.model import Model
 from plainfilm.progress import bar, say
@@ -109,8 +109,8 @@ def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None
         raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
     count = sum(1 for _ in _each(paths))  # listed again for every use: the names of a million films take a gigabyte
     if count == 1:
-        path, read = next(_each(paths))
-        if isinstance(reason := _looked(model, read), FilmError):
+        path, reason = _looked(model, next(_each(paths)))
+        if isinstance(reason, FilmError):
             raise InputError(f"{path} can't be labelled: {reason}.")
     return count
 
@@ -157,25 +157,19 @@ def _require_same_film(row: Sequence[str], film: Loose | None, out: Path) -> Non
 
 def labelled(model: Model, films: Iterable[Loose]) -> Iterator[list[Any]]:
     """Yield one row of the table a film, in the order given; the next films are decoded beside the network."""
-    with ThreadPoolExecutor(DECODERS) as pool:
-        ahead: deque[tuple[str, Future[Film | FilmError]]] = deque()
-        for path, read in films:
-            ahead.append((path, pool.submit(_looked, model, read)))
-            if len(ahead) > AHEAD:
-                yield _row(model, *ahead.popleft())
-        while ahead:
-            yield _row(model, *ahead.popleft())
+    for path, film in ahead(partial(_looked, model), films, DECODERS, AHEAD):
+        yield _row(model, path, film)
 
 
-def _looked(model: Model, read: Callable[[], bytes]) -> Film | FilmError:
+def _looked(model: Model, named: Loose) -> tuple[str, Film | FilmError]:
+    path, read = named
     try:
-        return look(model, read())
+        return path, look(model, read())
     except FilmError as error:
-        return error
+        return path, error
 
 
-def _row(model: Model, path: str, decoded: Future[Film | FilmError]) -> list[Any]:
-    film = decoded.result()
+def _row(model: Model, path: str, film: Film | FilmError) -> list[Any]:
     if isinstance(film, FilmError):
         return [path, "", *("" for _ in model.classes), "yes", str(film)]
     found = answer(model, film)
@@ -217,10 +211,12 @@ class _Counted:
 
 def _draw(sample: Sequence[tuple[Loose, Sequence[Any], int]], picture: Path) -> None:
     """Draw films with their row and class: decoded once more, so that none is kept while thousands go by."""
-    from plainfilm.commands.training import thumbnail  # seconds of imports, for those who want a picture
+    from plainfilm.commands.pictures import picture as small  # seconds of imports, for those who want a picture
     from plainfilm.report.figures import montage, save
 
     tiles = [
-        (thumbnail(decode(read())), row[1], float(row[2 + said]), None, path) for (path, read), row, said in sample
+        (grey, row[1], float(row[2 + said]), None, path)
+        for (path, read), row, said in sample
+        if (grey := small(path, read)) is not None
     ]
     save(montage(tiles), picture.parent, picture.name[: -len(".png")], ("png",))

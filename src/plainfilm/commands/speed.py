@@ -18,7 +18,8 @@ from plainfilm.image.store import Rows
 from plainfilm.models.engines import Features
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
-from plainfilm.training.loop import Material, Training
+from plainfilm.training.feed import Material
+from plainfilm.training.loop import Training
 from plainfilm.training.optimizers import optimizer_for
 
 SECONDS = 2.0
@@ -54,7 +55,8 @@ def _vgg_steps() -> float:
     material = Material(Rows(pixels, films, {}), films % 2, films, films, np.ones(2, np.float32))
     scaler = torch.amp.GradScaler(enabled=False)
     run = Training(network, network, p, material, config, optimizer_for(network, config), scaler)
-    return _a_second(lambda: run.step(films, config.learning_rate, torch.Generator()))
+    generator = torch.Generator()
+    return _a_second(lambda: run.step(run.feed.batch(films, generator), config.learning_rate))
 
 
 @torch.inference_mode()

@@ -30,7 +30,8 @@ from plainfilm.search.journal import Trial
 from plainfilm.search.run import Hopeless
 from plainfilm.search.space import settings_of
 from plainfilm.search.trying import Fitted, fit_head, table, train_epochs
-from plainfilm.training.loop import Material, class_weights
+from plainfilm.training.feed import Material
+from plainfilm.training.loop import class_weights
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Bench:
     config: TrainConfig
     objectives: tuple[str, ...]
     films: Films  # as loaded, before they are split
-    counts: dict[str, int]  # films a class in all parts, as `train` counts them for balanced weights
+    counts: dict[str, int]  # films a class, as `train` counts them for balanced weights
     ready: dict[Preprocess, Prepared] = field(default_factory=dict)
     heads: dict[tuple[Preprocess, str], Floats] = field(default_factory=dict)
 
@@ -51,7 +52,7 @@ class Bench:
         """Load, split and decode; InputError where films or settings are at fault."""
         films = load(data, config.patient_regex)
         first = prepare(films, [config], data)[0]
-        bench = Bench(data, out, config, names, films, first.films.counts)
+        bench = Bench(data, out, config, names, films, first.films.weighed)
         bench.ready[first.preprocess] = without_test(first)
         return bench
 

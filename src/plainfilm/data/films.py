@@ -76,6 +76,16 @@ class Films:
         return dict(sorted(Counter(film.label for film in self.films).items()))
 
     @property
+    def weighed(self) -> dict[str, int]:
+        """Number of films a class that class weights are made of: those that train; all where there is no test part, as
+        the paper counts them."""
+        tested = any(film.part == "test" for film in self.films)
+        return {
+            name: count
+            for name, count in Counter(film.label for film in self.films if film.part == "train" or not tested).items()
+        }
+
+    @property
     def labels(self) -> np.ndarray:
         """(N,) int64 indices into ``classes``."""
         order = {name: index for index, name in enumerate(self.classes)}

@@ -68,17 +68,21 @@ class Augment:
                 raise InputError(f"augment: {name}={value:g} is outside 0 to {LIMITS[name]:g}.")
         return Augment(**values)
 
-    def __call__(self, pixels: torch.Tensor, generator: torch.Generator, mine: slice = slice(None)) -> torch.Tensor:
+    def __call__(
+        self, pixels: torch.Tensor, generator: torch.Generator, wanted: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return (B, S, S) float32 pixels in 0..255, each film changed by its own draw; edges repeat outwards.
 
-        Pixels come back as they are when nothing is asked for. With ``mine`` only those of the films come back, changed
-        as they are among all.
+        Pixels come back as they are when nothing is asked for. With ``wanted`` (indices) only those of the films come
+        back, changed as they are among all.
         """
+        every = torch.arange(len(pixels))
+        wanted = every if wanted is None else wanted
         if self == Augment():
-            return pixels[mine]
-        if len(pixels) and not range(len(pixels))[mine]:  # torch moves no empty batch; the draws are made all the same
-            return self(pixels, generator, slice(0, 1))[:0]
-        draws = _Draws(len(pixels), mine, generator)
+            return pixels[wanted]
+        if len(pixels) and not len(wanted):  # torch moves no empty batch; the draws are made all the same
+            return self(pixels, generator, every[:1])[:0]
+        draws = _Draws(len(pixels), wanted, generator)
         x = self._placed(pixels, draws)
         for size, change in (
             (self.equalise, self._equalised),
@@ -98,13 +102,13 @@ class Augment:
         moves = max(self.rotation, self.translation, self.zoom, self.shear, self.flip, self.stretch) > 0
         matrices = self._matrices(draws.films, draws.generator) if moves else None
         share = draws.even(0, self.style) if self.style else None
-        mine = others = torch.arange(draws.films)[draws.mine]
+        others = draws.wanted
         if share is not None:
-            others = torch.randperm(draws.films, generator=draws.generator)[draws.mine]
-        needed, place = torch.unique(torch.cat([mine, others]), return_inverse=True)
+            others = torch.randperm(draws.films, generator=draws.generator)[draws.wanted]
+        needed, place = torch.unique(torch.cat([draws.wanted, others]), return_inverse=True)
         x = pixels[needed].float()
         x = x if matrices is None else _moved(x, matrices[needed])
-        own, other = place.split(len(mine))
+        own, other = place.split(len(others))
         return x[own] if share is None else _restyled(x, own, other, share)
 
     def _matrices(self, count: int, generator: torch.Generator) -> torch.Tensor:
@@ -156,27 +160,27 @@ class Augment:
 
     def _noisy(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
         size = draws.even(0, self.noise)
-        return x + size * torch.randn(draws.films, *x.shape[1:], generator=draws.generator)[draws.mine]
+        return x + size * torch.randn(draws.films, *x.shape[1:], generator=draws.generator)[draws.wanted]
 
     def _erased(self, x: torch.Tensor, draws: _Draws) -> torch.Tensor:
         """Put the film's mean grey into a rectangle."""
         side = torch.linspace(0, 1, x.shape[-1])
         middle = torch.rand(2, draws.films, 1, generator=draws.generator)
         half = torch.rand(2, draws.films, 1, generator=draws.generator) * self.erase / 2
-        rows, columns = ((side - middle).abs() < half)[:, draws.mine]  # (B, S) each
+        rows, columns = ((side - middle).abs() < half)[:, draws.wanted]  # (B, S) each
         return torch.where(rows[:, :, None] & columns[:, None, :], x.mean((1, 2), keepdim=True), x)
 
 
 class _Draws(NamedTuple):
-    """Draws are made for all ``films``, and those for ``mine`` are used: they don't depend on who wants which."""
+    """Draws are made for all ``films``, and those for the ``wanted`` are used: they don't depend on who wants which."""
 
     films: int
-    mine: slice
+    wanted: torch.Tensor  # indices
     generator: torch.Generator
 
     def even(self, low: float, high: float) -> torch.Tensor:
         """Return (B, 1, 1) even draws between ``low`` and ``high``, one a film."""
-        return low + (high - low) * torch.rand(self.films, 1, 1, generator=self.generator)[self.mine]
+        return low + (high - low) * torch.rand(self.films, 1, 1, generator=self.generator)[self.wanted]
 
 
 def _moved(x: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from plainfilm.data.sources import most_bytes
 from plainfilm.image import dicom
 from plainfilm.image.limits import check_size
 
+PHOTOMETRIC = 262  # TIFF's tag that says what zero means
 MAX_SCANS = 100  # of a progressive JPEG; each costs a pass over all pixels
 SCAN = re.compile(b"\xff\xda")  # how one begins; looked for three times faster so than by bytes.count
 FORMATS = ("JPEG", "PNG", "TIFF")  # decided by content, never by the file's name
@@ -64,10 +65,16 @@ def _grey(data: bytes) -> np.ndarray:
         if upright.mode == "F":
             raise FilmError("floating-point pixels have no agreed range; save as 8 or 16 bits")
         if upright.mode.startswith("I"):
-            return _from_deep(np.asarray(upright))
+            deep = _from_deep(np.asarray(upright))
+            return 255 - deep if _white_is_zero(image) else deep
         if "transparency" in upright.info or upright.mode in ("RGBA", "LA", "PA"):
             upright = upright.convert("RGBA").convert("RGB")  # pixels as stored; what is see-through stays as it is
         return np.asarray(upright.convert("L"))
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Whether a TIFF's zeros are white, which Pillow turns for 8 bits and leaves for 16."""
+    return image.format == "TIFF" and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0
 
 
 def check_header(image: Image.Image) -> None:

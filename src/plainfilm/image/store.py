@@ -13,17 +13,15 @@ import mmap
 import os
 import re
 import zlib
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from plainfilm import ranks
+from plainfilm.ahead import ahead
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
 from plainfilm.files import cache_dir, locked, to_json, write_json
@@ -254,8 +252,8 @@ def _of_all_ranks(films: Films, seen: list[tuple[Film, str]]) -> list[tuple[Film
 def _read_all(
     films: Sequence[Film], stores: list[tuple[RowStore, Preprocess]]
 ) -> Iterator[tuple[Film, str, list[tuple[RowStore, np.ndarray]]]]:
-    """Yield (film with size and hash, reason or "", fresh rows) in order, read by one thread a core (Pillow's
-    decoders leave the interpreter lock), a bounded number ahead."""
+    """Yield (film with size and hash, reason or "", fresh rows) in order, read by one thread a core: Pillow's decoders
+    leave the interpreter lock."""
 
     def read(film: Film) -> tuple[Film, str, list[tuple[RowStore, np.ndarray]]]:
         try:
@@ -272,12 +270,7 @@ def _read_all(
         except FilmError as error:
             return film, str(error), []
 
-    with ThreadPoolExecutor(ranks.cores()) as pool:
-        pending = iter(films)
-        ahead = deque(pool.submit(read, film) for film in islice(pending, 64))
-        while ahead:
-            yield ahead.popleft().result()
-            ahead.extend(pool.submit(read, film) for film in islice(pending, 1))
+    return ahead(read, films, ranks.cores(), 64)
 
 
 def _check_bad(films: Films, good: list[Film], bad: list[tuple[str, str]], max_bad: float) -> None:

@@ -1,15 +1,18 @@
-"""EfficientNet-Lite0: 3.4 million weights, an eightieth of VGG16's work. Tan & Le 2019 without its attention blocks and
-with ReLU6 (the "lite" variants of the authors' TPU repository), as their released values want it: padding is "same"
-as TensorFlow means it, batch norm has eps 1e-3.
+"""EfficientNet-Lite: Tan & Le 2019 without its attention blocks and with ReLU6 (the "lite" variants of the authors' TPU
+repository), as their released values want it: padding is "same" as TensorFlow means it, batch norm has eps 1e-3.
+
+Lite0 has 3.4 million weights, an eightieth of VGG16's work; Lite2 4.9 million, twice that work at the same size.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-STEM, LAST = 32, 1280
+STEM, LAST = 32, 1280  # channels of the first and the last convolution, whatever the scale
 # repeats, kernel, stride, expansion, width of each stage: Tan & Le 2019, table 1 (B0)
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -61,15 +64,25 @@ class Block(nn.Module):
         return x + y if self.adds else y
 
 
-class Lite0(nn.Module):
-    """Films (B, 3, size, size) float32 of mean 0 and standard deviation about 1 -> logits (B, classes)."""
+def _channels(number: float) -> int:
+    """Return the multiple of 8 nearest to ``number``, but none below nine tenths of it (as in Tan & Le's code)."""
+    near = max(8, int(number + 4) // 8 * 8)
+    return near + 8 if near < 0.9 * number else near
 
-    def __init__(self, classes: int, dropout: float = 0.2) -> None:
+
+class Lite(nn.Module):
+    """Films (B, 3, size, size) float32 of mean 0 and standard deviation about 1 -> logits (B, classes).
+
+    ``wider`` and ``deeper`` are factors of Lite0's channels and repeats; the first and the last stage keep one block.
+    """
+
+    def __init__(self, classes: int, wider: float = 1.0, deeper: float = 1.0, dropout: float = 0.2) -> None:
         super().__init__()
         layers: list[nn.Module] = _unit(3, STEM, 3, 2)
         width = STEM
-        for repeats, kernel, stride, expansion, out in STAGES:
-            for i in range(repeats):
+        for repeats, kernel, stride, expansion, base in STAGES:
+            out = _channels(base * wider)
+            for i in range(math.ceil(repeats * deeper) if repeats > 1 else 1):
                 layers.append(Block(width, out, kernel, stride if i == 0 else 1, expansion))
                 width = out
         layers += _unit(width, LAST, 1)

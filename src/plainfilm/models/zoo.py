@@ -15,10 +15,10 @@ from plainfilm.image.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from plainfilm.models.backbones import Timm
-    from plainfilm.models.lite import Lite0
+    from plainfilm.models.lite import Lite
     from plainfilm.models.vgg import VGG
 
-    Backbone: TypeAlias = VGG | Lite0 | Timm
+    Backbone: TypeAlias = VGG | Lite | Timm
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,14 @@ def _vgg(table: str, batch_norm: bool, classes: int, preprocess: Preprocess) -> 
     return vgg.VGG(getattr(vgg, table), classes, preprocess.size, preprocess.channels, batch_norm)
 
 
-def _lite0(classes: int, preprocess: Preprocess) -> Lite0:
-    from plainfilm.models.lite import Lite0
+def _lite(wider: float, deeper: float, dropout: float, classes: int, preprocess: Preprocess) -> Lite:
+    from plainfilm.models.lite import Lite
 
-    return Lite0(classes)
+    return Lite(classes, wider, deeper, dropout)
 
 
 VGG16_LICENCE = "Apache-2.0; weights CC BY 4.0 (Visual Geometry Group, Oxford)"
+LITE_LICENCE = "Apache-2.0; weights Apache-2.0 (Google, converted by ML Illustrated)"
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -110,11 +111,20 @@ RECIPES = {
         Recipe(
             "best",
             "EfficientNet-Lite0, fine-tuned on films of varied look",
-            _lite0,
+            partial(_lite, 1.0, 1.0, 0.2),
             Preprocess(size=160, resize="stretch"),
             "whole",
             "efficientnet-lite0",
-            "Apache-2.0; weights Apache-2.0 (Google, converted by ML Illustrated)",
+            LITE_LICENCE,
+        ),
+        Recipe(
+            "best-gpu",
+            "EfficientNet-Lite2, fine-tuned on films of varied look",
+            partial(_lite, 1.1, 1.2, 0.3),
+            Preprocess(size=260, resize="stretch"),
+            "whole",
+            "efficientnet-lite2",
+            LITE_LICENCE,
         ),
     )
 }

@@ -75,7 +75,7 @@ class FromOptuna:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.optuna, self.size = optuna, size
+        self.size = size
         self.names = [f"x{i:03d}" for i in range(dimensions)]
         self.study = optuna.create_study(sampler=sampler, directions=["minimize"] * objectives)
         self.ranges: dict[str, Any] = {name: optuna.distributions.FloatDistribution(-1.0, 1.0) for name in self.names}

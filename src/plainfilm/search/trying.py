@@ -23,7 +23,8 @@ from plainfilm.models.linear import fit_logistic
 from plainfilm.progress import bar
 from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import Progress
-from plainfilm.training.loop import Inputs, Material, Training
+from plainfilm.training.feed import Material
+from plainfilm.training.loop import Inputs, Training
 from plainfilm.training.optimizers import optimizer_for
 
 Score = Callable[[Floats], float]  # (V, K) probabilities of the validation films -> the first objective

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +18,15 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from plainfilm import ranks
+from plainfilm.ahead import ahead
 from plainfilm.config import TrainConfig, name_values
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.files import write_csv
-from plainfilm.image.augment import Augment
-from plainfilm.image.store import Rows
 from plainfilm.progress import Bar, bar
 from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import HISTORY, Progress
-from plainfilm.training.distributed import share, sum_gradients, whole_batch
+from plainfilm.training.distributed import sum_gradients, whole_batch
+from plainfilm.training.feed import AHEAD, Batch, Feed, Material, pinned
 from plainfilm.training.optimizers import optimizer_for
 from plainfilm.training.schedules import rate
 
@@ -38,30 +38,6 @@ class Inputs(Protocol):
 
     def tensor(self, pixels: torch.Tensor, /) -> torch.Tensor:
         """Return float32 input (B, …) of rows (B, …)."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a training sees: pixels (N, S, S) uint8 of all films (or features of theirs), labels (N,), and which films
-    train and validate."""
-
-    pixels: Rows
-    labels: np.ndarray
-    train: np.ndarray
-    val: np.ndarray
-    class_weights: np.ndarray  # (K,) float
-    copies: tuple[
-        Rows, ...
-    ] = ()  # the films changed at random, if that was done before; only those that train are used
-
-    def drawn(self, films: np.ndarray, generator: torch.Generator) -> np.ndarray:
-        """Return the rows of the films at ``films`` as training sees them: where there are copies, the film as it is or
-        one of them, drawn for each."""
-        if not self.copies:
-            return self.pixels[films]
-        versions = (self.pixels, *self.copies)
-        which = torch.randint(len(versions), (len(films),), generator=generator).tolist()
-        return np.stack([versions[v].data[versions[v].order[film]] for v, film in zip(which, films, strict=True)])
 
 
 def class_weights(setting: str, counts: dict[str, int]) -> dict[str, float]:
@@ -126,11 +102,10 @@ def train_network(
 
     With ``resume`` continue from the checkpoint, where there is one. At the end the network holds the weights of the
     last epoch, their moving average when ``config.average`` asks for it, and those of the epoch with the lowest
-    validation loss when ``config.patience`` does. PlainfilmError when the loss is not finite, InputError for batches of
+    validation loss when ``config.patience`` does. Returns how far it came, and the optimizer as it is then.
+    PlainfilmError when the loss is not finite, InputError for batches of
     one film where films are normalised together.
     """
-    if config.batch == 1 and any(isinstance(layer, _BatchNorm) for layer in network.modules()):
-        raise InputError("batch=1: batch normalisation needs two films a step at least.")
     device = next(network.parameters()).device
     network.to(memory_format=torch.channels_last)
     optimizer = optimizer_for(network, config)
@@ -187,9 +162,11 @@ class Training:
     scaler: torch.amp.GradScaler
 
     def __post_init__(self) -> None:
+        if self.config.batch == 1 and any(isinstance(layer, _BatchNorm) for layer in self.network.modules()):
+            raise InputError("batch=1: batch normalisation needs two films a step at least.")
         self.device = next(self.network.parameters()).device
         self.weights = torch.as_tensor(self.material.class_weights, dtype=torch.float32, device=self.device)
-        self.augment = Augment() if self.material.copies else Augment.parse(self.config.augment)
+        self.feed = Feed(self.material, self.config)
 
     def epoch(self, epoch: int, shown: Bar) -> list[float]:
         """Train one epoch (counted from 0); return learning rate, train loss and accuracy, val loss and accuracy.
@@ -202,11 +179,10 @@ class Training:
         losses, right, learning_rate = 0.0, 0, config.learning_rate
         with _seeded(config.seed, epoch) as generator:
             order = train[torch.randperm(len(train), generator=generator).numpy()]
-            for step, part in enumerate(parts):
+            for step, batch in enumerate(self._batches([order[part] for part in parts], generator)):
                 done = epoch * len(parts) + step
                 learning_rate = rate(config.decay, config.learning_rate, config.epochs, epoch, done, len(parts))
-                batch = order[part]
-                loss, correct = self.step(batch, learning_rate, generator)
+                loss, correct = self.step(batch, learning_rate)
                 self._average(done)
                 if not math.isfinite(loss):
                     with ranks.together():
@@ -220,15 +196,20 @@ class Training:
         val_loss, val_accuracy = self._validate(self.material.val)
         return [learning_rate, losses / len(train), right / len(train), val_loss, val_accuracy]
 
-    def step(self, batch: np.ndarray, learning_rate: float, generator: torch.Generator) -> tuple[float, int]:
-        """One step on the films at ``batch``, each rank with its share of them; return the sum of their losses and how
-        many were labelled right."""
+    def _batches(self, parts: list[np.ndarray], generator: torch.Generator) -> Iterator[Batch]:
+        if self.device.type == "cuda":
+            return ahead(lambda films: pinned(self.feed.batch(films, generator)), parts, 1, AHEAD)
+        return (self.feed.batch(films, generator) for films in parts)
+
+    def step(self, batch: Batch, learning_rate: float) -> tuple[float, int]:
+        """One step, each rank with its share of the batch; return the sum of the films' losses and how many were
+        labelled right."""
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        forward = self._mixed if self.config.mixup else self._plain
-        with whole_batch(len(batch)), torch.autocast("cuda", enabled=self.device.type == "cuda"):
-            logits, labels, loss = forward(batch, generator)
+        x, labels = self._inputs(batch.pixels, batch.labels)
+        with whole_batch(batch.films), torch.autocast("cuda", enabled=self.device.type == "cuda"):
+            logits, labels, loss = self._forward(x, labels, batch)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         sum_gradients(self.network)
@@ -240,32 +221,18 @@ class Training:
         losses, rights = ranks.total(torch.tensor([float(plain), float(right)], dtype=torch.float64)).tolist()
         return losses, int(rights)
 
-    def _plain(self, batch: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits, labels and weighted loss of this rank's share of the films.
-
-        No draw of a change depends on how many ranks there are.
-        """
-        mine = share(len(batch))
-        if self.config.augment:
-            rows = self.material.drawn(batch, generator)
-            x, labels = self._inputs(rows, batch[mine], lambda pixels: self.augment(pixels, generator, mine))
-        else:
-            x, labels = self._inputs(self.material.pixels[batch[mine]], batch[mine])
-        logits = self.network(x)
-        return logits, labels, self._loss(logits, labels, len(batch))
-
-    def _mixed(self, batch: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The same of films mixed in pairs, labels in the same shares (Zhang et al. 2018, "mixup")."""
-        rows = self.material.drawn(batch, generator)
-        x, labels = self._inputs(rows, batch, lambda pixels: self.augment(pixels, generator))
-        order = torch.randperm(len(x), generator=generator)
-        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        part = rng.beta(self.config.mixup, self.config.mixup)
-        part = max(part, 1 - part)  # each film keeps the larger part of itself
-        own, other = labels[share(len(batch))], labels[order][share(len(batch))]
-        logits = self.network((part * x + (1 - part) * x[order])[share(len(batch))])
-        loss = part * self._loss(logits, own, len(batch)) + (1 - part) * self._loss(logits, other, len(batch))
-        return logits, own, loss
+    def _forward(
+        self, x: torch.Tensor, labels: torch.Tensor, batch: Batch
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return logits, labels and weighted loss of the films or, with mixup, of their mixtures: labels are mixed in
+        the same shares, the larger one's are returned."""
+        if not batch.mix:
+            logits = self.network(x)
+            return logits, labels, self._loss(logits, labels, batch.films)
+        part, own, other = batch.mix
+        logits = self.network(part * x[own] + (1 - part) * x[other])
+        loss = part * self._loss(logits, labels[own], batch.films)
+        return logits, labels[own], loss + (1 - part) * self._loss(logits, labels[other], batch.films)
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, films: int) -> torch.Tensor:
         return weighted_cross_entropy(logits.float(), labels, self.weights, self.config.label_smoothing, films)
@@ -288,22 +255,20 @@ class Training:
         batches = [films[start : start + EVALUATION_BATCH] for start in range(0, len(films), EVALUATION_BATCH)]
         found = torch.zeros(len(batches), 2, dtype=torch.float64)
         for number in ranks.turns(len(batches)):
-            x, labels = self._inputs(self.material.pixels[batches[number]], batches[number])
+            part = batches[number]
+            rows, labels = self.material.pixels[part], self.material.labels[part]
+            x, labels = self._inputs(torch.from_numpy(rows), torch.from_numpy(labels))
             logits = self.averaged(x)
             found[number, 0] = float(F.cross_entropy(logits, labels, reduction="sum"))
             found[number, 1] = int((logits.argmax(1) == labels).sum())
         losses, rights = ranks.total(found).T.tolist()
         return sum(losses) / len(films), sum(rights) / len(films)
 
-    def _inputs(
-        self, rows: np.ndarray, films: np.ndarray, change: Callable[[torch.Tensor], torch.Tensor] = lambda rows: rows
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return network input (B, C, S, S) of ``rows``, once they are changed, and labels (B,) of the films at
-        ``films``."""
-        pixels = change(torch.from_numpy(rows)).to(self.device, non_blocking=True)
-        x = self.inputs.tensor(pixels)
+    def _inputs(self, pixels: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return network input (B, C, S, S) of pixels (B, S, S), and the labels, where the network is."""
+        x = self.inputs.tensor(pixels.to(self.device, non_blocking=True))
         x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-        return x, torch.from_numpy(self.material.labels[films]).to(self.device)
+        return x, labels.to(self.device, non_blocking=True)
 
     def rehearse(self) -> None:
         """Two training steps and a validation on a copy, so that what would fail in hour three fails now."""
@@ -313,5 +278,5 @@ class Training:
         size = self.config.batch
         with _seeded(self.config.seed, 0) as generator:
             for batch in (self.material.train[:size], self.material.train[-size:]):
-                run.step(batch, self.config.learning_rate, generator)
+                run.step(run.feed.batch(batch, generator), self.config.learning_rate)
         run._validate(self.material.val[:size])

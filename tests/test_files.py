@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.files import (
     cache_dir,
     damaged,
+    growing_csv,
     locked,
     occupied,
     read_csv,
@@ -44,7 +46,18 @@ def test_json_is_strict_and_knows_numpy(tmp_path):
         read_json(tmp_path / "none.json")
 
 
-NAMES = ["plain", 'quo"te', "com,ma", "new\nline", "form\x0cfeed", "line\u2028end", "b\udcffad", "ü"]
+NAMES = [
+    "plain",
+    'quo"te',
+    "com,ma",
+    "new\nline",
+    "form\x0cfeed",
+    "re\rturn",
+    "\r\n",
+    "line\u2028end",
+    "b\udcffad",
+    "ü",
+]
 NAMES += ["=cmd|' /C calc'!A0", "'=1", "''@x", "+1+1", "-", "-1.5e-3", "'", "it's", "\tx", "@a"]
 
 
@@ -77,8 +90,10 @@ def test_a_sealed_folder_shows_every_change_and_goes_on_showing_it(tmp_path):
         write_text(tmp_path / name, name)
     with sealed(tmp_path / "other"):
         pass
+    (tmp_path / ".rsync.tmp").write_text("another program's")
     with sealed(tmp_path):
         assert not (tmp_path / ".a.txt.0123abcd.tmp").exists()  # what a killed writer left
+        assert (tmp_path / ".rsync.tmp").exists()
         write_text(tmp_path / "new.txt", "x")
     assert set(read_sums(tmp_path)) == {"a.txt", "b/c.txt", "new.txt"} and damaged(tmp_path) == []
     assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path).returncode == 0
@@ -94,6 +109,24 @@ def test_a_sealed_folder_shows_every_change_and_goes_on_showing_it(tmp_path):
         damaged(tmp_path)
 
 
+def test_in_a_shared_folder_only_what_the_block_wrote_has_a_sum(tmp_path):
+    (tmp_path / "foreign").write_text("1")
+    for text in ("2", "3"):
+        with sealed(tmp_path, shared=True):
+            write_text(tmp_path / "a", text)
+        assert set(read_sums(tmp_path)) == {"a"} and damaged(tmp_path) == []
+
+
+def test_a_table_that_grew_keeps_the_rows_of_any_name(tmp_path):
+    with suppress(KeyError), growing_csv(tmp_path / "t.csv", ("path", "x"), "tag", resume=False) as begun:
+        for name in NAMES:
+            begun.write((name, 1))
+        raise KeyError  # interrupted
+    with growing_csv(tmp_path / "t.csv", ("path", "x"), "tag", resume=True) as begun:
+        assert [row[0] for row in begun.kept] == NAMES
+    assert [row["path"] for row in read_csv(tmp_path / "t.csv")[1]] == NAMES
+
+
 def test_hidden_files_do_not_make_a_folder_occupied(tmp_path):
     assert not occupied(tmp_path / "none")
     (tmp_path / ".config.json.0123abcd.tmp").write_text("{")
@@ -107,6 +140,7 @@ def test_hidden_files_do_not_make_a_folder_occupied(tmp_path):
     [
         ("", "is empty"),
         ("a,b\n1\n", "row 2: has fewer cells"),
+        ("a,b\n1,2\n1,2,\n1,x,y\n", "row 4: has more cells"),
         ("a,a\n1,2\n", "has the column a twice"),
         ('a\n"x\n', "not a CSV"),
     ],

@@ -16,11 +16,12 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from plainfilm.errors import InputError
 
 SUMS = "SHA256SUMS"  # of an output folder, as `sha256sum --check SHA256SUMS` reads it
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp", re.DOTALL)  # as ``replacing`` names them
 FORMULA = re.compile(r"'*(?![-+]?[\d.]+(e[-+]?\d+)?$)[=+\-@\t\r].", re.DOTALL)  # a spreadsheet would run such a cell
 
 
@@ -91,9 +92,24 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[A
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as handle,
     ):
-        writer = csv.writer(handle, lineterminator="\n")
+        writer = _csv_writer(handle)
         writer.writerow(header)
         writer.writerows(map(_safe_row, rows))
+
+
+class _Lines(NamedTuple):
+    """What rows are written to that end with ``\\r\\n`` and shall end with ``\\n``."""
+
+    file: TextIO
+
+    def write(self, row: str) -> None:
+        """Write one row."""
+        self.file.write(row.removesuffix("\r\n") + "\n")
+
+
+def _csv_writer(file: TextIO) -> Any:
+    """Return a writer of rows; csv quotes a cell for the characters of its line's end only, and names may hold both."""
+    return csv.writer(_Lines(file), lineterminator="\r\n")
 
 
 def _safe_row(row: Sequence[Any]) -> list[Any]:
@@ -138,7 +154,7 @@ def growing_csv(path: str | Path, header: Sequence[str], tag: str, resume: bool)
             ) from None
         write_csv(begun, header, csv_rows(begun, len(header)) if resume and begun.exists() else ())
         with open(begun, "a", newline="", encoding="utf-8", errors="surrogateescape") as handle:
-            writer = csv.writer(handle, lineterminator="\n")
+            writer = _csv_writer(handle)
             yield RowsBegun(csv_rows(begun, len(header)), lambda row: writer.writerow(_safe_row(row)))
             handle.flush()
             os.fsync(handle.fileno())
@@ -148,17 +164,18 @@ def growing_csv(path: str | Path, header: Sequence[str], tag: str, resume: bool)
 
 def csv_rows(path: Path, cells: int) -> Iterator[list[str]]:
     """Yield the rows behind the header, streaming; rows cut short are left out."""
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as handle:
+    with open(path, newline="\n", encoding="utf-8", errors="surrogateescape") as handle:  # names may hold a \r
         lines = (line for line in handle if line.endswith("\n"))
         for number, row in enumerate(csv.reader(lines)):
             if number and len(row) == cells:
                 yield [*map(unsafe, row)]
 
 
-def read_csv(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Return (header, rows) of a UTF-8 (or UTF-16 with its mark) CSV; InputError says what is wrong with it."""
+def read_csv(path: str | Path, data: bytes | None = None) -> tuple[list[str], list[dict[str, str]]]:
+    """Return (header, rows) of a UTF-8 (or UTF-16 with its mark) CSV, of ``data`` where its bytes are at hand already;
+    InputError says what is wrong with it."""
     try:
-        data = Path(path).read_bytes()
+        data = Path(path).read_bytes() if data is None else data
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -166,7 +183,7 @@ def read_csv(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
         text = data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape")
         table = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = [name.strip() for name in next(table, [])]
-        rows = [dict(zip(header, map(unsafe, row), strict=False)) for row in table if row]
+        cells = [row for row in table if row]
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
     if not header:
@@ -174,10 +191,11 @@ def read_csv(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise InputError(f"{path} has the column {twice[0]} twice; each name may stand once.")
-    short = next((i for i, row in enumerate(rows) if len(row) < len(header)), None)
-    if short is not None:
-        raise InputError(f"{path}, row {short + 2}: has fewer cells than the header has names ({len(header)}).")
-    return header, rows
+    for number, row in enumerate(cells, 2):
+        if len(row) < len(header) or any(row[len(header) :]):
+            fewer = "fewer" if len(row) < len(header) else "more"
+            raise InputError(f"{path}, row {number}: has {fewer} cells than the header has names ({len(header)}).")
+    return header, [dict(zip(header, map(unsafe, row), strict=False)) for row in cells]
 
 
 def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:
@@ -186,32 +204,34 @@ def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:
 
 
 @contextmanager
-def sealed(folder: str | Path, wait: bool = False) -> Iterator[None]:
+def sealed(folder: str | Path, wait: bool = False, shared: bool = False) -> Iterator[None]:
     """Hold an output folder as ``locked`` does, without what a killed writer left; at the end write its SHA256SUMS,
     after an error too: each file is whole, since it was moved into place, whatever came after it.
 
-    Only files that the block wrote get a new sum: one that was damaged before keeps the sum that shows it. Folders
-    inside that have sums of their own are left to them.
+    A file that the block did not write keeps the sum it had: one that was damaged before still shows it. Folders inside
+    that have sums of their own are left to them. ``shared``: others' files may lie there too, and get no sum.
     """
     folder = Path(folder)
     with locked(folder, wait):
         for left in folder.rglob(".*.tmp"):
-            left.unlink(missing_ok=True)
+            if _TEMPORARY.fullmatch(left.name):
+                left.unlink(missing_ok=True)
         before = {name: _state(folder / name) for name in _contents(folder)}
         try:
             yield
         except BaseException:
             if (folder / SUMS).exists():  # a folder that was never finished has none, and shall not look so
                 with suppress(OSError):  # a full disk, say, is what the error is about already
-                    _seal(folder, before)
+                    _seal(folder, before, shared)
             raise
-        _seal(folder, before)
+        _seal(folder, before, shared)
 
 
-def _seal(folder: Path, before: dict[str, Any]) -> None:
+def _seal(folder: Path, before: dict[str, Any], shared: bool) -> None:
     known = read_sums(folder) if (folder / SUMS).exists() else {}
-    kept = {name: known[name] for name in known if before.get(name) == _state(folder / name) is not None}
-    sums = {name: kept.get(name) or sha256_file(folder / name) for name in _contents(folder)}
+    kept = {name for name in _contents(folder) if before.get(name) == _state(folder / name)}
+    ours = [name for name in _contents(folder) if name in known or name not in kept or not shared]
+    sums = {name: known[name] if name in known.keys() & kept else sha256_file(folder / name) for name in ours}
     write_text(folder / SUMS, "".join(f"{value}  {name}\n" for name, value in sums.items()))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 from tests.audit.conftest import film, films, packed, picture
+from tests.image.test_dicom import FILM, film_dataset, written
 
 from plainfilm.audit.facts import _likeness, counts, odd_films, patients
 from plainfilm.audit.measure import LONGEST_NAME, LOOKS, NAMES, NUMBERS, measure
@@ -119,3 +120,9 @@ def test_counts_and_patients():
     assert people["films_each"] == {"1": 1, "2": 1, "3": 0, "4": 0, "5 or more": 0}
     for several in ("in_several_classes", "in_several_parts"):
         assert [row["patient"] for row in people[several]] == ["a"]
+
+
+def test_a_dicom_film_without_a_preamble_is_measured_as_one():
+    data = written(film_dataset(FILM), preamble=False)
+    found = measured(data, packed(picture(1)))
+    assert found.names[0][NAMES.index("file type")] == "DICOM" and not found.films.quarantine

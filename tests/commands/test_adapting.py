@@ -7,28 +7,17 @@ import pytest
 
 from plainfilm.cli import main
 from plainfilm.commands.checkup import checkup
+from plainfilm.data.films import read_films
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.models.model import Model
+
+SETTINGS = ["--epochs", "2", "--batch", "8", "--size", "16", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
 def run(films_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("adapt") / "run"
-    words = [
-        "train",
-        str(films_folder),
-        "--out",
-        str(out),
-        "--epochs",
-        "2",
-        "--batch",
-        "8",
-        "--size",
-        "16",
-        "--threads",
-        "1",
-    ]
-    assert main([*words, "--quiet"]) == 0
+    assert main(["train", str(films_folder), "--out", str(out), *SETTINGS, "--quiet"]) == 0
     return out
 
 
@@ -44,10 +33,39 @@ def test_the_training_itself_keeps_its_operating_point_in_the_model(run):
     assert model.verdict["scores"]["auroc"] == metrics["test"]["auroc"] and metrics["test_openings"] == 1
 
 
+def test_a_finished_run_that_is_resumed_keeps_the_count(run, films_folder, capsys):
+    before = json.loads((run / "metrics.json").read_text())["test_openings"]
+    assert main(["train", str(films_folder), "--out", str(run), *SETTINGS, "--resume", "--quiet"]) == 0
+    assert json.loads((run / "metrics.json").read_text())["test_openings"] == before
+
+
+def test_films_elsewhere_are_compared_at_the_threshold_of_the_model(run, make_films, tmp_path, capsys):
+    other = make_films(tmp_path / "site", 6, 6)
+    places = [str(tmp_path / name) for name in "ab"]
+    for place in places:
+        assert main(["evaluate", str(run), str(other), "--out", place, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["compare", *places, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["models"][0]
+    assert found["threshold"] == Model.load(run).threshold
+    scored = json.loads((tmp_path / "a" / "metrics.json").read_text())["test"]["accuracy"]["value"]
+    assert found["scores"]["accuracy"]["value"] == scored
+
+
 def test_evaluating_again_counts_as_another_opening_of_the_test_part(run, capsys):
     for opening in (2, 3):
         assert main(["evaluate", str(run), "--json", "--quiet"]) == 0
         assert json.loads(capsys.readouterr().out)["test_openings"] == opening
+
+
+def test_films_that_the_model_was_trained_on_are_a_red_line_elsewhere(run, films_folder, make_films, tmp_path, capsys):
+    assert main(["evaluate", str(run), str(films_folder), "--out", str(tmp_path / "own")]) == 0
+    assert "RED LINE: The model was trained on or chosen by" in capsys.readouterr().err
+    parts = [row["part"] for row in read_films(run / "films.csv")]
+    shared = json.loads((tmp_path / "own" / "metrics.json").read_text())["shared"]
+    assert shared["films"] == len(parts) - parts.count("test") and shared["patients"]
+    assert main(["adapt", str(run), str(films_folder), "--out", str(tmp_path / "adapted"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shared"] == shared
 
 
 def test_adapt_keeps_the_weights_and_says_where_it_came_from(run, make_films, tmp_path, capsys):
@@ -60,6 +78,7 @@ def test_adapt_keeps_the_weights_and_says_where_it_came_from(run, make_films, tm
     assert new.threshold == found["to"]["threshold"] and new.temperature == found["to"]["temperature"]
     assert new.provenance["adapted"]["from_model"] == old.hash and found["from"]["threshold"] == old.threshold
     middle, p = new.verdict["curve"][49], read_predictions(out / "predictions.csv")
+    assert np.mean(p.decided(1, 0.5) == p.labels) == found["after"]["accuracy"]["value"]
     assert middle["sensitivity"]["value"] == np.mean(p.probabilities[p.labels == 1, 1] >= 0.5)
     assert new.verdict["part"] == "local films" and "cross-fitted" in new.verdict["protocol"]
     assert {"adapt.json", "films.csv", "predictions.csv", "quarantine.csv", "model.h5"} <= {
@@ -73,7 +92,11 @@ def test_adapt_keeps_the_weights_and_says_where_it_came_from(run, make_films, tm
 def test_adapt_without_labels_moves_only_the_threshold(run, films_folder, tmp_path, capsys):
     words = ["adapt", str(run), str(films_folder), "--out", str(tmp_path / "ward"), "--prevalence", "0.05"]
     assert main([*words, "--quiet"]) == 0
-    assert "Without labels none of this can be checked" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Without labels none of this can be checked" in said and "Sensitivity and specificity on the run" in said
+    expected = json.loads((tmp_path / "ward" / "adapt.json").read_text())["expected"]
+    assert expected["after"]["sensitivity"] <= expected["before"]["sensitivity"]
+    assert expected["after"]["specificity"] >= expected["before"]["specificity"]
     old, new = Model.load(run), Model.load(tmp_path / "ward")
     assert new.threshold > old.threshold and new.temperature == old.temperature
     assert new.verdict["scores"] == {} and "not measured" in new.verdict["protocol"] and len(new.verdict["curve"]) == 99

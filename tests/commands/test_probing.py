@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 from plainfilm.commands import probing
+from plainfilm.commands.auditing import audit
 from plainfilm.commands.probing import probe, stratified
 from plainfilm.data.films import Film, write_films
 from plainfilm.data.sources import load
@@ -93,10 +94,20 @@ def test_the_same_seed_gives_the_same_bytes_and_the_films_may_be_handed_in(run, 
     assert (run / "probes.json").read_bytes() == first
 
 
-def test_baselines_stand_beside_the_model(run):
-    found = probe(run, films=4, baselines={"metadata only": {"value": 0.9, "low": 0.8, "high": 0.95}})
-    row = next(row for row in found["probes"] if row["kind"] == "baseline")
-    assert row["name"] == "metadata only" and row["auroc"]["value"] == 0.9
+def test_an_audit_of_the_same_films_stands_beside_the_model(run, films_folder, tmp_path):
+    audited = audit(str(films_folder), out=tmp_path / "audit")
+    found = probe(run, films=4, audit=tmp_path / "audit")
+    rows = {row["name"]: row["auroc"] for row in found["probes"] if row["kind"] == "baseline"}
+    assert rows == {row["title"]: row["auc"] for row in audited["baselines"]} != {}
+    assert read_json(run / "audit.json")["data"] == audited["data"]
+
+
+def test_an_audit_of_other_films_is_refused(run, tmp_path):
+    with pytest.raises(InputError, match="is no audit"):
+        probe(run, films=4, audit=tmp_path)
+    audit("demo:40", out=tmp_path / "audit")
+    with pytest.raises(InputError, match="has not seen 40 of the films"):
+        probe(run, films=4, audit=tmp_path / "audit")
 
 
 def test_few_films_of_one_class_give_nulls(run):

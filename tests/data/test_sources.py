@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plainfilm.data import dicom
+from plainfilm.data import dicom, sources
 from plainfilm.data.films import FilmError, find_patient, read_films, write_films
 from plainfilm.data.sources import MAX_BYTES, load, loose, stream
 from plainfilm.errors import InputError
@@ -37,6 +37,30 @@ def test_kaggle_layout_gives_the_part_even_inside_another_folder_and_beside_junk
     films = load(tmp_path / "outer")
     assert len(films) == 12 and {f.part for f in films} == {"train", "val", "test"}
     assert films.films[0].path == "chest_xray/test/NORMAL/IM-0000-0000.jpeg"
+
+
+def test_a_second_copy_inside_the_first_is_left_out_and_said(tmp_path, make_films):
+    """Kaggle's zip of these films holds them twice: chest_xray/train and chest_xray/chest_xray/train."""
+    for place in ("chest_xray", "chest_xray/chest_xray"):
+        for part in ("train", "test"):
+            make_films(tmp_path / place / part, 2, 2)
+    films = load(tmp_path)
+    assert len(films) == 8 and films.classes == ("NORMAL", "PNEUMONIA")
+    assert "8 files that are not films, or lie in a second copy of the set" in films.notes[0]
+
+
+def test_a_table_in_a_folder_may_be_larger_than_a_film_and_is_named_when_at_fault(tmp_path, make_films, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_BYTES", 20_000)
+    make_films(tmp_path, 2, 2)
+    table = tmp_path / "films.csv"
+    table.write_text("path,label,note\n" + f"NORMAL/IM-0000-0000.jpeg,A,{'x' * 30_000}\nPNEUMONIA/none.jpeg,B,\n")
+    assert load(tmp_path).classes == ("A", "B")
+    table.write_text("path,label\n,A\n")
+    with pytest.raises(InputError, match=r"row 2 has no path"):
+        load(tmp_path)
+    table.write_text("path,label\nNORMAL/a,b.jpeg,A\n")
+    with pytest.raises(InputError, match=rf"{table}, row 2: has more cells"):
+        load(tmp_path)
 
 
 def test_a_file_that_is_no_film_is_left_out_with_a_remark_and_one_without_ending_is_looked_into(

@@ -43,6 +43,29 @@ def test_grouped_keeps_patients_and_duplicates_together_near_the_shares():
             assert abs(counts(films)[part, label] - share * total) <= 6
 
 
+@pytest.mark.parametrize(
+    ("known", "stamp"),
+    [
+        (0, "patients unknown; split by film"),
+        (200, "patients separate where known (50% of films)"),
+        (390, "patients separate"),
+    ],
+)
+def test_a_split_by_patient_is_called_so_only_where_patients_are_known(known, stamp):
+    films = table()
+    films = films.with_films([replace(f, patient=f.patient if i < known else "") for i, f in enumerate(films)])
+    assert split(films, "grouped", 0).protocol == stamp
+    assert folds(films, 2)[0].protocol == f"2-fold, {stamp}"
+    assert split(films, "paper", 0).protocol == "validation scores; split by film, patients shared"
+
+
+def test_class_weights_know_nothing_of_the_test_part():
+    films = split(table(), "grouped", 0)
+    train = Counter(film.label for film in films if film.part == "train")
+    assert films.weighed == train and sum(train.values()) < 300
+    assert split(table(), "paper", 0).weighed == {"A": 100, "B": 300}  # as the paper counts
+
+
 def test_official_uses_the_folders_and_cuts_validation_out_of_train_by_patient():
     train, val, test = table(part="train"), table(10, 10, part="val"), table(20, 40, part="test")
     rows = [*train, *(replace(f, path="v" + f.path) for f in val), *(replace(f, path="t" + f.path) for f in test)]

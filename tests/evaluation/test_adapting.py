@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.adapting import adapt, adapt_unlabelled, cross_fitted
+from plainfilm.evaluation.adapting import _enough, adapt, adapt_unlabelled, cross_fitted
 from plainfilm.evaluation.calibration import apply_temperature
 from plainfilm.evaluation.operating import Operating, choose
 from plainfilm.evaluation.predictions import Predictions
@@ -27,14 +27,22 @@ def site(n: int = 200, shift: float = 3.0, sharper: float = 2.0, patients: int =
 
 
 def test_the_threshold_moves_to_the_site_and_the_gain_is_shown_with_its_interval():
-    new, found = adapt(site(), 1, OLD, "auto", "share=0.05", np.random.default_rng(0))
+    new, _, found = adapt(site(), 1, OLD, "auto", "share=0.05", np.random.default_rng(0))
     assert np.log(new.threshold / (1 - new.threshold)) * new.temperature == pytest.approx(6, abs=1.5)
     before, after, gain = (found[k]["balanced_accuracy"] for k in ("before", "after", "difference"))
     assert before["value"] < 0.7 and after["value"] > 0.85
     assert gain["value"] == pytest.approx(after["value"] - before["value"]) and gain["low"] > 0.1
     assert found["after"]["auroc"]["value"] > 0.9
     assert [row["films"] for row in found["learning_curve"]] == [25, 50, 100]
-    assert found["enough"] in (25, 50, 100)
+    assert found["enough"] in (25, 50, None)  # None: 100 still gained, and no more were tried
+
+
+@pytest.mark.parametrize(
+    ("means", "enough"),
+    [([0.7, 0.8, 0.9], None), ([0.7, 0.8, 0.805], 50), ([0.9], None), ([0.9, 0.7], 25), ([], None)],
+)
+def test_enough_are_films_that_more_were_tried_against(means, enough):
+    assert _enough([{"films": 25 * 2**i, "mean": mean} for i, mean in enumerate(means)]) == enough
 
 
 def test_after_is_not_flattered_where_there_is_nothing_to_learn():

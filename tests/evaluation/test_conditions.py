@@ -7,6 +7,8 @@ from plainfilm.evaluation.conditions import holding
 
 SCORES = {
     "auroc": {"value": 0.91, "low": 0.87, "high": 0.94},
+    "recall_No Finding": {"value": 0.4, "low": 0.3, "high": 0.5},
+    "recall_COVID-19": {"value": 0.4, "low": 0.2, "high": 0.5},
     "npv": {"value": float("nan"), "low": None, "high": None},
 }
 
@@ -18,6 +20,8 @@ SCORES = {
         ("auroc.low<0.9", ["auroc.low<0.9 (0.8700)"]),
         ("auroc >= .91", ["auroc >= .91 (0.9100)"]),
         ("auroc.high>0.95", []),
+        ("recall_No Finding < .5", ["recall_No Finding < .5 (0.4000)"]),
+        ("recall_COVID-19.low>=.2", ["recall_COVID-19.low>=.2 (0.2000)"]),
         ("npv<0.5", ["npv<0.5 (not defined)"]),
     ],
 )

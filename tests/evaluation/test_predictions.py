@@ -172,3 +172,22 @@ def test_a_film_at_the_threshold_is_positive_and_many_classes_go_to_the_first_of
     assert p.decided(positive=0, threshold=0.8).tolist() == [1, 1, 0]
     three = Predictions(["a"], p.parts[:1], p.labels[:1], np.array([[0.2, 0.4, 0.4]]), ("x", "y", "z"), p.patients[:1])
     assert three.decided(positive=2, threshold=0.1).tolist() == [1]
+
+
+def test_a_table_of_labels_is_no_truth(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,p_A,p_B,refer,reason\na.png,A,.9,.1,no,\n")
+    with pytest.raises(InputError, match="the model's own, not the truth"):
+        read_predictions(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("classes", "positive"),
+    [
+        (("COVID", "Lung_Opacity", "Normal"), 1),
+        (("BACTERIAL", "NORMAL", "VIRAL"), 2),
+        (("a", "b", "c"), 2),
+        (("Normal", "x"), 1),
+    ],
+)
+def test_the_positive_class_is_never_the_normal_one(classes: tuple[str, ...], positive: int) -> None:
+    assert positive_class(classes) == positive

@@ -144,7 +144,7 @@ def test_rows_are_delong_s_and_a_missing_class_is_unknown():
 
 
 def test_baselines_stand_in_the_same_form():
-    found = baseline_rows({"borders only": interval(0.9, 0.8, 0.95)})
+    found = baseline_rows([{"title": "borders only", "auc": interval(0.9, 0.8, 0.95)}])
     assert found[0]["kind"] == "baseline" and found[0]["auroc"]["value"] == 0.9
     assert set(found[0]) == set(probe_rows(table([0.1, 0.9], [0, 1]), {}, 1, 0.5)[0])
 

@@ -71,12 +71,6 @@ def test_thirds_hold_a_third_each():
     assert sorted(np.unique(found, return_counts=True)[1]) == [30, 30, 30]
 
 
-def test_further_columns_are_groupings_when_they_have_few_values():
-    more = {"sex": ["f", "m", ""] * 10, "number": [str(i) for i in range(30)], "one": ["x"] * 30}
-    found = groupings([f"{i}.png" for i in range(30)], ["NORMAL"] * 30, facts(30, **more))
-    assert list(found) == ["sex"] and set(found["sex"]) == {"f", "m", ""}
-
-
 def test_size_aspect_and_brightness_are_cut_into_thirds():
     rows = [{"width": str(100 + i), "height": "100"} for i in range(30)]
     found = groupings([f"{i}.png" for i in range(30)], ["NORMAL"] * 30, rows, np.arange(30.0))

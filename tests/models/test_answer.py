@@ -7,7 +7,7 @@ import torch
 from plainfilm.data.films import FilmError
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.answer import Film, answer, look, score
-from plainfilm.models.gate import Verdict
+from plainfilm.models.gate import STATISTICS, Verdict
 from plainfilm.models.model import Model
 
 
@@ -29,7 +29,7 @@ class Doubting:
         self.reason = reason
 
     def judge(self, pixels):
-        return [Verdict(0.01, self.reason)] * len(pixels)
+        return [Verdict(0.01, self.reason, (0.0,) * len(STATISTICS))] * len(pixels)
 
 
 def model(logits=(0.0, 1.0), classes=("NORMAL", "PNEUMONIA"), **more):

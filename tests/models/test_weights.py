@@ -343,9 +343,12 @@ def test_a_folder_is_searched_for_the_usual_name_then_for_the_groups(
     with h5py.File(tmp_path / "models" / "a-resnet.h5", "w") as root:
         root["conv1"] = np.zeros(3)
     (tmp_path / "models" / "b-notes.h5").write_text("not HDF5")
-    with pytest.raises(InputError, match="holds no VGG16 weights; put vgg16_weights_tf"):
+    monkeypatch.setenv("PLAINFILM_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"models holds no VGG16 weights; cache .* it is not there"):
         vgg16_weights()
     assert weights_here() is None
+    with pytest.raises(InputError, match="holds no VGG16 weights; put vgg16_weights_tf"):
+        vgg16_weights(tmp_path / "models")
     shutil.copy(flat_file, tmp_path / "models" / "c.h5")
     assert vgg16_weights().path == tmp_path / "models" / "c.h5"
     (tmp_path / "models" / NAME).write_text("damaged")

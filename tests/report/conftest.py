@@ -88,10 +88,10 @@ def make(
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     part = [parts[(i // len(classes)) % len(parts)] for i in range(films)]
     rows = [
-        (path.format(label=classes[k], i=i), part[i], classes[k], *p)
+        (path.format(label=classes[k], i=i), part[i], classes[k], *p, f"patient {i}")
         for i, (k, p) in enumerate(zip(truth, shares.tolist(), strict=True))
     ]
-    write_csv(folder / "predictions.csv", ["path", "part", "label", *(f"p_{c}" for c in classes)], rows)
+    write_csv(folder / "predictions.csv", ["path", "part", "label", *(f"p_{c}" for c in classes), "patient"], rows)
     counts = {name: int((truth == k).sum()) for k, name in enumerate(classes)}
     number = {name: part.count(name) for name in ("train", "val", "test")}
     write_json(folder / "config.json", config(model, counts, number, split, synthetic))

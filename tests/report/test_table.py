@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.report import runs, table
+from plainfilm.report import reference, runs, table
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
 
 MakeRun = Callable[..., Path]
@@ -40,11 +40,13 @@ def test_no_verdict_across_protocols_classes_or_on_synthetic_films() -> None:
         "synthetic": False,
         "protocol": "stamp",
         "settings": {"split": "paper"},
-        "classes": {"Normal": 1, "PNEUMONIA": 2},
+        "classes": {"Normal": 1341, "PNEUMONIA": 3875},
     }
     assert why_not_comparable(config) == ""
     assert "synthetic" in why_not_comparable(config | {"synthetic": True})
     assert "stamp" in why_not_comparable(config | {"settings": {"split": "grouped"}})
+    few = {"classes": {"NORMAL": 300, "PNEUMONIA": 300}}
+    assert "600 films are not the paper's set" in why_not_comparable(config | few)
     assert "classes" in why_not_comparable(config | {"classes": {"NORMAL": 1, "BACTERIAL": 1, "VIRAL": 1}})
 
 
@@ -121,7 +123,10 @@ def test_table_csv_starts_with_the_contract_s_columns_and_leaves_undone_cells_em
     assert row["accuracy"] == row["gap_accuracy"] == "" and row["films"] == "60" and float(row["gap_loss"])
 
 
-def test_table_md_has_stamp_paper_ours_verdict_and_cost(make_run: MakeRun, tmp_path: Path) -> None:
+def test_table_md_has_stamp_paper_ours_verdict_and_cost(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "LIKE_THE_PAPERS", range(1_000))
     make_run(tmp_path / "vgg", films=200, certainty=4.0)
     make_run(tmp_path / "vgg16-lr", "vgg16-lr")
     table.write_table(tmp_path)

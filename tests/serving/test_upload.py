@@ -79,6 +79,13 @@ def test_what_is_refused(body, how, status, said):
     assert memory.taken == 0
 
 
+def test_a_film_in_dicom_may_be_larger():
+    film = bytes(128) + b"DICM" + bytes(20)
+    assert read(part(film) + b"--B--", step=10_000) == [("a.png", film)]
+    with pytest.raises(Refusal, match="larger than"):
+        read(part(bytes(160)) + b"--B--", step=10_000)
+
+
 def test_memory_is_given_back_after_the_answer():
     memory = Memory(100)
     read(part(b"x" * 90) + b"--B--", memory)

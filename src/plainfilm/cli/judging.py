@@ -64,6 +64,8 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--probes", action="store_true", help="of a run: subgroups, robustness and probes of shortcuts")
     text = "films to probe (default 1,000 for a small network, 100 for a large one)"
     parser.add_argument("--films", type=int, metavar="N", help=text)
+    text = "folder of an audit of the run's films, to stand beside the probes and in the report"
+    parser.add_argument("--audit", type=Path, metavar="DIR", help=text)
 
 
 def _run_evaluate(options: argparse.Namespace) -> Any:
@@ -85,7 +87,7 @@ def _evaluated(options: argparse.Namespace) -> Any:
     """Score what was given, one of four; a flag of another one is refused."""
     from plainfilm.commands import evaluation
 
-    of_file, of_run, written = ("positive", "threshold"), ("probes", "films"), ("out", "force")
+    of_file, of_run, written = ("positive", "threshold"), ("probes", "films", "audit"), ("out", "force")
     if options.data:
         refuse_flags(options, "a run on other films (DATA)", *of_file, *of_run)
         where = (options.run, options.data, options.patient_regex, options.seed, options.out, options.force)
@@ -101,7 +103,7 @@ def _evaluated(options: argparse.Namespace) -> Any:
         return pool_again(options.run)
     refuse_flags(options, "a run, whose folder is its place,", *of_file, *written, "patient_regex")
     if not options.probes:
-        refuse_flags(options, "a run without --probes", "films")
+        refuse_flags(options, "a run without --probes", "films", "audit")
     return _evaluate_run(options)
 
 
@@ -116,7 +118,7 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
         if options.probes:
             from plainfilm.commands.probing import probe
 
-            probe(options.run, options.films or 0, options.seed)
+            probe(options.run, options.films or 0, options.seed, audit=options.audit)
         run_report(options.run)
     return metrics
 
@@ -143,7 +145,7 @@ def _run_compare(options: argparse.Namespace) -> Any:
 
 def _show_compare(result: Any) -> str:
     lines = [f"{result['films']} films of {result['patients']} patients; positive: {result['positive']}."]
-    lines += [f"{model['name']} decides by {model['decided_by']}." for model in result["models"]]
+    lines += [f"{model['name']} decides by {model['decided_by']}; {model['protocol']}." for model in result["models"]]
     for pair in result["pairs"]:
         lines += [pair["accuracy"]["sentence"], pair["auroc"]["sentence"]]
     return "\n".join(lines)
@@ -183,7 +185,14 @@ def _show_adapt(result: Any) -> str:
     if "after" not in result:
         share = f"prevalence {result['prevalence_used']:.3f} (trained for {result['prevalence_trained']:.3f})"
         called = f"{result['called_positive_before']:.3f} -> {result['called_positive_after']:.3f} called positive"
-        return "\n".join([*lines, f"{share}; {called}. Without labels none of this can be checked.", result["out"]])
+        lines.append(f"{share}; {called}. Without labels none of this can be checked.")
+        if expected := result["expected"]:
+            rates = [f"{r['sensitivity']:.3f} and {r['specificity']:.3f}" for r in expected.values()]
+            lines.append(
+                f"Sensitivity and specificity on the run's own films: {rates[0]}, at the new threshold {rates[1]}. "
+                "One chosen to hold a sensitivity holds it at any prevalence; moved, it aims at fewest errors instead."
+            )
+        return "\n".join([*lines, result["out"]])
     lines.append(f"{'':20}before   after   difference (95 % interval; after is cross-fitted by patient)")
     for name, d in result["difference"].items():
         before, after = (number(result[when][name]["value"]) for when in ("before", "after"))
@@ -192,7 +201,7 @@ def _show_adapt(result: Any) -> str:
     lines.append(
         f"About {enough} local films are enough here: more change the balanced accuracy by less than one point."
         if enough
-        else "Too few films to say how many are enough."
+        else "How many are enough is not known: larger numbers were not tried, or still gained."
     )
     return "\n".join([*lines, result["out"]])
 

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.evaluation import predict_films, require_known
+from plainfilm.commands.evaluation import predict_films, require_known, shared_with
 from plainfilm.data.films import Film, Films, write_films
 from plainfilm.data.sources import load, loose
 from plainfilm.errors import InputError
 from plainfilm.evaluation import operating
-from plainfilm.evaluation.adapting import adapt, adapt_unlabelled, cross_fitted
+from plainfilm.evaluation.adapting import adapt, adapt_unlabelled
 from plainfilm.evaluation.calibration import apply_temperature
 from plainfilm.evaluation.operating import Operating
 from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.files import occupied, sealed, write_json
 from plainfilm.models.model import Model
+from plainfilm.progress import say
 
 
 def adapt_run(
@@ -36,17 +37,20 @@ def adapt_run(
     model, films = Model.load(run), load(data, patient_regex)
     require_known(films, model.classes)
     with _new_folder(out):
-        raw, bad = _at_temperature_one(model, films.films)
+        raw, good, bad = _at_temperature_one(model, films.films)
+        shared = shared_with(run, good)
+        for line in shared["red_lines"]:
+            say(f"RED LINE: {line}")
         positive = model.classes.index(model.positive)
-        new, found = adapt(raw, positive, _operating(model), threshold, refer, np.random.default_rng(seed))
-        after, _ = cross_fitted(raw, positive, threshold, np.random.default_rng(seed))
-        read = set(raw.paths)
-        films = films.with_films([replace(f, part="test") for f in films if f.path in read], quarantine=tuple(bad))
+        new, after, found = adapt(raw, positive, _operating(model), threshold, refer, np.random.default_rng(seed))
+        films = films.with_films([replace(film, part="test") for film in good], quarantine=tuple(bad))
         write_films(films, out)
         write_predictions(out / "predictions.csv", after)
         if model.verdict.get("curve"):  # the old one is of another temperature and other films
             model.verdict = {**model.verdict, "curve": operating.operating_curve(after, positive)}
-        return _write(out, data, model, new, {**found, "quarantined": len(bad), "data_hash": films.data_hash})
+        model.verdict = {k: v for k, v in model.verdict.items() if k != "chosen_for"}  # the threshold is of these films
+        found |= {"quarantined": len(bad), "data_hash": films.data_hash, "shared": shared}
+        return _write(out, data, model, new, found)
 
 
 def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | None) -> dict[str, Any]:
@@ -61,12 +65,13 @@ def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | No
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
     with _new_folder(out):
-        raw, bad = _at_temperature_one(model, [Film(path, "", read) for path, read in loose(data)])
+        raw, _, bad = _at_temperature_one(model, [Film(path, "", read) for path, read in loose(data)])
         cool = apply_temperature(raw.probabilities, model.temperature)
         positive = model.classes.index(model.positive)
         prior = model.verdict["prior"]
         chosen_for = model.verdict.get("chosen_for", prior)
         new, found = adapt_unlabelled(cool, positive, _operating(model), prior, prevalence, chosen_for)
+        found |= {"expected": _expected(model, new.threshold)}
         model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
             **model.verdict,
             "protocol": f"threshold moved to a prevalence of {found['prevalence_used']:.3f} ({new.rule}); not measured",
@@ -75,6 +80,20 @@ def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | No
         }
         write_films(Films((), data, tuple(bad)), out)
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})
+
+
+def _expected(model: Model, threshold: float) -> dict[str, dict[str, float]] | None:
+    """Return sensitivity and specificity of the old and the new threshold on the films that the run was scored on: a
+    change of prevalence alone leaves both as they are. None for a model without a curve."""
+    curve = model.verdict.get("curve")
+    if not curve:
+        return None
+
+    def at(cut: float) -> dict[str, float]:
+        nearest = min(curve, key=lambda row: abs(row["threshold"] - cut))
+        return {name: nearest[name]["value"] for name in ("sensitivity", "specificity")}
+
+    return {"before": at(model.threshold), "after": at(threshold)}
 
 
 @contextmanager
@@ -89,7 +108,7 @@ def _operating(model: Model) -> Operating:
     return Operating(model.temperature, model.threshold, "as trained", model.refer)
 
 
-def _at_temperature_one(model: Model, films: Sequence[Film]) -> tuple[Predictions, list[tuple[str, str]]]:
+def _at_temperature_one(model: Model, films: Sequence[Film]) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
     return predict_films(replace(model, temperature=1.0), films)
 
 

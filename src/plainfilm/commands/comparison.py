@@ -33,8 +33,10 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
     }
     rng = np.random.default_rng(seed)
     found = compare(list(zip(names, tables, strict=True)), rng, positive or None, thresholds)
+    for place, model in zip(places, found["models"], strict=True):
+        model["protocol"] = _protocol(place)
     if out:
-        with sealed(out):
+        with sealed(out, shared=True):
             write_json(out / "comparison.json", found)
     return found
 
@@ -45,6 +47,13 @@ def _scored(place: Path) -> Predictions:
     file = place / "predictions.csv" if place.is_dir() else place
     predictions = read_predictions(file, films if films.exists() else None)
     return predictions.part("test" if (predictions.parts == "test").any() else "val")
+
+
+def _protocol(place: Path) -> str:
+    """Return the words that every score of a run carries."""
+    if not (place / "metrics.json").exists():
+        return "predictions as handed in; how the films were divided is not known"
+    return str(read_json(place / "metrics.json").get("protocol", "not recorded"))
 
 
 def _names(places: list[Path]) -> list[str]:

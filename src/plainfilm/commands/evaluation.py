@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm import ranks
+from plainfilm.ahead import ahead
 from plainfilm.data.films import PARTS, Film, FilmError, Films, read_films
 from plainfilm.data.sources import load, load_again
 from plainfilm.errors import InputError
@@ -21,6 +25,7 @@ from plainfilm.progress import bar, say
 if TYPE_CHECKING:
     from plainfilm.models.model import Model
 
+AHEAD = 8  # films decoded beside the network
 COMPARED = 1_000  # films of each set that are looked at for a shift
 HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
 
@@ -28,7 +33,8 @@ HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv"
 def evaluate_run(run: Path, again: bool = False) -> dict[str, Any]:
     """Score every part of a run from its predictions.csv and write metrics.json; return what it holds.
 
-    "test_openings" counts how often the test part has been scored: once by training, and each time ``again`` is set.
+    "test_openings" counts how often the test part has been scored: once by training, however often that is resumed, and
+    each time ``again`` is set.
     """
     if (run / "adapt.json").exists():
         raise InputError(f"{run} is an adapted model: adapt.json has its scores; other films: evaluate {run} DATA.")
@@ -40,8 +46,8 @@ def evaluate_run(run: Path, again: bool = False) -> dict[str, Any]:
     config = read_json(run / "config.json")
     metrics = measure(predictions, positive, threshold, config["protocol"], config["seed"])
     if "test" in metrics:
-        before = read_json(run / "metrics.json").get("test_openings", 1) if again else 0
-        metrics["test_openings"] = before + 1
+        known = read_json(run / "metrics.json") if (run / "metrics.json").exists() else {}
+        metrics["test_openings"] = known.get("test_openings", 1) + again
     write_json(run / "metrics.json", metrics)
     return metrics
 
@@ -101,7 +107,7 @@ def evaluate_file(
         seed,
     )
     if out:
-        with sealed(out):
+        with sealed(out, shared=True):
             write_json(out / "metrics.json", metrics)
     return metrics
 
@@ -113,6 +119,7 @@ def evaluate_elsewhere(
 
     Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME. Its "shift" says
     whether these films can be told from the training films, as in the audit: then scores of the run need not hold here.
+    "shared" counts films and patients that the model was trained on or chosen by.
     """
     from plainfilm.models.model import Model  # only other films need torch
 
@@ -121,15 +128,17 @@ def evaluate_elsewhere(
     require_known(films, model.classes)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
     require_free(folder, force)
-    with sealed(folder):
-        predictions, bad = predict_films(model, films.films)
+    with sealed(folder, shared=True):
+        predictions, good, bad = predict_films(model, films.films)
         positive = model.classes.index(model.positive)
         metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)
         metrics["shift"] = _shift(run, films, seed)
-        write_predictions(folder / "predictions.csv", predictions)
+        metrics["shared"] = shared_with(run, good)
+        two = np.full(len(predictions), model.threshold) if len(model.classes) == 2 else None
+        write_predictions(folder / "predictions.csv", replace(predictions, thresholds=two))
         write_csv(folder / "quarantine.csv", ("path", "reason"), bad)
         write_json(folder / "metrics.json", metrics)
-    for line in metrics["shift"]["red_lines"]:
+    for line in [*metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:
         say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
     return metrics
@@ -162,21 +171,45 @@ def require_known(films: Films, classes: tuple[str, ...]) -> None:
         raise InputError(f"{films.name} has the class {strange[0]}; the model knows {', '.join(classes)}.")
 
 
-def predict_films(model: Model, films: Sequence[Film]) -> tuple[Predictions, list[tuple[str, str]]]:
-    """Return the predictions of all readable films, as a test part, and (path, reason) of the others.
+def shared_with(run: Path, films: Sequence[Film]) -> dict[str, Any]:
+    """Return {"films", "patients", "red_lines"}: how many of ``films`` (with their sha256), and of their patients by
+    name, are among those that trained or validated the run's model; None for a model file without its run."""
+    if not (run / "films.csv").is_file():
+        return {"films": None, "patients": None, "red_lines": []}
+    known = [row for row in read_films(run / "films.csv") if row["part"] in ("train", "val")]
+    contents, names = ({row[key] for row in known} - {""} for key in ("sha256", "patient"))
+    same, patients = sum(f.sha256 in contents for f in films), len({f.patient for f in films} & names)
+    lines = [
+        f"The model was trained on or chosen by {same} of these {len(films)} films, and {patients} patients have the "
+        "name of one of its own: scores on these films flatter it."
+    ] * bool(same or patients)
+    return {"films": same, "patients": patients, "red_lines": lines}
+
+
+def predict_films(model: Model, films: Sequence[Film]) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
+    """Return the predictions of all readable films, as a test part; these films with their hashes; and (path, reason)
+    of the others.
 
     A film whose label is empty counts as the first class. InputError when none can be read.
     """
     good: list[Film] = []
     bad: list[tuple[str, str]] = []
     found = []
+
+    def seen(film: Film) -> tuple[str, np.ndarray] | str:
+        try:
+            data = film.read()
+            return hashlib.sha256(data).hexdigest(), model.preprocess.read(data)
+        except FilmError as error:
+            return str(error)
+
     with bar("Labelling films", len(films)) as progress:
-        for film in films:
-            try:
-                found.append(model.predict_proba([film.read()]))
-                good.append(film)
-            except FilmError as error:
-                bad.append((film.path, str(error)))
+        for film, read in zip(films, ahead(seen, films, ranks.cores(), AHEAD), strict=True):
+            if isinstance(read, str):
+                bad.append((film.path, read))
+            else:
+                found.append(model.probabilities(np.stack([read[1]])))
+                good.append(replace(film, sha256=read[0]))
             progress.step()
     if not good:
         raise InputError(f"None of the {len(films)} films can be read ({bad[0][0]}: {bad[0][1]}).")
@@ -188,7 +221,7 @@ def predict_films(model: Model, films: Sequence[Film]) -> tuple[Predictions, lis
         model.classes,
         np.array([film.group for film in good]),
     )
-    return predictions, bad
+    return predictions, good, bad
 
 
 def measure(

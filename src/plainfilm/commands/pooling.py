@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.commands.evaluation import measure
-from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
+from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
 from plainfilm.files import read_json, require_intact, sealed, write_csv, write_json
 from plainfilm.report.folds import folds_report
 
@@ -55,7 +55,7 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
             positive = positive_class(together.classes, read_json(out / runs[0] / "model.json")["positive"])
             pooled = measure(together, positive, 0.5, protocol, seed)
             write_json(out / "metrics.json", pooled)
-            _write_predictions(out / "predictions.csv", together)
+            write_predictions(out / "predictions.csv", together)
             found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
         write_csv(
             out / "runs.csv",
@@ -100,16 +100,6 @@ def _together(out: Path, runs: list[str]) -> Predictions:
     )
     order = np.array(sorted(range(len(all_films)), key=all_films.paths.__getitem__), dtype=np.int64)
     return all_films.take(order)
-
-
-def _write_predictions(path: Path, p: Predictions) -> None:
-    header = ("path", "part", "label", *(f"p_{name}" for name in p.classes), "patient", "threshold")
-    assert p.thresholds is not None
-    names = [p.classes[i] for i in p.labels]
-    columns = zip(
-        p.paths, p.parts.tolist(), names, p.probabilities.tolist(), p.patients.tolist(), p.thresholds, strict=True
-    )
-    write_csv(path, header, ([*film, *shares, patient, cut] for *film, shares, patient, cut in columns))
 
 
 def _suspects(p: Predictions) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ from plainfilm.evaluation.robustness import (
 )
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, series, source_folders, subgroups, worst_subgroup
-from plainfilm.files import read_json, write_json
+from plainfilm.files import read_json, require_intact, write_json
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.ensemble import Ensemble
@@ -61,20 +61,22 @@ def probe(
     films: int = 0,
     seed: int = 0,
     source: Films | None = None,
-    baselines: Mapping[str, Mapping[str, float]] | None = None,
+    audit: Path | None = None,
 ) -> dict[str, Any]:
     """Probe a finished run on its scored part (test, else val), write RUN/probes.json and return what it holds.
 
     films: how many films, drawn evenly from the classes by ``seed``; 0 = up to 1,000 for a network under 1 GFLOP a
     film, else 100. source: the run's films, where they are at hand; else they are read from where the run found them.
-    baselines: {name: {"value", "low", "high"}}, AUROC of what borders or metadata alone tell on this data set.
+    audit: folder of an audit of the run's films: what borders or metadata alone tell stands beside the model's probes,
+    and its document is kept as RUN/audit.json, for the report.
 
     Keys: ``films`` (probed), ``scored`` (in the part), ``part``, ``seed``, ``positive``, ``untouched`` (scores on the
     probed films); ``subgroups`` (of all scored films) and ``worst_subgroup``; ``robustness``, ``worst_corruption`` and
     ``worst_in_one_class``; ``probes``; ``red_lines``, sentences. See ``evaluation.subgroups``, ``.robustness`` and
     ``.probes`` for the rows.
-    InputError when the films are no longer what the run was scored on.
+    InputError when the films are no longer what the run was scored on, or the audit is one of others.
     """
+    audited = _audited(audit, run) if audit else {"baselines": []}
     model = Model.load(run)
     part, scored, facts = _scored_part(run, model)
     count = films or (MOST_FILMS if read_json(run / "model.json")["flops"] < LIGHT else FEW_FILMS)
@@ -87,9 +89,23 @@ def probe(
         "seed": seed,
         "positive": model.positive,
         **_about_subgroups(model, scored, facts, rows, looked.brightness, seed),
-        **_about_changes(model, looked, baselines or {}, seed),
+        **_about_changes(model, looked, audited["baselines"], seed),
     }
     write_json(run / "probes.json", found)
+    if audit:
+        write_json(run / "audit.json", audited)
+    return found
+
+
+def _audited(audit: Path, run: Path) -> dict[str, Any]:
+    """Return the document of an audit that has seen every film of the run."""
+    if not (audit / "audit.json").is_file():
+        raise InputError(f"{audit} is no audit; make one of the run's films: plainfilm audit DATA --out DIR.")
+    require_intact(audit, "audit.json", "films.csv")
+    seen = {row["sha256"] for row in read_films(audit / "films.csv")}
+    if unseen := sum(row["sha256"] not in seen for row in read_films(run / "films.csv")):
+        raise InputError(f"{audit} has not seen {unseen} of the films of {run}; audit the set that it was trained on.")
+    found: dict[str, Any] = read_json(audit / "audit.json")
     return found
 
 
@@ -223,9 +239,7 @@ def _about_subgroups(
     return {"subgroups": groups, "worst_subgroup": worst_subgroup(groups, whole.value)}
 
 
-def _about_changes(
-    model: Model, looked: _Looked, baselines: Mapping[str, Mapping[str, float]], seed: int
-) -> dict[str, Any]:
+def _about_changes(model: Model, looked: _Looked, baselines: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
     positive, threshold = model.classes.index(model.positive), model.threshold
     clean = looked.tables[UNTOUCHED]
     rng = np.random.default_rng(seed)

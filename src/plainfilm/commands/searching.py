@@ -31,7 +31,7 @@ from plainfilm.search.space import Space, default_space, varied
 
 PLAN = "search.json"
 TRIALS = 20  # that the default budget pays for
-MAY_CHANGE = ("command", "versions", "plainfilm", "best", "front", "trials", "sentence", "train")
+MAY_CHANGE = ("command", "versions", "plainfilm")
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import platform
+import shlex
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -14,29 +16,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from plainfilm import ranks
 from plainfilm.commands.evaluation import evaluate_run, verdict
 from plainfilm.commands.fitting import fit, logits_of
+from plainfilm.commands.pictures import draw_mistakes, draw_montage
 from plainfilm.commands.preparation import Prepared, prepare
 from plainfilm.commands.probing import LIGHT, probe
-from plainfilm.config import MONTAGE_FILMS, TrainConfig, begun_settings
-from plainfilm.data.films import Film, FilmError, Films, write_films
+from plainfilm.config import TrainConfig, begun_settings
+from plainfilm.data.films import FilmError, Films, write_films
 from plainfilm.data.sources import load
 from plainfilm.data.split import crossing
 from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import Operating, choose
 from plainfilm.evaluation.predictions import Predictions, write_predictions
-from plainfilm.files import occupied, read_json, sealed, write_bytes, write_json
-from plainfilm.image.decode import decode
+from plainfilm.files import occupied, read_json, sealed, write_json
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model
 from plainfilm.models.summary import flops, layers, parameters
 from plainfilm.progress import bar, say
-from plainfilm.report.figures import montage, save
 from plainfilm.report.html import run_report
-from plainfilm.report.mistakes import PICTURED, picture_of, wrong_films
 from plainfilm.report.runs import read_run
 from plainfilm.report.verdict import red_lines
 from plainfilm.training.loop import class_weights
@@ -119,23 +118,38 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "data_hash": films.data_hash,
         "synthetic": films.synthetic,
         "protocol": films.protocol,
-        "crossing": crossing(films),
+        "crossing": {**crossing(films), "pictures": _pictures_crossing(prepared)},
         "films": {part: int(films.where(part).size) for part in ("train", "val", "test")},
         "classes": films.counts,
         "settings": asdict(prepared.config),
         "members": prepared.recipe.members,
         "preprocess": prepared.preprocess.as_dict(),
-        "class_weights": class_weights(prepared.config.class_weights, films.counts),
+        "class_weights": class_weights(prepared.config.class_weights, films.weighed),
         "seed": prepared.config.seed,
         "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         "threads": torch.get_num_threads(),
         "processes": ranks.world(),
         "job": ranks.job(),
-        "command": " ".join(sys.argv[1:]),
+        "command": shlex.join(sys.argv[1:]),
         "versions": {name: version(name) for name in ("torch", "numpy", "pillow", "scikit-learn", "h5py")},
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
+
+
+def _pictures_crossing(prepared: Prepared) -> int:
+    """Return how many films look to the network exactly like one in another part that is no copy to the byte."""
+    films = prepared.films.films
+    looks = [
+        hashlib.blake2b(prepared.pixels[i : i + 1].tobytes(), digest_size=16).hexdigest() for i in range(len(films))
+    ]
+    alike = defaultdict(list)
+    times = Counter(looks)
+    for film, look in zip(films, looks, strict=True):
+        if times[look] > 1:
+            alike[look].append(film)
+    apart = [group for group in alike.values() if len({f.part for f in group}) > 1 < len({f.sha256 for f in group})]
+    return sum(map(len, apart))
 
 
 def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True) -> dict[str, Any]:
@@ -166,7 +180,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         write_predictions(out / "predictions.csv", replace(said, patients=np.array(said.paths)))  # films.csv has them
         metrics = evaluate_run(out)
         model.save(out / "model.h5")
-        draw_montage(prepared, model, out)
+        draw_montage(prepared.films, prepared.pixels, model, prepared.config.seed, out)
         draw_mistakes(prepared.films, out)
         if probes and read_json(out / MODEL)["flops"] < LIGHT:
             try_probes(prepared, out)
@@ -180,11 +194,14 @@ def _derived(prepared: Prepared) -> str:
     """What was derived rather than set, with its reason, in one line."""
     films, config = prepared.films, prepared.config
     parts = ", ".join(f"{films.where(p).size} {p}" for p in ("train", "val", "test") if films.where(p).size)
-    weights = class_weights(config.class_weights, films.counts)
+    weights = class_weights(config.class_weights, films.weighed)
     shown = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+    crossed = crossing(films)
+    apart = f"{films.protocol}; in two parts {crossed['patients']} patients, {crossed['contents']} copies"
     rule = f"decay {config.decay}: {DESCRIPTIONS[config.decay]}; class weights {shown}; "
     return (
-        f"{parts} films ({films.protocol}); {rule if prepared.recipe.by_steps else ''}"
+        f"{parts} films ({apart}); "
+        f"{rule if prepared.recipe.by_steps else ''}"
         f"{prepared.device}, {torch.get_num_threads()} threads"
     )
 
@@ -250,7 +267,7 @@ def prior(prepared: Prepared, model: Model) -> float:
     films = prepared.films
     weighed = np.bincount(films.labels[films.where("train")], minlength=len(films.classes)).astype(np.float64)
     if prepared.recipe.by_steps:  # the logistic regression of a head has no class weights
-        weights = class_weights(prepared.config.class_weights, films.counts)
+        weights = class_weights(prepared.config.class_weights, films.weighed)
         weighed *= [weights[name] for name in films.classes]
     return float(weighed[films.classes.index(model.positive)] / weighed.sum())
 
@@ -273,50 +290,3 @@ def try_probes(prepared: Prepared, out: Path) -> None:
         probe(out, seed=prepared.config.seed, source=prepared.films)
     except (FilmError, InputError) as error:
         say(f"The probes are left out: {error} Later: plainfilm evaluate {out} --probes")
-
-
-def draw_montage(prepared: Prepared, model: Model, out: Path) -> None:
-    """Draw the paper's Fig. 3: 30 random films of the scored part, labelled by the model as it is on disk."""
-    films = prepared.films
-    scored = films.where("test") if films.where("test").size else films.where("val")
-    rng = np.random.default_rng(prepared.config.seed)
-    chosen = rng.choice(scored, min(MONTAGE_FILMS, len(scored)), replace=False)
-    probabilities = model.probabilities(prepared.pixels[chosen])
-    tiles = [
-        (grey, model.classes[said], float(row[said]), film.label, film.path)
-        for film, row, said in zip(
-            [films.films[i] for i in chosen], probabilities, model.decide(probabilities), strict=True
-        )
-        if (grey := _picture(film)) is not None
-    ]
-    if tiles:
-        save(montage(tiles), out / "figures", "montage")
-
-
-def _picture(film: Film) -> np.ndarray | None:
-    """The film scaled for looking at; None when it has vanished since: that must not cost a training."""
-    try:
-        return thumbnail(decode(film.read()))
-    except FilmError as error:
-        say(f"{film.path} is left out of the pictures: {error}.")
-        return None
-
-
-def draw_mistakes(films: Films, out: Path) -> None:
-    """Save small pictures of the surest wrong decisions of each kind, for the report."""
-    run = read_run(out)
-    decided, wrong = wrong_films(run)
-    by_path = {film.path: film for film in films}
-    for kind in np.unique(decided[wrong]):
-        for path in [run.scored.paths[i] for i in wrong[decided[wrong] == kind][:PICTURED]]:
-            if (grey := _picture(by_path[path])) is not None:
-                buffer = io.BytesIO()
-                Image.fromarray(grey).save(buffer, "PNG")
-                write_bytes(picture_of(out, path), buffer.getvalue())
-
-
-def thumbnail(grey: np.ndarray, side: int = 192) -> np.ndarray:
-    """Return the film scaled to ``side`` pixels at its longer side, aspect kept: for looking at, not for a network."""
-    image = Image.fromarray(grey)
-    image.thumbnail((side, side))
-    return np.asarray(image)

@@ -24,6 +24,7 @@ from plainfilm.files import cache_dir, read_csv, replacing
 
 MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored; DICOM has its own limit
 MAX_FILMS = 5_000_000
+MAX_TABLE_BYTES = 512 * 2**20  # a table inside a folder or zip
 MAX_ARRAY_BYTES = 32 * 2**30  # one array of a MedMNIST file
 IN_MEMORY = 64 * 2**20  # a larger one stays on disk
 
@@ -230,10 +231,12 @@ def _is_junk(name: str) -> bool:
 def _from_tree(tree: Tree, root: Path) -> Films:
     names = sorted(name for name in tree if not any(_is_junk(part) for part in PurePosixPath(name).parts))
     tables = [n for n in names if "/" not in n and PurePosixPath(n).suffix.lower() in TABLE_ENDINGS]
-    if len(tables) == 1 and (table := _table_in_tree(tree, tables[0])):
+    if len(tables) == 1 and (table := _table_in_tree(tree, root, tables[0])):
         return _from_table(root, *table, reader=partial(_inside, tree))
     films, left_out = [], []
     folders = _class_folders([n for n in names if _is_film(n, tree[n])])
+    if any(place and place[0] for place in folders.values()):
+        folders = {name: place for name, place in folders.items() if not _second_copy(name, place)}
     for name in names:
         if name not in folders:
             left_out.append(name)
@@ -241,7 +244,8 @@ def _from_tree(tree: Tree, root: Path) -> Films:
             films.append(Film(name, place[1], tree[name], part=place[0]))
         else:
             raise InputError(f"{root}: {name} is in no class folder; put it into a folder named after its class.")
-    notes = (f"{len(left_out)} files that are not films left out: {', '.join(left_out[:3])}",) if left_out else ()
+    said = f"{len(left_out)} files that are not films, or lie in a second copy of the set, left out: "
+    notes = (said + ", ".join(left_out[:3]),) if left_out else ()
     return Films(tuple(films), root.name or str(root), notes=notes)
 
 
@@ -277,18 +281,24 @@ def _class_folders(names: list[str]) -> dict[str, tuple[str, str] | None]:
     return found
 
 
+def _second_copy(name: str, place: tuple[str, str] | None) -> bool:
+    """Whether a film beside the folders train, val and test lies in such folders once more, as in Kaggle's zip."""
+    return bool(place and not place[0]) and any(p.lower() in PART_NAMES for p in PurePosixPath(name).parts[1:-1])
+
+
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+def _read_table(path: Path, data: bytes | None = None) -> tuple[list[str], list[dict[str, str]]]:
+    """Return (header, rows) of a CSV or Parquet file, of ``data`` where its bytes are at hand already."""
     if path.suffix.lower() == ".csv":
-        return read_csv(path)
+        return read_csv(path, data)
     try:
         from pyarrow import parquet
     except ImportError:
         raise InputError(f"{path}: Parquet needs the package pyarrow; run: pip install 'plainfilm[parquet]'.") from None
     try:
-        table = parquet.read_table(path)
+        table = parquet.read_table(path if data is None else io.BytesIO(data))
         rows = [{k: "" if v is None else str(v) for k, v in row.items()} for row in table.to_pylist()]
         return list(table.column_names), rows
     except Exception as error:  # Arrow's own, but also those of codecs, sizes and values
@@ -296,14 +306,15 @@ def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise InputError(f"{path} is not a Parquet file that can be read ({said}).") from None
 
 
-def _table_in_tree(tree: Tree, name: str) -> tuple[list[str], list[dict[str, str]]] | None:
+def _table_in_tree(tree: Tree, root: Path, name: str) -> tuple[list[str], list[dict[str, str]]] | None:
     """The table in a folder's or zip's root, when it is a list of films (``path`` and ``label``)."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "table" + PurePosixPath(name).suffix.lower())
-        copy.write_bytes(tree[name]())
-        header, rows = _read_table(copy)
+    try:
+        data = tree[name](MAX_TABLE_BYTES + 1)
+    except FilmError as error:
+        raise InputError(f"{root / name}: {error}.") from None
+    if len(data) > MAX_TABLE_BYTES:
+        raise InputError(f"{root / name} is larger than {MAX_TABLE_BYTES // 2**20} MB; name it as DATA itself.")
+    header, rows = _read_table(root / name, data)
     return (header, rows) if {"path", "label"} <= set(header) else None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from plainfilm.config import SPLITS
 from plainfilm.data.films import PARTS, Film, FilmError, Films
-from plainfilm.errors import InputError, did_you_mean
+from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 
 PAPER_SHARES = {"train": 0.75, "val": 0.25}
 GROUPED_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}
@@ -23,6 +23,7 @@ STAMPS = {
 }
 
 FOLD_STAMPS = {"grouped": "patients separate", "paper": "split by film, patients shared"}
+KNOWN = 0.95  # share of films with a patient from which on a split by patient is called so
 
 
 def split(films: Films, how: str = "grouped", seed: int = 0, contents: bool = True) -> Films:
@@ -38,7 +39,10 @@ def split(films: Films, how: str = "grouped", seed: int = 0, contents: bool = Tr
     films = _hashed(films) if contents and how != "paper" else films
     parted = {"paper": _paper, "grouped": _grouped, "official": _official}[how](films, rng)
     _check(parted, films.classes, tuple(PAPER_SHARES) if how == "paper" else PARTS)
-    return films.with_films(parted, protocol=STAMPS[how])
+    done = films.with_films(parted, protocol=_stamp(films, STAMPS[how]))
+    if how == "grouped" and contents and any(crossing(done).values()):
+        raise PlainfilmError(f"The split of {films.name} parted a patient or copies of a film: this is a bug.")
+    return done
 
 
 def folds(films: Films, count: int, how: str = "grouped", seed: int = 0) -> list[Films]:
@@ -64,9 +68,17 @@ def folds(films: Films, count: int, how: str = "grouped", seed: int = 0) -> list
         part_of = {film.path: film.part for film in _by_group(rest, OFFICIAL_SHARES, rng)}
         parted = [replace(whole[path], part=part_of.get(path, "test")) for path in fold_of]
         _check(parted, films.classes, PARTS)
-        return hashed.with_films(parted, protocol=f"{count}-fold, {FOLD_STAMPS[how]}")
+        return hashed.with_films(parted, protocol=f"{count}-fold, {_stamp(films, FOLD_STAMPS[how])}")
 
     return [fold(number) for number in range(count)]
+
+
+def _stamp(films: Films, stamp: str) -> str:
+    """Return the words of a split; those of one by patient hold only where patients are known."""
+    known = sum(bool(film.patient) for film in films) / max(len(films), 1)
+    if stamp != STAMPS["grouped"] or known >= KNOWN:
+        return stamp
+    return "patients unknown; split by film" if not known else f"patients separate where known ({known:.0%} of films)"
 
 
 def _by_itself(film: Film) -> Film:

@@ -36,13 +36,14 @@ COMPARED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "f1_m
 
 def adapt(
     raw: Predictions, positive: int, old: Operating, threshold: str, refer: str, rng: np.random.Generator
-) -> tuple[Operating, dict[str, Any]]:
-    """Return the new operating point, fitted to all local films, and what is known of it.
+) -> tuple[Operating, Predictions, dict[str, Any]]:
+    """Return the new operating point, fitted to all local films; the films cross-fitted; and what is known of it.
 
     ``raw``: the local films with their labels, probabilities at temperature 1. The dictionary has "before" and "after"
     ({score: {"value", "low", "high"}}, after cross-fitted), "difference" (after - before, bootstrap of patients),
-    "learning_curve" (balanced accuracy on films left out, by number of films fitted) and "enough": the smallest number
-    there that loses no more than one point, or None. InputError for fewer than 10 films of a class.
+    "learning_curve" (balanced accuracy on films left out, by number of films fitted) and "enough": the smallest
+    number there that loses no more than one point against larger ones, None where none was tried. InputError for fewer
+    than 10 films of a class.
     """
     counts = np.bincount(raw.labels, minlength=len(raw.classes))
     if counts.min() < FEWEST:
@@ -55,6 +56,7 @@ def adapt(
     new = new._replace(rule=new.rule.replace("on validation", "on local films"))
     before = _with(raw, old.temperature)
     after, cuts = cross_fitted(raw, positive, threshold, rng)
+    decided = replace(after, thresholds=cuts if len(raw.classes) == 2 else None)
     curve = learning_curve(raw, positive, threshold, rng)
     found = {
         "films": len(raw),
@@ -65,7 +67,7 @@ def adapt(
         "learning_curve": curve,
         "enough": _enough(curve),
     }
-    return new, found
+    return new, decided, found
 
 
 def _with(raw: Predictions, temperature: float) -> Predictions:
@@ -158,7 +160,8 @@ def _enough(curve: list[dict[str, float]]) -> int | None:
     if not curve:
         return None
     best = max(row["mean"] for row in curve)
-    return next(int(row["films"]) for row in curve if row["mean"] >= best - ENOUGH)
+    enough = next(row for row in curve if row["mean"] >= best - ENOUGH)
+    return int(enough["films"]) if enough is not curve[-1] else None  # more was tried, and brought no more
 
 
 def adapt_unlabelled(

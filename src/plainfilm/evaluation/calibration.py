@@ -276,11 +276,6 @@ def refer_band(
 # -- prevalence -------------------------------------------------------------------------------------------------------
 
 
-def class_shares(p: Predictions) -> Floats:
-    """Return (K,) the share of each class among the labels."""
-    return np.bincount(p.labels, minlength=len(p.classes)) / len(p)
-
-
 def adjust_prevalence(probabilities: Floats, trained: Floats, given: Floats) -> Floats:
     """Return (N, K) probabilities for films where the classes have shares ``given`` instead of ``trained`` (both (K,)).
 

@@ -156,8 +156,8 @@ def compare(
     ``first`` and ``second``:
     ``accuracy`` (McNemar's exact test, films only one model gets right) and ``auroc`` (paired DeLong), each with the
     difference (first - second), p, p_holm (over all pairs), the smallest difference that these films would show with
-    80 % power, and a ``sentence``; ``differences`` of every score with intervals from resampled patients, the same
-    draws for both models.
+    80 % power at the level that Holm asks of the first of the pairs, and a ``sentence``; ``differences`` of every score
+    with intervals from resampled patients, the same draws for both models.
     InputError as in ``align``.
     """
     tables = align(models)
@@ -165,13 +165,14 @@ def compare(
     k = positive_class(tables[0].classes, positive)
     cuts = [(thresholds or {}).get(name, 0.5) for name in names]
     pairs = list(combinations(range(len(names)), 2))
+    strict = 1 - 0.05 / len(pairs)  # what the least p-value of all pairs must pass after Holm
     differences = _score_differences(tables, k, cuts, pairs, rng, draws)
     rows = [
         {
             "first": names[a],
             "second": names[b],
-            "accuracy": _accuracy_row(tables[a], tables[b], k, (cuts[a], cuts[b]), found["accuracy"]),
-            "auroc": _auroc_row(tables[a], tables[b], k),
+            "accuracy": _accuracy_row(tables[a], tables[b], k, (cuts[a], cuts[b]), found["accuracy"], strict),
+            "auroc": _auroc_row(tables[a], tables[b], k, strict),
             "differences": {name: interval.as_dict() for name, interval in found.items()},
         }
         for (a, b), found in zip(pairs, differences, strict=True)
@@ -196,9 +197,9 @@ def compare(
 def _decided_by(p: Predictions, threshold: float) -> dict[str, Any]:
     if len(p.classes) > 2:
         return {"threshold": None, "decided_by": "the likeliest class"}
-    if p.thresholds is None:
-        return {"threshold": threshold, "decided_by": f"the threshold {threshold:.3f}"}
-    low, high = p.thresholds.min(), p.thresholds.max()
+    low, high = (threshold, threshold) if p.thresholds is None else (p.thresholds.min(), p.thresholds.max())
+    if low == high:
+        return {"threshold": float(low), "decided_by": f"the threshold {low:.3f}"}
     return {"threshold": None, "decided_by": f"each fold's own threshold ({low:.3f} to {high:.3f})"}
 
 
@@ -223,11 +224,16 @@ def _score_differences(
 
 
 def _accuracy_row(
-    first: Predictions, second: Predictions, positive: int, cuts: tuple[float, float], difference: Interval
+    first: Predictions,
+    second: Predictions,
+    positive: int,
+    cuts: tuple[float, float],
+    difference: Interval,
+    level: float,
 ) -> dict[str, Any]:
     right = [p.decided(positive, cut) == p.labels for p, cut in zip((first, second), cuts, strict=True)]
     test = mcnemar(right[0], right[1])
-    shown = smallest_difference(len(first), (test.only_first + test.only_second) / len(first))
+    shown = smallest_difference(len(first), (test.only_first + test.only_second) / len(first), level=level)
     return {
         "difference": difference.as_dict(),
         "p": test.p,
@@ -238,11 +244,11 @@ def _accuracy_row(
     }
 
 
-def _auroc_row(first: Predictions, second: Predictions, positive: int) -> dict[str, Any]:
+def _auroc_row(first: Predictions, second: Predictions, positive: int, level: float) -> dict[str, Any]:
     truth = first.labels == positive
     difference, p = paired_delong(truth, first.probabilities[:, positive], second.probabilities[:, positive])
     error = (difference.high - difference.low) / 2 / normal_quantile(0.95)
-    shown = (normal_quantile(0.95) + float(ndtri(POWER))) * error
+    shown = (normal_quantile(level) + float(ndtri(POWER))) * error
     return {
         "difference": difference.as_dict(),
         "p": p,

@@ -9,7 +9,7 @@ from typing import Any
 
 from plainfilm.errors import InputError, did_you_mean
 
-_CONDITION = re.compile(r"\s*([a-zA-Z0-9_]\w*)(?:\.(value|low|high))?\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*")
+_CONDITION = re.compile(r"\s*([^\s<>=][^<>=]*?)(?:\.(value|low|high))?\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*")
 _COMPARED = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 
 

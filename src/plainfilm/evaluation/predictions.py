@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,7 +34,7 @@ class Predictions:
     probabilities: NDArray[np.float64]
     classes: tuple[str, ...]
     patients: NDArray[np.str_]
-    thresholds: NDArray[np.float64] | None = None  # (N,) where folds have their own; they go before any other
+    thresholds: NDArray[np.float64] | None = None  # (N,) the film's own, of its fold say; goes before any other
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -74,7 +75,7 @@ def positive_class(classes: Sequence[str], named: str | None = None) -> int:
     """Return the index of the positive class: the ``named`` one, else the one not called normal, else the last.
 
     The negative class is known by the names normal, healthy, negative and no finding. With more than two classes
-    and no name there is no such rule: the last is returned, and the caller says so. InputError on an unknown name.
+    and no name there is no such rule: the last that is not negative is returned. InputError on an unknown name.
     """
     if named is not None:
         matches = [i for i, c in enumerate(classes) if c == named]
@@ -82,9 +83,8 @@ def positive_class(classes: Sequence[str], named: str | None = None) -> int:
         if not matches:
             raise InputError(f"There is no class '{named}' to be the positive one.{did_you_mean(named, classes)}")
         return matches[0]
-    if len(classes) == 2 and _is_negative(classes[1]) and not _is_negative(classes[0]):
-        return 0
-    return len(classes) - 1
+    positives = [i for i, c in enumerate(classes) if not _is_negative(c)]
+    return positives[-1] if positives else len(classes) - 1
 
 
 def _is_negative(name: str) -> bool:
@@ -92,12 +92,14 @@ def _is_negative(name: str) -> bool:
 
 
 def write_predictions(path: str | Path, p: Predictions) -> None:
-    """Write ``path,part,label,p_<class>…``, and last ``patient`` where any is known; numbers read back exactly."""
-    known = p.patients.tolist() != p.paths
-    header = ["path", "part", "label", *(f"p_{name}" for name in p.classes), *(["patient"] if known else [])]
+    """Write ``path,part,label,p_<class>…``, then ``patient`` where any is known, ``threshold`` where films have their
+    own; numbers read back exactly."""
+    last: dict[str, list[Any]] = {"patient": p.patients.tolist()} if p.patients.tolist() != p.paths else {}
+    last |= {} if p.thresholds is None else {"threshold": p.thresholds.tolist()}
+    header = ["path", "part", "label", *(f"p_{name}" for name in p.classes), *last]
     names = [p.classes[i] for i in p.labels]
-    rows = zip(p.paths, p.parts.tolist(), names, p.probabilities.tolist(), p.patients.tolist(), strict=True)
-    write_csv(path, header, ([*film, *shares, *([patient] if known else [])] for *film, shares, patient in rows))
+    rows = zip(p.paths, p.parts.tolist(), names, p.probabilities.tolist(), *last.values(), strict=True)
+    write_csv(path, header, ([film, part, label, *shares, *rest] for film, part, label, shares, *rest in rows))
 
 
 def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> Predictions:
@@ -158,6 +160,8 @@ def _patients_of(films_csv: str | Path) -> dict[str, str]:
 
 def _header_mistakes(header: list[str], classes: tuple[str, ...]) -> list[str]:
     mistakes = [f"the column {name} is missing" for name in ("path", "label") if name not in header]
+    if {"refer", "reason"} <= set(header):
+        mistakes.append("it is a table of `plainfilm label`, whose label is the model's own, not the truth")
     if len(classes) < 2:
         found = f"only p_{classes[0]} is there" if classes else "there is none"
         mistakes.append(f"a probability column p_<class> is needed for each of at least two classes, and {found}")

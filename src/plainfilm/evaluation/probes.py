@@ -114,10 +114,10 @@ def probe_rows(
     return rows
 
 
-def baseline_rows(baselines: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Return rows of ``kind`` "baseline" for {name: {"value", "low", "high"}}: what borders or metadata alone reach on
-    this data set, to stand beside the model's own rows."""
-    return [_row("baseline", name, Interval(**value)) for name, value in baselines.items()]
+def baseline_rows(baselines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of ``kind`` "baseline" for those of audit.json (``title``, ``auc``): what borders or metadata alone
+    reach on this data set, to stand beside the model's own rows."""
+    return [_row("baseline", row["title"], Interval(**row["auc"])) for row in baselines]
 
 
 def _row(kind: str, name: str, auroc: Interval) -> dict[str, Any]:

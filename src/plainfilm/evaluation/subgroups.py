@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.data.films import FILMS_HEADER
 from plainfilm.evaluation.intervals import DRAWS, Bools, Floats, Interval, normal_quantile
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
@@ -21,7 +20,6 @@ RATES = ("accuracy", "sensitivity", "specificity")
 KIND = re.compile(r"person\d+_(bacteria|virus)_\d+")  # Kermany: pneumonia
 SERIES = re.compile(r"(?:^|/)((?:NORMAL2-)?IM)-\d+-\d+")  # Kermany: normal
 THIRDS = ("lowest", "middle", "highest")
-MOST_GROUPS = 12  # of a column in films.csv; beyond it the column is no grouping but a name or a number
 ENOUGH_FILMS = 20  # for a subgroup to be called the worst
 ENOUGH_A_CLASS = 10
 RULE = (
@@ -40,8 +38,8 @@ def groupings(
     """Return every grouping of N films that has two groups or more, by name.
 
     paths, labels: (N,) path and class name of each film; facts: rows of films.csv in the same order, with ``width``
-    and ``height`` in pixels, and any column more, which becomes a grouping when it has 2 to 12 values; brightness:
-    (N,) mean grey 0..255, NaN where it isn't known. Size, aspect and brightness are cut into thirds of the films.
+    and ``height`` in pixels; brightness: (N,) mean grey 0..255, NaN where it isn't known. Size, aspect and brightness
+    are cut into thirds of the films.
     """
     width, height = (np.array([float(row.get(name) or 0) for row in facts]) for name in ("width", "height"))
     known = (width > 0) & (height > 0)
@@ -54,7 +52,6 @@ def groupings(
         "width to height": thirds(aspect),
         "brightness": thirds(brightness if brightness is not None else np.full(len(paths), np.nan)),
         "source folder": source_folders(paths, labels),
-        **{name: values for name, values in _columns(facts) if len(set(values) - {""}) <= MOST_GROUPS},
     }
     return {name: groups for name, groups in found.items() if len(set(groups) - {""}) > 1}
 
@@ -166,9 +163,3 @@ def worst_subgroup(rows: Sequence[Mapping[str, Any]], whole: float) -> dict[str,
 def _matched(pattern: re.Pattern[str], paths: Sequence[str]) -> Groups:
     matches = (pattern.search(path) for path in paths)
     return np.array([match[1] if match else "" for match in matches], dtype=np.str_)
-
-
-def _columns(facts: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, Groups]]:
-    names = [name for name in (facts[0] if facts else {}) if name not in FILMS_HEADER]
-    for name in names:
-        yield name, np.array([row.get(name) or "" for row in facts], dtype=np.str_)

@@ -75,10 +75,12 @@ MEASURES = (SHAPES, *UNDO, *STATISTICS)
 
 
 class Verdict(NamedTuple):
-    """``score``: share of held-out training films at least as unusual, 0..1; ``reason``: None when not flagged."""
+    """``score``: share of held-out training films at least as unusual, 0..1; ``reason``: None when not flagged;
+    ``statistics``: of the film, in the order of STATISTICS."""
 
     score: float
     reason: str | None
+    statistics: tuple[float, ...]
 
 
 class Limit(NamedTuple):
@@ -198,7 +200,7 @@ class Gate:
         worst = excess.max(1)
         scores = (1 + len(self.held_out) - np.searchsorted(self.held_out, worst)) / (1 + len(self.held_out))
         return [
-            Verdict(float(score), self._reason(row, own) if top > self.limit else None)
+            Verdict(float(score), self._reason(row, own) if top > self.limit else None, tuple(own[-len(STATISTICS) :]))
             for score, row, own, top in zip(scores, excess, measures, worst, strict=True)
         ]
 

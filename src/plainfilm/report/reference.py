@@ -17,6 +17,7 @@ PAPER = (
     "Laban, Jovanović, Vesović, Zarić: Classification of Chest X-Ray Images Using Deep Convolutional Neural Networks"
 )
 PAPER_FILMS = 5856
+LIKE_THE_PAPERS = range(5_000, 6_001)  # films: 5,856 with the test folder, 5,216 without it
 PAPER_PROTOCOL = (
     f"{PAPER_FILMS:,} films of children (Kermany), 75 % training and 25 % validation by film at random, one run; "
     "1,464 films scored, which also served as validation; patients shared between the parts"
@@ -74,4 +75,7 @@ def why_not_comparable(config: Mapping[str, Any]) -> str:
         return f"this protocol ({config['protocol']}) is not the paper's"
     if {name.lower() for name in config["classes"]} != {"normal", "pneumonia"}:
         return "the classes are not the paper's (normal, pneumonia)"
+    films = sum(config["classes"].values())
+    if films not in LIKE_THE_PAPERS:
+        return f"{films:,} films are not the paper's set ({PAPER_FILMS:,}, or the 5,216 of its training folder)"
     return ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from plainfilm.data.split import KNOWN
+from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.scores import confusion
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
 from plainfilm.report.runs import (
@@ -18,7 +19,6 @@ from plainfilm.report.runs import (
     judged,
     number,
     part_in_words,
-    with_interval,
 )
 
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
@@ -142,11 +142,18 @@ def red_lines(runs: list[Run], compared: bool = True) -> list[str]:
 
 def _lines_of_data(run: Run) -> list[str]:
     patients, contents = run.config["crossing"]["patients"], run.config["crossing"]["contents"]
+    pictures = run.config["crossing"].get("pictures", 0)  # runs of earlier versions did not look
     bad, scored = len(run.quarantine), len(run.scored)
+    unknown = int((run.predictions.patients == np.array(run.predictions.paths)).sum())
     said = {
+        f"The patient of {count(unknown, 'film')} is not known: films of one patient may be on both sides, and the "
+        "scores may flatter the model; name patients by a column or --patient-regex.": unknown
+        > (1 - KNOWN) * len(run.predictions),
         f"{count(patients, 'patient')} with films in more than one part: "
         "a model can know the patient instead of the disease, and the scores may flatter it.": patients,
         f"{count(contents, 'film')} with an exact copy in another part: seen in training, and scored.": contents,
+        f"{count(pictures, 'film')} that the network can't tell from one in another part, though no copy to the byte: "
+        "seen in training, and scored; plainfilm audit names copies.": pictures,
         f"{count(bad, 'film')} could not be read and {'was' if bad == 1 else 'were'} left out (quarantine.csv).": bad,
         f"Only {count(scored, 'film')} scored: the intervals are wide, so read them first.": scored < FEW_FILMS,
         "Synthetic films: drawn by a program, so no score here says anything about patients.": run.config["synthetic"],
@@ -163,20 +170,16 @@ def _lines_of_openings(run: Run) -> list[str]:
 
 
 def comparisons(runs: list[Run]) -> list[str]:
-    """Return for every two models that learned what their accuracies allow to say."""
+    """Return for every two models that learned what paired tests on the films scored allow to say of their accuracies
+    and areas under the curve, as ``plainfilm compare`` does."""
     learned = [run for run in runs if not run.one_class and not np.isnan(run.score("accuracy").low)]
-    if len({run.config["data_hash"] for run in learned}) > 1:
+    if len(learned) < 2 or len({run.config["data_hash"] for run in learned}) > 1:
         return []
-    return [_comparison(a, b) for a, b in combinations(learned, 2)]
-
-
-def _comparison(a: Run, b: Run) -> str:
-    low, high = sorted((a, b), key=lambda run: run.score("accuracy").value)
-    worse, better = low.score("accuracy"), high.score("accuracy")
-    shown = f"accuracy {with_interval(better)} and {with_interval(worse)}"
-    if better.low > worse.high:
-        return f"{high.title} is better than {low.title} on these films: {shown}, the intervals don't overlap."
-    return f"{high.title} is not shown to be better than {low.title}: {shown}, the intervals overlap."
+    names = [run.predictions.classes[run.positive] for run in learned]
+    scored = [(run.title, run.scored) for run in learned]
+    cuts = {run.title: run.threshold for run in learned}
+    found = compare(scored, np.random.default_rng(learned[0].config["seed"]), names[0], cuts)
+    return [pair[score]["sentence"] for score in ("accuracy", "auroc") for pair in found["pairs"]]
 
 
 def limits(runs: list[Run]) -> list[str]:

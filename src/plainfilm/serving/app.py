@@ -204,7 +204,7 @@ class Service:
             "threshold": self.threshold,
             "refer": found.refer,
             "reason": found.reason,
-            "gate": found.gate._asdict() if found.gate else None,
+            "gate": {"score": found.gate.score, "reason": found.gate.reason} if found.gate else None,
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plainfilm.data import dicom
 from plainfilm.data.sources import MAX_BYTES
 
 
@@ -13,11 +14,16 @@ class Limits:
 
     films: int = 64  # a request
     film_bytes: int = MAX_BYTES
+    dicom_bytes: int = dicom.MAX_BYTES  # a film in DICOM: detectors deliver more than 16 MB
     body_bytes: int = 128 * 2**20  # a request
     memory_bytes: int = 256 * 2**20  # of uploads under way together
     queue: int = 256  # films admitted and not yet answered, of all requests
     body_seconds: float = 30.0  # until the whole body has come
     answer_seconds: float = 60.0  # from then on
+
+    def of(self, head: bytes) -> int:
+        """Return how many bytes a film may have that begins with ``head`` (132 bytes)."""
+        return self.dicom_bytes if dicom.is_dicom(head) else self.film_bytes
 
 
 class Refusal(Exception):

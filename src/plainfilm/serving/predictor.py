@@ -89,7 +89,8 @@ class Predictor:
 
     def _answer(self, film: Film) -> tuple[Answer, np.ndarray]:
         found = answer(self.model, film)
-        return found, np.array([score(self.model, found.probabilities), *statistics(film.pixels[None])[0]])
+        own = found.gate.statistics if found.gate else statistics(film.pixels[None])[0]
+        return found, np.array([score(self.model, found.probabilities), *own])
 
     @staticmethod
     async def _soon(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:

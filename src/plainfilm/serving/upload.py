@@ -138,8 +138,9 @@ class _Form:
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         film, count = self.films[-1], end - start
-        if len(film.data) + count > self.limits.film_bytes:
-            raise Refusal(413, f"{film.name} is larger than {_mb(self.limits.film_bytes)}, the limit for one film.")
+        limit = self.limits.of(bytes(film.data[:132] + data[start : start + 132])[:132])
+        if len(film.data) + count > limit:
+            raise Refusal(413, f"{film.name} is larger than {_mb(limit)}, the limit for one film.")
         self.memory.take(count)
         self.taken += count
         film.data += data[start:end]

@@ -1,0 +1,65 @@
+"""Films to look at: the paper's montage, and small pictures of what a model got wrong."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from plainfilm.config import MONTAGE_FILMS
+from plainfilm.data.films import FilmError, Films
+from plainfilm.files import write_bytes
+from plainfilm.image.decode import decode
+from plainfilm.image.store import Rows
+from plainfilm.models.model import Model
+from plainfilm.progress import say
+from plainfilm.report.figures import montage, save
+from plainfilm.report.mistakes import PICTURED, picture_of, wrong_films
+from plainfilm.report.runs import read_run
+
+SIDE = 192
+
+
+def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path) -> None:
+    """Draw the paper's Fig. 3: 30 random films of the scored part, labelled by the model as it is on disk."""
+    scored = films.where("test") if films.where("test").size else films.where("val")
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(scored, min(MONTAGE_FILMS, len(scored)), replace=False)
+    probabilities = model.probabilities(pixels[chosen])
+    tiles = [
+        (grey, model.classes[said], float(row[said]), film.label, film.path)
+        for film, row, said in zip(
+            [films.films[i] for i in chosen], probabilities, model.decide(probabilities), strict=True
+        )
+        if (grey := picture(film.path, film.read)) is not None
+    ]
+    if tiles:
+        save(montage(tiles), out / "figures", "montage")
+
+
+def picture(path: str, read: Callable[[], bytes]) -> np.ndarray | None:
+    """Return the film for looking at, its longer side 192 pixels, as (H, W) uint8; None, said aloud, when it has
+    vanished since: that must not cost a training, or the labels of thousands."""
+    try:
+        image = Image.fromarray(decode(read()))
+    except FilmError as error:
+        say(f"{path} is left out of the pictures: {error}.")
+        return None
+    image.thumbnail((SIDE, SIDE))
+    return np.asarray(image)
+
+
+def draw_mistakes(films: Films, out: Path) -> None:
+    """Save small pictures of the surest wrong decisions of each kind, for the report."""
+    run = read_run(out)
+    decided, wrong = wrong_films(run)
+    by_path = {film.path: film for film in films}
+    for kind in np.unique(decided[wrong]):
+        for path in [run.scored.paths[i] for i in wrong[decided[wrong] == kind][:PICTURED]]:
+            if (grey := picture(path, by_path[path].read)) is not None:
+                buffer = io.BytesIO()
+                Image.fromarray(grey).save(buffer, "PNG")
+                write_bytes(picture_of(out, path), buffer.getvalue())

@@ -9,7 +9,13 @@ from plainfilm.cli import main
 from plainfilm.commands.checkup import checkup
 from plainfilm.data.films import read_films
 from plainfilm.evaluation.predictions import read_predictions
+from plainfilm.files import sha256_file
 from plainfilm.models.model import Model
+
+
+def sums(folder, names):
+    return [sha256_file(folder / name) for name in names]
+
 
 SETTINGS = ["--epochs", "2", "--batch", "8", "--size", "16", "--threads", "1"]
 
@@ -34,9 +40,19 @@ def test_the_training_itself_keeps_its_operating_point_in_the_model(run):
 
 
 def test_a_finished_run_that_is_resumed_keeps_the_count(run, films_folder, capsys):
-    before = json.loads((run / "metrics.json").read_text())["test_openings"]
+    names = ("model.h5", "predictions.csv", "model.json")
+    before, bytes_before = json.loads((run / "metrics.json").read_text())["test_openings"], sums(run, names)
     assert main(["train", str(films_folder), "--out", str(run), *SETTINGS, "--resume", "--quiet"]) == 0
     assert json.loads((run / "metrics.json").read_text())["test_openings"] == before
+    assert sums(run, names) == bytes_before  # calibrated once, not once more
+
+
+def test_probabilities_are_those_of_the_films_not_of_the_class_weights(run):
+    model, p = Model.load(run), read_predictions(run / "predictions.csv")
+    moved = np.subtract(model.network.head[-1].bias.tolist(), model.provenance["uncalibrated"])
+    assert abs(moved).min() > 0 and abs(moved.sum()) < 1e-6
+    val = p.part("val")
+    assert val.probabilities[:, 1].mean() == pytest.approx((val.labels == 1).mean(), abs=0.15)
 
 
 def test_films_elsewhere_are_compared_at_the_threshold_of_the_model(run, make_films, tmp_path, capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -19,6 +21,7 @@ from plainfilm.evaluation.calibration import (
     equal_mass_bins,
     estimate_prevalence,
     expected_calibration_error,
+    fit_offsets,
     fit_temperature,
     log_odds,
     refer_band,
@@ -287,3 +290,22 @@ def test_films_like_the_training_films_keep_their_prevalence() -> None:
     p = table(labels, softmax(logits, axis=1))
     shares = np.bincount(labels) / 5000
     assert estimate_prevalence(p.probabilities, shares) == pytest.approx(shares, abs=0.02)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_offsets_undo_class_weights(k: int) -> None:
+    """A network that was trained with weights w gives w p / sum of w p; from 5,000 films the logs of w come back."""
+    logits, labels = honest_films(5000, k=k)
+    weights = np.array([3.0, 1.0, 0.5][:k])
+    p = table(labels, softmax(1.3 * (logits + np.log(weights)), axis=1))
+    offsets = fit_offsets(p)
+    assert offsets.sum() == pytest.approx(0, abs=1e-12)
+    assert offsets == pytest.approx(-1.3 * (np.log(weights) - np.log(weights).mean()), abs=0.2)
+    mended = replace(p, probabilities=softmax(np.log(p.probabilities) + offsets, axis=1))
+    assert fit_temperature(mended) == pytest.approx(1.3, abs=0.1)
+
+
+def test_offsets_are_bounded_where_nothing_is_wrong_and_zero_where_a_class_is_missing() -> None:
+    apart = table(np.repeat([0, 1], 10), np.repeat([[0.999, 0.001], [0.01, 0.99]], 10, axis=0))
+    assert np.abs(fit_offsets(apart)).max() < 3
+    assert (fit_offsets(table(np.zeros(10, dtype=np.int64), np.full((10, 2), 0.5))) == 0).all()

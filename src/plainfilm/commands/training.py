@@ -28,6 +28,7 @@ from plainfilm.data.films import FilmError, Films, write_films
 from plainfilm.data.sources import load
 from plainfilm.data.split import crossing
 from plainfilm.errors import InputError
+from plainfilm.evaluation.calibration import fit_offsets
 from plainfilm.evaluation.operating import Operating, choose
 from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.files import occupied, read_json, sealed, write_json
@@ -168,11 +169,13 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
                     model.save(out / "model.h5")
         model = Model.load(out / "model.h5")  # from here on the file is what counts
         model.network.to(prepared.device)
+        _set_bias(model, model.provenance.get("uncalibrated"))  # as trained, where an interrupted end had moved it
         logits = all_logits(prepared, model)
         ranks.part()
         if ranks.rank():
             return {}
         (out / "checkpoint.h5").unlink(missing_ok=True)
+        logits = calibrate(prepared, model, logits)
         operating = choose_operating(prepared, model, logits)
         model.gate = learn_gate(prepared)
         write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
@@ -239,6 +242,36 @@ def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
     return ranks.total(found)
 
 
+def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.Tensor:
+    """Move the last layer's biases by what the validation films ask for, and return the (N, K) logits moved alike.
+
+    Only for networks that steps have trained (class weights, label smoothing) and not where validation films are those
+    that are scored. The biases as trained stay in the provenance.
+    """
+    films = prepared.films
+    if not prepared.recipe.by_steps or not films.where("test").size:
+        return logits
+    model.temperature = 1.0
+    offsets = fit_offsets(predictions_of(films, model.from_logits(logits)).part("val")).astype(np.float32)
+    trained = _last_layer(model).bias.tolist()
+    model.provenance["uncalibrated"] = trained
+    _set_bias(model, (np.array(trained, dtype=np.float32) + offsets).tolist())
+    return logits + torch.from_numpy(offsets)
+
+
+def _last_layer(model: Model) -> torch.nn.Linear:
+    last = model.network.head[-1]  # type: ignore[index,union-attr]
+    assert isinstance(last, torch.nn.Linear)
+    return last
+
+
+@torch.no_grad()
+def _set_bias(model: Model, values: list[float] | None) -> None:
+    if values is not None:
+        bias = _last_layer(model).bias
+        bias.copy_(torch.tensor(values, dtype=bias.dtype))
+
+
 def choose_operating(prepared: Prepared, model: Model, logits: torch.Tensor) -> Operating:
     """Give ``model`` its temperature, threshold and refer band from its validation films, and return them."""
     films, config = prepared.films, prepared.config
@@ -260,13 +293,13 @@ def learn_gate(prepared: Prepared) -> Gate:
 
 
 def prior(prepared: Prepared, model: Model) -> float:
-    """Return the share that the loss gave the positive class: its training films times their class weight; of an
-    ensemble its members' mean."""
+    """Return the share of the positive class that the probabilities are for: that among the training films, by class
+    weight where the weights were not calibrated away; of an ensemble its members' mean."""
     if not prepared.recipe.trained:
         return float(np.mean([member["prior"] for member in model.provenance["members"]]))
     films = prepared.films
     weighed = np.bincount(films.labels[films.where("train")], minlength=len(films.classes)).astype(np.float64)
-    if prepared.recipe.by_steps:  # the logistic regression of a head has no class weights
+    if prepared.recipe.by_steps and "uncalibrated" not in model.provenance:  # a logistic regression has no weights
         weights = class_weights(prepared.config.class_weights, films.weighed)
         weighed *= [weights[name] for name in films.classes]
     return float(weighed[films.classes.index(model.positive)] / weighed.sum())

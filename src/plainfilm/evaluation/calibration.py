@@ -184,6 +184,33 @@ def fit_temperature(p: Predictions) -> float:
     return 1.0 if min(best - low, high - best) < 1e-3 else float(np.exp(best))
 
 
+def fit_offsets(p: Predictions) -> Floats:
+    """Return (K,) what to add to the logits log p of ``p`` (validation films) so that a temperature can calibrate them.
+
+    Class weights and label smoothing move all probabilities one way, which a temperature alone can't undo: temperature
+    T and offsets b are fitted together, softmax(log p / T + b), and T b is returned (Alexandari et al. 2020,
+    arXiv 1901.06852). Labels count as (n + 1) / (n + K) of their class, n its number of films, so that no offset is
+    without bound where the films are separated without error (Platt 1999). Zeros without films of every class.
+    """
+    counts = np.bincount(p.labels, minlength=len(p.classes))
+    if not counts.all():
+        return np.zeros(len(p.classes))
+    logs = np.log(np.maximum(p.probabilities, FLOOR))
+    sure = (counts + 1) / (counts + len(counts))
+    targets = np.tile(((1 - sure) / (len(counts) - 1))[p.labels, None], (1, len(counts)))
+    np.put_along_axis(targets, p.labels[:, None], sure[p.labels, None], axis=1)
+
+    def loss(x: Floats) -> float:
+        z = logs / np.exp(x[0]) + np.append(0.0, x[1:])
+        return float((logsumexp(z, axis=1) - (targets * z).sum(axis=1)).mean())
+
+    found = minimize(
+        loss, np.zeros(len(counts)), bounds=[tuple(np.log(TEMPERATURES)), *[(-20, 20)] * (len(counts) - 1)]
+    )
+    offsets = np.exp(found.x[0]) * np.append(0.0, found.x[1:])
+    return np.asarray(offsets - offsets.mean())
+
+
 def apply_temperature(probabilities: Floats, temperature: float) -> Floats:
     """Return (N, K) softmax(log p / T): T above 1 makes less sure, below 1 more; the order of the classes stays."""
     if not 0 < temperature < np.inf:

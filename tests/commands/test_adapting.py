@@ -153,6 +153,19 @@ def test_nothing_that_holds_scores_or_a_run_is_replaced_without_asking(run, film
     assert main(["evaluate", str(tmp_path / "nowhere")]) == 2 and not (tmp_path / "nowhere").exists()
 
 
+def test_ppv_and_npv_at_a_known_prevalence(run, capsys):
+    assert main(["evaluate", str(run), "--prevalence", "0.1", "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    sensitivity, specificity = (found["test"][name]["value"] for name in ("sensitivity", "specificity"))
+    ppv = 0.1 * sensitivity / (0.1 * sensitivity + 0.9 * (1 - specificity))
+    assert found["at_prevalence"]["ppv"]["value"] == pytest.approx(ppv)
+    assert found["at_prevalence"]["npv"]["low"] <= found["at_prevalence"]["npv"]["value"]
+    assert main(["evaluate", str(run), "--prevalence", "0.1", "--quiet"]) == 0
+    assert "Where 10 % of the films are positive: PPV" in capsys.readouterr().out
+    assert main(["evaluate", str(run), "--prevalence", "10"]) == 2
+    assert "expected a share between 0 and 1" in capsys.readouterr().err
+
+
 def test_a_condition_that_holds_is_exit_3_and_a_wrong_one_is_found_before_the_test_part_is_opened(run, capsys):
     opened = json.loads((run / "metrics.json").read_text())["test_openings"]
     assert main(["evaluate", str(run), "--fail-if", "auroc?", "--quiet"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--probes", action="store_true", help="of a run: subgroups, robustness and probes of shortcuts")
     text = "films to probe (default 1,000 for a small network, 100 for a large one)"
     parser.add_argument("--films", type=int, metavar="N", help=text)
+    text = "PPV and NPV where this share (0..1) of the films is positive, by Bayes' rule from the rates found"
+    parser.add_argument("--prevalence", type=float, metavar="P", help=text)
     text = "folder of an audit of the run's films, to stand beside the probes and in the report"
     parser.add_argument("--audit", type=Path, metavar="DIR", help=text)
 
@@ -72,15 +75,34 @@ def _run_evaluate(options: argparse.Namespace) -> Any:
     from plainfilm.evaluation.conditions import check, holding
 
     check(options.fail_if)  # before anything is scored
+    if options.prevalence is not None and not 0 < options.prevalence < 1:
+        raise InputError(f"--prevalence {options.prevalence}: expected a share between 0 and 1.")
     found = _evaluated(options)
     if "runs" in found:  # seeds are not pooled: their means are what can be asked for
         means = {name: {**s, "value": s["mean"]} for name, s in found["scores"].items()}
         found = {**found, "test": found["pooled"] or means}
     scores = found.get("test") or found.get("val") or found.get("train")
+    if options.prevalence is not None:
+        found = {**found, "at_prevalence": _at_prevalence(scores or {}, options.prevalence)}
     failed = holding(options.fail_if, scores or {})
     if failed:
         raise CheckFailed(f"Done, and what was to fail holds: {'; '.join(failed)}.", found)
     return found
+
+
+def _at_prevalence(scores: Mapping[str, Any], prevalence: float) -> dict[str, Any]:
+    """Return PPV and NPV at ``prevalence``; low and high where sensitivity and specificity are at their lower or upper
+    ends together, so that they hold the true value whenever both intervals do."""
+    from plainfilm.evaluation.scores import ppv_npv_at
+
+    ends = {
+        end: ppv_npv_at(scores["sensitivity"][end], scores["specificity"][end], [prevalence])[0]
+        for end in ("value", "low", "high")
+    }
+    return {
+        "prevalence": prevalence,
+        **{name: {end: row[name] for end, row in ends.items()} for name in ("ppv", "npv")},
+    }
 
 
 def _evaluated(options: argparse.Namespace) -> Any:
@@ -124,7 +146,14 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
 
 
 def _show_evaluate(result: Any) -> str:
-    return show_runs(result) if "runs" in result else show_metrics(result)
+    shown = show_runs(result) if "runs" in result else show_metrics(result)
+    if at := result.get("at_prevalence"):
+        rates = [
+            f"{key.upper()}{number(at[key]['value'])} ({number(at[key]['low'])} to{number(at[key]['high'])} )"
+            for key in ("ppv", "npv")
+        ]
+        shown += f"\n\nWhere {100 * at['prevalence']:g} % of the films are positive: {', '.join(rates)}."
+    return shown
 
 
 def _compare_flags(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ def finished(films_folder, tmp_path_factory):
     """A run whose pictures and probes were left out."""
     out = tmp_path_factory.mktemp("checkup") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("draw_montage", "draw_mistakes", "try_probes"):
+        for name in ("draw_montage", "draw_mistakes", "look_closer"):
             patch.setattr(training, name, lambda *_: None)
         patch.setattr(training, "run_report", lambda out: write_text(out / "report.html", "report"))
         training.train(str(films_folder), out, SETTINGS)

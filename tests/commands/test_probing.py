@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from plainfilm.cli import main
 from plainfilm.commands import probing
 from plainfilm.commands.auditing import audit
 from plainfilm.commands.probing import probe, stratified
@@ -222,3 +223,14 @@ def test_a_planted_shortcut_is_caught_and_an_honest_model_is_not_accused(tmp_pat
     found = probe(run)
     assert found["films"] == 30 and found["untouched"]["auroc"]["value"] > 0.95
     assert len(found["red_lines"]) == lines, found["red_lines"]
+
+
+def test_a_large_network_has_its_subgroups_without_being_asked(films_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("plainfilm.commands.training.LIGHT", 0)
+    out = tmp_path / "run"
+    settings = ["--epochs", "1", "--batch", "8", "--size", "16", "--threads", "1", "--quiet"]
+    assert main(["train", str(films_folder), "--out", str(out), *settings]) == 0
+    found = read_json(out / "probes.json")
+    assert {row["grouping"] for row in found["subgroups"]} >= {"brightness"} and "robustness" not in found
+    text = (out / "report.html").read_text()
+    assert "Scores of subgroups" in text and f"plainfilm evaluate {out.name} --probes" in text

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SLOW = ("draw_montage", "draw_mistakes", "try_probes")  # pictures and probes come after everything that must be equal
+SLOW = ("draw_montage", "draw_mistakes", "look_closer")  # pictures and probes come after everything that must be equal
 
 
 class Done(NamedTuple):

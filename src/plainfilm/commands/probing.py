@@ -97,6 +97,18 @@ def probe(
     return found
 
 
+def look_at_subgroups(run: Path, model: Model, brightness: Mapping[str, float], seed: int) -> None:
+    """Write RUN/probes.json with the subgroups of the scored part alone, which need no film again.
+
+    brightness: {path: mean grey, 0..255} of the run's films.
+    """
+    part, scored, facts = _scored_part(run, model)
+    greys = np.array([brightness[path] for path in scored.paths])
+    about = {"films": len(scored), "scored": len(scored), "part": part, "seed": seed, "positive": model.positive}
+    everyone = np.arange(len(scored))
+    write_json(run / "probes.json", about | _about_subgroups(model, scored, facts, everyone, greys, seed))
+
+
 def _audited(audit: Path, run: Path) -> dict[str, Any]:
     """Return the document of an audit that has seen every film of the run."""
     if not (audit / "audit.json").is_file():

@@ -22,7 +22,7 @@ from plainfilm.commands.evaluation import evaluate_run, verdict
 from plainfilm.commands.fitting import fit, logits_of
 from plainfilm.commands.pictures import draw_mistakes, draw_montage
 from plainfilm.commands.preparation import Prepared, prepare
-from plainfilm.commands.probing import LIGHT, probe
+from plainfilm.commands.probing import LIGHT, look_at_subgroups, probe
 from plainfilm.config import TrainConfig, begun_settings
 from plainfilm.data.films import FilmError, Films, write_films
 from plainfilm.data.sources import load
@@ -157,7 +157,8 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
     """Train the prepared model into the run folder ``out``, whole: model, predictions, scores, figures, report.
 
     Returns what metrics.json holds. With ``resume`` a run that was begun is continued where it stopped. ``probes``:
-    probe it as well, if the network is a small one; for others that is asked for: ``evaluate RUN --probes``.
+    look at subgroups as well and, if the network is a small one, probe it; for others that is asked for: ``evaluate RUN
+    --probes``.
     """
     say(f"{prepared.config.model} in {out}: {_derived(prepared)}")
     with run_folder(out, describe(prepared), prepared.films, resume):
@@ -185,8 +186,8 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         model.save(out / "model.h5")
         draw_montage(prepared.films, prepared.pixels, model, prepared.config.seed, out)
         draw_mistakes(prepared.films, out)
-        if probes and read_json(out / MODEL)["flops"] < LIGHT:
-            try_probes(prepared, out)
+        if probes:
+            look_closer(prepared, model, out)
         model.verdict = {**verdict(out), "prior": prior(prepared, model), "red_lines": red_lines([read_run(out)])}
         model.save(out / "model.h5")
         run_report(out)
@@ -317,8 +318,14 @@ def predictions_of(films: Films, probabilities: np.ndarray) -> Predictions:
     )
 
 
-def try_probes(prepared: Prepared, out: Path) -> None:
-    """Probe the run; films that have vanished meanwhile cost it its probes, not its training."""
+def look_closer(prepared: Prepared, model: Model, out: Path) -> None:
+    """Probe the run, or look at its subgroups alone where the network is a large one; films that have vanished
+    meanwhile cost it its probes, not its training."""
+    if read_json(out / MODEL)["flops"] >= LIGHT:
+        films = prepared.films
+        greys = {film.path: float(prepared.pixels[i : i + 1].mean()) for i, film in enumerate(films)}
+        look_at_subgroups(out, model, greys, prepared.config.seed)
+        return
     try:
         probe(out, seed=prepared.config.seed, source=prepared.films)
     except (FilmError, InputError) as error:

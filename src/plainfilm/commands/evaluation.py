@@ -213,15 +213,8 @@ def predict_films(model: Model, films: Sequence[Film]) -> tuple[Predictions, lis
             progress.step()
     if not good:
         raise InputError(f"None of the {len(films)} films can be read ({bad[0][0]}: {bad[0][1]}).")
-    predictions = Predictions(
-        [film.path for film in good],
-        np.full(len(good), "test"),
-        np.array([model.classes.index(film.label) if film.label else 0 for film in good], dtype=np.int64),
-        np.concatenate(found),
-        model.classes,
-        np.array([film.group for film in good]),
-    )
-    return predictions, good, bad
+    asked = [replace(film, part="") for film in good]  # whatever its folder was called
+    return Predictions.of(asked, np.concatenate(found), model.classes), good, bad
 
 
 def measure(

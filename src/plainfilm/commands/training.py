@@ -180,7 +180,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         operating = choose_operating(prepared, model, logits)
         model.gate = learn_gate(prepared)
         write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
-        said = predictions_of(prepared.films, model.from_logits(logits))
+        said = _said(prepared, model, logits)
         write_predictions(out / "predictions.csv", replace(said, patients=np.array(said.paths)))  # films.csv has them
         metrics = evaluate_run(out)
         model.save(out / "model.h5")
@@ -243,6 +243,10 @@ def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
     return ranks.total(found)
 
 
+def _said(prepared: Prepared, model: Model, logits: torch.Tensor) -> Predictions:
+    return Predictions.of(prepared.films.films, model.from_logits(logits), prepared.films.classes)
+
+
 def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.Tensor:
     """Move the last layer's biases by what the validation films ask for, and return the (N, K) logits moved alike.
 
@@ -253,7 +257,7 @@ def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.T
     if not prepared.recipe.by_steps or not films.where("test").size:
         return logits
     model.temperature = 1.0
-    offsets = fit_offsets(predictions_of(films, model.from_logits(logits)).part("val")).astype(np.float32)
+    offsets = fit_offsets(_said(prepared, model, logits).part("val")).astype(np.float32)
     trained = _last_layer(model).bias.tolist()
     model.provenance["uncalibrated"] = trained
     _set_bias(model, (np.array(trained, dtype=np.float32) + offsets).tolist())
@@ -277,7 +281,7 @@ def choose_operating(prepared: Prepared, model: Model, logits: torch.Tensor) -> 
     """Give ``model`` its temperature, threshold and refer band from its validation films, and return them."""
     films, config = prepared.films, prepared.config
     model.temperature = 1.0
-    val = predictions_of(films, model.from_logits(logits)).part("val")
+    val = _said(prepared, model, logits).part("val")
     scored_there = not films.where("test").size
     positive = films.classes.index(model.positive)
     operating = choose(val, positive, config.threshold, config.refer, not scored_there)
@@ -304,18 +308,6 @@ def prior(prepared: Prepared, model: Model) -> float:
         weights = class_weights(prepared.config.class_weights, films.weighed)
         weighed *= [weights[name] for name in films.classes]
     return float(weighed[films.classes.index(model.positive)] / weighed.sum())
-
-
-def predictions_of(films: Films, probabilities: np.ndarray) -> Predictions:
-    """Return the table of every film's (N, K) probabilities."""
-    return Predictions(
-        [film.path for film in films],
-        np.array([film.part for film in films]),
-        films.labels,
-        probabilities,
-        films.classes,
-        np.array([film.group for film in films]),
-    )
 
 
 def look_closer(prepared: Prepared, model: Model, out: Path) -> None:

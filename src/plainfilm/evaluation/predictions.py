@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plainfilm.data.films import Film
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.files import read_csv, write_csv
 
@@ -38,6 +39,19 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @staticmethod
+    def of(films: Sequence[Film], probabilities: NDArray[np.float64], classes: tuple[str, ...]) -> Predictions:
+        """Return the table of ``films`` with their (N, K) probabilities; a film without a label counts as the first
+        class, one without a part as test."""
+        return Predictions(
+            [film.path for film in films],
+            np.array([film.part or "test" for film in films], dtype=np.str_),
+            np.array([classes.index(film.label) if film.label else 0 for film in films], dtype=np.int64),
+            probabilities,
+            classes,
+            np.array([film.group for film in films], dtype=np.str_),
+        )
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Predictions:
         """Return the films at ``rows``: indices in the wanted order, or a mask of N truth values."""

@@ -14,7 +14,7 @@ from plainfilm.report import charts, provenance, verdict
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.forest import Spread, strip
 from plainfilm.report.page import write_page
-from plainfilm.report.runs import Run, count, interval, number, predictions_of, read_run, with_interval
+from plainfilm.report.runs import Run, count, interval, number, read_predictions_of, read_run, with_interval
 
 KINDS = {"folds": ("fold", "Folds"), "seeds": ("seed", "Seeds")}
 SUSPECTS = 50  # films whose label the model doubts most
@@ -62,7 +62,7 @@ def _pooled(folder: Path, first: Run) -> Run | None:
     """Return the out-of-fold predictions as if of one run; None where the films of the runs are not pooled."""
     if not (folder / "predictions.csv").exists():
         return None
-    predictions = predictions_of(folder, first.folder)
+    predictions = read_predictions_of(folder, first.folder)
     metrics = read_json(folder / "metrics.json")
     return replace(
         first, folder=folder, predictions=predictions, metrics=metrics, model={**first.model, "temperature": 1}

@@ -153,13 +153,13 @@ def read_run(folder: str | Path) -> Run:
         metrics=_optional(folder / "metrics.json"),
         history=[{key: float(cell) for key, cell in row.items()} for row in _rows(folder / "history.csv")],
         quarantine=_rows(folder / "quarantine.csv"),
-        predictions=predictions_of(folder, folder),
+        predictions=read_predictions_of(folder, folder),
         probes=_optional(folder / "probes.json"),
         audit=_optional(folder / "audit.json"),
     )
 
 
-def predictions_of(folder: Path, films: Path) -> Predictions:
+def read_predictions_of(folder: Path, films: Path) -> Predictions:
     """Return predictions.csv of ``folder``, with the patients in films.csv of the run folder ``films``, if any."""
     patients = films / "films.csv"
     return read_predictions(folder / "predictions.csv", patients if patients.exists() else None)

@@ -114,12 +114,4 @@ def fit_head(
 
 def table(films: Films, positions: np.ndarray, probabilities: Floats) -> Predictions:
     """Return probabilities (V, K) of the films at ``positions`` as predictions."""
-    chosen = [films.films[i] for i in positions]
-    return Predictions(
-        [film.path for film in chosen],
-        np.array([film.part for film in chosen]),
-        films.labels[positions],
-        probabilities,
-        films.classes,
-        np.array([film.group for film in chosen]),
-    )
+    return Predictions.of([films.films[i] for i in positions], probabilities, films.classes)

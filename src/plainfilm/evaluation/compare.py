@@ -281,5 +281,6 @@ def verdict(first: str, second: str, score: str, difference: Interval, p: float,
         first, second, value, low, high = second, first, -value, -high, -low
     shown = p < SIGNIFICANT and low > 0
     chance = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    figures = f"{score}: difference {value:.3f}, 95 % interval {low:.3f} to {high:.3f}, {chance}"
+    named = {"auroc": "AUROC"}.get(score, score)
+    figures = f"{named}: difference {value:.3f}, 95 % interval {low:.3f} to {high:.3f}, {chance}"
     return f"{first} is {'better' if shown else 'not shown to be better'} than {second} ({figures})."

@@ -121,7 +121,7 @@ RECIPES = {
             "best-gpu",
             "EfficientNet-Lite2, fine-tuned on films of varied look",
             partial(_lite, 1.1, 1.2, 0.3),
-            Preprocess(size=260, resize="stretch"),
+            Preprocess(size=160, resize="stretch"),
             "whole",
             "efficientnet-lite2",
             LITE_LICENCE,

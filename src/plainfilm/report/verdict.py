@@ -179,7 +179,9 @@ def comparisons(runs: list[Run]) -> list[str]:
     scored = [(run.title, run.scored) for run in learned]
     cuts = {run.title: run.threshold for run in learned}
     found = compare(scored, np.random.default_rng(learned[0].config["seed"]), names[0], cuts)
-    return [pair[score]["sentence"] for score in ("accuracy", "auroc") for pair in found["pairs"]]
+    return [
+        pair[score]["sentence"].replace(" %", "\u00a0%") for score in ("accuracy", "auroc") for pair in found["pairs"]
+    ]
 
 
 def limits(runs: list[Run]) -> list[str]:

@@ -76,7 +76,7 @@ def test_evaluating_again_counts_as_another_opening_of_the_test_part(run, capsys
 
 def test_films_that_the_model_was_trained_on_are_a_red_line_elsewhere(run, films_folder, make_films, tmp_path, capsys):
     assert main(["evaluate", str(run), str(films_folder), "--out", str(tmp_path / "own")]) == 0
-    assert "RED LINE: The model was trained on or chosen by" in capsys.readouterr().err
+    assert "RED LINE: The model was trained on, or chosen by," in capsys.readouterr().err
     parts = [row["part"] for row in read_films(run / "films.csv")]
     shared = json.loads((tmp_path / "own" / "metrics.json").read_text())["shared"]
     assert shared["films"] == len(parts) - parts.count("test") and shared["patients"]

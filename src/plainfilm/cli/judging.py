@@ -10,6 +10,7 @@ from typing import Any
 from plainfilm.cli.base import DATA, Command, number, out_flag, refuse_flags, show_metrics, show_runs
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.files import sealed
+from plainfilm.progress import say
 
 
 def _audit_flags(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,8 @@ def _run_audit(options: argparse.Namespace) -> Any:
 
     where = (options.against, options.out, options.positive, options.patient_regex, options.predictions)
     found = auditing.audit(options.data, *where, options.seed)
+    if options.out and found:
+        say(f"Report: {options.out / 'report.html'}")
     if options.strict and found:  # only the first of several processes has it
         auditing.check(found)
     return found
@@ -86,7 +89,9 @@ def _run_evaluate(options: argparse.Namespace) -> Any:
         found = {**found, "at_prevalence": _at_prevalence(scores or {}, options.prevalence)}
     failed = holding(options.fail_if, scores or {})
     if failed:
-        raise CheckFailed(f"Done, and what was to fail holds: {'; '.join(failed)}.", found)
+        raise CheckFailed(f"Done, and a condition of --fail-if holds: {'; '.join(failed)}.", found)
+    if options.fail_if:
+        say(f"No condition of --fail-if holds: {'; '.join(options.fail_if)}.")
     return found
 
 
@@ -142,6 +147,7 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
 
             probe(options.run, options.films or 0, options.seed, audit=options.audit)
         run_report(options.run)
+    say(f"Report: {options.run / 'report.html'}")
     return metrics
 
 

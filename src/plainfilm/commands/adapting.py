@@ -18,7 +18,7 @@ from plainfilm.evaluation import operating
 from plainfilm.evaluation.adapting import adapt, adapt_unlabelled
 from plainfilm.evaluation.calibration import apply_temperature
 from plainfilm.evaluation.operating import Operating
-from plainfilm.evaluation.predictions import Predictions, write_predictions
+from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.files import occupied, sealed, write_json
 from plainfilm.models.model import Model
 from plainfilm.progress import say
@@ -71,7 +71,7 @@ def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | No
         prior = model.verdict["prior"]
         chosen_for = model.verdict.get("chosen_for", prior)
         new, found = adapt_unlabelled(cool, positive, _operating(model), prior, prevalence, chosen_for)
-        found |= {"expected": _expected(model, new.threshold)}
+        found |= {"expected": _expected(run, model, new.threshold)}
         model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
             **model.verdict,
             "protocol": f"threshold moved to a prevalence of {found['prevalence_used']:.3f} ({new.rule}); not measured",
@@ -82,16 +82,19 @@ def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | No
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})
 
 
-def _expected(model: Model, threshold: float) -> dict[str, dict[str, float]] | None:
+def _expected(run: Path, model: Model, threshold: float) -> dict[str, dict[str, float]] | None:
     """Return sensitivity and specificity of the old and the new threshold on the films that the run was scored on: a
-    change of prevalence alone leaves both as they are. None for a model without a curve."""
-    curve = model.verdict.get("curve")
-    if not curve:
+    change of prevalence alone leaves both as they are. None for what is no run with its predictions."""
+    if not (run / "metrics.json").is_file():
         return None
+    p = read_predictions(run / "predictions.csv")
+    p = p.part("test" if (p.parts == "test").any() else "val")
+    positive = model.classes.index(model.positive)
+    truth = p.labels == positive
 
     def at(cut: float) -> dict[str, float]:
-        nearest = min(curve, key=lambda row: abs(row["threshold"] - cut))
-        return {name: nearest[name]["value"] for name in ("sensitivity", "specificity")}
+        called = p.decided(positive, cut) == positive
+        return {"sensitivity": float(called[truth].mean()), "specificity": float((~called[~truth]).mean())}
 
     return {"before": at(model.threshold), "after": at(threshold)}
 

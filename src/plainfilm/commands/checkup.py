@@ -19,12 +19,12 @@ KINDS = {
     "folds": ("folds.json", ("folds.json", "runs.csv", "report.html")),
     "adapted model": ("adapt.json", ("adapt.json", "model.h5", "films.csv", "quarantine.csv")),
     "search": ("search.json", ("search.json", "search.csv", "report.html")),
-    "audit": ("audit.json", ("audit.json", "films.csv", "quarantine.csv", "report.html")),
     "heat maps": ("explain.json", ("explain.json", "explain.csv", "index.html")),
     "run": (
         "config.json",
         ("config.json", "films.csv", "model.h5", "model.json", "predictions.csv", "metrics.json", "report.html"),
     ),
+    "audit": ("audit.json", ("audit.json", "films.csv", "quarantine.csv", "report.html")),  # a run may hold one
     "paper": ("table.csv", ("table.csv", "table.md", "report.html")),
     "evaluation": ("metrics.json", ("metrics.json",)),
     "comparison": ("comparison.json", ("comparison.json",)),

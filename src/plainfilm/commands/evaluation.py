@@ -179,10 +179,9 @@ def shared_with(run: Path, films: Sequence[Film]) -> dict[str, Any]:
     known = [row for row in read_films(run / "films.csv") if row["part"] in ("train", "val")]
     contents, names = ({row[key] for row in known} - {""} for key in ("sha256", "patient"))
     same, patients = sum(f.sha256 in contents for f in films), len({f.patient for f in films} & names)
-    lines = [
-        f"The model was trained on or chosen by {same} of these {len(films)} films, and {patients} patients have the "
-        "name of one of its own: scores on these films flatter it."
-    ] * bool(same or patients)
+    shared = [f"{same} of these {len(films)} films"] * bool(same)
+    shared += [f"{patients} of their patients, by name"] * bool(patients)
+    lines = [f"The model was trained on, or chosen by, {' and '.join(shared)}: their scores flatter it."] * bool(shared)
     return {"films": same, "patients": patients, "red_lines": lines}
 
 

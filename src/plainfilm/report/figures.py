@@ -114,7 +114,7 @@ def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
     known = [predicted == true for _, predicted, _, true, _ in films if true is not None]
     heading = f"{sum(known)} of {len(known)} films right" if known else f"{len(films)} films, truth not known"
     figure.text(0.07 / WIDE, 1 - 0.18 / size, heading, weight="bold", va="center")
-    reading = "under each: probability, prediction, what it is, file"
+    reading = f"under each: prediction, its probability, {'what it is, ' if known else ''}file"
     figure.text(1 - 0.07 / WIDE, 1 - 0.18 / size, reading, va="center", ha="right")
     for number, film in enumerate(films):
         row, column = divmod(number, columns)

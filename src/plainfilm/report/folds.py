@@ -46,7 +46,7 @@ def folds_report(out: str | Path) -> Path:
         "version": runs[0].config["plainfilm"],
         "protocol": about["protocol"],
         "groups": [("", [(key, name) for key, name in sections if key not in skipped])],
-        "lines": verdict.red_lines(runs, compared=False),  # each fold has parts of its own
+        "lines": verdict.red_lines(runs, compared=False, pooled=together is not None),  # each fold has parts of its own
         "what": _what(about, together),
         "tiles": _tiles(about),
         "strip": _strip(about, folder),

@@ -64,7 +64,7 @@ def rule(run: Run) -> str:
 
 
 def _in_use(run: Run, threshold: float) -> str:
-    return " ← in use" if abs(threshold - run.threshold) < 1e-9 else ""
+    return " ← in use" if abs(threshold - run.threshold) < 1e-9 * min(threshold, 1 - threshold) else ""
 
 
 def _point(name: str, found: dict[str, Any]) -> list[str]:

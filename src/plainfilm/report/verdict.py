@@ -22,6 +22,7 @@ from plainfilm.report.runs import (
 )
 
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
+SATURATED = 1e-3  # a threshold nearer to 0 or 1 shows no digits, and no calibration
 HEADLINE = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -123,8 +124,9 @@ def summary(runs: list[Run]) -> str:
     )
 
 
-def red_lines(runs: list[Run], compared: bool = True) -> list[str]:
-    """Return what must be read before any score, each line once; ``compared``: are the runs set against each other?"""
+def red_lines(runs: list[Run], compared: bool = True, pooled: bool = False) -> list[str]:
+    """Return what must be read before any score, each line once; ``compared``: are the runs set against each other?
+    ``pooled``: are their films scored together?"""
     lines = [f"{run.title} {run.note}. Its decisions are those of a constant." for run in runs if run.note]
     lines += [
         f"{run.title}: the scores of the {part_in_words(run.part)} part are {NOT_DONE} (metrics.json lacks them)."
@@ -134,13 +136,18 @@ def red_lines(runs: list[Run], compared: bool = True) -> list[str]:
     if compared and len({run.config["data_hash"] for run in runs}) > 1:
         lines.append("The models were not trained and scored on the same films; their scores can't be compared.")
     for run in runs:
-        lines += [*_lines_of_openings(run), *_lines_of_data(run)]
+        lines += [*_lines_of_openings(run), *_lines_of_data(run, FEW_FILMS if not pooled else 0)]
+        if run.two and min(run.threshold, 1 - run.threshold) < SATURATED:
+            lines.append(
+                f"{run.title}: the threshold in use is {run.threshold:.3g}, so its probabilities are nearly all 0 or 1 "
+                "and mean nothing but their order; train longer, or with a lower learning rate."
+            )
         whose = f"{run.title}: " if len(runs) > 1 else ""
         lines += [whose + line for line in run.probes.get("red_lines", [])] + run.audit.get("red_lines", [])
     return list(dict.fromkeys(lines))
 
 
-def _lines_of_data(run: Run) -> list[str]:
+def _lines_of_data(run: Run, few: int) -> list[str]:
     patients, contents = run.config["crossing"]["patients"], run.config["crossing"]["contents"]
     pictures = run.config["crossing"].get("pictures", 0)  # runs of earlier versions did not look
     bad, scored = len(run.quarantine), len(run.scored)
@@ -155,7 +162,7 @@ def _lines_of_data(run: Run) -> list[str]:
         f"{count(pictures, 'film')} that the network can't tell from one in another part, though no copy to the byte: "
         "seen in training, and scored; plainfilm audit names copies.": pictures,
         f"{count(bad, 'film')} could not be read and {'was' if bad == 1 else 'were'} left out (quarantine.csv).": bad,
-        f"Only {count(scored, 'film')} scored: the intervals are wide, so read them first.": scored < FEW_FILMS,
+        f"Only {count(scored, 'film')} scored: the intervals are wide, so read them first.": scored < few,
         "Synthetic films: drawn by a program, so no score here says anything about patients.": run.config["synthetic"],
     }
     return [line for line, applies in said.items() if applies]

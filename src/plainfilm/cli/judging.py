@@ -154,10 +154,8 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
 def _show_evaluate(result: Any) -> str:
     shown = show_runs(result) if "runs" in result else show_metrics(result)
     if at := result.get("at_prevalence"):
-        rates = [
-            f"{key.upper()}{number(at[key]['value'])} ({number(at[key]['low'])} to{number(at[key]['high'])} )"
-            for key in ("ppv", "npv")
-        ]
+        words = {key: [number(at[key][end]).strip() for end in ("value", "low", "high")] for key in ("ppv", "npv")}
+        rates = [f"{key.upper()} {value} ({low} to {high})" for key, (value, low, high) in words.items()]
         shown += f"\n\nWhere {100 * at['prevalence']:g} % of the films are positive: {', '.join(rates)}."
     return shown
 

@@ -1,7 +1,7 @@
 """EfficientNet-Lite: Tan & Le 2019 without its attention blocks and with ReLU6 (the "lite" variants of the authors' TPU
 repository), as their released values want it: padding is "same" as TensorFlow means it, batch norm has eps 1e-3.
 
-Lite0 has 3.4 million weights, an eightieth of VGG16's work; Lite2 4.9 million, twice that work at the same size.
+Lite0 has 3.4 million weights, an eightieth of VGG16's work; Lite2 4.8 million, half as much work again.
 """
 
 from __future__ import annotations

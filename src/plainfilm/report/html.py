@@ -192,7 +192,7 @@ def _headline(runs: list[Run]) -> Table:
 def _decisions(runs: list[Run]) -> Table:
     first = runs[0]
     several = f"The likeliest class decides; {first.positive_name} against the rest (95 % interval)"
-    caption = f"At a probability of {first.threshold:g} (95 % interval)" if first.two else several
+    caption = f"At a probability of {first.threshold:.3g} (95 % interval)" if first.two else several
     rows = [[name, *(run.words(key) for run in runs)] for key, name in DECISIONS.items()]
     return Table(caption, ["Score", *(run.label for run in runs)], rows)
 

@@ -67,7 +67,7 @@ def lead(run: Run) -> str:
 def what_was_scored(run: Run) -> str:
     """Return which films were scored, and what was decided on them."""
     positive = run.predictions.classes[run.positive]
-    decided = f"positive: {positive}, from a probability of {run.threshold:g} on"
+    decided = f"positive: {positive}, from a probability of {run.threshold:.3g} on"
     if len(run.predictions.classes) > 2:
         decided = f"the likeliest class decides; sensitivity, specificity, AUROC: {positive} against the rest"
     return f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}; {decided}. 95 % intervals."

@@ -274,13 +274,13 @@ def verdict(first: str, second: str, score: str, difference: Interval, p: float,
     """
     if np.isnan(difference.value):
         return f"{first} and {second} can't be compared by {score}: a class is missing."
+    named = {"auroc": "AUROC"}.get(score, score)
     if identical:
-        return f"{first} and {second}: the two are identical on these films ({score})."
+        return f"{first} and {second}: the two are identical on these films ({named})."
     value, low, high = difference
     if value < 0:
         first, second, value, low, high = second, first, -value, -high, -low
     shown = p < SIGNIFICANT and low > 0
     chance = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    named = {"auroc": "AUROC"}.get(score, score)
     figures = f"{named}: difference {value:.3f}, 95 % interval {low:.3f} to {high:.3f}, {chance}"
     return f"{first} is {'better' if shown else 'not shown to be better'} than {second} ({figures})."

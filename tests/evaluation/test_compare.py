@@ -210,8 +210,8 @@ def test_pairing_makes_the_difference_far_surer_than_the_scores() -> None:
 def test_a_model_is_identical_to_itself() -> None:
     (_, good), _, _ = three_models(100)
     pair = compare([("a", good), ("b", good)], np.random.default_rng(0), draws=50)["pairs"][0]
-    for score in ("accuracy", "auroc"):
-        assert pair[score]["sentence"] == f"a and b: the two are identical on these films ({score})."
+    for score, named in (("accuracy", "accuracy"), ("auroc", "AUROC")):
+        assert pair[score]["sentence"] == f"a and b: the two are identical on these films ({named})."
         assert pair[score]["p"] == 1
 
 

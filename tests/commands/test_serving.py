@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -49,6 +50,17 @@ def test_serve_says_one_line_answers_and_ends_when_told(run_folder, how, code):
         process.send_signal(how)
         out, err = process.communicate(timeout=30)
         assert process.returncode == code and out == "" and err == ""
+
+
+def test_no_collection_goes_through_what_was_loaded(run_folder, monkeypatch):
+    found = []
+    monkeypatch.setattr("plainfilm.serving.server.run", lambda *_: found.append(len(gc.get_objects())) or 0)
+    before = len(gc.get_objects())
+    try:
+        assert main(["serve", str(run_folder), "--port", "0"]) == 0
+    finally:
+        gc.unfreeze()
+    assert found[0] < before / 10
 
 
 def test_what_is_refused_is_one_sentence(run_folder, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,5 +35,9 @@ def serve(run: Path, host: str, port: int, token: str, announce: Callable[[dict[
     app = create_app(model, token, local, limits)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"
+    # What is loaded by now stays: a full collection would go through its 200,000 objects, a tenth of a second in which
+    # nobody is answered, /health included.
+    gc.collect()
+    gc.freeze()
     announce({"model": model.name, "url": url, "hash": model.hash, "disclaimer": DISCLAIMER})
     return server.run(app, listener, limits.answer_seconds)

@@ -229,8 +229,9 @@ def sealed(folder: str | Path, wait: bool = False, shared: bool = False) -> Iter
 
 def _seal(folder: Path, before: dict[str, Any], shared: bool) -> None:
     known = read_sums(folder) if (folder / SUMS).exists() else {}
-    kept = {name for name in _contents(folder) if before.get(name) == _state(folder / name)}
-    ours = [name for name in _contents(folder) if name in known or name not in kept or not shared]
+    names = _contents(folder)
+    kept = {name for name in names if before.get(name) == _state(folder / name)}
+    ours = [name for name in names if name in known or name not in kept or not shared]
     sums = {name: known[name] if name in known.keys() & kept else sha256_file(folder / name) for name in ours}
     write_text(folder / SUMS, "".join(f"{value}  {name}\n" for name, value in sums.items()))
 

@@ -21,7 +21,7 @@ import scikit
 import turns
 from plainfilm.commands.label import labelled
 from plainfilm.config import TrainConfig
-from plainfilm.data.films import Film, Films
+from plainfilm.data.films import Film, Films, Table
 from plainfilm.data.sources import load, loose
 from plainfilm.image.store import Rows, ingest
 from plainfilm.models.answer import answer, look
@@ -106,7 +106,9 @@ def features(threads: int, films: int) -> Callable[[], object]:
     initialise(network, torch.Generator().manual_seed(0))
     pixels = np.random.default_rng(0).integers(0, 255, (films, 224, 224), dtype=np.uint8)
     rows = Rows(pixels, np.arange(films), {})
-    some = Films(tuple(Film(f"{i}", "A", bytes, sha256=f"{i}", width=224, height=224) for i in range(films)), "noise")
+    some = Films(
+        Table(Film(f"{i}", "A", bytes, sha256=f"{i:064x}", width=224, height=224) for i in range(films)), "noise"
+    )
     fresh = count()
     return lambda: extract(some, rows, network, r.preprocess, str(next(fresh)), (network.feature_count,)) and None
 

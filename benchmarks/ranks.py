@@ -28,7 +28,7 @@ def work(folder: Path) -> None:
 
     from plainfilm import ranks
     from plainfilm.config import TrainConfig
-    from plainfilm.data.films import Film, Films
+    from plainfilm.data.films import Film, Films, Table
     from plainfilm.image.preprocess import Preprocess
     from plainfilm.image.store import Rows
     from plainfilm.models.features import extract
@@ -49,7 +49,7 @@ def work(folder: Path) -> None:
             progress, _ = train_network(network, Preprocess(), material, config, folder / f"{model}{batch}", False)
             found[f"{model}, batch {batch}"] = FILMS / min(row[-1] for row in progress.history)
         large = Rows(rng.integers(0, 256, (EXTRACTED, 224, 224), dtype=np.uint8), np.arange(EXTRACTED), {})
-        films = Films(tuple(Film(str(i), "", bytes, sha256=f"{i:064x}") for i in range(EXTRACTED)), "noise")
+        films = Films(Table(Film(str(i), "", bytes, sha256=f"{i:064x}") for i in range(EXTRACTED)), "noise")
         vgg16 = recipe("vgg16-lr")
         network = vgg16.build(2, vgg16.preprocess)
         began = time.perf_counter()

@@ -174,6 +174,12 @@ def csv_rows(path: Path, cells: int) -> Iterator[list[str]]:
 def read_csv(path: str | Path, data: bytes | None = None) -> tuple[list[str], list[dict[str, str]]]:
     """Return (header, rows) of a UTF-8 (or UTF-16 with its mark) CSV, of ``data`` where its bytes are at hand already;
     InputError says what is wrong with it."""
+    header, rows = stream_csv(path, data)
+    return header, list(rows)
+
+
+def stream_csv(path: str | Path, data: bytes | None = None) -> tuple[list[str], Iterator[dict[str, str]]]:
+    """Return what ``read_csv`` does, the rows one after the other: what is wrong with one is raised in its turn."""
     try:
         data = Path(path).read_bytes() if data is None else data
     except OSError as error:
@@ -183,7 +189,6 @@ def read_csv(path: str | Path, data: bytes | None = None) -> tuple[list[str], li
         text = data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape")
         table = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = [name.strip() for name in next(table, [])]
-        cells = [row for row in table if row]
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
     if not header:
@@ -191,11 +196,18 @@ def read_csv(path: str | Path, data: bytes | None = None) -> tuple[list[str], li
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise InputError(f"{path} has the column {twice[0]} twice; each name may stand once.")
-    for number, row in enumerate(cells, 2):
-        if len(row) < len(header) or any(row[len(header) :]):
-            fewer = "fewer" if len(row) < len(header) else "more"
-            raise InputError(f"{path}, row {number}: has {fewer} cells than the header has names ({len(header)}).")
-    return header, [dict(zip(header, map(unsafe, row), strict=False)) for row in cells]
+    return header, _csv_rows(path, table, header)
+
+
+def _csv_rows(path: str | Path, table: Iterable[list[str]], header: list[str]) -> Iterator[dict[str, str]]:
+    try:
+        for number, row in enumerate(filter(None, table), 2):
+            if len(row) < len(header) or any(row[len(header) :]):
+                fewer = "fewer" if len(row) < len(header) else "more"
+                raise InputError(f"{path}, row {number}: has {fewer} cells than the header has names ({len(header)}).")
+            yield dict(zip(header, map(unsafe, row), strict=False))
+    except csv.Error as error:
+        raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
 
 
 def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:

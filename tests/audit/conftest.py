@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data.films import Film, Films
+from plainfilm.data.films import Film, Films, Table
 
 
 def picture(seed: int, size: tuple[int, int] = (120, 96)) -> Image.Image:
@@ -34,11 +34,13 @@ def packed(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
 
 
 def film(path: str, data: bytes, label: str | None = None, **known: str) -> Film:
-    return Film(path, path.split("/")[0] if label is None else label, lambda: data, **known)
+    return Film(
+        path, path.split("/")[0] if label is None else label, lambda path, first=0: data[: first or None], **known
+    )
 
 
 def films(items: Iterable[Film], name: str = "set") -> Films:
-    return Films(tuple(sorted(items, key=lambda f: f.path)), name)
+    return Films(Table(items).by_path(), name)
 
 
 @pytest.fixture

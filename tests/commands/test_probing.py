@@ -172,7 +172,9 @@ def test_films_that_are_gone_or_changed_are_named(run, tmp_path, films_folder):
 
 
 def test_a_film_that_vanishes_meanwhile_is_one_sentence():
-    gone = Film("a.png", "x", lambda: (_ for _ in ()).throw(probing.FilmError("can't be read: no such file")))
+    gone = Film(
+        "a.png", "x", lambda path, first: (_ for _ in ()).throw(probing.FilmError("can't be read: no such file"))
+    )
     with pytest.raises(InputError, match=r"a\.png can't be read: no such file; put the film back"):
         probing._decoded(gone)
 

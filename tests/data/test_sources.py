@@ -181,7 +181,7 @@ def test_a_large_npz_stays_on_disk(tmp_path, monkeypatch):
         save(tmp_path / name, train_images=images, train_labels=np.arange(6) % 2)
         films = load(tmp_path / name)
         assert all((decode(film.read()) == image).all() for film, image in zip(films, images, strict=True))
-        assert isinstance(films.films[0].read.args[0].base, np.memmap)
+        assert isinstance(films.films[0].source.args[0]["train"].base, np.memmap)
     assert len(list((tmp_path / "cache" / "unpacked").iterdir())) == 2
     load(tmp_path / "a.npz")
     assert len(list((tmp_path / "cache" / "unpacked").iterdir())) == 2

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from plainfilm.data.films import Film, Films
+from plainfilm.data.films import Film, Films, Table
 from plainfilm.data.split import crossing, folds, split
 from plainfilm.errors import InputError
 
@@ -13,10 +13,17 @@ from plainfilm.errors import InputError
 def table(normal=100, sick=300, films_a_patient=3, part=""):
     rows = [("A", i) for i in range(normal)] + [("B", i) for i in range(sick)]
     films = [
-        Film(f"{label}/{i:04d}", label, lambda: b"", f"{label}{i // films_a_patient}", part, sha256=f"{label}{i}")
+        Film(
+            f"{label}/{i:04d}",
+            label,
+            lambda path, first: b"",
+            f"{label}{i // films_a_patient}",
+            part,
+            sha256=f"{label}{i}",
+        )
         for label, i in rows
     ]
-    return Films(tuple(sorted(films, key=lambda f: f.path)), "set")
+    return Films(Table(films).by_path(), "set")
 
 
 def counts(films):

@@ -135,10 +135,11 @@ def test_a_film_that_vanishes_is_a_quarantine_not_a_crash(tmp_path, make_films):
 def test_a_row_store_holds_floats_too():
     store = RowStore({"kind": "features"}, (3,), "float32")
     with store.writing():
-        store.append([("a", 1, 2, np.array([1, 2, 3.5])), ("b", 3, 4, np.zeros(3))])
+        store.append([("a" * 64, 1, 2, np.array([1, 2, 3.5])), ("b" * 64, 3, 4, np.zeros(3))])
     again = RowStore({"kind": "features"}, (3,), "float32")
     again.refresh()
-    assert again.entries["a"].width == 1 and again.all_rows()[again.entries["a"].row].tolist() == [1, 2, 3.5]
+    found = again.entry("a" * 64)
+    assert found.width == 1 and again.all_rows()[found.row].tolist() == [1, 2, 3.5] and not again.entry("c" * 64)
 
 
 def test_rows_of_asks_for_what_is_there(films_folder):

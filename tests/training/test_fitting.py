@@ -81,7 +81,7 @@ def test_dense_layers_are_trained_on_features_of_changed_copies_that_are_made_on
     assert seconds > 0
     train, rows = prepared.films.where("train"), stages(prepared, network)[0]
     assert not np.allclose(first[train], rows[train]) and not np.allclose(first[train], second[train])
-    films, own = replace(prepared.films, films=tuple(prepared.films.films[i] for i in train)), prepared.pixels
+    films, own = prepared.films.at(train), prepared.pixels
     copy = Copy(replace(own, order=own.order[train]), films, Augment.parse("zoom=.1"), prepared.config.seed, 0)
     x = prepared.preprocess.tensor(torch.from_numpy(copy[np.array([3])]))
     with torch.inference_mode():

@@ -83,8 +83,7 @@ class Measured:
 
     def at(self, rows: NDArray[np.int64]) -> Measured:
         """Return the films at ``rows`` alone, in this order."""
-        films = tuple(self.films.films[row] for row in rows)
-        return Measured(replace(self.films, films=films), **{name: getattr(self, name)[rows] for name in ARRAYS})
+        return Measured(self.films.at(rows), **{name: getattr(self, name)[rows] for name in ARRAYS})
 
 
 ARRAYS = tuple(field.name for field in fields(Measured) if field.name != "films")
@@ -101,7 +100,7 @@ def measure(films: Films) -> Measured:
     Processes that torchrun started take films by turns; in the end the first has all of them, the others their own.
     InputError when no film can be read.
     """
-    ordered = sorted(films, key=lambda film: film.path)
+    ordered = films.films.by_path()
     own = ranks.turns(len(ordered))
     bad: list[tuple[str, str]] = []
     with ranks.together(), tempfile.TemporaryFile() as file, bar(f"Auditing {films.name}", len(own)) as progress:
@@ -122,10 +121,10 @@ def measure(films: Films) -> Measured:
             raise InputError(
                 f"{films.name}: not one of {len(bad)} films can be read{first}; give JPEG, PNG or TIFF films."
             )
-    good = [
+    good = (
         replace(ordered[place], sha256=sha256.decode(), width=width, height=height)
-        for place, sha256, (width, height) in zip(*(known[name].tolist() for name in ABOUT_FILM), strict=True)
-    ]
+        for place, sha256, (width, height) in zip(*(known[name] for name in ABOUT_FILM), strict=True)
+    )
     return Measured(films.with_films(good, quarantine=tuple(bad)), **{name: known[name] for name in ARRAYS})
 
 

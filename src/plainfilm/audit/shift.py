@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from plainfilm.audit.telling import (
     tell,
     too_few,
 )
+from plainfilm.data.films import Table
 from plainfilm.evaluation.intervals import Bools, Floats
 
 COMPONENTS = 20  # of the thumbnails
@@ -76,7 +78,7 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
 def _stacked(ours: Measured, other: Measured) -> Measured:
     """Return both sets as one, ours first (and not sorted by path, so that rows stay where they are)."""
     arrays = {name: np.concatenate([getattr(ours, name), getattr(other, name)]) for name in ARRAYS}
-    return Measured(replace(ours.films, films=ours.films.films + other.films.films), **arrays)
+    return Measured(replace(ours.films, films=Table(chain(ours.films, other.films))), **arrays)
 
 
 def _labelled(other: Measured) -> dict[str, int]:

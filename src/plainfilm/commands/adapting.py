@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from plainfilm.commands.evaluation import predict_films, require_known, shared_with
-from plainfilm.data.films import Film, Films, write_films
-from plainfilm.data.sources import load, loose
+from plainfilm.data.films import Film, Films, Table, write_films
+from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError
 from plainfilm.evaluation import operating
 from plainfilm.evaluation.adapting import adapt, adapt_unlabelled
@@ -43,7 +43,7 @@ def adapt_run(
             say(f"RED LINE: {line}")
         positive = model.classes.index(model.positive)
         new, after, found = adapt(raw, positive, _operating(model), threshold, refer, np.random.default_rng(seed))
-        films = films.with_films([replace(film, part="test") for film in good], quarantine=tuple(bad))
+        films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
         write_predictions(out / "predictions.csv", after)
         if model.verdict.get("curve"):  # the old one is of another temperature and other films
@@ -65,7 +65,7 @@ def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | No
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
     with _new_folder(out):
-        raw, _, bad = _at_temperature_one(model, [Film(path, "", read) for path, read in loose(data)])
+        raw, _, bad = _at_temperature_one(model, unlabelled(data).films)
         cool = apply_temperature(raw.probabilities, model.temperature)
         positive = model.classes.index(model.positive)
         prior = model.verdict["prior"]
@@ -78,7 +78,7 @@ def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | No
             "scores": {},
             "chosen_for": found["prevalence_used"],
         }
-        write_films(Films((), data, tuple(bad)), out)
+        write_films(Films(Table(), data, tuple(bad)), out)
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from plainfilm import ranks
 from plainfilm.audit.document import examine
 from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured, measure
-from plainfilm.data.films import FILMS_HEADER, Film, Films, find_patient
-from plainfilm.data.sources import load, loose
+from plainfilm.data.films import FILMS_HEADER, Films, find_patient
+from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
 from plainfilm.files import occupied, sealed, write_csv, write_json
@@ -76,13 +76,13 @@ def _other(against: str, patient_regex: str, classes: tuple[str, ...]) -> Films:
     try:
         films = load(against, patient_regex)
     except InputError:
-        found = loose(against)
-        films = Films(
-            tuple(Film(p, PurePosixPath(p).parent.name, read, find_patient(p, patient_regex)) for p, read in found),
-            Path(against).name,
+        films = unlabelled(against)
+        films = films.with_films(
+            replace(film, label=PurePosixPath(film.path).parent.name, patient=find_patient(film.path, patient_regex))
+            for film in films
         )
     ours = {name.lower(): name for name in classes}
-    return films.with_films([replace(film, label=ours.get(film.label.lower(), "")) for film in films])
+    return films.with_films(replace(film, label=ours.get(film.label.lower(), "")) for film in films)
 
 
 def _write(out: Path, found: dict[str, Any], measured: Measured) -> None:

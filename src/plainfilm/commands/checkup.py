@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plainfilm.config import newer
-from plainfilm.data.films import Film, Films, read_films
+from plainfilm.data.films import Film, FilmError, Films, Table, read_films
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
 from plainfilm.files import SUMS, damaged, locked, read_json, read_sums
@@ -157,12 +157,16 @@ def _installed(name: str) -> str:
         return "none"
 
 
+def _no_bytes(path: str, first: int = 0) -> bytes:
+    raise FilmError("only its row is here")
+
+
 def _films(folder: Path) -> Finding:
     rows = read_films(folder / "films.csv")
     if not (folder / "config.json").exists():
         return Finding("films.csv", f"{len(rows)} films", True)
-    films = [Film(r["path"], r["label"], bytes, part=r["part"], sha256=r["sha256"]) for r in rows]
-    if Films(tuple(films), "").data_hash != read_json(folder / "config.json")["data_hash"]:
+    films = Table(Film(r["path"], r["label"], _no_bytes, part=r["part"], sha256=r["sha256"]) for r in rows)
+    if Films(films, "").data_hash != read_json(folder / "config.json")["data_hash"]:
         return Finding("films.csv", "not the films that config.json names", False, _remedy("films.csv"))
     return Finding("films.csv", f"{len(rows)} films, those that config.json names", True)
 

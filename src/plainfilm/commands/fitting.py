@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -110,7 +110,7 @@ def copies(prepared: Prepared, network: Backbone) -> tuple[tuple[Rows, ...], flo
     assert front is not None  # preparation refuses copies where nothing is frozen
     films, pixels = prepared.films, prepared.pixels
     train = films.where("train")
-    chosen = replace(films, films=tuple(films.films[i] for i in train))
+    chosen = films.at(train)
     own = Rows(pixels.data, pixels.order[train], pixels.about)
     found, total = [], 0.0
     for number in range(config.copies):

@@ -170,7 +170,7 @@ def without_test(prepared: Prepared) -> Prepared:
     """Return ``prepared`` without the films of the test part: what is not here can't be looked at."""
     films, pixels = prepared.films, prepared.pixels
     seen = films.where("train", "val")
-    kept = replace(films, films=tuple(films.films[i] for i in seen))
+    kept = films.at(seen)
     return replace(prepared, films=kept, pixels=Rows(pixels.data, pixels.order[seen], pixels.about))
 
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import overload
 
 import numpy as np
 
+from plainfilm.data.columns import Kinds, Texts
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.files import read_csv, write_csv
 
 PARTS = ("train", "val", "test")
+
+Source = Callable[[str, int], bytes]  # a film's path, how many first bytes (0: all) -> bytes; FilmError says why not
 
 # Names that carry the patient, by data set. The first group is the patient.
 PATIENT_PATTERNS = (
@@ -31,11 +38,11 @@ class FilmError(PlainfilmError):
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One film. ``path`` is relative to the data set and unique in it; ``read`` returns the file's bytes."""
+    """One film. ``path`` is relative to the data set and unique in it; ``source`` knows where its bytes are."""
 
     path: str
     label: str
-    read: Callable[[], bytes] = field(repr=False, compare=False)
+    source: Source = field(repr=False, compare=False)
     patient: str = ""  # empty: unknown
     part: str = ""  # as the source's folders say, until a split is made
     width: int = 0  # pixels, known after the film was decoded once
@@ -47,12 +54,87 @@ class Film:
         """The patient, or the film itself where no patient is known: what a split must keep together."""
         return self.patient or self.path
 
+    def read(self, first: int = 0) -> bytes:
+        """Return the file's bytes, or only its ``first`` ones; FilmError when it can't be read."""
+        return self.source(self.path, first)
+
+
+class Table(Sequence[Film]):
+    """Films as columns, 150 bytes each with their hash; a ``Film`` is made when one is asked for, by its place."""
+
+    def __init__(self, films: Iterable[Film] = ()) -> None:
+        self.paths, self.patients, self.hashes = Texts(), Texts(), Texts()
+        self.labels, self.parts, self.sources = Kinds[str](), Kinds[str](), Kinds[Source]()
+        self._widths, self._heights = array("q"), array("q")
+        for film in films:
+            self.append(film)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, place: int) -> Film: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Film]: ...
+    def __getitem__(self, place: int | slice) -> Film | Sequence[Film]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        return Film(
+            self.paths[place],
+            self.labels[place],
+            self.sources[place],
+            self.patients[place],
+            self.parts[place],
+            self._widths[place],
+            self._heights[place],
+            self.hashes[place],
+        )
+
+    def __iter__(self) -> Iterator[Film]:
+        columns = (self.paths, self.labels, self.sources, self.patients, self.parts, self._widths, self._heights)
+        return map(Film, *columns, self.hashes)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Table)
+            and len(self) == len(other)
+            and all(a == b for a, b in zip(self, other, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def append(self, film: Film) -> None:
+        """Add a film at the end."""
+        self.paths.append(film.path)
+        self.labels.append(film.label)
+        self.sources.append(film.source)
+        self.patients.append(film.patient)
+        self.parts.append(film.part)
+        self._widths.append(film.width)
+        self._heights.append(film.height)
+        self.hashes.append(film.sha256)
+
+    def with_parts(self, parts: Iterable[str]) -> Table:
+        """Return the same films with other parts; all other columns are shared."""
+        changed = copy(self)
+        changed.parts = Kinds(parts)
+        if len(changed.parts) != len(self):
+            raise ValueError(f"{len(changed.parts)} parts for {len(self)} films")
+        return changed
+
+    def by_path(self) -> Table:
+        """Return the films in the order of their paths: this very table where it has it."""
+        if all(a <= b for a, b in pairwise(self.paths)):
+            return self
+        paths = list(self.paths)
+        return Table(self[i] for i in sorted(range(len(self)), key=paths.__getitem__))
+
 
 @dataclass(frozen=True)
 class Films:
     """Films in the order of their paths, with the classes found and what had to be left out and why."""
 
-    films: tuple[Film, ...]
+    films: Table
     name: str
     quarantine: tuple[tuple[str, str], ...] = ()  # (path, reason)
     notes: tuple[str, ...] = ()
@@ -68,32 +150,30 @@ class Films:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in sorted order: the one place where their order is fixed."""
-        return tuple(sorted({film.label for film in self.films}))
+        return tuple(sorted(self.films.labels.different))
 
     @property
     def counts(self) -> dict[str, int]:
         """Number of films a class."""
-        return dict(sorted(Counter(film.label for film in self.films).items()))
+        return dict(sorted(Counter(self.films.labels).items()))
 
     @property
     def weighed(self) -> dict[str, int]:
         """Number of films a class that class weights are made of: those that train; all where there is no test part, as
         the paper counts them."""
-        tested = any(film.part == "test" for film in self.films)
-        return {
-            name: count
-            for name, count in Counter(film.label for film in self.films if film.part == "train" or not tested).items()
-        }
+        labels, parts = self.films.labels, self.films.parts
+        tested = "test" in parts.different
+        return dict(Counter(label for label, part in zip(labels, parts, strict=True) if part == "train" or not tested))
 
     @property
     def labels(self) -> np.ndarray:
         """(N,) int64 indices into ``classes``."""
-        order = {name: index for index, name in enumerate(self.classes)}
-        return np.array([order[film.label] for film in self.films], dtype=np.int64)
+        kinds, classes = self.films.labels, self.classes
+        return np.array([classes.index(name) for name in kinds.different], dtype=np.int64).take(kinds.codes)
 
     def where(self, *parts: str) -> np.ndarray:
         """(M,) positions of the films in any of ``parts``."""
-        return np.array([i for i, film in enumerate(self.films) if film.part in parts], dtype=np.int64)
+        return np.array([i for i, part in enumerate(self.films.parts) if part in parts], dtype=np.int64)
 
     @property
     def data_hash(self) -> str:
@@ -103,9 +183,17 @@ class Films:
             found.update(f"{f.path}\0{f.label}\0{f.part}\0{f.sha256}\n".encode("utf-8", "surrogateescape"))
         return found.hexdigest()
 
-    def with_films(self, films: list[Film], **changes: object) -> Films:
+    def with_films(self, films: Iterable[Film], **changes: object) -> Films:
         """Return a copy with other films, sorted by path."""
-        return replace(self, films=tuple(sorted(films, key=lambda f: f.path)), **changes)  # type: ignore[arg-type]
+        return replace(self, films=Table(films).by_path(), **changes)  # type: ignore[arg-type]
+
+    def with_parts(self, parts: Iterable[str], protocol: str) -> Films:
+        """Return a copy in which each film has another part, under the stamp ``protocol``."""
+        return replace(self, films=self.films.with_parts(parts), protocol=protocol)
+
+    def at(self, places: Iterable[int]) -> Films:
+        """Return the films at ``places`` alone, in that order."""
+        return replace(self, films=Table(self.films[i] for i in places))
 
 
 def find_patient(path: str, pattern: str = "") -> str:

@@ -9,7 +9,7 @@ import shutil
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from plainfilm.data import dicom
-from plainfilm.data.films import PARTS, Film, FilmError, Films, check_pattern, find_patient
+from plainfilm.data.films import PARTS, Film, FilmError, Films, Source, Table, check_pattern, find_patient
 from plainfilm.errors import InputError
-from plainfilm.files import cache_dir, read_csv, replacing
+from plainfilm.files import cache_dir, replacing, stream_csv
 
 MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored; DICOM has its own limit
 MAX_FILMS = 5_000_000
 MAX_TABLE_BYTES = 512 * 2**20  # a table inside a folder or zip
+TABLE_ROWS = 10_000  # of a Parquet file, turned into strings at a time
 MAX_ARRAY_BYTES = 32 * 2**30  # one array of a MedMNIST file
 IN_MEMORY = 64 * 2**20  # a larger one stays on disk
 
@@ -38,7 +39,6 @@ SYNTHETIC = "synthetic-"  # how the demo set's patients begin, in memory or writ
 MEDMNIST_CLASSES = {"pneumoniamnist": ("normal", "pneumonia")}
 
 Loose = tuple[str, Callable[[], bytes]]  # path as given, reader
-Tree = dict[str, Callable[..., bytes]]  # relative path with slashes -> reader of that file, or of its first bytes
 
 
 def load(data: str | os.PathLike[str], patient_regex: str = "") -> Films:
@@ -50,10 +50,9 @@ def load(data: str | os.PathLike[str], patient_regex: str = "") -> Films:
     """
     check_pattern(patient_regex)
     films = _from_demo(str(data)) if str(data).startswith("demo:") else _from_path(Path(data), patient_regex)
-    named = [replace(f, patient=f.patient or find_patient(f.path, patient_regex)) for f in films]
-    synthetic = any(film.patient.startswith(SYNTHETIC) for film in named)
-    films = films.with_films(named, synthetic=synthetic)
-    if not films.films:
+    films = films.with_films(replace(f, patient=f.patient or find_patient(f.path, patient_regex)) for f in films)
+    films = replace(films, synthetic=any(patient.startswith(SYNTHETIC) for patient in films.films.patients))
+    if not len(films):
         raise InputError(
             f"{data} holds no films; expected one folder a class with JPEG, PNG, TIFF or DICOM files inside."
         )
@@ -79,13 +78,13 @@ def _from_path(path: Path, pattern: str) -> Films:
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of class folders, a CSV, a zip, an npz or demo:N.")
     if path.is_dir():
-        return _ask_headers(_from_tree(dict(_folder_files(path)), path), pattern)
+        return _ask_headers(_from_files(list(_folder_files(path)), partial(_beside, str(path)), path), pattern)
     if ending in TABLE_ENDINGS:
-        return _ask_headers(_from_table(path, *_read_table(path), reader=partial(_beside, path.parent)), pattern)
+        return _ask_headers(_from_table(path, *_read_table(path), partial(_beside, str(path.parent))), pattern)
     if ending == ".npz":
         return _from_npz(path)
     if ending == ".zip":
-        return _ask_headers(_from_tree(_zip_tree(path), path), pattern)
+        return _ask_headers(_from_files(*_zip_files(path), path), pattern)
     raise InputError(f"{path} is not a folder, CSV, Parquet, zip or npz file; give one of these, or demo:N.")
 
 
@@ -96,16 +95,15 @@ def _ask_headers(films: Films, pattern: str) -> Films:
         named = film.patient or (pattern and find_patient(film.path, pattern))
         return film if named else replace(film, patient=_patient_in_header(film))
 
-    return films.with_films([asked(film) for film in films])
+    return films.with_films(asked(film) for film in films)
 
 
 def _patient_in_header(film: Film) -> str:
     """The first bytes of a file are enough in nearly all cases. A film that can't be read gets its reason later."""
     if PurePosixPath(film.path).suffix.lower() in PICTURE_ENDINGS:
         return ""
-    first: Callable[..., bytes] = film.read
     try:
-        found = dicom.patient(first(dicom.HEAD))
+        found = dicom.patient(film.read(dicom.HEAD))
         return (dicom.patient(film.read()) if found is None else found) or ""
     except FilmError:
         return ""
@@ -114,6 +112,16 @@ def _patient_in_header(film: Film) -> str:
 def loose(path: str | os.PathLike[str]) -> list[Loose]:
     """Return all that ``stream`` yields; 0.8 KB of memory a film."""
     return list(stream(path))
+
+
+def unlabelled(path: str | os.PathLike[str]) -> Films:
+    """Return the films of ``stream`` as a set of one empty class."""
+    readers = dict(stream(path))
+
+    def read(name: str, first: int = 0) -> bytes:
+        return readers[name]()
+
+    return Films(Table(Film(name, "", read) for name in readers), Path(path).name)
 
 
 def stream(path: str | os.PathLike[str]) -> Iterator[Loose]:
@@ -126,13 +134,13 @@ def stream(path: str | os.PathLike[str]) -> Iterator[Loose]:
     if str(path).startswith("demo:"):
         yield from ((film.path, film.read) for film in _from_demo(str(path)))
     elif root.is_dir() or (root.suffix.lower() == ".zip" and root.exists()):
-        files = _folder_files(root) if root.is_dir() else sorted(_zip_tree(root).items())
-        named = ((n, read) for n, read in files if not any(_is_junk(part) for part in PurePosixPath(n).parts))
+        folder = partial(_beside, str(root))
+        names, source = (_folder_files(root), folder) if root.is_dir() else _zip_files(root)
         found = False
-        for name, read in named:
-            if _is_film(name, read):
+        for name in names:
+            if _is_film(name, source):
                 found = True
-                yield (f"{path}/{name}" if not str(path).endswith("/") else f"{path}{name}"), read
+                yield f"{path}{'' if str(path).endswith('/') else '/'}{name}", partial(source, name)
         if not found:
             raise InputError(f"{path} holds no films; expected JPEG, PNG, TIFF or DICOM files.")
     elif os.path.lexists(root):
@@ -167,8 +175,12 @@ def read_file(path: str | Path, first: int = 0) -> bytes:
         raise FilmError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _folder_files(root: Path, inner: str = "") -> Iterator[tuple[str, Callable[..., bytes]]]:
-    """Yield (path relative to ``root``, reader) of every file below, in the order of those paths as text.
+def _beside(folder: str, name: str, first: int = 0) -> bytes:
+    return read_file(os.path.join(folder, name), first)
+
+
+def _folder_files(root: Path, inner: str = "") -> Iterator[str]:
+    """Yield the path of every file below ``root``, relative to it, in the order of those paths as text.
 
     A folder stands in the order as its name with the slash, as in the paths below it. Links to folders are not
     followed: they may loop.
@@ -183,10 +195,11 @@ def _folder_files(root: Path, inner: str = "") -> Iterator[tuple[str, Callable[.
         if name.endswith("/"):
             yield from _folder_files(root, inner + name)
         else:
-            yield inner + name, partial(read_file, f"{root}/{inner}{name}")  # text: Paths take memory
+            yield inner + name
 
 
-def _zip_tree(path: Path) -> Tree:
+def _zip_files(path: Path) -> tuple[list[str], Source]:
+    """Return the paths of a zip's files in their order, and what reads them."""
     try:
         archive = zipfile.ZipFile(path)
     except Exception as error:  # a hostile directory can fail in struct, a codec or an index
@@ -195,16 +208,15 @@ def _zip_tree(path: Path) -> Tree:
     if len(members) > MAX_FILMS:
         raise InputError(f"{path} holds {len(members):,} files; the limit is {MAX_FILMS:,}.")
     times = Counter(m.filename for m in members)
-    tree: Tree = {}
-    for member in members:
-        reader = partial(_read_member, archive, member)
-        tree[member.filename] = (
-            partial(_refuse, "two zip members have this name") if times[member.filename] > 1 else reader
-        )
-    return tree
+    twice = {name for name, count in times.items() if count > 1}
+    names = sorted(name for name in times if not any(_is_junk(part) for part in PurePosixPath(name).parts))
+    return names, partial(_read_member, archive, twice)
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, first: int = 0) -> bytes:
+def _read_member(archive: zipfile.ZipFile, twice: set[str], name: str, first: int = 0) -> bytes:
+    member = archive.getinfo(name)
+    if name in twice:
+        raise FilmError("two zip members have this name")
     if member.flag_bits & 1:
         raise FilmError("encrypted inside the zip")
     try:
@@ -220,36 +232,38 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, first: int =
     return data
 
 
-def _refuse(reason: str, first: int = 0) -> bytes:
-    raise FilmError(reason)
-
-
 def _is_junk(name: str) -> bool:
     return name.startswith((".", "__MACOSX")) or name.lower() in JUNK
 
 
-def _from_tree(tree: Tree, root: Path) -> Films:
-    names = sorted(name for name in tree if not any(_is_junk(part) for part in PurePosixPath(name).parts))
+def _from_files(names: list[str], source: Source, root: Path) -> Films:
+    """Return the films among the files of a folder or zip, by its folders or by the one table in its root."""
     tables = [n for n in names if "/" not in n and PurePosixPath(n).suffix.lower() in TABLE_ENDINGS]
-    if len(tables) == 1 and (table := _table_in_tree(tree, root, tables[0])):
-        return _from_table(root, *table, reader=partial(_inside, tree))
-    films, left_out = [], []
-    folders = _class_folders([n for n in names if _is_film(n, tree[n])])
-    if any(place and place[0] for place in folders.values()):
-        folders = {name: place for name, place in folders.items() if not _second_copy(name, place)}
-    for name in names:
-        if name not in folders:
-            left_out.append(name)
-        elif place := folders[name]:
-            films.append(Film(name, place[1], tree[name], part=place[0]))
-        else:
+    if len(tables) == 1 and (table := _table_inside(source, root, tables[0])):
+        return _from_table(root, *table, partial(_inside, source, set(names)))
+    pictures = [name for name in names if _is_film(name, source)]
+    places = _class_folders({_folder(name) for name in pictures})
+    if any(place and place[0] for place in places.values()):
+        places = {folder: place for folder, place in places.items() if not _second_copy(folder, place)}
+
+    def film(name: str) -> Film:
+        place = places[_folder(name)]
+        if place is None:
             raise InputError(f"{root}: {name} is in no class folder; put it into a folder named after its class.")
+        return Film(name, place[1], source, part=place[0])
+
+    films = Table(film(name) for name in pictures if _folder(name) in places)
+    left_out = sorted(set(names).difference(films.paths)) if len(films) < len(names) else []
     said = f"{len(left_out)} files that are not films, or lie in a second copy of the set, left out: "
     notes = (said + ", ".join(left_out[:3]),) if left_out else ()
-    return Films(tuple(films), root.name or str(root), notes=notes)
+    return Films(films, root.name or str(root), notes=notes)
 
 
-def _is_film(name: str, read: Callable[..., bytes]) -> bool:
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _is_film(name: str, source: Source) -> bool:
     """A film by its ending, or by its first bytes where the ending is missing or unknown."""
     ending = PurePosixPath(name).suffix.lower()
     if ending in FILM_ENDINGS:
@@ -257,15 +271,15 @@ def _is_film(name: str, read: Callable[..., bytes]) -> bool:
     if ending in TABLE_ENDINGS | {".txt", ".md", ".json", ".html", ".pdf", ".py", ".npz", ".zip", ".h5"}:
         return False
     try:
-        head = read(132)
+        head = source(name, 132)
     except FilmError:
         return False
     return head.startswith(PICTURES) or dicom.is_dicom(head)
 
 
-def _class_folders(names: list[str]) -> dict[str, tuple[str, str] | None]:
-    """Return {path: (part, label)}; None where no folder names the class."""
-    folders = {name: PurePosixPath(name).parts[:-1] for name in names}
+def _class_folders(names: set[str]) -> dict[str, tuple[str, str] | None]:
+    """Return {folder: (part, label) of its films}; None where no folder names the class."""
+    folders = {name: PurePosixPath(name).parts for name in names}
     depth = 0
     while folders and all(len(f) > depth + 1 for f in folders.values()):
         firsts = {f[depth] for f in folders.values()}
@@ -281,35 +295,48 @@ def _class_folders(names: list[str]) -> dict[str, tuple[str, str] | None]:
     return found
 
 
-def _second_copy(name: str, place: tuple[str, str] | None) -> bool:
-    """Whether a film beside the folders train, val and test lies in such folders once more, as in Kaggle's zip."""
-    return bool(place and not place[0]) and any(p.lower() in PART_NAMES for p in PurePosixPath(name).parts[1:-1])
+def _second_copy(folder: str, place: tuple[str, str] | None) -> bool:
+    """Whether a folder beside train, val and test has such folders around it once more, as in Kaggle's zip."""
+    return bool(place and not place[0]) and any(p.lower() in PART_NAMES for p in PurePosixPath(folder).parts[1:])
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _read_table(path: Path, data: bytes | None = None) -> tuple[list[str], list[dict[str, str]]]:
+def _read_table(path: Path, data: bytes | None = None) -> tuple[list[str], Iterator[dict[str, str]]]:
     """Return (header, rows) of a CSV or Parquet file, of ``data`` where its bytes are at hand already."""
     if path.suffix.lower() == ".csv":
-        return read_csv(path, data)
+        return stream_csv(path, data)
     try:
         from pyarrow import parquet
     except ImportError:
         raise InputError(f"{path}: Parquet needs the package pyarrow; run: pip install 'plainfilm[parquet]'.") from None
     try:
         table = parquet.read_table(path if data is None else io.BytesIO(data))
-        rows = [{k: "" if v is None else str(v) for k, v in row.items()} for row in table.to_pylist()]
-        return list(table.column_names), rows
-    except Exception as error:  # Arrow's own, but also those of codecs, sizes and values
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is not a Parquet file that can be read ({said}).") from None
+    except Exception as error:
+        raise _no_parquet(path, error) from None
+    return list(table.column_names), _parquet_rows(path, table)
 
 
-def _table_in_tree(tree: Tree, root: Path, name: str) -> tuple[list[str], list[dict[str, str]]] | None:
+def _parquet_rows(path: Path, table: Any) -> Iterator[dict[str, str]]:
+    try:
+        for batch in table.to_batches(TABLE_ROWS):
+            for row in batch.to_pylist():
+                yield {name: "" if value is None else str(value) for name, value in row.items()}
+    except Exception as error:
+        raise _no_parquet(path, error) from None
+
+
+def _no_parquet(path: Path, error: Exception) -> InputError:
+    """Of Arrow's own errors, but also those of codecs, sizes and values."""
+    said = " ".join(str(error).split())[:200]
+    return InputError(f"{path} is not a Parquet file that can be read ({said}).")
+
+
+def _table_inside(source: Source, root: Path, name: str) -> tuple[list[str], Iterator[dict[str, str]]] | None:
     """The table in a folder's or zip's root, when it is a list of films (``path`` and ``label``)."""
     try:
-        data = tree[name](MAX_TABLE_BYTES + 1)
+        data = source(name, MAX_TABLE_BYTES + 1)
     except FilmError as error:
         raise InputError(f"{root / name}: {error}.") from None
     if len(data) > MAX_TABLE_BYTES:
@@ -318,23 +345,20 @@ def _table_in_tree(tree: Tree, root: Path, name: str) -> tuple[list[str], list[d
     return (header, rows) if {"path", "label"} <= set(header) else None
 
 
-def _beside(folder: Path, name: str) -> Callable[[], bytes]:
-    return partial(read_file, folder / name)
+def _inside(source: Source, known: set[str], name: str, first: int = 0) -> bytes:
+    """A table inside a folder or zip speaks of the files there, and of no others."""
+    if (inner := PurePosixPath(name).as_posix()) not in known:
+        raise FilmError("no such file in the data set")
+    return source(inner, first)
 
 
-def _inside(tree: Tree, name: str) -> Callable[[], bytes]:
-    return tree.get(PurePosixPath(name).as_posix(), partial(_refuse, "no such file in the data set"))
-
-
-def _from_table(
-    path: Path, header: list[str], rows: list[dict[str, str]], reader: Callable[[str], Callable[[], bytes]]
-) -> Films:
+def _from_table(path: Path, header: list[str], rows: Iterable[dict[str, str]], source: Source) -> Films:
     missing = [name for name in ("path", "label") if name not in header]
     if missing:
         raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}.")
     problems: list[str] = []
     labels: dict[str, str] = {}
-    films: list[Film] = []
+    films = Table()
     unknown = 0
     for number, row in enumerate(rows, 2):
         name, label, part = row["path"], row["label"].strip(), row.get("split", "").strip().lower()
@@ -349,21 +373,23 @@ def _from_table(
             labels[name] = label
             unknown += not label
             if label:
-                films.append(Film(name, label, reader(name), row.get("patient", "").strip(), PART_NAMES.get(part, "")))
+                films.append(Film(name, label, source, row.get("patient", "").strip(), PART_NAMES.get(part, "")))
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise InputError(f"{path}: {'; '.join(problems[:5])}{more}.")
     said = (
         f"{unknown:,} of {len(labels):,} films have no label in {path.name} and are left out: unknown is not negative"
     )
-    return Films(tuple(films), path.name, notes=(said,) if unknown else ())
+    return Films(films, path.name, notes=(said,) if unknown else ())
 
 
 # --- MedMNIST and the demo set ----------------------------------------------------------------------------------------
 
 
 def _from_npz(path: Path) -> Films:
-    films: list[Film] = []
+    films = Table()
+    parts: dict[str, np.ndarray] = {}
+    source = partial(_as_png, parts)
     names = next((v for k, v in MEDMNIST_CLASSES.items() if path.name.lower().startswith(k)), ())
     try:
         with zipfile.ZipFile(path) as archive:
@@ -373,13 +399,16 @@ def _from_npz(path: Path) -> Films:
         with np.load(path, allow_pickle=False) as arrays:
             for part in PARTS:
                 if f"{part}_images" in arrays:
-                    images = _array(path, arrays, f"{part}_images")
-                    films += _npz_part(path, part, images, arrays[f"{part}_labels"], names)
+                    parts[part], labels = _array(path, arrays, f"{part}_images"), arrays[f"{part}_labels"].reshape(-1)
+                    _check_arrays(path, part, parts[part], labels)
+                    for i, c in enumerate(labels.tolist()):
+                        label = names[int(c)] if int(c) < len(names) else str(int(c))
+                        films.append(Film(f"{part}/{i:06d}", label, source, part=part))
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a hostile file can fail in zlib, struct, a header's syntax or a codec
         raise InputError(f"{path} is not a MedMNIST file that can be read ({error}).") from None
-    return Films(tuple(films), path.name)
+    return Films(films, path.name)
 
 
 def _array(path: Path, arrays: Any, name: str) -> np.ndarray:
@@ -397,28 +426,20 @@ def _array(path: Path, arrays: Any, name: str) -> np.ndarray:
     return np.asarray(np.load(unpacked, mmap_mode="r", allow_pickle=False))
 
 
-def _npz_part(path: Path, part: str, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> list[Film]:
+def _check_arrays(path: Path, part: str, images: np.ndarray, labels: np.ndarray) -> None:
     grey_or_colour = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
-    if images.dtype != np.uint8 or not grey_or_colour or labels.reshape(-1).shape[0] != len(images):
+    if images.dtype != np.uint8 or not grey_or_colour or len(labels) != len(images):
         raise InputError(f"{path}: {part}_images must be 8-bit (N, H, W) or (N, H, W, 3) with one label each.")
-    return [
-        Film(
-            f"{part}/{i:06d}",
-            names[int(c)] if int(c) < len(names) else str(int(c)),
-            partial(_as_png, images, i),
-            part=part,
-        )
-        for i, c in enumerate(labels.reshape(-1))
-    ]
 
 
-def _as_png(images: np.ndarray, index: int) -> bytes:
+def _as_png(images: Mapping[str, np.ndarray], name: str, first: int = 0) -> bytes:
     """One image of an array as a file, so that it passes through the same decoder as every other film."""
     from PIL import Image
 
+    part, number = name.split("/")
     buffer = io.BytesIO()
-    Image.fromarray(images[index]).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    Image.fromarray(images[part][int(number)]).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()[: first or None]
 
 
 def _from_demo(data: str) -> Films:
@@ -428,5 +449,9 @@ def _from_demo(data: str) -> Films:
         count = int(data.removeprefix("demo:"))
     except ValueError:
         raise InputError(f"{data} is not of the form demo:N, such as demo:240.") from None
-    films = [Film(f.path, f.label, partial(draw, f), f.patient) for f in phantom_set(count)]
-    return Films(tuple(films), data)
+    phantoms = {film.path: film for film in phantom_set(count)}
+
+    def drawn(path: str, first: int = 0) -> bytes:
+        return draw(phantoms[path])[: first or None]
+
+    return Films(Table(Film(f.path, f.label, drawn, f.patient) for f in phantoms.values()), data)

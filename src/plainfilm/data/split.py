@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -37,9 +38,11 @@ def split(films: Films, how: str = "grouped", seed: int = 0, contents: bool = Tr
         raise InputError(f"There is no split '{how}'.{did_you_mean(how, SPLITS)}")
     rng = np.random.default_rng(seed)
     films = _hashed(films) if contents and how != "paper" else films
-    parted = {"paper": _paper, "grouped": _grouped, "official": _official}[how](films, rng)
-    _check(parted, films.classes, tuple(PAPER_SHARES) if how == "paper" else PARTS)
-    done = films.with_films(parted, protocol=_stamp(films, STAMPS[how]))
+    stamp, classes = _stamp(films, STAMPS[how]), films.classes
+    films = _with_folders(films) if how == "official" else films
+    parts = {"paper": _paper, "grouped": _grouped, "official": _official}[how](films, rng)
+    done = films.with_parts(parts, stamp)
+    _check(done, classes, tuple(PAPER_SHARES) if how == "paper" else PARTS)
     if how == "grouped" and contents and any(crossing(done).values()):
         raise PlainfilmError(f"The split of {films.name} parted a patient or copies of a film: this is a bug.")
     return done
@@ -58,17 +61,16 @@ def folds(films: Films, count: int, how: str = "grouped", seed: int = 0) -> list
         raise InputError(f"--folds {count}: at least 2 are needed.")
     rng = np.random.default_rng(seed)
     hashed = _hashed(films)
-    alone = {"grouped": hashed, "paper": hashed.with_films([_by_itself(film) for film in hashed])}[how]
-    shares = {str(fold): 1 / count for fold in range(count)}
-    fold_of = {film.path: film.part for film in _by_group(list(alone), shares, rng)}
-    whole = {film.path: film for film in hashed}
+    alone = {"grouped": hashed, "paper": hashed.with_films(_by_itself(film) for film in hashed)}[how]
+    fold_of = np.array(_by_group(alone, {str(fold): 1 / count for fold in range(count)}, rng))
 
     def fold(number: int) -> Films:
-        rest = [film for film in alone if fold_of[film.path] != str(number)]
-        part_of = {film.path: film.part for film in _by_group(rest, OFFICIAL_SHARES, rng)}
-        parted = [replace(whole[path], part=part_of.get(path, "test")) for path in fold_of]
-        _check(parted, films.classes, PARTS)
-        return hashed.with_films(parted, protocol=f"{count}-fold, {_stamp(films, FOLD_STAMPS[how])}")
+        rest = np.flatnonzero(fold_of != str(number))
+        parts = np.full(len(films), "test", object)
+        parts[rest] = _by_group(alone.at(rest), OFFICIAL_SHARES, rng)
+        done = hashed.with_parts(parts, f"{count}-fold, {_stamp(films, FOLD_STAMPS[how])}")
+        _check(done, films.classes, PARTS)
+        return done
 
     return [fold(number) for number in range(count)]
 
@@ -94,77 +96,93 @@ def _hashed(films: Films) -> Films:
         except FilmError:
             return film
 
-    return films.with_films([hashed(film) for film in films])
+    return films if all(films.films.hashes) else films.with_films(hashed(film) for film in films)
 
 
-def _paper(films: Films, rng: np.random.Generator) -> list[Film]:
-    """75/25 by film, stratified by class, as the paper did: films of one patient fall on both sides."""
-    parted = []
-    for label in films.classes:
-        members = [film for film in films if film.label == label]
-        order = rng.permutation(len(members))
+def _paper(films: Films, rng: np.random.Generator) -> np.ndarray:
+    """Return (N,) parts: 75/25 by film, stratified by class, as the paper did; a patient's films fall on both sides."""
+    parts = np.full(len(films), "val", object)
+    for label in range(len(films.classes)):
+        members = np.flatnonzero(films.labels == label)
         cut = round(PAPER_SHARES["train"] * len(members))
-        parted += [replace(members[i], part="train" if rank < cut else "val") for rank, i in enumerate(order)]
-    return parted
+        parts[members[rng.permutation(len(members))[:cut]]] = "train"
+    return parts
 
 
-def _grouped(films: Films, rng: np.random.Generator) -> list[Film]:
-    return _by_group(list(films), GROUPED_SHARES, rng)
+def _grouped(films: Films, rng: np.random.Generator) -> np.ndarray:
+    return _by_group(films, GROUPED_SHARES, rng)
 
 
-def _official(films: Films, rng: np.random.Generator) -> list[Film]:
-    """The folders' own test part; validation is cut out of train by patient, a val folder is never used."""
-    train = [film for film in films if film.part == "train"]
-    test = [film for film in films if film.part == "test"]
-    if not train or not test:
+def _with_folders(films: Films) -> Films:
+    """Return the films of the folders train and test; a val folder is never used."""
+    if not films.where("train").size or not films.where("test").size:
         raise InputError(f"{films.name} has no train and test folders; use --split grouped, or give that layout.")
-    return _by_group(train, OFFICIAL_SHARES, rng) + test
+    return films.at(films.where("train", "test"))
 
 
-def _by_group(films: list[Film], shares: dict[str, float], rng: np.random.Generator) -> list[Film]:
-    """Give every group (patient, with all exact duplicates of its films) whole to one part.
+def _official(films: Films, rng: np.random.Generator) -> np.ndarray:
+    """Return (N,) parts: the folders' own test part; validation is cut out of train by patient."""
+    train = films.where("train")
+    parts = np.full(len(films), "test", object)
+    parts[train] = _by_group(films.at(train), OFFICIAL_SHARES, rng)
+    return parts
+
+
+def _by_group(films: Films, shares: dict[str, float], rng: np.random.Generator) -> np.ndarray:
+    """Return (N,) parts such that every group (patient, with all exact duplicates of its films) is whole in one.
 
     Largest groups first, each to the part that lacks most of the group's classes: stratified as far as whole
     groups allow.
     """
-    groups = _groups(films)
-    totals = Counter(film.label for film in films)
+    members, starts = _groups(films)
+    sizes = np.diff(starts)
+    labels = list(films.films.labels)
+    totals = Counter(labels)
     missing = {part: {c: share * totals[c] for c in totals} for part, share in shares.items()}
-    order = sorted(rng.permutation(len(groups)), key=lambda i: -len(groups[i]))
-    parted = []
-    for index in order:
-        group = groups[index]
-        labels = Counter(film.label for film in group)
-        part = max(shares, key=lambda p: sum(n * missing[p][c] / (shares[p] * totals[c]) for c, n in labels.items()))
-        for label, count in labels.items():
+    order = rng.permutation(len(sizes))
+    parts = np.empty(len(films), object)
+    for index in order[np.argsort(-sizes[order], kind="stable")]:
+        group = members[starts[index] : starts[index + 1]]
+        counts = Counter(labels[i] for i in group)
+        part = max(shares, key=lambda p: sum(n * missing[p][c] / (shares[p] * totals[c]) for c, n in counts.items()))
+        for label, count in counts.items():
             missing[part][label] -= count
-        parted += [replace(film, part=part) for film in group]
-    return parted
+        parts[group] = part
+    return parts
 
 
-def _groups(films: list[Film]) -> list[list[Film]]:
-    """Films that must stay together: same patient, or same content (a union-find over both)."""
-    parent: dict[str, str] = {}
+def _groups(films: Films) -> tuple[np.ndarray, np.ndarray]:
+    """Return the films' places, those that must stay together (same patient, or same content) side by side, and the
+    G + 1 places in that list where a group begins. Groups come in the order of their least content."""
+    contents = [film.sha256 or film.path for film in films]
+    order = sorted(range(len(films)), key=contents.__getitem__)
+    parent = list(range(len(films)))  # of a union-find, among ranks in ``order``
 
-    def root(key: str) -> str:
-        parent.setdefault(key, key)
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
+    def root(rank: int) -> int:
+        while parent[rank] != rank:
+            parent[rank] = parent[parent[rank]]
+            rank = parent[rank]
+        return rank
 
-    for film in films:
-        a, b = root("patient " + film.group), root("content " + (film.sha256 or film.path))
-        parent[max(a, b)] = min(a, b)
-    together: dict[str, list[Film]] = defaultdict(list)
-    for film in films:
-        together[root("patient " + film.group)].append(film)
-    return [together[key] for key in sorted(together)]
+    def tie(one: int, other: int) -> None:
+        one, other = root(one), root(other)
+        parent[max(one, other)] = min(one, other)
+
+    first: dict[str, int] = {}
+    for rank, place in enumerate(order):
+        if rank and contents[place] == contents[order[rank - 1]]:
+            tie(rank - 1, rank)
+        if patient := films.films.patients[place]:
+            tie(first.setdefault(patient, rank), rank)
+    least = np.empty(len(films), np.int64)  # the least rank of each film's group
+    least[order] = [root(rank) for rank in range(len(order))]
+    members = np.argsort(least, kind="stable")
+    return members, np.flatnonzero(np.diff(least[members], prepend=-1, append=len(films)))
 
 
-def _check(films: list[Film], classes: tuple[str, ...], parts: tuple[str, ...]) -> None:
-    """InputError unless every part holds every class."""
-    found = Counter((film.part, film.label) for film in films)
+def _check(films: Films, classes: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    """InputError unless every part holds each of ``classes``."""
+    found = Counter(zip(films.films.parts, films.films.labels, strict=True))
     lacking = [f"{part} has no {label}" for part in parts for label in classes if not found[part, label]]
     if lacking:
         raise InputError(
@@ -174,11 +192,10 @@ def _check(films: list[Film], classes: tuple[str, ...], parts: tuple[str, ...]) 
 
 def crossing(films: Films) -> dict[str, int]:
     """Return how many patients and how many exact contents occur in more than one part: {"patients", "contents"}."""
-    patients, contents = defaultdict(set), defaultdict(set)
-    for film in films:
-        patients[film.group].add(film.part)
-        contents[film.sha256 or film.path].add(film.part)
-    return {
-        "patients": sum(len(parts) > 1 for parts in patients.values()),
-        "contents": sum(len(parts) > 1 for parts in contents.values()),
-    }
+    table = films.films
+    return {"patients": _crossing(table.patients, table.parts), "contents": _crossing(table.hashes, table.parts)}
+
+
+def _crossing(keys: Iterable[str], parts: Iterable[str]) -> int:
+    first: dict[str, str] = {}
+    return len({key for key, part in zip(keys, parts, strict=True) if key and first.setdefault(key, part) != part})

@@ -13,18 +13,21 @@ import mmap
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from plainfilm import ranks
 from plainfilm.ahead import ahead
-from plainfilm.data.films import Film, FilmError, Films
+from plainfilm.data.films import Film, FilmError, Films, Table
 from plainfilm.errors import InputError
 from plainfilm.files import cache_dir, locked, to_json, write_json
+from plainfilm.image.digests import Digests
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.reduced import decode_at
 from plainfilm.progress import bar
@@ -50,8 +53,11 @@ class RowStore:
         name = hashlib.sha256(to_json(self.about).encode()).hexdigest()[:16]
         self.folder = cache_dir() / "store" / name
         self.rows_path, self.index_path = self.folder / "rows.bin", self.folder / "index.txt"
-        self.entries: dict[str, Entry] = {}
-        self.fresh: set[str] = set()  # added by this process since writing() began
+        self._forget()
+
+    def _forget(self) -> None:
+        self._row_of, self._count, self._index_bytes = Digests(), 0, 0
+        self._facts = array("q")  # WIDTH, HEIGHT and CRC of every row
 
     @contextmanager
     def writing(self) -> Iterator[RowStore]:
@@ -76,7 +82,7 @@ class RowStore:
 
     def refresh(self) -> None:
         """Read the index anew, as far as it is whole."""
-        self.entries, self._count, self._index_bytes = {}, 0, 0
+        self._forget()
         self._read_on()
 
     def _read_on(self) -> None:
@@ -86,13 +92,13 @@ class RowStore:
             return
         with open(self.index_path, "rb") as index:
             index.seek(self._index_bytes)
-            lines = index.read().splitlines(True)
-        for row, line in enumerate(lines[: stored - self._count], self._count):
-            if not line.endswith(b"\n"):
-                break
-            if found := _entry(row, line):
-                self.entries[found[0]] = found[1]
-            self._count, self._index_bytes = row + 1, self._index_bytes + len(line)
+            for line in islice(index, stored - self._count):
+                if not line.endswith(b"\n"):
+                    break
+                if found := _facts(line):
+                    self._row_of[found[0]] = self._count
+                self._facts.extend(found[1:] if found else (0, 0, 0))
+                self._count, self._index_bytes = self._count + 1, self._index_bytes + len(line)
 
     def append(self, rows: Sequence[tuple[str, int, int, np.ndarray]]) -> None:
         """Add (sha256, width, height, row) tuples: first all rows, then all lines. A full disk is an OSError."""
@@ -116,8 +122,8 @@ class RowStore:
         for sha256, width, height, row in rows:
             data = np.ascontiguousarray(row, self.dtype).tobytes()
             self._rows.write(data)
-            self.entries[sha256] = Entry(self._count, width, height, zlib.crc32(data))
-            self.fresh.add(sha256)
+            self._row_of[sha256] = self._count
+            self._facts.extend((width, height, zlib.crc32(data)))
             line = f"{sha256} {width} {height} {zlib.crc32(data)}"
             lines.append(f"{line} {zlib.crc32(line.encode())}\n")
             self._count += 1
@@ -153,9 +159,26 @@ class RowStore:
             return np.empty((0, *self.shape), self.dtype)
         return np.memmap(self.rows_path, self.dtype, "r", shape=(self._count, *self.shape))
 
+    def row(self, sha256: str) -> int:
+        """Return the row of a stored film; KeyError when it is none."""
+        row = self._row_of.get(sha256)
+        if row is None:
+            raise KeyError(sha256)
+        return row
+
+    def entry(self, sha256: str) -> Entry | None:
+        """Return what is stored of a film, whatever became of its row."""
+        row = self._row_of.get(sha256)
+        return None if row is None else Entry(row, *self._facts[3 * row : 3 * row + 3])
+
+    def fresh(self, sha256: str) -> bool:
+        """Return whether the film came to the store while this command had it open."""
+        entry = self.entry(sha256)
+        return entry is not None and entry.row >= self._checked_from
+
     def intact(self, sha256: str) -> Entry | None:
         """Return the film's entry if it is stored and its row's bytes still match their check sum."""
-        entry = self.entries.get(sha256)
+        entry = self.entry(sha256)
         if entry is None or entry.row >= self._checked_from:
             return entry
         # Read, not mapped: the process does not grow with the store.
@@ -163,16 +186,13 @@ class RowStore:
         return entry if zlib.crc32(row) == entry.crc else None
 
 
-def _entry(row: int, line: bytes) -> tuple[str, Entry] | None:
+def _facts(line: bytes) -> tuple[str, int, int, int] | None:
     """Read one line of the index: SHA-256, width, height, the row's sum and (since November 2026) the line's own; None
     when it is damaged, and the film is then decoded anew."""
-    cells = line.split()
-    if len(cells) not in (4, 5) or not all(c.isdigit() for c in cells[1:]):
+    cells = re.fullmatch(rb"([0-9a-f]{64}) (\d{1,9}) (\d{1,9}) (\d{1,10})(?: (\d{1,10}))?\n", line)
+    if cells is None or (cells[5] and zlib.crc32(line[: cells.end(4)]) != int(cells[5])):
         return None
-    if len(cells) == 5 and zlib.crc32(b" ".join(cells[:4])) != int(cells[4]):
-        return None
-    width, height, crc = (int(c) for c in cells[1:4])
-    return cells[0].decode("latin-1"), Entry(row, width, height, crc)
+    return cells[1].decode(), int(cells[2]), int(cells[3]), int(cells[4])
 
 
 @dataclass(frozen=True)
@@ -199,7 +219,7 @@ class Rows:
 
 def rows_of(store: RowStore, films: Films) -> Rows:
     """Return the rows of ``films``, all of which must be in ``store``."""
-    order = np.array([store.entries[film.sha256].row for film in films], dtype=np.int64)
+    order = np.fromiter((store.row(sha256) for sha256 in films.films.hashes), np.int64, len(films))
     return Rows(store.all_rows(), order, store.about)
 
 
@@ -218,39 +238,44 @@ def ingest(films: Films, preprocesses: Sequence[Preprocess], max_bad: float = 0.
     """
     by_folder = {store.folder: (store, p) for p in preprocesses for store in [pixel_store(p)]}
     stores = list(by_folder.values())
-    own = films.films[ranks.turns(1).start :: ranks.world()]
-    seen: list[tuple[Film, str]] = []
+    own = ranks.turns(len(films))
+    good, bad = Table(), []
     with ExitStack() as stack, bar("Reading films", len(own)) as progress:
         for store, _ in stores:
             stack.enter_context(store.writing())
-        for film, reason, fresh in _read_all(own, stores):
+        for film, reason, fresh in _read_all((films.films[i] for i in own), stores):
             progress.step()
-            seen.append((film, reason))
+            if reason:
+                bad.append((film.path, reason))
+                continue
+            good.append(film)
             for store, row in fresh:
-                if film.sha256 not in store.fresh:  # an exact duplicate may have come meanwhile
+                if not store.fresh(film.sha256):  # an exact duplicate may have come meanwhile
                     store.append([(film.sha256, film.width, film.height, row)])
-    seen = _of_all_ranks(films, seen)
-    good = [film for film, reason in seen if not reason]
-    bad = [*films.quarantine, *((film.path, reason) for film, reason in seen if reason)]
+    good, bad = _of_all_ranks(films, good, [*bad])
+    bad = [*films.quarantine, *bad]
     _check_bad(films, good, bad, max_bad)
     ready = films.with_films(good, quarantine=tuple(bad))
     return ready, [rows_of(by_folder[pixel_store(p).folder][0], ready) for p in preprocesses]
 
 
-def _of_all_ranks(films: Films, seen: list[tuple[Film, str]]) -> list[tuple[Film, str]]:
-    """Return what all ranks saw of their films, in the order of ``films``."""
+def _of_all_ranks(films: Films, good: Table, bad: list[tuple[str, str]]) -> tuple[Table, list[tuple[str, str]]]:
+    """Return the good and bad films of all ranks, in the order of ``films``."""
     if ranks.world() == 1:
-        return seen
-    facts = ranks.gathered([(film.sha256, film.width, film.height, reason) for film, reason in seen])
-    dealt = (facts[number % len(facts)][number // len(facts)] for number in range(len(films)))
-    return [
-        (replace(film, sha256=sha256, width=width, height=height), reason)
-        for film, (sha256, width, height, reason) in zip(films, dealt, strict=True)
-    ]
+        return good, bad
+    read = {
+        path: (sha256, width, height)
+        for part in ranks.gathered([(f.path, f.sha256, f.width, f.height) for f in good])
+        for path, sha256, width, height in part
+    }
+    reasons = dict(row for part in ranks.gathered(bad) for row in part)
+    known = ((film, *read[film.path]) for film in films if film.path in read)
+    every = Table(replace(film, sha256=sha256, width=width, height=height) for film, sha256, width, height in known)
+    return every, [(film.path, reasons[film.path]) for film in films if film.path in reasons]
 
 
 def _read_all(
-    films: Sequence[Film], stores: list[tuple[RowStore, Preprocess]]
+    films: Iterable[Film], stores: list[tuple[RowStore, Preprocess]]
 ) -> Iterator[tuple[Film, str, list[tuple[RowStore, np.ndarray]]]]:
     """Yield (film with size and hash, reason or "", fresh rows) in order, read by one thread a core: Pillow's decoders
     leave the interpreter lock."""
@@ -273,7 +298,7 @@ def _read_all(
     return ahead(read, films, ranks.cores(), 64)
 
 
-def _check_bad(films: Films, good: list[Film], bad: list[tuple[str, str]], max_bad: float) -> None:
+def _check_bad(films: Films, good: Table, bad: list[tuple[str, str]], max_bad: float) -> None:
     total = len(good) + len(bad)
     if len(bad) > max_bad * total:
         examples = "; ".join(f"{path}: {reason}" for path, reason in bad[:3])
@@ -281,5 +306,5 @@ def _check_bad(films: Films, good: list[Film], bad: list[tuple[str, str]], max_b
             f"{films.name}: {len(bad)} of {total} films can't be read, more than --max-bad {max_bad:g} allows"
             f" ({examples}). Mend or remove them, or raise --max-bad."
         )
-    if len({film.label for film in good}) < 2:
+    if len(good.labels.different) < 2:
         raise InputError(f"{films.name}: fewer than two classes are left once unreadable films are put aside.")

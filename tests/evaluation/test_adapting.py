@@ -54,7 +54,7 @@ def test_after_is_not_flattered_where_there_is_nothing_to_learn():
         own = choose(lots, 1, "youden", "none", fitted=True)
         cool = replace(lots, probabilities=apply_temperature(lots.probabilities, own.temperature))
         flattered.append(balanced_accuracy(cool, own.threshold))
-        honest.append(balanced_accuracy(*cross_fitted(lots, 1, "youden", rng)))
+        honest.append(balanced_accuracy(*cross_fitted(lots, 1, "youden", "none", rng)[:2]))
     assert np.mean(flattered) > 0.56 and abs(np.mean(honest) - 0.5) < 0.03
 
 
@@ -65,7 +65,7 @@ def balanced_accuracy(p, threshold):
 
 def test_a_patients_films_are_judged_by_others_only():
     films = site(100, patients=20)
-    _, cuts = cross_fitted(films, 1, "auto", np.random.default_rng(1))
+    _, cuts, _ = cross_fitted(films, 1, "auto", "none", np.random.default_rng(1))
     assert len(set(cuts.tolist())) == 5
     for patient in set(films.patients.tolist()):
         assert len(set(cuts[films.patients == patient].tolist())) == 1
@@ -85,6 +85,17 @@ def test_without_labels_the_threshold_follows_the_prior_odds():
     new, about = adapt_unlabelled(rare.probabilities, 1, OLD, 0.5, None)
     assert about["prevalence_estimated"] == pytest.approx(share, abs=0.02)
     assert np.log(new.threshold / (1 - new.threshold)) == pytest.approx(-np.log(share / (1 - share)), abs=0.3)
-    assert new.rule == "prevalence estimated without labels"
+    assert new.rule == "fewest errors at a prevalence estimated without labels"
     known, _ = adapt_unlabelled(rare.probabilities, 1, OLD, 0.5, 0.5)
-    assert known.threshold == pytest.approx(0.5) and known.rule == "known prevalence"
+    assert known.threshold == pytest.approx(0.5) and known.rule == "fewest errors at a known prevalence"
+
+
+@pytest.mark.parametrize("old", [0.3, 0.5, 0.73])
+@pytest.mark.parametrize("prevalence", [0.3, 0.1])
+def test_no_threshold_errs_less_at_a_known_prevalence_whatever_the_old_one(old, prevalence):
+    films = site(40_000, shift=0.0, sharper=16 / 9)  # calibrated for one half, see above
+    sick, well = (np.flatnonzero(films.labels == k) for k in (1, 0))
+    rare = films.take(np.concatenate([well, sick[: round(len(well) * prevalence / (1 - prevalence))]]))
+    found, _ = adapt_unlabelled(rare.probabilities, 1, OLD._replace(threshold=old), 0.5, prevalence)
+    errors = {cut: (rare.decided(1, cut) != rare.labels).mean() for cut in (*np.arange(0.02, 1, 0.02), found.threshold)}
+    assert errors[found.threshold] <= min(errors.values()) + 0.004

@@ -141,7 +141,11 @@ def test_the_slope_of_separated_classes_is_unknown_and_with_one_class_so_is_all(
 
 def test_probabilities_of_zero_and_one_do_not_break_the_fit() -> None:
     slope, intercept = calibration_line(binary([0, 0, 1, 1, 0, 1], np.array([0, 0.3, 1, 0.6, 1, 0.2])), positive=1)
-    assert np.isfinite(slope).all() and np.isfinite(intercept).all()
+    assert np.isfinite(slope).all() and np.isnan(intercept).all()  # one film of probability 1 is wrong
+    right = calibration_line(binary([0, 0, 1, 1, 0, 1], np.array([0, 0.3, 1, 0.6, 0.7, 0.2])), positive=1)
+    assert np.isfinite(right).all()
+    sure = calibration_line(binary([0] * 40 + [1] * 40, np.array([0.001] * 40 + [0.999] * 40)), positive=1)
+    assert np.isnan(sure[1]).all()
 
 
 # -- temperature ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
@@ -19,6 +20,7 @@ from plainfilm.evaluation.intervals import (
     percentile_interval,
     resample,
     wilson,
+    wilson_by_patient,
 )
 
 # Albumin, total protein, K-G score and outcome of 43 patients with ovarian cancer: the example of DeLong et al. 1988,
@@ -57,6 +59,41 @@ def test_wilson_equals_statsmodels() -> None:
     for n in (1, 7, 624):
         for successes in (0, 1, n // 2, n):
             assert wilson(successes, n, 0.9)[1:] == pytest.approx(proportion_confint(successes, n, 0.1, "wilson"))
+
+
+def clustered(rng: np.random.Generator, icc: float, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(patients, truth, score) of 150 patients with 1 to ``most`` films, whose noise has the correlation ``icc``."""
+    whose = np.repeat(np.arange(150), rng.integers(1, most + 1, 150))
+    truth = (rng.random(150) < 0.6)[whose]
+    noise = np.sqrt(icc) * rng.normal(size=150)[whose] + np.sqrt(1 - icc) * rng.normal(size=len(whose))
+    return whose.astype(str), truth, 2 * truth + noise
+
+
+def test_intervals_by_patient_hold_the_truth_where_films_err_together() -> None:
+    rng = np.random.default_rng(0)
+    accuracy, area = ndtr(1.0), ndtr(np.sqrt(2))
+    held = np.zeros(4)
+    for _ in range(400):
+        patients, truth, score = clustered(rng, 0.6, 9)
+        right = (score >= 1) == truth
+        found = (
+            wilson(right.sum(), len(right)),
+            wilson_by_patient(right, patients),
+            auc_interval(truth, score),
+            auc_interval(truth, score, patients=patients),
+        )
+        held += [i.low <= true <= i.high for i, true in zip(found, (accuracy, accuracy, area, area), strict=True)]
+    assert held[0] < 340 and held[2] < 320  # as if independent: far from 95 %
+    assert held[1] > 365 and held[3] > 360
+
+
+def test_intervals_by_patient_are_the_plain_ones_where_each_has_one_film() -> None:
+    patients, truth, score = clustered(np.random.default_rng(1), 0.5, 1)
+    right = (score >= 1) == truth
+    assert wilson_by_patient(right, patients) == pytest.approx(wilson(right.sum(), len(right)))
+    assert auc_interval(truth, score, patients=patients) == pytest.approx(auc_interval(truth, score), abs=1e-3)
+    flawless = wilson_by_patient(np.ones(30, bool), np.repeat(["a", "b", "c"], 10))
+    assert flawless == wilson(3, 3) and np.isnan(wilson_by_patient(np.ones(0, bool), np.array([]))).all()
 
 
 def test_wilson_of_nothing_is_unknown_and_its_ends_are_exact() -> None:

@@ -66,7 +66,15 @@ def values(p: Predictions, positive: int = 1, threshold: float = 0.5) -> dict[st
 
 
 def test_the_names_are_those_of_metrics_json() -> None:
-    assert list(scores(example(2), 1, 0.5, np.random.default_rng(0), draws=10)) == NAMES
+    p = example(2)
+    found = scores(p, 1, 0.5, np.random.default_rng(0), draws=10)
+    assert list(found) == NAMES + [f"{name}_by_patient" for name in (*NAMES[:5], "auroc")]
+    for name in (*NAMES[:5], "auroc"):
+        whole = found[f"{name}_by_patient"]
+        assert whole.value == pytest.approx(found[name].value)
+        assert whole.low <= found[name].low + 1e-9 and whole.high >= found[name].high - 1e-9
+    alone = table(p.labels, p.probabilities)  # a patient a film
+    assert list(scores(alone, 1, 0.5, np.random.default_rng(0), draws=10)) == NAMES
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.83])

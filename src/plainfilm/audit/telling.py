@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgWarning
-from scipy.special import expit
-from scipy.stats import rankdata
+from scipy.special import expit, ndtr
+from scipy.stats import rankdata, t
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -87,7 +87,14 @@ def tell(
     whole = np.unique(np.stack([groups, positive], axis=1), axis=0, return_inverse=True)
     sides, patients = whole[0][:, 1].astype(bool), whole[1]
     means = np.bincount(patients, expit(scores)) / np.bincount(patients)
-    return Told(auc_interval(positive, scores), auc_interval(sides, means, SURE).low, scores)
+    rarer = min(int(sides.sum()), int((~sides).sum()))
+    return Told(auc_interval(positive, scores, patients=groups), auc_interval(sides, means, _level(rarer)).low, scores)
+
+
+def _level(patients: int) -> float:
+    """Return the level at which a normal interval is as wide as Student's at SURE would be for so many ``patients``: of
+    a few the variance is known badly."""
+    return min(float(2 * ndtr(t.ppf(0.5 + SURE / 2, max(patients - 1, 1))) - 1), 1 - 1e-15)
 
 
 def folds(positive: Bools, groups: Groups, rng: np.random.Generator, parts: int = FOLDS) -> NDArray[np.int64]:

@@ -188,7 +188,7 @@ def _adapt_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
     parser.add_argument("data", metavar="DATA", help="films of the new site, with labels: " + DATA)
     out_flag(parser, "folder for the adapted model")
-    text = "auto, balanced, youden, sensitivity=0.95 or a number (default auto)"
+    text = "auto, balanced, youden, sensitivity=0.95 or a number (default auto); without labels a number (default 0.5)"
     parser.add_argument("--threshold", metavar="RULE", help=text)
     text = "films for a reader: share=0.05, error=0.01 or none (default share=0.05)"
     parser.add_argument("--refer", metavar="RULE", help=text)
@@ -201,8 +201,8 @@ def _run_adapt(options: argparse.Namespace) -> Any:
     from plainfilm.commands.adapting import adapt_run, adapt_without_labels
 
     if options.unlabelled or options.prevalence is not None:
-        refuse_flags(options, "films without labels", "threshold", "refer", "patient_regex")
-        found = adapt_without_labels(options.run, options.data, options.out, options.prevalence)
+        refuse_flags(options, "films without labels", "refer", "patient_regex")
+        found = adapt_without_labels(options.run, options.data, options.out, options.prevalence, options.threshold)
     else:
         rules = (options.threshold or "auto", options.refer or "share=0.05", options.patient_regex)
         found = adapt_run(options.run, options.data, options.out, *rules, options.seed)
@@ -223,13 +223,16 @@ def _show_adapt(result: Any) -> str:
             rates = [f"{r['sensitivity']:.3f} and {r['specificity']:.3f}" for r in expected.values()]
             lines.append(
                 f"Sensitivity and specificity on the run's own films: {rates[0]}, at the new threshold {rates[1]}. "
-                "One chosen to hold a sensitivity holds it at any prevalence; moved, it aims at fewest errors instead."
+                "A threshold that balances the classes or holds a sensitivity does so at any prevalence: keep it then."
             )
         return "\n".join([*lines, result["out"]])
     lines.append(f"{'':20}before   after   difference (95 % interval; after is cross-fitted by patient)")
     for name, d in result["difference"].items():
         before, after = (number(result[when][name]["value"]) for when in ("before", "after"))
         lines.append(f"  {name:18}{before}{after}{number(d['value'])} ({number(d['low'])} to {number(d['high'])} )")
+    if refer := result["refer"]:
+        share, error = (f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" for r in refer.values())
+        lines.append(f"To a reader: {share} of the films; errors among the others {error}; cross-fitted.")
     enough = result["enough"]
     lines.append(
         f"About {enough} local films are enough here: more change the balanced accuracy by less than one point."

@@ -39,8 +39,6 @@ def adapt_run(
     with _new_folder(out):
         raw, good, bad = _at_temperature_one(model, films.films)
         shared = shared_with(run, good)
-        for line in shared["red_lines"]:
-            say(f"RED LINE: {line}")
         positive = model.classes.index(model.positive)
         new, after, found = adapt(raw, positive, _operating(model), threshold, refer, np.random.default_rng(seed))
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
@@ -48,19 +46,37 @@ def adapt_run(
         write_predictions(out / "predictions.csv", after)
         if model.verdict.get("curve"):  # the old one is of another temperature and other films
             model.verdict = {**model.verdict, "curve": operating.operating_curve(after, positive)}
-        model.verdict = {k: v for k, v in model.verdict.items() if k != "chosen_for"}  # the threshold is of these films
         found |= {"quarantined": len(bad), "data_hash": films.data_hash, "shared": shared}
+        found["red_lines"] = shared["red_lines"] + _still_off(found["after"])
+        for line in found["red_lines"]:
+            say(f"RED LINE: {line}")
         return _write(out, data, model, new, found)
 
 
-def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | None) -> dict[str, Any]:
+def _still_off(after: dict[str, dict[str, float]]) -> list[str]:
+    """A temperature moves no probability across one half: at another prevalence it can't calibrate."""
+    found = after["calibration_intercept"]
+    if not (found["low"] > 0 or found["high"] < 0):
+        return []
+    way = "low" if found["value"] > 0 else "high"
+    return [
+        f"The probabilities stay too {way} here (calibration intercept {found['value']:.2f}, 95 % interval "
+        f"{found['low']:.2f} to {found['high']:.2f}): decide by the threshold, and don't read them as risks."
+    ]
+
+
+def adapt_without_labels(
+    run: Path, data: str, out: Path, prevalence: float | None, aim: str | None = None
+) -> dict[str, Any]:
     """Move the threshold of ``run``'s model to the prevalence of a site whose films have no labels.
 
-    ``prevalence``: where it is known (0..1); else it is estimated from the films, and said to be an estimate. Writes
+    ``prevalence``: where it is known (0..1); else it is estimated from the films, and said to be an estimate. ``aim``:
+    the corrected probability from which a film is called positive, as text (default 0.5: fewest errors). Writes
     model.h5, adapt.json and quarantine.csv into ``out``; returns what adapt.json holds.
     """
     if prevalence is not None and not 0 < prevalence < 1:
         raise InputError(f"--prevalence {prevalence}: expected a share between 0 and 1.")
+    wanted = operating.number(aim or "0.5")
     model = Model.load(run)
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
@@ -68,15 +84,12 @@ def adapt_without_labels(run: Path, data: str, out: Path, prevalence: float | No
         raw, _, bad = _at_temperature_one(model, unlabelled(data).films)
         cool = apply_temperature(raw.probabilities, model.temperature)
         positive = model.classes.index(model.positive)
-        prior = model.verdict["prior"]
-        chosen_for = model.verdict.get("chosen_for", prior)
-        new, found = adapt_unlabelled(cool, positive, _operating(model), prior, prevalence, chosen_for)
+        new, found = adapt_unlabelled(cool, positive, _operating(model), model.verdict["prior"], prevalence, wanted)
         found |= {"expected": _expected(run, model, new.threshold)}
         model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
             **model.verdict,
             "protocol": f"threshold moved to a prevalence of {found['prevalence_used']:.3f} ({new.rule}); not measured",
             "scores": {},
-            "chosen_for": found["prevalence_used"],
         }
         write_films(Films(Table(), data, tuple(bad)), out)
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})

@@ -30,11 +30,11 @@ COMPARED = 1_000  # films of each set that are looked at for a shift
 HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
 
 
-def evaluate_run(run: Path, again: bool = False) -> dict[str, Any]:
+def evaluate_run(run: Path, again: bool = False, changed: bool = False) -> dict[str, Any]:
     """Score every part of a run from its predictions.csv and write metrics.json; return what it holds.
 
     "test_openings" counts how often the test part has been scored: once by training, however often that is resumed, and
-    each time ``again`` is set.
+    each time ``again`` is set, or other predictions have taken the place of those scored before (``changed``).
     """
     if (run / "adapt.json").exists():
         raise InputError(f"{run} is an adapted model: adapt.json has its scores; other films: evaluate {run} DATA.")
@@ -47,7 +47,7 @@ def evaluate_run(run: Path, again: bool = False) -> dict[str, Any]:
     metrics = measure(predictions, positive, threshold, config["protocol"], config["seed"])
     if "test" in metrics:
         known = read_json(run / "metrics.json") if (run / "metrics.json").exists() else {}
-        metrics["test_openings"] = known.get("test_openings", 1) + again
+        metrics["test_openings"] = known.get("test_openings", int(not changed)) + (again or changed)
     write_json(run / "metrics.json", metrics)
     return metrics
 

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from plainfilm.commands.evaluation import measure
+from plainfilm.data.films import read_films
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
+from plainfilm.evaluation.scores import scores
+from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
 from plainfilm.files import read_json, require_intact, sealed, write_csv, write_json
 from plainfilm.report.folds import folds_report
 
@@ -48,6 +51,7 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
         "scores": {name: _spread([m[part][name]["value"] for m in metrics]) for name in KEPT},
         "pooled": None,
         "label_noise": [],
+        "worst_subgroup": None,
     }
     with sealed(out):
         if kind == "folds":
@@ -57,6 +61,7 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
             write_json(out / "metrics.json", pooled)
             write_predictions(out / "predictions.csv", together)
             found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
+            found["worst_subgroup"] = _worst_subgroup(together, read_films(out / runs[0] / "films.csv"), positive, seed)
         write_csv(
             out / "runs.csv",
             ("run", *KEPT),
@@ -100,6 +105,13 @@ def _together(out: Path, runs: list[str]) -> Predictions:
     )
     order = np.array(sorted(range(len(all_films)), key=all_films.paths.__getitem__), dtype=np.int64)
     return all_films.take(order)
+
+
+def _worst_subgroup(p: Predictions, films: list[dict[str, str]], positive: int, seed: int) -> dict[str, Any] | None:
+    facts = {row["path"]: row for row in films}
+    found = groupings(p.paths, [p.classes[k] for k in p.labels], [facts[path] for path in p.paths])
+    whole = scores(p, positive, 0.5, np.random.default_rng(seed))["balanced_accuracy"]
+    return worst_subgroup(subgroups(p, found, positive, 0.5, seed), whole.value)
 
 
 def _suspects(p: Predictions) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ import torch
 from plainfilm import ranks
 from plainfilm.config import OF_ENSEMBLES, TrainConfig, number_list
 from plainfilm.data.films import Films, read_films
-from plainfilm.data.split import split
-from plainfilm.errors import InputError
+from plainfilm.data.split import split, used
+from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation import operating
 from plainfilm.evaluation.predictions import positive_class
 from plainfilm.image.augment import Augment
@@ -39,6 +39,10 @@ class Prepared:
     weights: Weights | None  # pretrained, where the model starts from some
     data: str  # as the user named it
 
+    def __post_init__(self) -> None:
+        if len(self.films) != len(self.pixels):  # every row would be another film's
+            raise PlainfilmError(f"{len(self.pixels)} rows of pixels for {len(self.films)} films: this is a bug.")
+
 
 def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Prepared]:
     """Check everything that can be checked before a folder is made; decode each film once for all ``configs``.
@@ -63,6 +67,7 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         with ranks.together():
             if leads == (ranks.rank() == 0):
                 weights = {name: pretrained(name).load(first.weights or None) for name in names}
+    films = films if films.protocol else used(films, first.split)
     for note in films.notes:
         say(note)
     with ranks.together():

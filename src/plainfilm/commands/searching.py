@@ -235,9 +235,8 @@ def sentence(trials: list[Trial], best: Trial, name: str, films: int) -> str:
     against = "failed" if given is None else f"{given:.4f}"
     return (
         f"Best of {len(done)} finished trials: {name} {value:.4f} (95 % {low:.4f} to {high:.4f}, {films} validation"
-        f" films); the settings as given: {against}. {alike} of the other trials lie inside that interval"
-        f"{': these films do not tell them from it' * (alike > 0)}. The best of many, on the films it was chosen on, is"
-        " too good to be true; the test part was not opened."
+        f" films); the settings as given: {against}. {alike} of the other trials lie inside that interval."
+        " The best of many, on the films it was chosen on, is too good to be true; the test part was not opened."
     )
 
 

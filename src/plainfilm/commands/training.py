@@ -31,7 +31,7 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import fit_offsets
 from plainfilm.evaluation.operating import Operating, choose
 from plainfilm.evaluation.predictions import Predictions, write_predictions
-from plainfilm.files import occupied, read_json, sealed, write_json
+from plainfilm.files import occupied, read_json, sealed, sha256_file, write_json
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model
 from plainfilm.models.summary import flops, layers, parameters
@@ -181,8 +181,9 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         model.gate = learn_gate(prepared)
         write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
         said = _said(prepared, model, logits)
+        scored = sha256_file(out / "predictions.csv") if (out / "metrics.json").exists() else ""
         write_predictions(out / "predictions.csv", replace(said, patients=np.array(said.paths)))  # films.csv has them
-        metrics = evaluate_run(out)
+        metrics = evaluate_run(out, changed=scored not in ("", sha256_file(out / "predictions.csv")))
         model.save(out / "model.h5")
         draw_montage(prepared.films, prepared.pixels, model, prepared.config.seed, out)
         draw_mistakes(prepared.films, out)

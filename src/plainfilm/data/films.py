@@ -185,7 +185,8 @@ class Films:
 
     def with_films(self, films: Iterable[Film], **changes: object) -> Films:
         """Return a copy with other films, sorted by path."""
-        return replace(self, films=Table(films).by_path(), **changes)  # type: ignore[arg-type]
+        table = films if isinstance(films, Table) else Table(films)
+        return replace(self, films=table.by_path(), **changes)  # type: ignore[arg-type]
 
     def with_parts(self, parts: Iterable[str], protocol: str) -> Films:
         """Return a copy in which each film has another part, under the stamp ``protocol``."""

@@ -39,7 +39,7 @@ def split(films: Films, how: str = "grouped", seed: int = 0, contents: bool = Tr
     rng = np.random.default_rng(seed)
     films = _hashed(films) if contents and how != "paper" else films
     stamp, classes = _stamp(films, STAMPS[how]), films.classes
-    films = _with_folders(films) if how == "official" else films
+    films = used(films, how)
     parts = {"paper": _paper, "grouped": _grouped, "official": _official}[how](films, rng)
     done = films.with_parts(parts, stamp)
     _check(done, classes, tuple(PAPER_SHARES) if how == "paper" else PARTS)
@@ -113,11 +113,18 @@ def _grouped(films: Films, rng: np.random.Generator) -> np.ndarray:
     return _by_group(films, GROUPED_SHARES, rng)
 
 
-def _with_folders(films: Films) -> Films:
-    """Return the films of the folders train and test; a val folder is never used."""
+def used(films: Films, how: str) -> Films:
+    """Return the films that the split ``how`` gives a part: all, but for official only those of the folders train and
+    test, with a note of the others; a val folder is never used. InputError when one of the two is missing."""
+    if how != "official":
+        return films
     if not films.where("train").size or not films.where("test").size:
         raise InputError(f"{films.name} has no train and test folders; use --split grouped, or give that layout.")
-    return films.at(films.where("train", "test"))
+    kept = films.at(films.where("train", "test"))
+    if left := len(films) - len(kept):
+        note = f"{left:,} films that are in neither the train nor the test part are not used by --split official"
+        return replace(kept, notes=(*kept.notes, note))
+    return kept
 
 
 def _official(films: Films, rng: np.random.Generator) -> np.ndarray:

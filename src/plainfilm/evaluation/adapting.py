@@ -16,11 +16,12 @@ from scipy.special import expit, logit
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import (
+    ReferBand,
     adjust_prevalence,
     apply_temperature,
     estimate_prevalence,
 )
-from plainfilm.evaluation.intervals import percentile_interval, resample
+from plainfilm.evaluation.intervals import percentile_interval, resample, wilson_by_patient
 from plainfilm.evaluation.operating import Operating, choose
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores, weighted_scores
@@ -41,6 +42,7 @@ def adapt(
 
     ``raw``: the local films with their labels, probabilities at temperature 1. The dictionary has "before" and "after"
     ({score: {"value", "low", "high"}}, after cross-fitted), "difference" (after - before, bootstrap of patients),
+    "refer" (share of films referred and share of errors among the others, cross-fitted; None without a band),
     "learning_curve" (balanced accuracy on films left out, by number of films fitted) and "enough": the smallest
     number there that loses no more than one point against larger ones, None where none was tried. InputError for fewer
     than 10 films of a class.
@@ -55,7 +57,7 @@ def adapt(
     new = choose(raw, positive, threshold, refer, fitted=True)
     new = new._replace(rule=new.rule.replace("on validation", "on local films"))
     before = _with(raw, old.temperature)
-    after, cuts = cross_fitted(raw, positive, threshold, rng)
+    after, cuts, referred = cross_fitted(raw, positive, threshold, refer, rng)
     decided = replace(after, thresholds=cuts if len(raw.classes) == 2 else None)
     curve = learning_curve(raw, positive, threshold, rng)
     found = {
@@ -64,6 +66,7 @@ def adapt(
         "before": _scored(before, positive, old.threshold, rng),
         "after": _scored(after, positive, cuts, rng),
         "difference": _difference((before, old.threshold), (after, cuts), positive, rng),
+        "refer": _referring(after, positive, cuts, referred) if new.refer else None,
         "learning_curve": curve,
         "enough": _enough(curve),
     }
@@ -74,18 +77,31 @@ def _with(raw: Predictions, temperature: float) -> Predictions:
     return replace(raw, probabilities=apply_temperature(raw.probabilities, temperature))
 
 
+def _referring(
+    p: Predictions, positive: int, cuts: NDArray[np.float64], referred: NDArray[np.bool_]
+) -> dict[str, dict[str, float]]:
+    wrong = p.decided(positive, cuts) != p.labels
+    return {
+        "share": wilson_by_patient(referred, p.patients).as_dict(),
+        "error_among_others": wilson_by_patient(wrong[~referred], p.patients[~referred]).as_dict(),
+    }
+
+
 def cross_fitted(
-    raw: Predictions, positive: int, threshold: str, rng: np.random.Generator
-) -> tuple[Predictions, NDArray[np.float64]]:
-    """Return the films with probabilities, and each film's threshold (N,), both fitted to the other patients' films."""
-    cool, cuts = raw.probabilities.copy(), np.empty(len(raw))
+    raw: Predictions, positive: int, threshold: str, refer: str, rng: np.random.Generator
+) -> tuple[Predictions, NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the films with probabilities, each film's threshold (N,), and whether it goes to a reader (N,): all fitted
+    to the other patients' films."""
+    cool, cuts, referred = raw.probabilities.copy(), np.empty(len(raw)), np.zeros(len(raw), bool)
     fold = _folds(raw, rng)
     for number in range(FOLDS):
         here = fold == number
-        fitted = choose(raw.take(~here), positive, threshold, "none", fitted=True)
+        fitted = choose(raw.take(~here), positive, threshold, refer, fitted=True)
         cool[here] = apply_temperature(raw.probabilities[here], fitted.temperature)
         cuts[here] = fitted.threshold
-    return replace(raw, probabilities=cool), cuts
+        if fitted.refer:
+            referred[here] = ReferBand(*fitted.refer, np.nan, np.nan).refers(cool[here], positive)
+    return replace(raw, probabilities=cool), cuts, referred
 
 
 def _folds(raw: Predictions, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -170,16 +186,16 @@ def adapt_unlabelled(
     old: Operating,
     trained: float,
     prevalence: float | None,
-    chosen_for: float | None = None,
+    aim: float = 0.5,
 ) -> tuple[Operating, dict[str, Any]]:
     """Return the operating point moved to another prevalence, for films without labels, and what it rests on.
 
     ``probabilities``: (N, 2) at the old temperature; ``trained``: the share that training gave the positive class;
-    ``chosen_for``: the share that the old threshold is for, where it was moved before; ``prevalence``: its share at the
-    new site where it is known, else it is estimated from the probabilities (Saerens et
-    al. 2002), which assumes that films of a class look as in training; that can't be checked without labels. The
-    threshold moves by the change of the prior odds: a film is called positive where its probability, corrected for the
-    new prevalence, reaches the old threshold.
+    ``prevalence``: its share at the new site where it is known, else it is estimated from the probabilities (Saerens et
+    al. 2002), which assumes that films of a class look as in training; that can't be checked without labels. A film is
+    called positive where its probability, corrected for the new prevalence, reaches ``aim``: with 0.5 errors are
+    fewest. The old threshold does not enter: one that balances the classes or holds a sensitivity does so at any
+    prevalence. The refer band keeps its place about the threshold, in log-odds.
     """
     if probabilities.shape[1] != 2:
         raise InputError("adapt without labels works with two classes; give labelled films.")
@@ -193,10 +209,11 @@ def adapt_unlabelled(
         )
     given = np.array([1 - wanted, wanted]) if positive == 1 else np.array([wanted, 1 - wanted])
     moved = adjust_prevalence(probabilities, shares, np.clip(given, 1e-6, 1))
-    shift = float(logit(chosen_for or trained) - logit(wanted))
-    threshold = _moved(old.threshold, shift)
+    threshold = float(expit(logit(aim) + logit(trained) - logit(wanted)))
+    shift = float(logit(threshold) - logit(old.threshold))
     band = old.refer and (_moved(old.refer[0], shift), _moved(old.refer[1], shift))
-    rule = "known prevalence" if prevalence is not None else "prevalence estimated without labels"
+    goal = "fewest errors" if aim == 0.5 else f"corrected probability {aim:g}"
+    rule = f"{goal} at {'a known prevalence' if prevalence is not None else 'a prevalence estimated without labels'}"
     about = {
         "films": len(probabilities),
         "prevalence_trained": trained,

@@ -1,9 +1,12 @@
-"""95 % intervals: Wilson for shares of films, DeLong for areas under the curve, resampled patients for the rest."""
+"""95 % intervals: Wilson for shares of films, DeLong for areas under the curve, resampled patients for the rest.
+
+Wilson and DeLong take films as independent; where a patient has several, both have a form that doesn't.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,6 +63,25 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     return Interval(share, float(low), float(high))
 
 
+def wilson_by_patient(hits: Bools, patients: NDArray[np.str_], level: float = 0.95) -> Interval:
+    """Return the share of ``hits`` (N,) with Wilson's interval for as many independent films as these are worth.
+
+    That is N over the design effect: the variance of the share by the residuals of whole patients (N,), over that of
+    independent films, at least 1 (Rao & Scott 1992, doi 10.2307/2532311). Where all or no films are hits the films are
+    worth as many as there are patients. Unknown without films.
+    """
+    _, whose = np.unique(patients, return_inverse=True)
+    n, share = len(hits), float(np.mean(hits)) if len(hits) else 0.0
+    clusters = int(whose.max()) + 1 if n else 0
+    if share in (0.0, 1.0) or clusters < 2:
+        return wilson(share * clusters, clusters, level)
+    pulls = np.bincount(whose, hits - share)
+    spread = float(pulls @ pulls) * clusters / (clusters - 1) * (n - 1) / n  # of independent films n share (1 - share)
+    effect = spread / (n * share * (1 - share))
+    worth = n / max(1.0, effect)
+    return wilson(share * worth, worth, level)
+
+
 def placements(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
     """Return DeLong's components: for each positive film the share of negatives below it, and the reverse.
 
@@ -89,8 +111,11 @@ def delong(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
     return below.mean(axis=1), np.atleast_2d(np.cov(below)) / m + np.atleast_2d(np.cov(above)) / n
 
 
-def auc_interval(positive: Bools, score: Floats, level: float = 0.95) -> Interval:
+def auc_interval(positive: Bools, score: Floats, level: float = 0.95, patients: NDArray[Any] | None = None) -> Interval:
     """Return the area under the ROC curve of ``score`` (N,) with DeLong's interval on the logit scale.
+
+    With ``patients`` (N,) the films of one may err together: the variance is that of the sums of their placements
+    (Obuchowski 1997, doi 10.2307/2533958), if it is the larger.
 
     The logit scale keeps the bounds in 0..1 and covers better near 1, where these models are: with 50 positives and
     150 negatives at a true area of .99, 92 % of 2,000 simulated intervals held it against 85 % on the plain scale (see
@@ -100,11 +125,23 @@ def auc_interval(positive: Bools, score: Floats, level: float = 0.95) -> Interva
     """
     areas, covariance = delong(positive, score[None])
     area, variance = float(areas[0]), float(covariance[0, 0])
+    if patients is not None and variance > 0:
+        variance = max(variance, _clustered_variance(positive, score, patients))
     if variance > 0:
         half = normal_quantile(level) * np.sqrt(variance) / (area * (1 - area))
         return Interval(area, float(expit(logit(area) - half)), float(expit(logit(area) + half)))
     pairs = min(int(positive.sum()), int((~positive).sum()))
     return Interval(area, *wilson(area * pairs, pairs, level)[1:])
+
+
+def _clustered_variance(positive: Bools, score: Floats, patients: NDArray[Any]) -> float:
+    below, above = placements(positive, score[None])
+    pulls = np.empty(len(score))
+    pulls[positive] = (below[0] - below[0].mean()) / positive.sum()
+    pulls[~positive] = (above[0] - above[0].mean()) / (~positive).sum()
+    _, whose = np.unique(patients, return_inverse=True)
+    sums = np.bincount(whose, pulls)
+    return float(sums @ sums) * len(sums) / max(len(sums) - 1, 1)
 
 
 def resample(statistic: Statistic, patients: NDArray[np.str_], rng: np.random.Generator, draws: int = DRAWS) -> Floats:

@@ -42,8 +42,9 @@ def choose(val: Predictions, positive: int, threshold: str, refer: str, fitted: 
 
     ``threshold``: "auto" (that is "balanced"), "balanced", "youden", "sensitivity=0.95" or a number. ``refer``:
     "share=0.05", "error=0.01" or "none".
-    Where ``fitted`` is False the validation films are the ones scored (the paper's protocol): then nothing that a score
-    depends on is fitted to them, and "auto" is 0.5. InputError for a text of another form.
+    Where ``fitted`` is False the validation films are the ones scored (the paper's protocol): then the temperature is 1
+    and "auto" is 0.5; the refer band and any other rule for the threshold are fitted to the films scored, as the report
+    says. InputError for a text of another form, or a rule of two classes where there are more.
     """
     rule = _rule(threshold, fitted)
     temperature = fit_temperature(val) if fitted else 1.0
@@ -60,6 +61,8 @@ def _rule(text: str, fitted: bool) -> str:
 
 def _threshold(val: Predictions, positive: int, rule: str) -> tuple[float, str]:
     if len(val.classes) > 2:
+        if rule not in ("balanced", "0.5"):
+            raise InputError(f"threshold={rule!r} is for two classes; of {len(val.classes)} the likeliest decides.")
         return 0.5, "the likeliest class decides"
     if rule == "balanced":
         found, words = balanced_threshold(val, positive), "both classes equally likely by a logistic line on validation"
@@ -71,7 +74,7 @@ def _threshold(val: Predictions, positive: int, rule: str) -> tuple[float, str]:
             raise InputError(f"threshold={rule!r}: a sensitivity lies between 0 and 1.")
         found, words = sensitivity_threshold(val, positive, wanted), f"sensitivity {wanted:g} on validation"
     else:
-        found, words = _number(rule), "set by the user" if rule != "0.5" else "0.5"
+        found, words = number(rule), "set by the user" if rule != "0.5" else "0.5"
     return (0.5, "0.5: validation can't choose") if np.isnan(found) else (found, words)
 
 
@@ -100,7 +103,8 @@ def balanced_threshold(p: Predictions, positive: int) -> float:
     return float("nan") if slope <= 0 else float(expit(centre - intercept / slope * scale))
 
 
-def _number(text: str) -> float:
+def number(text: str) -> float:
+    """Return a threshold given as text; InputError unless it is a number between 0 and 1."""
     try:
         value = float(text)
     except ValueError:

@@ -96,12 +96,12 @@ def probe_rows(
 ) -> list[dict[str, Any]]:
     """Return the untouched films and one row a probe, ready for JSON, from predictions on the same films in order.
 
-    ``kind`` "model"; ``name``; ``auroc`` (DeLong); ``change`` of it (probe - untouched) and ``p`` by paired DeLong;
-    ``flipped``, the share of labels that change; these three are None for the untouched films. NaN where a class is
-    missing.
+    ``kind`` "model"; ``name``; ``auroc`` (DeLong, by patient); ``change`` of it (probe - untouched) and ``p`` by
+    paired DeLong; ``flipped``, the share of labels that change; these three are None for the untouched films. NaN where
+    a class is missing.
     """
     truth, score = clean.labels == positive, clean.probabilities[:, positive]
-    rows = [_row("model", "untouched", auc_interval(truth, score))]
+    rows = [_row("model", "untouched", auc_interval(truth, score, patients=clean.patients))]
     for name, table in changed.items():
         covered = table.probabilities[:, positive]
         change, p = paired_delong(truth, covered, score)
@@ -110,7 +110,7 @@ def probe_rows(
             "p": p,
             "flipped": flipped(clean, table, positive, threshold).as_dict(),
         }
-        rows.append({**_row("model", name, auc_interval(truth, covered)), **more})
+        rows.append({**_row("model", name, auc_interval(truth, covered, patients=clean.patients)), **more})
     return rows
 
 
@@ -157,7 +157,7 @@ def _told_apart(features: NDArray[np.float32], truth: Bools, patients: NDArray[n
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1 / features.shape[1], max_iter=1000))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     score = cross_val_predict(model, features, truth, groups=patients, cv=folds, method="decision_function")
-    return auc_interval(truth, np.asarray(score, dtype=np.float64))
+    return auc_interval(truth, np.asarray(score, dtype=np.float64), patients=patients)
 
 
 def red_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

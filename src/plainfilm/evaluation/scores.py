@@ -9,11 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.evaluation.calibration import calibration_line, ece_interval, expected_calibration_error
-from plainfilm.evaluation.intervals import DRAWS, Bools, Floats, Interval, auc_interval, bootstrap, ratio, wilson
+from plainfilm.evaluation.intervals import (
+    DRAWS,
+    Bools,
+    Floats,
+    Interval,
+    auc_interval,
+    bootstrap,
+    ratio,
+    wilson,
+    wilson_by_patient,
+)
 from plainfilm.evaluation.predictions import Predictions
 
 PREVALENCES = (0.5, 0.3, 0.1, 0.05, 0.02)
 RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
+BY_PATIENT = "_by_patient"  # end of the names of scores whose interval lets the films of a patient err together
 
 
 def scores(
@@ -26,8 +37,9 @@ def scores(
     are those of ``positive`` against the rest.
     Wilson: accuracy, sensitivity, specificity, ppv, npv, precision and recall of each class. DeLong: auroc. The
     logistic fit, robust for patients: calibration_slope, calibration_intercept. All others: ``draws`` resamples of
-    patients (for ece see ``ece_interval``). Wilson and DeLong take films as independent. NaN where a score is not
-    defined on these films.
+    patients (for ece see ``ece_interval``). Wilson and DeLong take films as independent; where a patient has several
+    of them, ``accuracy_by_patient`` and so on (of RATES and auroc) are the same scores with intervals that don't. NaN
+    where a score is not defined on these films.
     """
     names, statistic = weighted_scores(p, positive, threshold)
     resampled = bootstrap(statistic, p.patients, rng, draws)
@@ -41,7 +53,17 @@ def scores(
     found["auroc"] = auc_interval(truth, score)
     found["ece"] = ece_interval(truth.astype(np.float64), score, p.patients, rng, draws)
     found["calibration_slope"], found["calibration_intercept"] = calibration_line(p, positive)
-    return found
+    return found | (_by_patient(p, positive, threshold) if len(np.unique(p.patients)) < len(p) else {})
+
+
+def _by_patient(p: Predictions, positive: int, threshold: float | Floats) -> dict[str, Interval]:
+    truth, called = p.labels == positive, p.decided(positive, threshold) == positive
+    right = p.decided(positive, threshold) == p.labels if len(p.classes) > 2 else truth == called
+    every = np.ones(len(p), bool)
+    among = zip(RATES, (right, called, ~called, truth, ~truth), (every, truth, ~truth, called, ~called), strict=True)
+    found = {name: wilson_by_patient(hits[films], p.patients[films]) for name, hits, films in among}
+    found["auroc"] = auc_interval(truth, p.probabilities[:, positive], patients=p.patients)
+    return {name + BY_PATIENT: interval for name, interval in found.items()}
 
 
 def _unless_flawless(name: str, interval: Interval, p: Predictions) -> Interval:

@@ -124,8 +124,13 @@ def extract(
     it stopped, by whatever engine is there: engines agree to models.engines.TOLERANCE, and the store notes which made
     how many rows. Ranks take batches by turns.
     """
-    about = {"kind": "features", "weights": weights_sha256, "preprocess": preprocess.as_dict(), "pixels": pixels.about}
-    store = RowStore(about, shape, dtype)
+    about = {
+        "kind": "features 2",
+        "weights": weights_sha256,
+        "preprocess": preprocess.as_dict(),
+        "pixels": pixels.about,
+    }
+    store = RowStore(about, shape, dtype)  # stores of the first kind may hold rows under other films' names
     device = next(network.parameters()).device
     forward_features = Features(network.eval().to(memory_format=torch.channels_last))
     with store.writing():

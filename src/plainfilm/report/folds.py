@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.scores import BY_PATIENT
 from plainfilm.files import read_json
 from plainfilm.report import charts, provenance, verdict
 from plainfilm.report.charts import Chart, Table, drawn
@@ -78,11 +79,14 @@ def _what(about: dict[str, Any], together: Run | None) -> str:
     n = len(about["runs"])
     if about["kind"] == "seeds":
         return (
-            f"The same training {n} times with another seed each. The means and standard deviations are over the runs: "
-            "they show the luck of a training, and not the luck of which films there are."
+            f"The same training {n} times with another seed each, which divides the films anew as well. The means and "
+            "standard deviations are over the runs: the luck of training and of the division together."
         )
     films = f" All {count(len(together.scored), 'film')} are scored together." if together else ""
-    return f"{n} trainings, each scored on the part of the films that it never saw.{films} 95 % intervals."
+    worst = (about.get("worst_subgroup") or {}).get("sentence", "")
+    return (
+        f"{n} trainings, each scored on the part of the films that it never saw.{films} 95 % intervals. {worst}".strip()
+    )
 
 
 def _tiles(about: dict[str, Any]) -> list[verdict.Cell]:
@@ -92,7 +96,7 @@ def _tiles(about: dict[str, Any]) -> list[verdict.Cell]:
     for name, title in verdict.HEADLINE.items():
         found = about["scores"].get(name)
         if name in pooled:
-            value = interval(pooled[name])
+            value = interval(pooled.get(name + BY_PATIENT, pooled[name]))
             tiles.append(verdict.Cell(title, number(value.value), f"{value.low:.3f}–{value.high:.3f}"))
         elif found:
             tiles.append(
@@ -108,7 +112,11 @@ def _known(value: float | None) -> float:
 def _strip(about: dict[str, Any], folder: Path) -> Chart:
     pooled = about.get("pooled") or {}
     spreads = [
-        Spread(title, [_known(value) for value in about["scores"][name]["values"]], interval(pooled.get(name)))
+        Spread(
+            title,
+            [_known(value) for value in about["scores"][name]["values"]],
+            interval(pooled.get(name + BY_PATIENT, pooled.get(name))),
+        )
         for name, title in verdict.HEADLINE.items()
         if name in about["scores"]
     ]

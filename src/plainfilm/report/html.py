@@ -121,6 +121,7 @@ def paper_report(out: str | Path) -> Path:
         "title": f"The paper's comparison on {verdict.data_name(runs[0])}",
         "headline": _headline(runs),
         "comparisons": verdict.comparisons(runs),
+        "standing": [f"{run.title}: {line}" for run in runs for line in verdict.standing(run)],
         "lines": shared["lines"] + begun,
         "error_counts": mistakes.error_counts(runs),
         "all_wrong": mistakes.all_wrong(runs),

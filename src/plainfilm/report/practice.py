@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import logit
 
 from plainfilm.evaluation import calibration, scores
-from plainfilm.evaluation.intervals import Interval, wilson
+from plainfilm.evaluation.intervals import Interval, wilson_by_patient
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.report import plots
 from plainfilm.report.charts import Chart, Table, drawn
@@ -30,7 +31,7 @@ POINTS = {
     "sensitivity_95": "sensitivity at least 95 %",
 }
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-SHIFTED = 0.05  # a difference of prevalence that is named as one
+SHIFTED = 0.25  # a difference of log-odds of the prevalence that is named as one: 50 and 56 %, or 2 and 2.6 %
 
 
 # -- thresholds -------------------------------------------------------------------------------------------------------
@@ -106,8 +107,9 @@ def shift(run: Run) -> str:
     if not trained.size or run.part == "train":
         return f"{percent(scored)} of the scored films are {run.positive_name}."
     said = f"{percent(float(trained.mean()))} of the training and {percent(scored)} of the scored films"
-    if abs(float(trained.mean()) - scored) < SHIFTED:
-        return f"{said} are {run.positive_name}: no shift of prevalence between them."
+    before = float(np.clip(trained.mean(), 1e-6, 1 - 1e-6))
+    if abs(logit(before) - logit(np.clip(scored, 1e-6, 1 - 1e-6))) < SHIFTED:
+        return f"{said} are {run.positive_name}: no shift of prevalence to speak of."
     return (
         f"{said} are {run.positive_name}: the prevalence differs, and the probabilities were learned under the first. "
         "PPV, NPV and accuracy belong to the second."
@@ -166,8 +168,10 @@ def _kept(run: Run, p: Predictions) -> tuple[Interval, Interval, Interval]:
     """Return (share decided by the model, share wrong among those, share wrong without a band)."""
     referred = run.refer.refers(p.probabilities, run.positive) if run.refer else np.zeros(len(p), dtype=np.bool_)
     wrong = p.decided(run.positive, run.threshold) != p.labels
-    decided = int((~referred).sum())
-    return wilson(decided, len(p)), wilson(int(wrong[~referred].sum()), decided), wilson(int(wrong.sum()), len(p))
+    kept = p.patients[~referred]
+    shares = (~referred, p.patients), (wrong[~referred], kept), (wrong, p.patients)
+    decided, wrong_then, wrong_all = (wilson_by_patient(hits, patients) for hits, patients in shares)
+    return decided, wrong_then, wrong_all
 
 
 def _point_of(coverage: Interval, error: Interval, _: Interval) -> tuple[float, float]:
@@ -177,7 +181,8 @@ def _point_of(coverage: Interval, error: Interval, _: Interval) -> tuple[float, 
 def _band(run: Run, kept: dict[str, tuple[Interval, Interval, Interval]]) -> Table:
     rows = [[name, *(with_interval(share) for share in shares)] for name, shares in kept.items()]
     header = ["Films", "Decided by the model", "Wrong among them", "Wrong without a reader"]
-    return Table("The refer band, chosen on validation films (95 % interval)", header, rows)
+    chosen = "validation films" if run.validation else "the very films it is scored on: others will err more"
+    return Table(f"The refer band, chosen on {chosen} (95 % interval)", header, rows)
 
 
 def _in_words(run: Run, kept: dict[str, tuple[Interval, Interval, Interval]]) -> str:

@@ -94,8 +94,10 @@ def standing(run: Run) -> list[str]:
     """Return the worst subgroup, and how often the test part was opened, in a sentence each."""
     worst = run.probes.get("worst_subgroup")
     lines = [worst["sentence"] if worst else "No subgroup has enough films to be called the worst."]
-    if not run.probes:
+    if "subgroups" not in run.probes:
         lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder.name)})."]
+    elif "robustness" not in run.probes:
+        lines.append(f"Robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder.name)}).")
     if run.part == "test":
         lines.append(_opened(run.metrics.get("test_openings")))
     return lines
@@ -137,6 +139,8 @@ def red_lines(runs: list[Run], compared: bool = True, pooled: bool = False) -> l
         lines.append("The models were not trained and scored on the same films; their scores can't be compared.")
     for run in runs:
         lines += [*_lines_of_openings(run), *_lines_of_data(run, FEW_FILMS if not pooled else 0)]
+        if run.part != "test" and (chosen := _chosen_on_the_scored(run)):
+            lines.append(f"{run.title}: {chosen} chosen on the very films that are scored, which flatters the scores.")
         if run.two and min(run.threshold, 1 - run.threshold) < SATURATED:
             lines.append(
                 f"{run.title}: the threshold in use is {run.threshold:.3g}, so its probabilities are nearly all 0 or 1 "
@@ -145,6 +149,13 @@ def red_lines(runs: list[Run], compared: bool = True, pooled: bool = False) -> l
         whose = f"{run.title}: " if len(runs) > 1 else ""
         lines += [whose + line for line in run.probes.get("red_lines", [])] + run.audit.get("red_lines", [])
     return list(dict.fromkeys(lines))
+
+
+def _chosen_on_the_scored(run: Run) -> str:
+    """Return what was fitted to the scored films where there is no test part; empty for nothing."""
+    threshold = "validation" in str(run.model.get("threshold_rule")) and "can't" not in run.model["threshold_rule"]
+    epoch = run.config["settings"].get("patience", 0) > 0
+    return " and ".join(["the threshold was"] * threshold + ["the epoch was"] * epoch)
 
 
 def _lines_of_data(run: Run, few: int) -> list[str]:

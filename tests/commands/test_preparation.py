@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from plainfilm.cli import main
+from plainfilm.commands.preparation import prepare
+from plainfilm.config import SPLITS, TrainConfig
+from plainfilm.data.sources import load
+from plainfilm.errors import PlainfilmError
+
+
+@pytest.fixture
+def table(make_films, tmp_path):
+    """Films of every part and of none, none beside its like in the order of paths."""
+    folder = make_films(tmp_path / "set", 24, 24)
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpeg"))
+    with open(folder / "films.csv", "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "split"])
+        parts = ("train", "val", "test", "train", "", "train", "test", "train")
+        rows.writerows((path, path.split("/")[0], parts[i % 8]) for i, path in enumerate(paths))
+    return folder / "films.csv"
+
+
+@pytest.mark.parametrize("how", SPLITS)
+def test_every_film_has_its_own_pixels_whatever_the_split_leaves_out(table, how):
+    [prepared] = prepare(load(table), [TrainConfig(split=how)], str(table))
+    assert len(prepared.films) == len(prepared.pixels) == (36 if how == "official" else 48)
+    for film, row in zip(prepared.films, prepared.pixels[:], strict=True):
+        assert (row == prepared.preprocess.read(film.read())).all()
+    with pytest.raises(PlainfilmError, match="this is a bug"):
+        replace(prepared, films=prepared.films.at([0]))
+
+
+def test_an_official_run_says_which_films_it_leaves_out(table, tmp_path, capsys):
+    words = ["train", str(table), "--out", str(tmp_path / "run"), "--split", "official", "--model", "vgg"]
+    assert main([*words, "--epochs", "1"]) == 0
+    assert "12 films that are in neither the train nor the test part" in capsys.readouterr().err
+    with open(tmp_path / "run" / "films.csv") as file:
+        kept = [row["path"] for row in csv.DictReader(file)]
+    with open(tmp_path / "run" / "predictions.csv") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == kept and len(kept) == 36
+
+
+def test_a_val_folder_of_kaggles_layout_leaves_the_rest_in_place(make_films, tmp_path):
+    for part, count in (("train", 16), ("val", 4), ("test", 8)):
+        make_films(tmp_path / "set" / part, count, count)
+    [prepared] = prepare(load(tmp_path / "set"), [TrainConfig(split="official")], "set")
+    films = [*prepared.films]
+    assert {film.path.split("/")[0] for film in films} == {"train", "test"}
+    chosen = np.arange(0, len(films), 5)
+    for i in chosen:
+        assert (prepared.pixels[i] == prepared.preprocess.read(films[i].read())).all()

@@ -121,7 +121,7 @@ def calibration_line(p: Predictions, positive: int, level: float = 0.95) -> tupl
     ones = np.ones((len(x), 1))
     intercept = _wald(offset, _robust_error(ones, truth - expit(offset + x), expit(offset + x), p.patients)[0], level)
     p_hat, end = expit(x), abs(float(log_odds(np.eye(2), 1)[0]))
-    if np.any((np.abs(x) >= end) & ((x > 0) != (truth == 1))) or (p_hat * (1 - p_hat)).sum() < 1:
+    if np.any((np.abs(x) >= end) & ((x > 0) != (truth == 1))) or (p_hat * (1 - p_hat)).sum() < 0.5:
         intercept = UNKNOWN  # FLOOR, or next to nothing, would decide it
     if not _overlap(x[truth == 1], x[truth == 0]):
         return UNKNOWN, intercept

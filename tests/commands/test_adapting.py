@@ -174,3 +174,37 @@ def test_a_condition_that_holds_is_exit_3_and_a_wrong_one_is_found_before_the_te
     assert main(["evaluate", str(run), "--fail-if", "auroc<1.1", "--json", "--quiet"]) == 3
     shown = capsys.readouterr()
     assert json.loads(shown.out)["test"]["auroc"]["value"] <= 1 and "auroc<1.1" in shown.err
+
+
+def test_other_names_of_the_classes_are_told_or_found(run, films_folder, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    for name, ours in (("Healthy", "NORMAL"), ("pneumonia", "PNEUMONIA")):
+        (other / name).symlink_to(films_folder / ours)
+    words = ["evaluate", str(run), str(other), "--out", str(tmp_path / "on"), "--quiet"]
+    assert main(words) == 2
+    assert "has the class Healthy" in (said := capsys.readouterr().err) and "--classes 'Healthy=NORMAL" in said
+    assert main([*words, "--classes", "Healthy=WELL"]) == 2 and "does not name a class" in capsys.readouterr().err
+    assert main([*words, "--classes", "Healthy=NORMAL"]) == 0
+    same = ["evaluate", str(run), str(films_folder), "--out", str(tmp_path / "same"), "--quiet"]
+    assert main(same) == 0
+    found = [json.loads((tmp_path / name / "metrics.json").read_text())["test"] for name in ("on", "same")]
+    assert found[0]["accuracy"] == found[1]["accuracy"]
+
+
+def test_films_of_one_class_are_scored_as_far_as_they_can_be(run, films_folder, tmp_path):
+    (tmp_path / "well").mkdir()
+    (tmp_path / "well" / "NORMAL").symlink_to(films_folder / "NORMAL")
+    assert main(["evaluate", str(run), str(tmp_path / "well"), "--out", str(tmp_path / "on"), "--quiet"]) == 0
+    found = json.loads((tmp_path / "on" / "metrics.json").read_text())["test"]
+    assert found["specificity"]["value"] is not None and found["auroc"]["value"] is None
+
+
+def test_what_stays_wrong_with_the_probabilities_after_adapting_is_a_red_line(run, make_films, tmp_path, capsys):
+    local = make_films(tmp_path / "rare", 90, 12)
+    assert main(["adapt", str(run), str(local), "--out", str(tmp_path / "here"), "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    intercept = found["after"]["calibration_intercept"]
+    off = None not in intercept.values() and (intercept["low"] > 0 or intercept["high"] < 0)
+    assert any("calibration intercept" in line for line in found["red_lines"]) is off
+    assert found["refer"] is None or 0 <= found["refer"]["share"]["value"] <= 1

@@ -211,3 +211,15 @@ def test_resuming_after_films_went_away_is_refused(tmp_path, films_folder, capsy
     (tmp_path / f".o.csv.{tag}.begun").write_text("path,label,p_NORMAL,p_PNEUMONIA,refer,reason\n" + 2 * row)
     assert main(["label", str(run), film, "--out", str(tmp_path / "o.csv"), "--resume", "--quiet"]) == 2
     assert "begun with other films" in capsys.readouterr().err
+
+
+def test_force_replaces_nothing_that_label_did_not_write(tmp_path, films_folder, capsys):
+    run = model_file(tmp_path / "run")
+    film = tmp_path / "film.jpeg"
+    film.write_bytes(next((films_folder / "NORMAL").iterdir()).read_bytes())
+    for place in (film, tmp_path / "run" / "model.h5"):
+        before = place.read_bytes()
+        assert main(["label", str(run), str(film), "--out", str(place), "--force", "--quiet"]) == 2
+        assert "nothing that label wrote" in capsys.readouterr().err and place.read_bytes() == before
+    table = ["label", str(run), str(film), "--out", str(tmp_path / "t.csv"), "--quiet"]
+    assert main(table) == 0 and main(table) == 2 and main([*table, "--force"]) == 0

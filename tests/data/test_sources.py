@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from plainfilm.data import dicom, sources
 from plainfilm.data.films import FilmError, find_patient, read_films, write_films
-from plainfilm.data.sources import MAX_BYTES, load, loose, stream
+from plainfilm.data.sources import MAX_BYTES, load, loose, read_file, stream
 from plainfilm.errors import InputError
 from plainfilm.image.decode import decode
 
@@ -46,7 +47,7 @@ def test_a_second_copy_inside_the_first_is_left_out_and_said(tmp_path, make_film
             make_films(tmp_path / place / part, 2, 2)
     films = load(tmp_path)
     assert len(films) == 8 and films.classes == ("NORMAL", "PNEUMONIA")
-    assert "8 files that are not films, or lie in a second copy of the set" in films.notes[0]
+    assert "8 files that are not films, or lie among masks or in a second copy of the set" in films.notes[0]
 
 
 def test_a_table_in_a_folder_may_be_larger_than_a_film_and_is_named_when_at_fault(tmp_path, make_films, monkeypatch):
@@ -439,3 +440,68 @@ def test_a_folder_is_listed_only_when_its_turn_comes(tmp_path, monkeypatch):
     films = stream(tmp_path)
     next(films), next(films)
     assert listed == [tmp_path.name, "ward0", "ward1"]
+
+
+@pytest.mark.parametrize(
+    ("outer", "parts"), [(("Training", "Testing"), ("train", "test")), (("TRAIN", "dev"), ("train", "val"))]
+)
+def test_folders_named_otherwise_are_parts_too(tmp_path, make_films, outer, parts):
+    for name in outer:
+        make_films(tmp_path / name, 2, 2)
+    films = load(tmp_path)
+    assert films.classes == ("NORMAL", "PNEUMONIA") and {film.part for film in films} == set(parts)
+
+
+def test_masks_beside_the_films_are_no_films(tmp_path, make_film):
+    for i, name in enumerate(("COVID", "Normal")):
+        for inner in ("images", "masks"):
+            (tmp_path / name / inner).mkdir(parents=True)
+            (tmp_path / name / inner / "a.jpeg").write_bytes(make_film(i, bool(i)))
+    films = load(tmp_path)
+    assert [film.path for film in films] == ["COVID/images/a.jpeg", "Normal/images/a.jpeg"]
+    assert "2 files that are not films, or lie among masks" in films.notes[0]
+
+
+def test_class_folders_that_hold_the_same_folders_are_asked_about(tmp_path, make_films):
+    for name in ("site1", "site2"):
+        make_films(tmp_path / name, 2, 2)
+    films = load(tmp_path)
+    assert films.classes == ("site1", "site2")
+    assert "holds the same folders NORMAL, PNEUMONIA: if these are the classes" in films.notes[0]
+
+
+def test_films_behind_a_linked_folder_are_found_and_a_loop_ends(tmp_path, make_films):
+    there = make_films(tmp_path / "there", 2, 3)
+    (tmp_path / "set").mkdir()
+    for name in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / "set" / name).symlink_to(there / name)
+    (there / "NORMAL" / "round").symlink_to(tmp_path / "set")
+    films = load(tmp_path / "set")
+    assert {film.path.split("/")[-1] for film in films if film.label == "PNEUMONIA"} >= {"person0_bacteria_0.jpeg"}
+    assert len(loose(tmp_path / "set")) == len(films) < 20
+
+
+def test_one_file_under_two_spellings_of_its_path_is_refused(films_folder, tmp_path):
+    film = next((films_folder / "NORMAL").iterdir())
+    table = tmp_path / "t.csv"
+    table.write_text(f"path,label\n{film},A\n{film.parent}/./{film.name},B\n")
+    with pytest.raises(InputError, match="again, as A and as B"):
+        load(table)
+
+
+def test_a_name_that_every_study_repeats_is_no_patient(tmp_path, make_film):
+    for i in range(12):
+        place = tmp_path / "AB"[i % 2] / f"study{i}"
+        place.mkdir(parents=True)
+        (place / "IM-0001-0001.jpeg").write_bytes(make_film(i, bool(i % 2)))
+    assert {film.patient for film in load(tmp_path)} == {""}
+
+
+def test_a_large_tiff_is_read_and_a_large_png_is_not(tmp_path):
+    large = tmp_path / "large.tif"
+    Image.fromarray(np.arange(3400 * 2800, dtype=np.uint16).reshape(3400, 2800)).save(large)
+    assert large.stat().st_size > 16 * 2**20 and decode(read_file(large)).shape == (3400, 2800)
+    large.rename(tmp_path / "other.png")
+    (tmp_path / "other.png").write_bytes(b"\x89PNG" + bytes(17 * 2**20))
+    with pytest.raises(FilmError, match="the limit is 16 MB"):
+        read_file(tmp_path / "other.png")

@@ -89,8 +89,7 @@ def test_official_uses_the_folders_and_cuts_validation_out_of_train_by_patient()
 @pytest.mark.parametrize("how", ["paper", "grouped"])
 def test_depends_on_the_seed_and_not_on_the_listing(how):
     films = table()
-    shuffled = replace(films, films=tuple(reversed(films.films)))
-    shuffled = shuffled.with_films(list(shuffled.films))
+    shuffled = films.with_films(reversed([*films]))
     first, again, other = split(films, how, 1), split(shuffled, how, 1), split(films, how, 2)
     assert [(f.path, f.part) for f in first] == [(f.path, f.part) for f in again]
     assert [f.part for f in first] != [f.part for f in other]
@@ -102,6 +101,13 @@ def test_depends_on_the_seed_and_not_on_the_listing(how):
 def test_too_few_films_or_patients(films, how):
     with pytest.raises(InputError, match="too few films or patients to split"):
         split(films, how, 0)
+
+
+def test_one_patient_of_nearly_all_films_is_named():
+    films = table(10, 10)
+    same = films.with_films(replace(film, patient="ANONYMOUS") for film in films)
+    with pytest.raises(InputError, match="Patient 'ANONYMOUS' has 20 of the 20 films"):
+        split(same, "grouped", 0)
 
 
 def test_an_unknown_split():

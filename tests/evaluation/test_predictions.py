@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
+from plainfilm.evaluation.predictions import (
+    Predictions,
+    positive_class,
+    positive_is_a_guess,
+    read_predictions,
+    write_predictions,
+)
 
 
 def some(paths: list[str], patients: list[str] | None = None) -> Predictions:
@@ -154,10 +161,31 @@ def test_rows_are_taken_by_index_or_by_mask() -> None:
         (("NORMAL", "PNEUMONIA"), "pneumonia", 1),
         (("NORMAL", "PNEUMONIA"), "Normal", 0),
         (("a", "A"), "A", 1),
+        (("COVID", "Non-COVID"), None, 0),
+        (("covid", "noncovid"), None, 0),
+        (("Effusion", "None"), None, 0),
+        (("Neumonia", "Normales"), None, 0),
+        (("PNEUMONIA", "clear"), None, 0),
+        (("Mass", "Nodule"), None, 1),
+        (("Abnormal", "Normal"), None, 0),
     ],
 )
 def test_the_positive_class(classes: tuple[str, ...], named: str | None, index: int) -> None:
     assert positive_class(classes, named) == index
+
+
+@pytest.mark.parametrize(
+    ("classes", "guess"),
+    [
+        (("NORMAL", "PNEUMONIA"), False),
+        (("COVID", "Non-COVID"), False),
+        (("bacteria", "virus"), True),
+        (("bolestan", "zdrav"), True),
+        (("bacteria", "normal", "virus"), True),
+    ],
+)
+def test_whether_the_positive_class_is_a_guess(classes: tuple[str, ...], guess: bool) -> None:
+    assert positive_is_a_guess(classes) is guess
 
 
 def test_an_unknown_positive_class_is_refused_with_the_nearest() -> None:
@@ -191,3 +219,10 @@ def test_a_table_of_labels_is_no_truth(tmp_path: Path) -> None:
 )
 def test_the_positive_class_is_never_the_normal_one(classes: tuple[str, ...], positive: int) -> None:
     assert positive_class(classes) == positive
+
+
+def test_infinite_probabilities_are_one_sentence_and_no_warning(tmp_path) -> None:
+    (tmp_path / "p.csv").write_text("path,label,p_a,p_b\nx,a,inf,-inf\ny,b,0.4,0.6\n")
+    with warnings.catch_warnings(), pytest.raises(InputError, match="a probability outside"):
+        warnings.simplefilter("error")
+        read_predictions(tmp_path / "p.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ BASELINES = {
     "thumbnail": "Thumbnail of 8×8 pixels",
     "borders": "Borders: the outer tenth of the film",
 }
+SHORTCUTS = ("metadata", "borders")  # what shows no disease
 
 
 def pixel_columns(measured: Measured, side: int) -> Floats:
@@ -50,8 +52,15 @@ def border_columns(measured: Measured) -> Floats:
     return measured.thumbnails[:, frame].astype(np.float64)
 
 
-def baselines(measured: Measured, positive: Bools, groups: Groups, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Return what each of BASELINES gets: ``name``, ``title``, ``auc``, ``bound``, ``red``, ``properties``.
+def baselines(
+    measured: Measured,
+    positive: Bools,
+    groups: Groups,
+    rng: np.random.Generator,
+    wanted: Sequence[str] = tuple(BASELINES),
+) -> list[dict[str, Any]]:
+    """Return what each of BASELINES that is ``wanted`` gets: ``name``, ``title``, ``auc``, ``bound``, ``red``,
+    ``properties``.
 
     ``properties`` has the AUC of each property of the file alone, the strongest first; ``strongest`` names it.
     ``red`` is set for metadata and borders only: exposure and a thumbnail may well show disease.
@@ -65,10 +74,10 @@ def baselines(measured: Measured, positive: Bools, groups: Groups, rng: np.rando
         "borders": standardised(border_columns(measured)),
     }
     rows = []
-    for name, title in BASELINES.items():
-        row = {"name": name, "title": title} | tell(columns[name], positive, groups, rng).as_dict()
+    for name in wanted:
+        row = {"name": name, "title": BASELINES[name]} | tell(columns[name], positive, groups, rng).as_dict()
         alone = each_alone(files, positive, groups, rng) if name == "metadata" else {}
-        row["red"] = row["red"] and name in ("metadata", "borders")
+        row["red"] = row["red"] and name in SHORTCUTS
         row["properties"] = [{"name": key, "auc": auc.as_dict()} for key, auc in alone.items()]
         row["strongest"] = strongest(alone) if alone else ""
         rows.append(row)
@@ -101,11 +110,12 @@ def doubtful_by_probe(measured: Measured, positive: Bools, probe: Told) -> list[
 
 
 def doubtful_by_model(measured: Measured, predictions: Predictions) -> list[dict[str, Any]]:
-    """Return the films whose own label a model's ``predictions`` find least likely.
+    """Return the films whose own label a model's ``predictions`` find least likely, those that trained left out: a
+    model has learned their labels.
 
     InputError when they are of other films or other classes.
     """
-    rows = {path: row for row, path in enumerate(predictions.paths)}
+    rows = {path: row for row, path in enumerate(predictions.paths) if predictions.parts[row] != "train"}
     unknown = sorted(set(measured.films.classes) - set(predictions.classes))
     if unknown or not any(film.path in rows for film in measured.films):
         what = f"the class {unknown[0]}" if unknown else "any of its films"

@@ -76,7 +76,9 @@ def _told(
     few = too_few(truth, groups)
     leak, probe = (None, None) if few else baselines.leak(measured, truth, groups, rng)
     if predictions:
-        source, doubtful = "the predictions given", baselines.doubtful_by_model(everyone, predictions)
+        trained = int((predictions.parts == "train").sum())
+        source = f"the predictions given{f', without {trained:,} films that trained' * (trained > 0)}"
+        doubtful = baselines.doubtful_by_model(everyone, predictions)
     else:
         among = f" (among the {len(measured):,} films that it knows)" if len(measured) < len(everyone) else ""
         source = f"a weak probe, {leak['probe']}{among}" if leak else ""
@@ -86,9 +88,21 @@ def _told(
         "majority": majority,
         "learnt_from": len(measured),
         "baselines": [] if few else baselines.baselines(measured, truth, groups, rng),
+        "by_class": _by_class(measured, name, groups, rng),
         "leak": leak,
         "doubtful_labels": {"source": source, "films": doubtful},
     }
+
+
+def _by_class(measured: Measured, positive: str, groups: np.ndarray, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return what shows no disease for each other class against the rest, where there are more than two."""
+    classes, labels = measured.films.classes, measured.labels
+    rows = []
+    for name in classes if len(classes) > 2 else ():
+        if name != positive and not too_few(labels == name, groups):
+            found = baselines.baselines(measured, labels == name, groups, rng, baselines.SHORTCUTS)
+            rows += [{"class": name, **row} for row in found]
+    return rows
 
 
 # --- what must be read first ------------------------------------------------------------------------------------------
@@ -100,19 +114,14 @@ def red_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _shortcuts(found: dict[str, Any]) -> list[str]:
-    told = {row["name"]: row for row in found["baselines"] if row["red"]}
-    lines = []
-    if row := told.get("metadata"):
-        lines.append(
-            f"The files alone tell {found['positive']}, without a look at the picture: AUC {_auc(row)}, most by "
-            f"{row['strongest']}. A model fed the films as they are can learn that instead of the disease."
-        )
-    if row := told.get("borders"):
-        lines.append(
-            f"The borders of the films alone tell {found['positive']}: AUC {_auc(row)}. "
-            "A model can score without a look at the lungs; cover the borders and see what it still knows."
-        )
-    return lines
+    rows = [({"class": found["positive"]} | row) for row in found["baselines"]] + found["by_class"]
+    said = {
+        "metadata": "The files alone tell {class}, without a look at the picture: AUC {auc}, most by {strongest}. A "
+        "model fed the films as they are can learn that instead of the disease.",
+        "borders": "The borders of the films alone tell {class}: AUC {auc}. A model can score without a look at the "
+        "lungs; cover the borders and see what it still knows.",
+    }
+    return [said[row["name"]].format_map(row | {"auc": _auc(row)}) for row in rows if row["red"]]
 
 
 def _leaks(found: dict[str, Any]) -> list[str]:

@@ -12,6 +12,8 @@ from plainfilm.errors import CheckFailed, InputError
 from plainfilm.files import sealed
 from plainfilm.progress import say
 
+CLASSES = "what DATA calls the model's classes, where the names differ: healthy=NORMAL,sick=PNEUMONIA"
+
 
 def _audit_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help=DATA)
@@ -44,6 +46,7 @@ def _show_audit(result: Any) -> str:
     lines += [f"Note: {line}" for line in result["notes"]]
     tests = result["shift"]["tests"] if result["shift"] else []
     rows = [(row["title"], row["auc"]) for row in result["baselines"]]
+    rows += [(f"{row['class']} against the rest: {row['name']}", row["auc"]) for row in result["by_class"]]
     rows += [(f"told from ours: {t['class'] or 'all films'}, {t['kind']}", t["auc"]) for t in tests if t["auc"]]
     lines += [f"{'':46}AUC      95 % interval"] * bool(rows)
     lines += [f"  {name:40}{number(a['value'])}   {number(a['low'])} to{number(a['high'])}" for name, a in rows]
@@ -70,6 +73,7 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--films", type=int, metavar="N", help=text)
     text = "PPV and NPV where this share (0..1) of the films is positive, by Bayes' rule from the rates found"
     parser.add_argument("--prevalence", type=float, metavar="P", help=text)
+    parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
     text = "folder of an audit of the run's films, to stand beside the probes and in the report"
     parser.add_argument("--audit", type=Path, metavar="DIR", help=text)
 
@@ -118,17 +122,17 @@ def _evaluated(options: argparse.Namespace) -> Any:
     if options.data:
         refuse_flags(options, "a run on other films (DATA)", *of_file, *of_run)
         where = (options.run, options.data, options.patient_regex, options.seed, options.out, options.force)
-        return evaluation.evaluate_elsewhere(*where)
+        return evaluation.evaluate_elsewhere(*where, options.classes)
     if options.run.suffix.lower() == ".csv":
-        refuse_flags(options, "a FILE.csv", *of_run, "patient_regex")
+        refuse_flags(options, "a FILE.csv", *of_run, "patient_regex", "classes")
         how = (options.positive, options.threshold, options.seed, options.out, options.force)
         return evaluation.evaluate_file(options.run, *how)
     if (options.run / "folds.json").exists():
-        refuse_flags(options, "folds or seeds", *of_file, *of_run, *written, "patient_regex")
+        refuse_flags(options, "folds or seeds", *of_file, *of_run, *written, "patient_regex", "classes")
         from plainfilm.commands.pooling import pool_again
 
         return pool_again(options.run)
-    refuse_flags(options, "a run, whose folder is its place,", *of_file, *written, "patient_regex")
+    refuse_flags(options, "a run, whose folder is its place,", *of_file, *written, "patient_regex", "classes")
     if not options.probes:
         refuse_flags(options, "a run without --probes", "films", "audit")
     return _evaluate_run(options)
@@ -193,6 +197,7 @@ def _adapt_flags(parser: argparse.ArgumentParser) -> None:
     text = "films for a reader: share=0.05, error=0.01 or none (default share=0.05)"
     parser.add_argument("--refer", metavar="RULE", help=text)
     parser.add_argument("--patient-regex", default="", help="patient in DATA's paths: an expression with a group")
+    parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
     parser.add_argument("--unlabelled", action="store_true", help="DATA has no labels: estimate the prevalence there")
     parser.add_argument("--prevalence", type=float, metavar="P", help="DATA has no labels: the prevalence is known")
 
@@ -201,11 +206,11 @@ def _run_adapt(options: argparse.Namespace) -> Any:
     from plainfilm.commands.adapting import adapt_run, adapt_without_labels
 
     if options.unlabelled or options.prevalence is not None:
-        refuse_flags(options, "films without labels", "refer", "patient_regex")
+        refuse_flags(options, "films without labels", "refer", "patient_regex", "classes")
         found = adapt_without_labels(options.run, options.data, options.out, options.prevalence, options.threshold)
     else:
         rules = (options.threshold or "auto", options.refer or "share=0.05", options.patient_regex)
-        found = adapt_run(options.run, options.data, options.out, *rules, options.seed)
+        found = adapt_run(options.run, options.data, options.out, *rules, options.seed, options.classes)
     return {"out": str(options.out), **found}
 
 

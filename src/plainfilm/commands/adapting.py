@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.evaluation import predict_films, require_known, shared_with
+from plainfilm.commands.evaluation import as_the_model_says, predict_films, shared_with
 from plainfilm.data.films import Film, Films, Table, write_films
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError
@@ -25,17 +25,19 @@ from plainfilm.progress import say
 
 
 def adapt_run(
-    run: Path, data: str, out: Path, threshold: str, refer: str, patient_regex: str, seed: int
+    run: Path, data: str, out: Path, threshold: str, refer: str, patient_regex: str, seed: int, classes: str = ""
 ) -> dict[str, Any]:
     """Fit temperature, threshold and refer band of ``run``'s model to the labelled films of ``data``.
+
+    ``classes``: what ``data`` calls the model's classes, see ``as_the_model_says``.
 
     Writes into ``out``: model.h5, adapt.json (before, after cross-fitted, difference, how many films are enough),
     predictions.csv (cross-fitted), films.csv, quarantine.csv. Returns what adapt.json holds. InputError when ``out`` is
     in use, a class is unknown, or there are too few films.
     """
     operating.check(threshold, refer)
-    model, films = Model.load(run), load(data, patient_regex)
-    require_known(films, model.classes)
+    model = Model.load(run)
+    films = as_the_model_says(load(data, patient_regex), model.classes, classes)
     with _new_folder(out):
         raw, good, bad = _at_temperature_one(model, films.films)
         shared = shared_with(run, good)

@@ -78,7 +78,11 @@ def _other(against: str, patient_regex: str, classes: tuple[str, ...]) -> Films:
     except InputError:
         films = unlabelled(against)
         films = films.with_films(
-            replace(film, label=PurePosixPath(film.path).parent.name, patient=find_patient(film.path, patient_regex))
+            replace(
+                film,
+                label=PurePosixPath(film.path).parent.name,
+                patient=find_patient(film.path, *filter(None, [patient_regex])),
+            )
             for film in films
         )
     ours = {name.lower(): name for name in classes}

@@ -113,10 +113,12 @@ def evaluate_file(
 
 
 def evaluate_elsewhere(
-    run: Path, data: str, patient_regex: str, seed: int, out: Path | None, force: bool = False
+    run: Path, data: str, patient_regex: str, seed: int, out: Path | None, force: bool = False, classes: str = ""
 ) -> dict[str, Any]:
     """Label the films of another data set with a run's model and score them.
 
+    One class is enough: what needs both is then unknown. ``classes``: what ``data`` calls the model's, see
+    ``as_the_model_says``.
     Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME. Its "shift" says
     whether these films can be told from the training films, as in the audit: then scores of the run need not hold here.
     "shared" counts films and patients that the model was trained on or chosen by.
@@ -124,8 +126,7 @@ def evaluate_elsewhere(
     from plainfilm.models.model import Model  # only other films need torch
 
     model = Model.load(run)
-    films = load(data, patient_regex)
-    require_known(films, model.classes)
+    films = as_the_model_says(load(data, patient_regex, fewest=1), model.classes, classes)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
     require_free(folder, force)
     with sealed(folder, shared=True):
@@ -164,11 +165,24 @@ def _shift(run: Path, films: Films, seed: int) -> dict[str, Any]:
     return {**found, "red_lines": shift_lines("the training films", found), "note": ""}
 
 
-def require_known(films: Films, classes: tuple[str, ...]) -> None:
-    """InputError when films have a class that the model doesn't."""
-    strange = [name for name in films.classes if name not in classes]
+def as_the_model_says(films: Films, classes: tuple[str, ...], names: str) -> Films:
+    """Return ``films`` with the model's names of their classes: by ``names`` ("healthy=NORMAL,sick=PNEUMONIA"), else
+    the one that differs in capitals only. InputError when a class is none of the model's."""
+    ours = {name.lower(): name for name in classes}
+    given = {theirs: own for theirs, _, own in (pair.partition("=") for pair in names.split(",") if pair)}
+    if wrong := [name for name in given if name not in films.classes or given[name] not in classes]:
+        raise InputError(
+            f"--classes: '{wrong[0]}={given[wrong[0]]}' does not name a class of {films.name} "
+            f"({', '.join(films.classes)}) and one of the model's ({', '.join(classes)})."
+        )
+    said = {name: given.get(name) or (name if name in classes else ours.get(name.lower())) for name in films.classes}
+    strange = [name for name in films.classes if said[name] is None]
     if strange:
-        raise InputError(f"{films.name} has the class {strange[0]}; the model knows {', '.join(classes)}.")
+        raise InputError(
+            f"{films.name} has the class {strange[0]}; the model knows {', '.join(classes)}. Say which is which: "
+            f"--classes '{strange[0]}={classes[0]},…'."
+        )
+    return films.with_films(replace(film, label=str(said[film.label])) for film in films)
 
 
 def shared_with(run: Path, films: Sequence[Film]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from plainfilm import ranks
 from plainfilm.ahead import ahead
 from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError
-from plainfilm.data.sources import Loose, stream
+from plainfilm.data.sources import Loose, read_file, stream
 from plainfilm.errors import InputError
 from plainfilm.files import csv_rows, growing_csv
 from plainfilm.models.answer import Film, answer, look
@@ -102,11 +102,13 @@ def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None
     """Return how many films are in ``paths``, once nothing stands against labelling them."""
     if picture and picture.suffix.lower() != ".png":
         raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")
-    for place in (out, picture):
-        if place and place.exists() and not force:
-            raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
+    for place, beginning in ((out, b"path,label,"), (picture, b"\x89PNG")):
+        if place and place.exists() and not force:
+            raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
+        if place and place.exists() and read_file(place, len(beginning)) not in (b"", beginning):
+            raise InputError(f"{place} is nothing that label wrote, and --force does not replace it; name another.")
     count = sum(1 for _ in _each(paths))  # listed again for every use: the names of a million films take a gigabyte
     if count == 1:
         path, reason = _looked(model, next(_each(paths)))

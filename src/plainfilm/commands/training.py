@@ -30,7 +30,7 @@ from plainfilm.data.split import crossing
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import fit_offsets
 from plainfilm.evaluation.operating import Operating, choose
-from plainfilm.evaluation.predictions import Predictions, write_predictions
+from plainfilm.evaluation.predictions import Predictions, positive_class, positive_is_a_guess, write_predictions
 from plainfilm.files import occupied, read_json, sealed, sha256_file, write_json
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model
@@ -204,8 +204,10 @@ def _derived(prepared: Prepared) -> str:
     crossed = crossing(films)
     apart = f"{films.protocol}; in two parts {crossed['patients']} patients, {crossed['contents']} copies"
     rule = f"decay {config.decay}: {DESCRIPTIONS[config.decay]}; class weights {shown}; "
+    positive = films.classes[positive_class(films.classes, config.positive or None)]
+    guessed = " (a guess; --positive NAME names another)" * (not config.positive and positive_is_a_guess(films.classes))
     return (
-        f"{parts} films ({apart}); "
+        f"{parts} films ({apart}); positive class {positive}{guessed}; "
         f"{rule if prepared.recipe.by_steps else ''}"
         f"{prepared.device}, {torch.get_num_threads()} threads"
     )

@@ -22,10 +22,12 @@ PARTS = ("train", "val", "test")
 
 Source = Callable[[str, int], bytes]  # a film's path, how many first bytes (0: all) -> bytes; FilmError says why not
 
+SERIES = r"((?:NORMAL2-)?IM-\d+)-\d+"  # Kermany: normal
+
 # Names that carry the patient, by data set. The first group is the patient.
 PATIENT_PATTERNS = (
     r"(person\d+)_(?:bacteria|virus)_\d+",  # Kermany: pneumonia
-    r"((?:NORMAL2-)?IM-\d+)-\d+",  # Kermany: normal
+    SERIES,
     r"(synthetic-p\d+)-\d+",  # our own demo set
     r"(patient\d{5})/study\d+",  # CheXpert
     r"(?:^|/)(\d{8})_\d{3}\.png$",  # NIH ChestX-ray14
@@ -197,13 +199,22 @@ class Films:
         return replace(self, films=Table(self.films[i] for i in places))
 
 
-def find_patient(path: str, pattern: str = "") -> str:
-    """Return the patient that ``path`` names, by ``pattern`` or the known data sets' names; empty when none does."""
-    for expression in (pattern,) if pattern else PATIENT_PATTERNS:
+def find_patient(path: str, *patterns: str) -> str:
+    """Return the patient that ``path`` names, by ``patterns`` or the known data sets' names; empty when none does."""
+    for expression in patterns or PATIENT_PATTERNS:
         match = re.search(expression, path)
         if match:
             return next((group for group in match.groups() if group), "")
     return ""
+
+
+def known_patterns(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return those of PATIENT_PATTERNS that may be meant: archives name the first film of every study IM-0001-0001, so
+    that IM- is Kermany's only where such names differ."""
+    series = [found[0] for path in paths if (found := re.search(SERIES + r"[^/]*$", path))]
+    if 2 * len(set(series)) >= len(series):
+        return PATIENT_PATTERNS
+    return tuple(pattern for pattern in PATIENT_PATTERNS if pattern != SERIES)
 
 
 def check_pattern(pattern: str) -> None:

@@ -18,11 +18,21 @@ from typing import Any
 import numpy as np
 
 from plainfilm.data import dicom
-from plainfilm.data.films import PARTS, Film, FilmError, Films, Source, Table, check_pattern, find_patient
+from plainfilm.data.films import (
+    PARTS,
+    Film,
+    FilmError,
+    Films,
+    Source,
+    Table,
+    check_pattern,
+    find_patient,
+    known_patterns,
+)
 from plainfilm.errors import InputError
 from plainfilm.files import cache_dir, replacing, stream_csv
 
-MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored; DICOM has its own limit
+MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored; for DICOM and TIFF see most_bytes
 MAX_FILMS = 5_000_000
 MAX_TABLE_BYTES = 512 * 2**20  # a table inside a folder or zip
 TABLE_ROWS = 10_000  # of a Parquet file, turned into strings at a time
@@ -32,31 +42,38 @@ IN_MEMORY = 64 * 2**20  # a larger one stays on disk
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 FILM_ENDINGS = PICTURE_ENDINGS | {".dcm", ".dicom"}
 TABLE_ENDINGS = {".csv", ".parquet"}
-PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*")  # how JPEG, PNG and TIFF files begin
+TIFF = (b"II*\0", b"MM\0*")
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG", *TIFF)  # how JPEG, PNG and TIFF files begin
 JUNK = {".ds_store", "thumbs.db", "desktop.ini", "dicomdir"}
-PART_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+PART_NAMES = {
+    **{name: "train" for name in ("train", "training")},
+    **{name: "val" for name in ("val", "valid", "validation", "dev")},
+    **{name: "test" for name in ("test", "testing")},
+}
+MASKS = {"mask", "masks", "lung masks", "lung_masks", "segmentation", "segmentations"}  # folders of no films
 SYNTHETIC = "synthetic-"  # how the demo set's patients begin, in memory or written to a folder
 MEDMNIST_CLASSES = {"pneumoniamnist": ("normal", "pneumonia")}
 
 Loose = tuple[str, Callable[[], bytes]]  # path as given, reader
 
 
-def load(data: str | os.PathLike[str], patient_regex: str = "") -> Films:
+def load(data: str | os.PathLike[str], patient_regex: str = "", fewest: int = 2) -> Films:
     """Return the films of ``data``: class folders, the Kaggle layout, CSV or Parquet, a zip, a MedMNIST npz, demo:N.
 
     Films come sorted by path whatever the file system's order. The patient is that of the table's column, else what
     ``patient_regex`` finds in the path, else the hash of a DICOM header's PatientID, else what a known data set's name
-    says. InputError when there is nothing to classify.
+    says. InputError when there are no films, or fewer than ``fewest`` classes.
     """
     check_pattern(patient_regex)
     films = _from_demo(str(data)) if str(data).startswith("demo:") else _from_path(Path(data), patient_regex)
-    films = films.with_films(replace(f, patient=f.patient or find_patient(f.path, patient_regex)) for f in films)
+    patterns = (patient_regex,) if patient_regex else known_patterns(films.films.paths)
+    films = films.with_films(replace(f, patient=f.patient or find_patient(f.path, *patterns)) for f in films)
     films = replace(films, synthetic=any(patient.startswith(SYNTHETIC) for patient in films.films.patients))
     if not len(films):
         raise InputError(
             f"{data} holds no films; expected one folder a class with JPEG, PNG, TIFF or DICOM files inside."
         )
-    if len(films.classes) < 2:
+    if len(films.classes) < fewest:
         only = f"{films.classes[0]}, {len(films)} film{'s' * (len(films) > 1)}"
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
     return films
@@ -142,7 +159,9 @@ def stream(path: str | os.PathLike[str]) -> Iterator[Loose]:
                 found = True
                 yield f"{path}{'' if str(path).endswith('/') else '/'}{name}", partial(source, name)
         if not found:
-            raise InputError(f"{path} holds no films; expected JPEG, PNG, TIFF or DICOM files.")
+            raise InputError(
+                f"{path} holds no films; expected JPEG, PNG, TIFF or DICOM files (a zip inside it must be unpacked)."
+            )
     elif os.path.lexists(root):
         yield str(path), partial(read_file, root)
     else:
@@ -153,8 +172,8 @@ def stream(path: str | os.PathLike[str]) -> Iterator[Loose]:
 
 
 def most_bytes(head: bytes) -> int:
-    """Return how many bytes a film's file may have, by its first 132."""
-    return dicom.MAX_BYTES if dicom.is_dicom(head) else MAX_BYTES
+    """Return how many bytes a film's file may have, by its first 132: DICOM and TIFF are often not compressed."""
+    return dicom.MAX_BYTES if dicom.is_dicom(head) or head.startswith(TIFF) else MAX_BYTES
 
 
 def read_file(path: str | Path, first: int = 0) -> bytes:
@@ -179,23 +198,30 @@ def _beside(folder: str, name: str, first: int = 0) -> bytes:
     return read_file(os.path.join(folder, name), first)
 
 
-def _folder_files(root: Path, inner: str = "") -> Iterator[str]:
+def _folder_files(root: Path, inner: str = "", around: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
     """Yield the path of every file below ``root``, relative to it, in the order of those paths as text.
 
-    A folder stands in the order as its name with the slash, as in the paths below it. Links to folders are not
-    followed: they may loop.
+    A folder stands in the order as its name with the slash, as in the paths below it. Links to folders are followed,
+    but for one to a folder that it lies in: that would never end.
     """
+    found = os.stat(f"{root}/{inner}")
+    here = (*around, (found.st_dev, found.st_ino))
     with os.scandir(f"{root}/{inner}") as entries:
         names = sorted(
             f"{entry.name}/" if entry.is_dir() else entry.name
             for entry in entries
-            if not _is_junk(entry.name) and not (entry.is_symlink() and entry.is_dir())
+            if not _is_junk(entry.name) and not (entry.is_symlink() and entry.is_dir() and _identity(entry) in here)
         )
     for name in names:
         if name.endswith("/"):
-            yield from _folder_files(root, inner + name)
+            yield from _folder_files(root, inner + name, here)
         else:
             yield inner + name
+
+
+def _identity(entry: os.DirEntry[str]) -> tuple[int, int]:
+    found = entry.stat()
+    return found.st_dev, found.st_ino
 
 
 def _zip_files(path: Path) -> tuple[list[str], Source]:
@@ -252,10 +278,14 @@ def _from_files(names: list[str], source: Source, root: Path) -> Films:
             raise InputError(f"{root}: {name} is in no class folder; put it into a folder named after its class.")
         return Film(name, place[1], source, part=place[0])
 
+    masks = {folder for folder in places if MASKS & {part.lower() for part in PurePosixPath(folder).parts}}
+    places = {folder: place for folder, place in places.items() if folder not in masks}
     films = Table(film(name) for name in pictures if _folder(name) in places)
     left_out = sorted(set(names).difference(films.paths)) if len(films) < len(names) else []
-    said = f"{len(left_out)} files that are not films, or lie in a second copy of the set, left out: "
-    notes = (said + ", ".join(left_out[:3]),) if left_out else ()
+    said = f"{len(left_out)} files that are not films, or lie among masks or in a second copy of the set, left out: "
+    notes: tuple[str, ...] = (said + ", ".join(left_out[:3]),) if left_out else ()
+    if inner := _same_inside(places):
+        notes += (f"Each class folder holds the same folders {inner}: if these are the classes, put them outermost",)
     return Films(films, root.name or str(root), notes=notes)
 
 
@@ -293,6 +323,17 @@ def _class_folders(names: set[str]) -> dict[str, tuple[str, str] | None]:
         rest = rest[1:] if part else rest
         found[name] = (part, rest[0]) if rest else None
     return found
+
+
+def _same_inside(places: Mapping[str, tuple[str, str] | None]) -> str:
+    """Return the names of the two folders or more that lie in every class folder alike; empty when there are none."""
+    inside: dict[str, set[str]] = {}
+    for folder, place in places.items():
+        if place:
+            behind = folder.split("/")[folder.split("/").index(place[1]) + 1 :]
+            inside.setdefault(place[1], set()).add(behind[0] if behind else "")
+    first, *others = inside.values() or [set()]
+    return ", ".join(sorted(first)) if others and len(first) > 1 and all(other == first for other in others) else ""
 
 
 def _second_copy(folder: str, place: tuple[str, str] | None) -> bool:
@@ -355,7 +396,8 @@ def _inside(source: Source, known: set[str], name: str, first: int = 0) -> bytes
 def _from_table(path: Path, header: list[str], rows: Iterable[dict[str, str]], source: Source) -> Films:
     missing = [name for name in ("path", "label") if name not in header]
     if missing:
-        raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}.")
+        hint = " (is it separated by commas, and are the names in small letters?)"
+        raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}{hint}.")
     problems: list[str] = []
     labels: dict[str, str] = {}
     films = Table()
@@ -366,11 +408,11 @@ def _from_table(path: Path, header: list[str], rows: Iterable[dict[str, str]], s
             problems.append(f"row {number} has no path")
         elif part and part not in PART_NAMES:
             problems.append(f"row {number} has the unknown split '{part}' (train, val or test)")
-        elif name in labels:
-            with_labels = "" if labels[name] == label else f", as {labels[name]} and as {label}"
+        elif (place := os.path.normpath(name)) in labels:
+            with_labels = "" if labels[place] == label else f", as {labels[place]} and as {label}"
             problems.append(f"row {number} lists {name} again{with_labels}")
         else:
-            labels[name] = label
+            labels[place] = label
             unknown += not label
             if label:
                 films.append(Film(name, label, source, row.get("patient", "").strip(), PART_NAMES.get(part, "")))

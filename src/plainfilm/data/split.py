@@ -192,9 +192,14 @@ def _check(films: Films, classes: tuple[str, ...], parts: tuple[str, ...]) -> No
     found = Counter(zip(films.films.parts, films.films.labels, strict=True))
     lacking = [f"{part} has no {label}" for part in parts for label in classes if not found[part, label]]
     if lacking:
-        raise InputError(
-            f"There are too few films or patients to split: {'; '.join(lacking)}. Add films, or use another --split."
-        )
+        whose, most = Counter(films.films.patients).most_common(1)[0]
+        advice = "Add films, or use another --split."
+        if whose and most > len(films) / 4:
+            advice = (
+                f"Patient '{whose}' has {most} of the {len(films)} films: if that is no patient, name the patients by"
+                " a column or --patient-regex."
+            )
+        raise InputError(f"There are too few films or patients to split: {'; '.join(lacking)}. {advice}")
 
 
 def crossing(films: Films) -> dict[str, int]:

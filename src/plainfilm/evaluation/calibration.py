@@ -158,7 +158,7 @@ def _robust_error(design: Floats, residual: Floats, fitted: Floats, patients: ND
     np.add.at(pulls, whose, design * residual[:, None])
     bread = np.linalg.pinv((design.T * (fitted * (1 - fitted))) @ design)
     meat = pulls.T @ pulls * len(names) / (len(names) - 1)
-    return np.asarray(np.sqrt(np.diag(bread @ meat @ bread)))
+    return np.asarray(np.sqrt(np.maximum(np.diag(bread @ meat @ bread), 0)))
 
 
 def _wald(value: float, error: float, level: float) -> Interval:

@@ -18,6 +18,7 @@ Bools = NDArray[np.bool_]
 Statistic = Callable[[Floats], Floats]  # weights of the films (draws, N) -> scores (draws, M)
 
 DRAWS = 2000
+FEWEST = 5  # patients that are resampled
 WEIGHTS_AT_ONCE = 500_000  # 4 MB a block, so that a block and what is made of it stay in the processor's cache
 
 
@@ -178,10 +179,10 @@ def bootstrap(
 ) -> list[Interval]:
     """Return the M scores of ``statistic`` with percentile intervals over resampled patients.
 
-    With fewer than two patients nothing can be resampled, and the bounds are unknown.
+    With fewer than FEWEST patients resamples are too few kinds of sets, and the bounds are unknown.
     """
     values = statistic(np.ones((1, len(patients))))[0]
-    if len(np.unique(patients)) < 2:
+    if len(np.unique(patients)) < FEWEST:
         return [Interval(float(value), np.nan, np.nan) for value in values]
     drawn = resample(statistic, patients, rng, draws)
     return [percentile_interval(value, column, level) for value, column in zip(values, drawn.T, strict=True)]

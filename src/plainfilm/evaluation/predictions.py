@@ -18,7 +18,8 @@ from plainfilm.files import read_csv, write_csv
 Rows = list[dict[str, str]]
 
 SUM_TOLERANCE = 1e-3  # probabilities printed with four decimals still pass
-NEGATIVE_NAMES = {"normal", "healthy", "negative", "no_finding"}
+NEGATIVE_NAMES = {"none", "clear", "control", "controls", "unaffected", "absent", "benign", "gesund", "sain", "sano"}
+NEGATIVE_BEGINNINGS = ("normal", "health", "negativ", "nofinding", "without")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +89,9 @@ class Predictions:
 def positive_class(classes: Sequence[str], named: str | None = None) -> int:
     """Return the index of the positive class: the ``named`` one, else the one not called normal, else the last.
 
-    The negative class is known by the names normal, healthy, negative and no finding. With more than two classes
-    and no name there is no such rule: the last that is not negative is returned. InputError on an unknown name.
+    The negative class is known by such names as normal, healthy, negative, no finding, or non-X beside a class X. With
+    more than two classes and no name there is no such rule: the last that is not negative is returned (see
+    ``positive_is_a_guess``). InputError on an unknown name.
     """
     if named is not None:
         matches = [i for i, c in enumerate(classes) if c == named]
@@ -97,12 +99,23 @@ def positive_class(classes: Sequence[str], named: str | None = None) -> int:
         if not matches:
             raise InputError(f"There is no class '{named}' to be the positive one.{did_you_mean(named, classes)}")
         return matches[0]
-    positives = [i for i, c in enumerate(classes) if not _is_negative(c)]
+    positives = [i for i, c in enumerate(classes) if not _is_negative(c, classes)]
     return positives[-1] if positives else len(classes) - 1
 
 
-def _is_negative(name: str) -> bool:
-    return name.lower().replace(" ", "_").replace("-", "_") in NEGATIVE_NAMES
+def positive_is_a_guess(classes: Sequence[str]) -> bool:
+    """Return whether the names of the classes leave open which is the positive one."""
+    return sum(not _is_negative(name, classes) for name in classes) != 1
+
+
+def _is_negative(name: str, classes: Sequence[str]) -> bool:
+    plain, others = _letters(name), {_letters(other) for other in classes} - {_letters(name)}
+    denied = any(plain.startswith(no) and plain.removeprefix(no) in others for no in ("no", "non", "not"))
+    return denied or plain in NEGATIVE_NAMES or plain.startswith(NEGATIVE_BEGINNINGS)
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def write_predictions(path: str | Path, p: Predictions) -> None:
@@ -197,7 +210,7 @@ def _label_mistakes(labels: list[str], classes: tuple[str, ...]) -> list[str]:
 def _probability_mistakes(values: NDArray[np.float64]) -> list[str]:
     missing = np.any(np.isnan(values), axis=1)
     outside = np.any((values < 0) | (values > 1), axis=1)  # false where NaN
-    off = np.asarray(np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE) & ~missing & ~outside
+    off = np.asarray(np.abs(np.clip(values, 0, 1).sum(axis=1) - 1) > SUM_TOLERANCE) & ~missing & ~outside
     return [
         *_found(missing, "a probability that is not a number"),
         *_found(outside, "a probability outside 0..1"),

@@ -256,5 +256,5 @@ def _verdict(found: dict[str, dict[str, float]]) -> tuple[list[str], list[str]]:
 
 def _shown(score: dict[str, float]) -> str:
     if np.isnan(score["low"]):
-        return f"{score['value']:.2f}, one patient, so no interval"
+        return f"{score['value']:.2f}, too few patients for an interval"
     return f"{score['value']:.2f}, 95 % interval {score['low']:.2f} to {score['high']:.2f}, {score['films']} films"

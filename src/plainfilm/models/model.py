@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from plainfilm.data.films import FilmError
 from plainfilm.data.sources import read_file
 from plainfilm.errors import InputError
 from plainfilm.image.preprocess import Preprocess
@@ -55,17 +56,24 @@ class Model:
         return np.array(self.classes)
 
     def predict_proba(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
-        """Return (N, K) float64 probabilities of paths, bytes, or (H, W) uint8 arrays.
+        """Return (N, K) float64 probabilities of paths, bytes, or (H, W) uint8 arrays; a lone path or bytes are one
+        film.
 
         FilmError for a film that can't be read.
         """
+        films = [films] if isinstance(films, str | bytes | os.PathLike) else films
         rows = (self._pixels(film) for film in films)
         parts = [self.probabilities(np.stack(batch)) for batch in batches(rows, BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
 
     def _pixels(self, film: Any) -> np.ndarray:
+        if isinstance(film, bytes):
+            return self.preprocess.read(film)
         if not isinstance(film, np.ndarray):
-            return self.preprocess.read(film if isinstance(film, bytes) else read_file(Path(film)))
+            try:
+                return self.preprocess.read(read_file(Path(film)))
+            except FilmError as error:
+                raise FilmError(f"{film}: {error}") from None
         if film.ndim != 2 or film.dtype != np.uint8:
             raise InputError(f"An array of a film must be (H, W) uint8, not {film.shape} {film.dtype}.")
         return self.preprocess.pixels(film)

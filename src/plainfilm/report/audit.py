@@ -207,6 +207,7 @@ def _histograms(classes: dict[str, Floats]) -> Figure:
 
 def _baselines(found: dict[str, Any], out: Path) -> Chart | None:
     rows = [(row["title"], interval(row["auc"]), row["red"]) for row in found["baselines"]]
+    rows += [(f"{row['class']}: {row['name']}", interval(row["auc"]), row["red"]) for row in found["by_class"]]
     if not rows:
         return None
     alt = "; ".join(f"{name}: AUC {with_interval(auc)}" for name, auc, _ in rows) + "."

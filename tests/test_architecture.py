@@ -16,6 +16,7 @@ ROOMS = (
     "files",
     "progress",
     "ahead",
+    "memory",
     "ranks",
     "config",
     "data",

@@ -21,6 +21,7 @@ from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
 from plainfilm.image.decode import FORMATS, decode
+from plainfilm.memory import give_back
 from plainfilm.progress import bar
 
 THUMBNAIL = 32  # side, pixels
@@ -58,7 +59,7 @@ class Facts(NamedTuple):
     names: tuple[str, ...]
     looks: tuple[float, ...]
     histograms: NDArray[np.float32]  # (HISTOGRAM,) shares
-    pixels: str  # SHA-256 of the grey pixels
+    pixels: bytes  # SHA-256 of the grey pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,9 @@ def measure(films: Films) -> Measured:
         replace(ordered[place], sha256=sha256.decode(), width=width, height=height)
         for place, sha256, (width, height) in zip(*(known[name] for name in ABOUT_FILM), strict=True)
     )
-    return Measured(films.with_films(good, quarantine=tuple(bad)), **{name: known[name] for name in ARRAYS})
+    measured = films.with_films(good, quarantine=tuple(bad))
+    give_back()
+    return Measured(measured, **{name: known[name] for name in ARRAYS})
 
 
 ABOUT_FILM = ("place", "sha256", "sides")  # its place in the order of paths; what the film itself is given
@@ -137,7 +140,7 @@ NOTHING: dict[str, NDArray[Any]] = {  # the columns of no film: their shapes and
     "names": np.empty((0, len(NAMES)), object),
     "looks": np.empty((0, len(LOOKS))),
     "histograms": np.empty((0, HISTOGRAM), np.float32),
-    "pixels": np.empty(0, "S64"),
+    "pixels": np.empty(0, "S32"),
 }
 
 
@@ -147,7 +150,7 @@ class _Pack:
     def __init__(self, thumbnails: IO[bytes]) -> None:
         self._thumbnails = thumbnails
         self._loose: list[tuple[int, Facts]] = []
-        self._packed = [NOTHING]
+        self._packed = [dict(NOTHING)]
 
     def add(self, place: int, facts: Facts) -> None:
         self._thumbnails.write(facts.thumbnails.tobytes())
@@ -164,7 +167,7 @@ class _Pack:
         """Return the columns of all films added; thumbnails as a map of their file, which outlives its being closed."""
         if self._loose:
             self._pack()
-        found = {name: np.concatenate([part[name] for part in self._packed]) for name in NOTHING}
+        found = {name: np.concatenate([part.pop(name) for part in self._packed]) for name in NOTHING}
         shape = (len(found["place"]), THUMBNAIL, THUMBNAIL)
         self._thumbnails.flush()
         small = np.memmap(self._thumbnails, np.uint8, "r", shape=shape) if shape[0] else np.empty(shape, np.uint8)
@@ -192,7 +195,7 @@ def _facts(film: Film) -> Facts | str:
     numbers, names = _of_file(data, width, height)
     small = Image.fromarray(grey).resize((SEEN, SEEN), Image.Resampling.BOX)
     seen = np.asarray(small)
-    pixels = hashlib.sha256(f"{width}x{height}".encode() + grey.tobytes()).hexdigest()
+    pixels = hashlib.sha256(f"{width}x{height}".encode() + grey.tobytes()).digest()
     thumbnail = np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
     sha256 = hashlib.sha256(data).hexdigest()
     return Facts(sha256, (width, height), thumbnail, numbers, names, _looks(grey, seen), _histogram(seen), pixels)

@@ -31,6 +31,7 @@ from plainfilm.data.films import (
 )
 from plainfilm.errors import InputError
 from plainfilm.files import cache_dir, replacing, stream_csv
+from plainfilm.memory import give_back
 
 MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored; for DICOM and TIFF see most_bytes
 MAX_FILMS = 5_000_000
@@ -76,6 +77,7 @@ def load(data: str | os.PathLike[str], patient_regex: str = "", fewest: int = 2)
     if len(films.classes) < fewest:
         only = f"{films.classes[0]}, {len(films)} film{'s' * (len(films) > 1)}"
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
+    give_back()
     return films
 
 

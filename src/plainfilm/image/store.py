@@ -30,6 +30,7 @@ from plainfilm.files import cache_dir, locked, to_json, write_json
 from plainfilm.image.digests import Digests
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.reduced import decode_at
+from plainfilm.memory import give_back
 from plainfilm.progress import bar
 
 
@@ -256,6 +257,7 @@ def ingest(films: Films, preprocesses: Sequence[Preprocess], max_bad: float = 0.
     bad = [*films.quarantine, *bad]
     _check_bad(films, good, bad, max_bad)
     ready = films.with_films(good, quarantine=tuple(bad))
+    give_back()
     return ready, [rows_of(by_folder[pixel_store(p).folder][0], ready) for p in preprocesses]
 
 

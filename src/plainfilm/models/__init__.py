@@ -1,5 +1,5 @@
 """Networks and what is trained of them."""
 
-from plainfilm.models import memory
+from plainfilm import memory
 
 memory.keep()

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from plainfilm.models import memory
+from plainfilm import memory
 
 # Page faults of taking, filling and freeing 64 MB ten times: anew each time, or once
 COUNT = """

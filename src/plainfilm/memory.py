@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from typing import Any
 
 # glibc's malloc.h. A block above LARGEST is still given back: it is an array of films, not a layer's output.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -19,9 +20,21 @@ def keep() -> bool:
     """
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library without a name
+    if not (mallopt := _of_c("mallopt")):
         return False
     largest = mallopt(M_MMAP_THRESHOLD, LARGEST) or mallopt(M_MMAP_THRESHOLD, 2**25)  # the most before glibc 2.35
     return bool(largest and mallopt(M_TRIM_THRESHOLD, KEPT) and mallopt(M_TOP_PAD, STEP))
+
+
+def give_back() -> None:
+    """Give the system what is free now: after work on a list of all films, whose pieces would stay otherwise."""
+    if trim := _of_c("malloc_trim"):
+        trim(0)
+
+
+def _of_c(name: str) -> Any:
+    """Return a function of the C library; None where it has no such."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library without a name
+        return None

@@ -97,7 +97,7 @@ class TrainConfig:
         "balanced", "`balanced` (largest count / count of the class), `none`, or NAME=WEIGHT,NAME=WEIGHT"
     )
     size: int = _setting(
-        0, "side of the square input in pixels; 0 = the model's own (vgg 64, vgg16 224, best 160, best-gpu 260)"
+        0, "side of the square input in pixels; 0 = the model's own (vgg 64, vgg16 224, best and best-gpu 160)"
     )
     resize: str = _setting("crop", "shorter side + centre crop, whole film padded, or stretched", RESIZES)
     oversample: int = _setting(
@@ -138,6 +138,9 @@ class TrainConfig:
     )
     weights: str = _setting("", "file with pretrained weights: VGG16 in the Keras layout, a backbone's safetensors, …")
     device: str = _setting("auto", "where to compute", ("auto", "cpu", "cuda"))
+    compile: str = _setting(
+        "auto", "torch.compile for training: `auto` = on a GPU where it is measured to be faster", ("auto", "on", "off")
+    )
     threads: int = _setting(0, "CPU threads; 0 = one a core")
     patient_regex: str = _setting("", "regular expression on the path; its first group is the patient")
     max_bad: float = _setting(0.01, "share of unreadable films above which the run stops")

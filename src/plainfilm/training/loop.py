@@ -25,6 +25,7 @@ from plainfilm.files import write_csv
 from plainfilm.progress import Bar, bar
 from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import HISTORY, Progress
+from plainfilm.training.compiled import chosen
 from plainfilm.training.distributed import sum_gradients, whole_batch
 from plainfilm.training.feed import AHEAD, Batch, Feed, Material, pinned
 from plainfilm.training.optimizers import optimizer_for
@@ -121,6 +122,7 @@ def train_network(
     run = Training(network, averaged, inputs, material, config, optimizer, scaler)
     if not progress.epoch:
         run.rehearse()
+    run.forward = run.compiled()
     steps = len(batches(len(material.train), config.batch))
     with bar(f"Training {config.model}", config.epochs * steps) as shown:
         shown.step(progress.epoch * steps)
@@ -167,6 +169,7 @@ class Training:
         self.device = next(self.network.parameters()).device
         self.weights = torch.as_tensor(self.material.class_weights, dtype=torch.float32, device=self.device)
         self.feed = Feed(self.material, self.config)
+        self.forward: nn.Module = self.network  # what a step runs: the network, or what torch compiled of it
 
     def epoch(self, epoch: int, shown: Bar) -> list[float]:
         """Train one epoch (counted from 0); return learning rate, train loss and accuracy, val loss and accuracy.
@@ -227,10 +230,10 @@ class Training:
         """Return logits, labels and weighted loss of the films or, with mixup, of their mixtures: labels are mixed in
         the same shares, the larger one's are returned."""
         if not batch.mix:
-            logits = self.network(x)
+            logits = self.forward(x)
             return logits, labels, self._loss(logits, labels, batch.films)
         part, own, other = batch.mix
-        logits = self.network(part * x[own] + (1 - part) * x[other])
+        logits = self.forward(part * x[own] + (1 - part) * x[other])
         loss = part * self._loss(logits, labels[own], batch.films)
         return logits, labels[own], loss + (1 - part) * self._loss(logits, labels[other], batch.films)
 
@@ -269,6 +272,12 @@ class Training:
         x = self.inputs.tensor(pixels.to(self.device, non_blocking=True))
         x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         return x, labels.to(self.device, non_blocking=True)
+
+    def compiled(self) -> nn.Module:
+        """Return what ``training.compiled`` chooses for a batch of the first films; draws stay as they were."""
+        with _seeded(self.config.seed, 0) as generator:
+            batch = self.feed.batch(self.material.train[: self.config.batch], generator)
+            return chosen(self.network, self.config.compile, self._inputs(batch.pixels, batch.labels)[0])
 
     def rehearse(self) -> None:
         """Two training steps and a validation on a copy, so that what would fail in hour three fails now."""

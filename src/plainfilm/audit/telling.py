@@ -25,8 +25,8 @@ EACH = 5_000  # films of each side that are learnt from at most: an AUC then has
 TIED = 0.05  # properties that come so near to the strongest are named with it
 RULE = (
     f"A red line needs a cross-validated AUC of at least {RED:.2f} and the lower bound of its "
-    f"{100 * SURE:.1f} % interval, with one score a patient, above 0.5: chance alone does that less than once in a "
-    "thousand times."
+    f"{100 * SURE:.1f} % interval, with one score a patient, above 0.5: chance alone did that in none of 2,500 "
+    "simulated sets."
 )
 
 Groups = NDArray[np.int64]

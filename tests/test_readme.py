@@ -38,6 +38,8 @@ def test_commands_in_their_order(tmp_path, monkeypatch, films_folder, vgg16_file
     shutil.copytree(films_folder, "chest_xray")
     shutil.copytree(films_folder / "PNEUMONIA", "new_films")
     shutil.copytree(films_folder, "local_films")
+    for theirs, ours in (("healthy", "NORMAL"), ("sick", "PNEUMONIA")):
+        shutil.copytree(films_folder / ours, f"other_hospital/{theirs}")
     for words in COMMANDS:
         if words[0] in ELSEWHERE:
             continue

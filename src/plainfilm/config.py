@@ -17,6 +17,7 @@ DISCLAIMER = "Research and teaching software, not a medical device."
 SPLITS = ("grouped", "paper", "official")
 PAPER_MODELS = ("vgg", "vgg-bn", "vgg16-lr")  # what `paper` and `demo` compare
 DEMO_FILMS = 240
+MAX_BAD = 0.01  # share of unreadable films above which a command stops
 MONTAGE_FILMS = 30  # the paper's Fig. 3
 DECAYS = ("keras", "recursion", "epoch", "cosine", "one-cycle")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lion")
@@ -143,7 +144,7 @@ class TrainConfig:
     )
     threads: int = _setting(0, "CPU threads; 0 = one a core")
     patient_regex: str = _setting("", "regular expression on the path; its first group is the patient")
-    max_bad: float = _setting(0.01, "share of unreadable films above which the run stops")
+    max_bad: float = _setting(MAX_BAD, "share of unreadable films above which the run stops")
 
     def __init__(self, **given: Any) -> None:
         own = own_settings(str(given.get("model", "")))

@@ -208,3 +208,16 @@ def test_what_stays_wrong_with_the_probabilities_after_adapting_is_a_red_line(ru
     off = None not in intercept.values() and (intercept["low"] > 0 or intercept["high"] < 0)
     assert any("calibration intercept" in line for line in found["red_lines"]) is off
     assert found["refer"] is None or 0 <= found["refer"]["share"]["value"] <= 1
+
+
+@pytest.mark.parametrize("words", [["evaluate"], ["adapt"], ["adapt", "--prevalence", "0.5"]])
+def test_too_many_unreadable_films_stop_what_is_said_of_a_site(run, make_films, tmp_path, capsys, words):
+    local = make_films(tmp_path / "local", 24, 24)
+    for film in sorted((local / "NORMAL").iterdir())[:2]:
+        film.write_bytes(b"no picture")
+    told = [words[0], str(run), str(local), "--out", str(tmp_path / "out"), *words[1:], "--quiet"]
+    assert main(told) == 2
+    assert "2 of 48 films can't be read, more than --max-bad 0.01 allows" in capsys.readouterr().err
+    assert main([*told, "--max-bad", "7"]) == 2 and "a share between" in capsys.readouterr().err
+    assert main([*told, "--max-bad", "0.1"]) == 0
+    assert len((tmp_path / "out" / "quarantine.csv").read_text().splitlines()) == 3

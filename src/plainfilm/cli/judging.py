@@ -8,11 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.cli.base import DATA, Command, number, out_flag, refuse_flags, show_metrics, show_runs
+from plainfilm.config import MAX_BAD
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.files import sealed
 from plainfilm.progress import say
 
 CLASSES = "what DATA calls the model's classes, where the names differ: healthy=NORMAL,sick=PNEUMONIA"
+
+
+def _max_bad_flag(parser: argparse.ArgumentParser) -> None:
+    text = f"share of unreadable films of DATA above which it stops (default {MAX_BAD:g})"
+    parser.add_argument("--max-bad", type=float, metavar="X", help=text)
+
+
+def _max_bad(options: argparse.Namespace) -> float:
+    wanted = MAX_BAD if options.max_bad is None else float(options.max_bad)
+    if not 0 <= wanted <= 1:
+        raise InputError(f"--max-bad {wanted:g}: expected a share between 0 and 1.")
+    return wanted
 
 
 def _audit_flags(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +58,9 @@ def _show_audit(result: Any) -> str:
     lines += [f"RED LINE: {line}" for line in result["red_lines"]] or ["No red line."]
     lines += [f"Note: {line}" for line in result["notes"]]
     tests = result["shift"]["tests"] if result["shift"] else []
-    rows = [(row["title"], row["auc"]) for row in result["baselines"]]
-    rows += [(f"{row['class']} against the rest: {row['name']}", row["auc"]) for row in result["by_class"]]
+    whose = f"{result['positive']}: " if result["by_class"] else ""
+    rows = [(whose + (row["name"] if whose else row["title"]), row["auc"]) for row in result["baselines"]]
+    rows += [(f"{row['class']}: {row['name']}", row["auc"]) for row in result["by_class"]]
     rows += [(f"told from ours: {t['class'] or 'all films'}, {t['kind']}", t["auc"]) for t in tests if t["auc"]]
     lines += [f"{'':46}AUC      95 % interval"] * bool(rows)
     lines += [f"  {name:40}{number(a['value'])}   {number(a['low'])} to{number(a['high'])}" for name, a in rows]
@@ -74,6 +88,7 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     text = "PPV and NPV where this share (0..1) of the films is positive, by Bayes' rule from the rates found"
     parser.add_argument("--prevalence", type=float, metavar="P", help=text)
     parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
+    _max_bad_flag(parser)
     text = "folder of an audit of the run's films, to stand beside the probes and in the report"
     parser.add_argument("--audit", type=Path, metavar="DIR", help=text)
 
@@ -119,20 +134,21 @@ def _evaluated(options: argparse.Namespace) -> Any:
     from plainfilm.commands import evaluation
 
     of_file, of_run, written = ("positive", "threshold"), ("probes", "films", "audit"), ("out", "force")
+    of_data = ("patient_regex", "classes", "max_bad")
     if options.data:
         refuse_flags(options, "a run on other films (DATA)", *of_file, *of_run)
         where = (options.run, options.data, options.patient_regex, options.seed, options.out, options.force)
-        return evaluation.evaluate_elsewhere(*where, options.classes)
+        return evaluation.evaluate_elsewhere(*where, options.classes, _max_bad(options))
     if options.run.suffix.lower() == ".csv":
-        refuse_flags(options, "a FILE.csv", *of_run, "patient_regex", "classes")
+        refuse_flags(options, "a FILE.csv", *of_run, *of_data)
         how = (options.positive, options.threshold, options.seed, options.out, options.force)
         return evaluation.evaluate_file(options.run, *how)
     if (options.run / "folds.json").exists():
-        refuse_flags(options, "folds or seeds", *of_file, *of_run, *written, "patient_regex", "classes")
+        refuse_flags(options, "folds or seeds", *of_file, *of_run, *written, *of_data)
         from plainfilm.commands.pooling import pool_again
 
         return pool_again(options.run)
-    refuse_flags(options, "a run, whose folder is its place,", *of_file, *written, "patient_regex", "classes")
+    refuse_flags(options, "a run, whose folder is its place,", *of_file, *written, *of_data)
     if not options.probes:
         refuse_flags(options, "a run without --probes", "films", "audit")
     return _evaluate_run(options)
@@ -198,6 +214,7 @@ def _adapt_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refer", metavar="RULE", help=text)
     parser.add_argument("--patient-regex", default="", help="patient in DATA's paths: an expression with a group")
     parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
+    _max_bad_flag(parser)
     parser.add_argument("--unlabelled", action="store_true", help="DATA has no labels: estimate the prevalence there")
     parser.add_argument("--prevalence", type=float, metavar="P", help="DATA has no labels: the prevalence is known")
 
@@ -207,10 +224,13 @@ def _run_adapt(options: argparse.Namespace) -> Any:
 
     if options.unlabelled or options.prevalence is not None:
         refuse_flags(options, "films without labels", "refer", "patient_regex", "classes")
-        found = adapt_without_labels(options.run, options.data, options.out, options.prevalence, options.threshold)
+        moved = (options.prevalence, options.threshold, _max_bad(options))
+        found = adapt_without_labels(options.run, options.data, options.out, *moved)
     else:
         rules = (options.threshold or "auto", options.refer or "share=0.05", options.patient_regex)
-        found = adapt_run(options.run, options.data, options.out, *rules, options.seed, options.classes)
+        found = adapt_run(
+            options.run, options.data, options.out, *rules, options.seed, options.classes, _max_bad(options)
+        )
     return {"out": str(options.out), **found}
 
 

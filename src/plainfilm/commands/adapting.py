@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.commands.evaluation import as_the_model_says, predict_films, shared_with
+from plainfilm.config import MAX_BAD
 from plainfilm.data.films import Film, Films, Table, write_films
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError
@@ -25,7 +26,15 @@ from plainfilm.progress import say
 
 
 def adapt_run(
-    run: Path, data: str, out: Path, threshold: str, refer: str, patient_regex: str, seed: int, classes: str = ""
+    run: Path,
+    data: str,
+    out: Path,
+    threshold: str,
+    refer: str,
+    patient_regex: str,
+    seed: int,
+    classes: str = "",
+    max_bad: float = MAX_BAD,
 ) -> dict[str, Any]:
     """Fit temperature, threshold and refer band of ``run``'s model to the labelled films of ``data``.
 
@@ -39,7 +48,7 @@ def adapt_run(
     model = Model.load(run)
     films = as_the_model_says(load(data, patient_regex), model.classes, classes)
     with _new_folder(out):
-        raw, good, bad = _at_temperature_one(model, films.films)
+        raw, good, bad = _at_temperature_one(model, films, max_bad)
         shared = shared_with(run, good)
         positive = model.classes.index(model.positive)
         new, after, found = adapt(raw, positive, _operating(model), threshold, refer, np.random.default_rng(seed))
@@ -68,7 +77,7 @@ def _still_off(after: dict[str, dict[str, float]]) -> list[str]:
 
 
 def adapt_without_labels(
-    run: Path, data: str, out: Path, prevalence: float | None, aim: str | None = None
+    run: Path, data: str, out: Path, prevalence: float | None, aim: str | None = None, max_bad: float = MAX_BAD
 ) -> dict[str, Any]:
     """Move the threshold of ``run``'s model to the prevalence of a site whose films have no labels.
 
@@ -83,7 +92,7 @@ def adapt_without_labels(
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
     with _new_folder(out):
-        raw, _, bad = _at_temperature_one(model, unlabelled(data).films)
+        raw, _, bad = _at_temperature_one(model, unlabelled(data), max_bad)
         cool = apply_temperature(raw.probabilities, model.temperature)
         positive = model.classes.index(model.positive)
         new, found = adapt_unlabelled(cool, positive, _operating(model), model.verdict["prior"], prevalence, wanted)
@@ -126,8 +135,10 @@ def _operating(model: Model) -> Operating:
     return Operating(model.temperature, model.threshold, "as trained", model.refer)
 
 
-def _at_temperature_one(model: Model, films: Sequence[Film]) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
-    return predict_films(replace(model, temperature=1.0), films)
+def _at_temperature_one(
+    model: Model, films: Films, max_bad: float
+) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
+    return predict_films(replace(model, temperature=1.0), films, max_bad)
 
 
 def _write(out: Path, data: str, model: Model, new: Operating, found: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from plainfilm import ranks
 from plainfilm.ahead import ahead
+from plainfilm.config import MAX_BAD
 from plainfilm.data.films import PARTS, Film, FilmError, Films, read_films
 from plainfilm.data.sources import load, load_again
 from plainfilm.errors import InputError
@@ -20,6 +21,7 @@ from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
 from plainfilm.evaluation.scores import one_class_predicted, scores
 from plainfilm.files import read_json, require_intact, sealed, write_csv, write_json
+from plainfilm.image.store import check_bad
 from plainfilm.progress import bar, say
 
 if TYPE_CHECKING:
@@ -113,7 +115,14 @@ def evaluate_file(
 
 
 def evaluate_elsewhere(
-    run: Path, data: str, patient_regex: str, seed: int, out: Path | None, force: bool = False, classes: str = ""
+    run: Path,
+    data: str,
+    patient_regex: str,
+    seed: int,
+    out: Path | None,
+    force: bool = False,
+    classes: str = "",
+    max_bad: float = MAX_BAD,
 ) -> dict[str, Any]:
     """Label the films of another data set with a run's model and score them.
 
@@ -130,7 +139,7 @@ def evaluate_elsewhere(
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
     require_free(folder, force)
     with sealed(folder, shared=True):
-        predictions, good, bad = predict_films(model, films.films)
+        predictions, good, bad = predict_films(model, films, max_bad)
         positive = model.classes.index(model.positive)
         metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)
         metrics["shift"] = _shift(run, films, seed)
@@ -199,11 +208,14 @@ def shared_with(run: Path, films: Sequence[Film]) -> dict[str, Any]:
     return {"films": same, "patients": patients, "red_lines": lines}
 
 
-def predict_films(model: Model, films: Sequence[Film]) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
+def predict_films(
+    model: Model, films: Films, max_bad: float = MAX_BAD
+) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
     """Return the predictions of all readable films, as a test part; these films with their hashes; and (path, reason)
     of the others.
 
-    A film whose label is empty counts as the first class. InputError when none can be read.
+    A film whose label is empty counts as the first class. InputError when none can be read, or the share of those that
+    can't is above ``max_bad``.
     """
     good: list[Film] = []
     bad: list[tuple[str, str]] = []
@@ -226,6 +238,7 @@ def predict_films(model: Model, films: Sequence[Film]) -> tuple[Predictions, lis
             progress.step()
     if not good:
         raise InputError(f"None of the {len(films)} films can be read ({bad[0][0]}: {bad[0][1]}).")
+    check_bad(films.name, len(good), bad, max_bad)
     asked = [replace(film, part="") for film in good]  # whatever its folder was called
     return Predictions.of(asked, np.concatenate(found), model.classes), good, bad
 

@@ -255,7 +255,9 @@ def ingest(films: Films, preprocesses: Sequence[Preprocess], max_bad: float = 0.
                     store.append([(film.sha256, film.width, film.height, row)])
     good, bad = _of_all_ranks(films, good, [*bad])
     bad = [*films.quarantine, *bad]
-    _check_bad(films, good, bad, max_bad)
+    check_bad(films.name, len(good), bad, max_bad)
+    if len(good.labels.different) < 2:
+        raise InputError(f"{films.name}: fewer than two classes are left once unreadable films are put aside.")
     ready = films.with_films(good, quarantine=tuple(bad))
     give_back()
     return ready, [rows_of(by_folder[pixel_store(p).folder][0], ready) for p in preprocesses]
@@ -300,13 +302,12 @@ def _read_all(
     return ahead(read, films, ranks.cores(), 64)
 
 
-def _check_bad(films: Films, good: Table, bad: list[tuple[str, str]], max_bad: float) -> None:
-    total = len(good) + len(bad)
+def check_bad(name: str, good: int, bad: list[tuple[str, str]], max_bad: float) -> None:
+    """InputError when more than the share ``max_bad`` of the films of ``name`` are ``bad``: (path, reason)."""
+    total = good + len(bad)
     if len(bad) > max_bad * total:
         examples = "; ".join(f"{path}: {reason}" for path, reason in bad[:3])
         raise InputError(
-            f"{films.name}: {len(bad)} of {total} films can't be read, more than --max-bad {max_bad:g} allows"
+            f"{name}: {len(bad)} of {total} films can't be read, more than --max-bad {max_bad:g} allows"
             f" ({examples}). Mend or remove them, or raise --max-bad."
         )
-    if len(good.labels.different) < 2:
-        raise InputError(f"{films.name}: fewer than two classes are left once unreadable films are put aside.")

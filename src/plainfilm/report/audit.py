@@ -206,7 +206,9 @@ def _histograms(classes: dict[str, Floats]) -> Figure:
 
 
 def _baselines(found: dict[str, Any], out: Path) -> Chart | None:
-    rows = [(row["title"], interval(row["auc"]), row["red"]) for row in found["baselines"]]
+    several = bool(found["by_class"])
+    names = [f"{found['positive']}: {row['name']}" if several else row["title"] for row in found["baselines"]]
+    rows = [(name, interval(row["auc"]), row["red"]) for name, row in zip(names, found["baselines"], strict=True)]
     rows += [(f"{row['class']}: {row['name']}", interval(row["auc"]), row["red"]) for row in found["by_class"]]
     if not rows:
         return None

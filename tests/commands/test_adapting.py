@@ -221,3 +221,22 @@ def test_too_many_unreadable_films_stop_what_is_said_of_a_site(run, make_films, 
     assert main([*told, "--max-bad", "7"]) == 2 and "a share between" in capsys.readouterr().err
     assert main([*told, "--max-bad", "0.1"]) == 0
     assert len((tmp_path / "out" / "quarantine.csv").read_text().splitlines()) == 3
+
+
+def test_a_rule_of_two_classes_is_refused_before_three_are_trained(tmp_path, make_film, capsys):
+    for k, name in enumerate(("A", "B", "C")):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(12):
+            (tmp_path / "set" / name / f"{i}.jpeg").write_bytes(make_film(100 * k + i, k == 2))
+    words = ["train", str(tmp_path / "set"), "--out", str(tmp_path / "run"), *SETTINGS, "--threshold", "youden"]
+    assert main(words) == 2 and "is for two classes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_lost_its_predictions_is_mended_by_resuming(films_folder, tmp_path):
+    words = ["train", str(films_folder), "--out", str(tmp_path / "run"), *SETTINGS, "--quiet"]
+    assert main(words) == 0
+    before = (tmp_path / "run" / "predictions.csv").read_bytes()
+    (tmp_path / "run" / "predictions.csv").unlink()
+    assert main([*words, "--resume"]) == 0
+    assert (tmp_path / "run" / "predictions.csv").read_bytes() == before

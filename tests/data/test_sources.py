@@ -505,3 +505,38 @@ def test_a_large_tiff_is_read_and_a_large_png_is_not(tmp_path):
     (tmp_path / "other.png").write_bytes(b"\x89PNG" + bytes(17 * 2**20))
     with pytest.raises(FilmError, match="the limit is 16 MB"):
         read_file(tmp_path / "other.png")
+
+
+def test_links_inside_the_set_upwards_and_to_each_other_add_nothing(tmp_path, make_films):
+    data = make_films(tmp_path / "outer" / "set", 2, 2)
+    (data / "up").symlink_to(tmp_path / "outer")
+    (data / "NORMAL" / "self").symlink_to("self")
+    (data / "NORMAL" / "beside").symlink_to(data / "PNEUMONIA")
+    assert len(load(data)) == 4 and load(data).classes == ("NORMAL", "PNEUMONIA")
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    for i in range(8):
+        (other / f"d{i}").mkdir()
+        for j in range(8):
+            if i != j:
+                (other / f"d{i}" / f"to{j}").symlink_to(other / f"d{j}")
+    (data / "PNEUMONIA" / "web").symlink_to(other)
+    assert len(load(data)) == 4
+
+
+def test_masks_in_folders_of_their_own_leave_the_classes_inside(tmp_path, make_films):
+    make_films(tmp_path / "images", 2, 2)
+    make_films(tmp_path / "masks", 2, 2)
+    assert load(tmp_path).classes == ("NORMAL", "PNEUMONIA") and len(load(tmp_path)) == 4
+
+
+def test_a_table_in_a_zip_may_name_a_hidden_folder_and_a_member_may_have_a_root(tmp_path, make_film):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(".c/a.png", make_film(0, False))
+        archive.writestr("films.csv", "path,label\n.c/a.png,A\nb.png,B\n")
+        archive.writestr("b.png", make_film(1, True))
+    assert all(film.read() for film in load(tmp_path / "a.zip"))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("/NORMAL/a.png", make_film(0, False))
+        archive.writestr("SICK/b.png", make_film(1, True))
+    assert len(load(tmp_path / "b.zip")) == 2

@@ -90,6 +90,14 @@ def test_without_labels_the_threshold_follows_the_prior_odds():
     assert known.threshold == pytest.approx(0.5) and known.rule == "fewest errors at a known prevalence"
 
 
+@pytest.mark.parametrize("old", [0.0, 1.0])
+def test_a_threshold_at_an_end_moves_and_leaves_a_band_of_numbers(old):
+    films = site(400, shift=0.0)
+    for band in ((0.0, 0.6), (0.4, 1.0), (0.4, 0.6)):
+        new, _ = adapt_unlabelled(films.probabilities, 1, OLD._replace(threshold=old, refer=band), 0.5, 0.1)
+        assert new.threshold == pytest.approx(0.9) and np.isfinite(new.refer).all()
+
+
 @pytest.mark.parametrize("old", [0.3, 0.5, 0.73])
 @pytest.mark.parametrize("prevalence", [0.3, 0.1])
 def test_no_threshold_errs_less_at_a_known_prevalence_whatever_the_old_one(old, prevalence):

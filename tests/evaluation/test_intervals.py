@@ -92,6 +92,11 @@ def test_intervals_by_patient_are_the_plain_ones_where_each_has_one_film() -> No
     right = (score >= 1) == truth
     assert wilson_by_patient(right, patients) == pytest.approx(wilson(right.sum(), len(right)))
     assert auc_interval(truth, score, patients=patients) == pytest.approx(auc_interval(truth, score), abs=1e-3)
+    assert wilson_by_patient(np.arange(40) % 5 > 0, np.arange(40) // 8).value == 0.8
+    two = np.repeat([False, True], 50)
+    assert auc_interval(two, two * 1.0, patients=two)[1:] == pytest.approx((np.nan, np.nan), nan_ok=True)
+    four = np.repeat(["a", "b", "c", "d"], 25)
+    assert auc_interval(two, two * 1.0, patients=four) == wilson(2, 2)
     flawless = wilson_by_patient(np.ones(30, bool), np.repeat(["a", "b", "c"], 10))
     assert flawless == wilson(3, 3) and np.isnan(wilson_by_patient(np.ones(0, bool), np.array([]))).all()
 

@@ -57,7 +57,7 @@ def test_a_sensitivity_or_a_number_can_be_asked_for():
 )
 def test_a_rule_of_another_form_is_refused_before_the_training(threshold, refer, words):
     with pytest.raises(InputError, match=words):
-        check(threshold, refer)
+        check(threshold, refer, ("a", "b"))
 
 
 def test_the_curve_says_what_each_threshold_means():

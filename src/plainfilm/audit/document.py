@@ -153,9 +153,15 @@ def shift_lines(data: str, found: dict[str, Any] | None) -> list[str]:
             told = "; ".join(f"{test['kind']}: AUC {_auc(test)}, most by {test['strongest']}" for test in red)
             lines.append(
                 f"Scores measured on {data} need not hold on {found['other']}: "
-                f"{f'its {label} films' if label else 'its films'} can be told from ours ({told})."
+                f"{_whose(red[0])} can be told from ours ({told})."
             )
     return lines
+
+
+def _whose(test: dict[str, Any]) -> str:
+    if not test["class"]:
+        return "its films"
+    return f"its films predicted to be {test['class']}" if test["predicted"] else f"its {test['class']} films"
 
 
 def notes(found: dict[str, Any]) -> list[str]:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from plainfilm.audit.baselines import PROBE, pixel_columns
 from plainfilm.audit.duplicates import Twins, duplicates, inseparable
 from plainfilm.audit.measure import ARRAYS, LOOKS, NAMES, NUMBERS, Measured
 from plainfilm.audit.telling import (
+    STRENGTH,
     Groups,
     Told,
     each_alone,
@@ -37,8 +39,9 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
     unlike, and what both sets share.
 
     With the same class names in both, each class is looked at by itself, as classes differ and may be mixed
-    differently. Patients and pictures that are in both sets stay together in cross-validation, so that knowing a
-    film again is no use.
+    differently; where ``other`` has no labels, each class that a weak probe of our labels predicts ("predicted"), for
+    our films out of fold. Patients and pictures that are in both sets stay together in cross-validation, so that
+    knowing a film again is no use.
     """
     both = _stacked(ours, other)
     twins = duplicates(both)
@@ -50,21 +53,24 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
     drawn = np.unique(np.concatenate([rows[learnt_from(foreign[rows], groups[rows], rng)] for rows in of_tests]))
     if len(drawn) < len(both):
         both, groups, foreign = both.at(drawn), groups[drawn], foreign[drawn]
+    labels, predicted = both.labels, False
+    if not any(other.films.films.labels) and (guessed := _predicted(both, foreign, groups, rng)) is not None:
+        labels, classes, predicted = guessed, sorted(set(guessed.tolist())), True
     pictures, files = _picture_columns(both), file_columns(both)
     looks = {name: number_columns(both.looks[:, i]) for i, name in enumerate(LOOKS)}
     tests, unlike = [], np.full(len(both), -np.inf)
     for label in (ALL, *classes):
-        rows = np.flatnonzero((both.labels == label) | (label == ALL))
+        rows = np.flatnonzero((labels == label) | (label == ALL))
         for kind, columns, properties in (
             ("pictures", pictures, looks),
             ("metadata", np.concatenate([*files.values(), np.zeros((len(both), 1))], axis=1), files),
         ):
             test, told = _test(columns, properties, rows, foreign, groups, rng)
-            tests.append({"class": label, "kind": kind} | test)
+            tests.append({"class": label, "predicted": predicted and label != ALL, "kind": kind} | test)
             if told and kind == "pictures":
                 unlike[rows] = told.scores if told.auc.low > 0.5 else -np.inf  # chance names no film
     for test in tests:
-        _with_medians(test, both, foreign)
+        _with_medians(test, both, foreign, (labels == test["class"]) | (test["class"] == ALL))
     return {
         "other": other.films.name,
         "films": {"readable": len(other), "unreadable": len(other.films.quarantine), "classes": _labelled(other)},
@@ -87,6 +93,22 @@ def _labelled(other: Measured) -> dict[str, int]:
 
 def _shared_classes(ours: Measured, other: Measured) -> list[str]:
     return sorted(set(ours.films.classes) & set(other.films.classes) - {ALL})
+
+
+def _predicted(both: Measured, foreign: Bools, groups: Groups, rng: np.random.Generator) -> NDArray[np.str_] | None:
+    """Return (N,) class names by regressions on thumbnails, one a class against the rest; None where there are not two
+    classes of ours with enough films."""
+    columns, own = standardised(pixel_columns(both, PROBE)), ~foreign
+    truth, whose = both.labels[own], groups[own]
+    classes = sorted(set(truth.tolist()) - {ALL})
+    if len(classes) < 2 or any(too_few(truth == name, whose) for name in classes):
+        return None
+    scores = np.empty((len(both), len(classes)))
+    for k, name in enumerate(classes):
+        scores[own, k] = tell(columns[own], truth == name, whose, rng).scores
+        everything = LogisticRegression(C=STRENGTH, solver="newton-cholesky").fit(columns[own], truth == name)
+        scores[foreign, k] = everything.decision_function(columns[foreign])
+    return np.array([classes[k] for k in scores.argmax(axis=1)])
 
 
 def _picture_columns(both: Measured) -> Floats:
@@ -119,9 +141,8 @@ def _test(
     return told.as_dict() | {"properties": listed, "strongest": strongest(alone) if alone else ""}, told
 
 
-def _with_medians(test: dict[str, Any], both: Measured, foreign: Bools) -> None:
+def _with_medians(test: dict[str, Any], both: Measured, foreign: Bools, rows: Bools) -> None:
     """Add to each property that is a number its median in our films and in the other set's."""
-    rows = (both.labels == test["class"]) | (test["class"] == ALL)
     for found in test["properties"]:
         name = found["name"]
         if name in NAMES:

@@ -61,7 +61,11 @@ def _show_audit(result: Any) -> str:
     whose = f"{result['positive']}: " if result["by_class"] else ""
     rows = [(whose + (row["name"] if whose else row["title"]), row["auc"]) for row in result["baselines"]]
     rows += [(f"{row['class']}: {row['name']}", row["auc"]) for row in result["by_class"]]
-    rows += [(f"told from ours: {t['class'] or 'all films'}, {t['kind']}", t["auc"]) for t in tests if t["auc"]]
+    rows += [
+        (f"told from ours: {'predicted ' * t['predicted']}{t['class'] or 'all films'}, {t['kind']}", t["auc"])
+        for t in tests
+        if t["auc"]
+    ]
     lines += [f"{'':46}AUC      95 % interval"] * bool(rows)
     lines += [f"  {name:40}{number(a['value'])}   {number(a['low'])} to{number(a['high'])}" for name, a in rows]
     return "\n".join(lines)

@@ -44,8 +44,8 @@ def adapt_run(
     predictions.csv (cross-fitted), films.csv, quarantine.csv. Returns what adapt.json holds. InputError when ``out`` is
     in use, a class is unknown, or there are too few films.
     """
-    operating.check(threshold, refer)
     model = Model.load(run)
+    operating.check(threshold, refer, model.classes)
     films = as_the_model_says(load(data, patient_regex), model.classes, classes)
     with _new_folder(out):
         raw, good, bad = _at_temperature_one(model, films, max_bad)

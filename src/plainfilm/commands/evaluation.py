@@ -167,8 +167,9 @@ def _shift(run: Path, films: Films, seed: int) -> dict[str, Any]:
         return {"tests": [], "red_lines": [], "note": f"The training films are not at hand ({error})"}
     rng = np.random.default_rng(seed)
     samples = []
-    for name, some in (("training films", [f for f in ours if parts.get(f.path) == "train"]), (films.name, [*films])):
-        chosen = [some[i] for i in rng.permutation(len(some))[:COMPARED]]
+    trained = [i for i, path in enumerate(ours.films.paths) if parts.get(path) == "train"]
+    for name, every, places in (("training films", ours, trained), (films.name, films, range(len(films)))):
+        chosen = (every.films[places[i]] for i in rng.permutation(len(places))[:COMPARED])
         samples.append(look(films.with_films(chosen, name=name, quarantine=())))
     found = shift(samples[0], samples[1], rng)
     return {**found, "red_lines": shift_lines("the training films", found), "note": ""}

@@ -107,7 +107,7 @@ def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None
     for place, beginning in ((out, b"path,label,"), (picture, b"\x89PNG")):
         if place and place.exists() and not force:
             raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
-        if place and place.exists() and read_file(place, len(beginning)) not in (b"", beginning):
+        if place and place.exists() and _first(place, len(beginning)) not in (b"", beginning):
             raise InputError(f"{place} is nothing that label wrote, and --force does not replace it; name another.")
     count = sum(1 for _ in _each(paths))  # listed again for every use: the names of a million films take a gigabyte
     if count == 1:
@@ -115,6 +115,14 @@ def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None
         if isinstance(reason, FilmError):
             raise InputError(f"{path} can't be labelled: {reason}.")
     return count
+
+
+def _first(place: Path, count: int) -> bytes | None:
+    """Return a file's first bytes, None for what is no file that can be read."""
+    try:
+        return read_file(place, count)
+    except FilmError:
+        return None
 
 
 def _part(out: Path, model: Model, number: int) -> Path:

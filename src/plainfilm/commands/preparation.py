@@ -58,7 +58,7 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
         Augment.parse(first.augment)
         number_list("regularisation", first.regularisation)
-        operating.check(first.threshold, first.refer)
+        operating.check(first.threshold, first.refer, films.classes)
         device = _device(first)
         positive_class(films.classes, first.positive or None)
         class_weights(first.class_weights, films.counts)

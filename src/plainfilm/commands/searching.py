@@ -229,13 +229,16 @@ def sentence(trials: list[Trial], best: Trial, name: str, films: int) -> str:
     if not best.scores:
         return "No trial came to an end: every one failed."
     value, given = best.scores[name], trials[0].scores.get(name)
-    low, high = best.interval or (float("nan"), float("nan"))
     done = [t.scores[name] for t in trials if t.scores and t.state == "done"]
-    alike = sum(low <= other <= high for other in done) - 1
+    known, inside = "too few patients for an interval", ""
+    if best.interval:
+        low, high = best.interval
+        known = f"95 % {low:.4f} to {high:.4f}"
+        inside = f" {sum(low <= other <= high for other in done) - 1} of the other trials lie inside that interval."
     against = "failed" if given is None else f"{given:.4f}"
     return (
-        f"Best of {len(done)} finished trials: {name} {value:.4f} (95 % {low:.4f} to {high:.4f}, {films} validation"
-        f" films); the settings as given: {against}. {alike} of the other trials lie inside that interval."
+        f"Best of {len(done)} finished trials: {name} {value:.4f} ({known}, {films} validation"
+        f" films); the settings as given: {against}.{inside}"
         " The best of many, on the films it was chosen on, is too good to be true; the test part was not opened."
     )
 

@@ -181,9 +181,10 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         model.gate = learn_gate(prepared)
         write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
         said = _said(prepared, model, logits)
-        scored = sha256_file(out / "predictions.csv") if (out / "metrics.json").exists() else ""
+        before = out / "predictions.csv"
+        scored = sha256_file(before) if before.exists() and (out / "metrics.json").exists() else ""
         write_predictions(out / "predictions.csv", replace(said, patients=np.array(said.paths)))  # films.csv has them
-        metrics = evaluate_run(out, changed=scored not in ("", sha256_file(out / "predictions.csv")))
+        metrics = evaluate_run(out, changed=scored not in ("", sha256_file(before)))
         model.save(out / "model.h5")
         draw_montage(prepared.films, prepared.pixels, model, prepared.config.seed, out)
         draw_mistakes(prepared.films, out)

@@ -112,11 +112,12 @@ class Bench:
         fitted = self._steps(prepared, number, hopeless) if by_epochs(config) else self._head(prepared)
         val = table(prepared.films, prepared.films.where("val"), fitted.probabilities)
         scores = objectives.judged(val, self.positive, self.objectives)
-        low, high = objectives.interval(val, self.positive, self.objectives[0], config.seed)[1:]
+        _, low, high = objectives.interval(val, self.positive, self.objectives[0], config.seed)
         scores |= {"seconds": fitted.seconds} if "seconds" in self.objectives else {}
         scores |= {"flops": _flops(prepared)} if "flops" in self.objectives else {}
         state, spent = "pruned" if fitted.pruned else "done", len(fitted.curve) or 1
-        return Trial(number, point, values, scores, fitted.seconds, spent, state, fitted.curve, (low, high))
+        bounds = None if np.isnan(low) else (low, high)
+        return Trial(number, point, values, scores, fitted.seconds, spent, state, fitted.curve, bounds)
 
     def _steps(self, prepared: Prepared, number: int, hopeless: Hopeless) -> Fitted:
         films, config = prepared.films, prepared.config

@@ -156,7 +156,7 @@ def stream(path: str | os.PathLike[str]) -> Iterator[Loose]:
         folder = partial(_beside, str(root))
         names, source = (_folder_files(root), folder) if root.is_dir() else _zip_files(root)
         found = False
-        for name in names:
+        for name in _plain(names):
             if _is_film(name, source):
                 found = True
                 yield f"{path}{'' if str(path).endswith('/') else '/'}{name}", partial(source, name)
@@ -200,30 +200,38 @@ def _beside(folder: str, name: str, first: int = 0) -> bytes:
     return read_file(os.path.join(folder, name), first)
 
 
-def _folder_files(root: Path, inner: str = "", around: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+def _folder_files(root: Path, inner: str = "", seen: set[str] | None = None) -> Iterator[str]:
     """Yield the path of every file below ``root``, relative to it, in the order of those paths as text.
 
-    A folder stands in the order as its name with the slash, as in the paths below it. Links to folders are followed,
-    but for one to a folder that it lies in: that would never end.
+    A folder stands in the order as its name with the slash, as in the paths below it. A link to a folder is followed
+    when that lies outside of ``root``, does not hold it, and was not come to before: else films would be there twice.
     """
-    found = os.stat(f"{root}/{inner}")
-    here = (*around, (found.st_dev, found.st_ino))
+    seen = set() if seen is None else seen
     with os.scandir(f"{root}/{inner}") as entries:
         names = sorted(
-            f"{entry.name}/" if entry.is_dir() else entry.name
-            for entry in entries
-            if not _is_junk(entry.name) and not (entry.is_symlink() and entry.is_dir() and _identity(entry) in here)
+            f"{entry.name}/" if _is_folder(entry) else entry.name for entry in entries if not _is_junk(entry.name)
         )
     for name in names:
-        if name.endswith("/"):
-            yield from _folder_files(root, inner + name, here)
-        else:
+        if not name.endswith("/"):
             yield inner + name
+        elif not os.path.islink(f"{root}/{inner}{name[:-1]}") or _outside(root, inner + name, seen):
+            yield from _folder_files(root, inner + name, seen)
 
 
-def _identity(entry: os.DirEntry[str]) -> tuple[int, int]:
-    found = entry.stat()
-    return found.st_dev, found.st_ino
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _outside(root: Path, inner: str, seen: set[str]) -> bool:
+    """Whether a link leads out of ``root``, to what neither holds it nor was met (it is noted in ``seen``)."""
+    home, there = os.path.realpath(root), os.path.realpath(f"{root}/{inner}")
+    apart = os.path.commonpath([home, there]) not in (home, there)
+    new = apart and not any(os.path.commonpath([there, other]) in (there, other) for other in seen)
+    seen.update([there] if new else [])
+    return new
 
 
 def _zip_files(path: Path) -> tuple[list[str], Source]:
@@ -237,8 +245,7 @@ def _zip_files(path: Path) -> tuple[list[str], Source]:
         raise InputError(f"{path} holds {len(members):,} files; the limit is {MAX_FILMS:,}.")
     times = Counter(m.filename for m in members)
     twice = {name for name, count in times.items() if count > 1}
-    names = sorted(name for name in times if not any(_is_junk(part) for part in PurePosixPath(name).parts))
-    return names, partial(_read_member, archive, twice)
+    return sorted(times), partial(_read_member, archive, twice)
 
 
 def _read_member(archive: zipfile.ZipFile, twice: set[str], name: str, first: int = 0) -> bytes:
@@ -266,10 +273,12 @@ def _is_junk(name: str) -> bool:
 
 def _from_files(names: list[str], source: Source, root: Path) -> Films:
     """Return the films among the files of a folder or zip, by its folders or by the one table in its root."""
+    known = set(names)
+    names = list(_plain(names))
     tables = [n for n in names if "/" not in n and PurePosixPath(n).suffix.lower() in TABLE_ENDINGS]
     if len(tables) == 1 and (table := _table_inside(source, root, tables[0])):
-        return _from_table(root, *table, partial(_inside, source, set(names)))
-    pictures = [name for name in names if _is_film(name, source)]
+        return _from_table(root, *table, partial(_inside, source, known))
+    pictures = [name for name in names if not _among_masks(name) and _is_film(name, source)]
     places = _class_folders({_folder(name) for name in pictures})
     if any(place and place[0] for place in places.values()):
         places = {folder: place for folder, place in places.items() if not _second_copy(folder, place)}
@@ -280,8 +289,6 @@ def _from_files(names: list[str], source: Source, root: Path) -> Films:
             raise InputError(f"{root}: {name} is in no class folder; put it into a folder named after its class.")
         return Film(name, place[1], source, part=place[0])
 
-    masks = {folder for folder in places if MASKS & {part.lower() for part in PurePosixPath(folder).parts}}
-    places = {folder: place for folder, place in places.items() if folder not in masks}
     films = Table(film(name) for name in pictures if _folder(name) in places)
     left_out = sorted(set(names).difference(films.paths)) if len(films) < len(names) else []
     said = f"{len(left_out)} files that are not films, or lie among masks or in a second copy of the set, left out: "
@@ -289,6 +296,14 @@ def _from_files(names: list[str], source: Source, root: Path) -> Films:
     if inner := _same_inside(places):
         notes += (f"Each class folder holds the same folders {inner}: if these are the classes, put them outermost",)
     return Films(films, root.name or str(root), notes=notes)
+
+
+def _plain(names: Iterable[str]) -> Iterator[str]:
+    return (name for name in names if not any(_is_junk(part) for part in PurePosixPath(name).parts))
+
+
+def _among_masks(name: str) -> bool:
+    return bool(MASKS & {part.lower() for part in PurePosixPath(name).parts[:-1]})
 
 
 def _folder(name: str) -> str:
@@ -332,7 +347,8 @@ def _same_inside(places: Mapping[str, tuple[str, str] | None]) -> str:
     inside: dict[str, set[str]] = {}
     for folder, place in places.items():
         if place:
-            behind = folder.split("/")[folder.split("/").index(place[1]) + 1 :]
+            parts = PurePosixPath(folder).parts
+            behind = parts[parts.index(place[1]) + 1 :]
             inside.setdefault(place[1], set()).add(behind[0] if behind else "")
     first, *others = inside.values() or [set()]
     return ", ".join(sorted(first)) if others and len(first) > 1 and all(other == first for other in others) else ""

@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import (
+    FLOOR,
     ReferBand,
     adjust_prevalence,
     apply_temperature,
@@ -210,7 +211,7 @@ def adapt_unlabelled(
     given = np.array([1 - wanted, wanted]) if positive == 1 else np.array([wanted, 1 - wanted])
     moved = adjust_prevalence(probabilities, shares, np.clip(given, 1e-6, 1))
     threshold = float(expit(logit(aim) + logit(trained) - logit(wanted)))
-    shift = float(logit(threshold) - logit(old.threshold))
+    shift = float(logit(threshold) - logit(np.clip(old.threshold, FLOOR, 1 - FLOOR)))
     band = old.refer and (_moved(old.refer[0], shift), _moved(old.refer[1], shift))
     goal = "fewest errors" if aim == 0.5 else f"corrected probability {aim:g}"
     rule = f"{goal} at {'a known prevalence' if prevalence is not None else 'a prevalence estimated without labels'}"
@@ -229,4 +230,4 @@ def adapt_unlabelled(
 
 def _moved(probability: float, shift: float) -> float:
     """Return the probability whose log-odds are ``shift`` higher; 0 and 1 stay."""
-    return float(expit(logit(probability) + shift))
+    return probability if probability in (0.0, 1.0) else float(expit(logit(probability) + shift))

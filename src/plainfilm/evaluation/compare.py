@@ -282,5 +282,6 @@ def verdict(first: str, second: str, score: str, difference: Interval, p: float,
         first, second, value, low, high = second, first, -value, -high, -low
     shown = p < SIGNIFICANT and low > 0
     chance = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    figures = f"{named}: difference {value:.3f}, 95 % interval {low:.3f} to {high:.3f}, {chance}"
+    known = "too few patients for an interval" if np.isnan(low) else f"95 % interval {low:.3f} to {high:.3f}"
+    figures = f"{named}: difference {value:.3f}, {known}, {chance}"
     return f"{first} is {'better' if shown else 'not shown to be better'} than {second} ({figures})."

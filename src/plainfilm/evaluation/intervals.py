@@ -75,12 +75,12 @@ def wilson_by_patient(hits: Bools, patients: NDArray[np.str_], level: float = 0.
     n, share = len(hits), float(np.mean(hits)) if len(hits) else 0.0
     clusters = int(whose.max()) + 1 if n else 0
     if share in (0.0, 1.0) or clusters < 2:
-        return wilson(share * clusters, clusters, level)
+        return Interval(share if n else float("nan"), *wilson(share * clusters, clusters, level)[1:])
     pulls = np.bincount(whose, hits - share)
     spread = float(pulls @ pulls) * clusters / (clusters - 1) * (n - 1) / n  # of independent films n share (1 - share)
     effect = spread / (n * share * (1 - share))
     worth = n / max(1.0, effect)
-    return wilson(share * worth, worth, level)
+    return Interval(share, *wilson(share * worth, worth, level)[1:])
 
 
 def placements(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
@@ -116,22 +116,25 @@ def auc_interval(positive: Bools, score: Floats, level: float = 0.95, patients: 
     """Return the area under the ROC curve of ``score`` (N,) with DeLong's interval on the logit scale.
 
     With ``patients`` (N,) the films of one may err together: the variance is that of the sums of their placements
-    (Obuchowski 1997, doi 10.2307/2533958), if it is the larger.
+    (Obuchowski 1997, doi 10.2307/2533958), if it is the larger. Bounds then need two patients of each class.
 
     The logit scale keeps the bounds in 0..1 and covers better near 1, where these models are: with 50 positives and
     150 negatives at a true area of .99, 92 % of 2,000 simulated intervals held it against 85 % on the plain scale (see
     also Qin & Hotilovac 2008, doi 10.1177/0962280207087173). Where DeLong's variance is 0 (areas of 0 and 1; a constant
     score) or would need a second film of a class, the bounds are Wilson's for the independent pairs of films there are:
-    as many as the rarer class.
+    as many as the rarer class has films, or patients.
     """
     areas, covariance = delong(positive, score[None])
     area, variance = float(areas[0]), float(covariance[0, 0])
-    if patients is not None and variance > 0:
-        variance = max(variance, _clustered_variance(positive, score, patients))
+    pairs = min(int(positive.sum()), int((~positive).sum()))
+    if patients is not None:
+        pairs = min(len(np.unique(patients[side])) for side in (positive, ~positive))
+        if 0 < pairs < 2:
+            return Interval(area, float("nan"), float("nan"))
+        variance = max(variance, _clustered_variance(positive, score, patients)) if variance > 0 else variance
     if variance > 0:
         half = normal_quantile(level) * np.sqrt(variance) / (area * (1 - area))
         return Interval(area, float(expit(logit(area) - half)), float(expit(logit(area) + half)))
-    pairs = min(int(positive.sum()), int((~positive).sum()))
     return Interval(area, *wilson(area * pairs, pairs, level)[1:])
 
 

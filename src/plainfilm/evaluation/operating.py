@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ def choose(val: Predictions, positive: int, threshold: str, refer: str, fitted: 
     "share=0.05", "error=0.01" or "none".
     Where ``fitted`` is False the validation films are the ones scored (the paper's protocol): then the temperature is 1
     and "auto" is 0.5; the refer band and any other rule for the threshold are fitted to the films scored, as the report
-    says. InputError for a text of another form, or a rule of two classes where there are more.
+    says. InputError for a text of another form. With more than two classes the likeliest decides, whatever the rule.
     """
     rule = _rule(threshold, fitted)
     temperature = fit_temperature(val) if fitted else 1.0
@@ -61,8 +62,6 @@ def _rule(text: str, fitted: bool) -> str:
 
 def _threshold(val: Predictions, positive: int, rule: str) -> tuple[float, str]:
     if len(val.classes) > 2:
-        if rule not in ("balanced", "0.5"):
-            raise InputError(f"threshold={rule!r} is for two classes; of {len(val.classes)} the likeliest decides.")
         return 0.5, "the likeliest class decides"
     if rule == "balanced":
         found, words = balanced_threshold(val, positive), "both classes equally likely by a logistic line on validation"
@@ -128,8 +127,11 @@ def _refer(val: Predictions, positive: int, threshold: float, text: str) -> tupl
     return None if band.low == band.high else (band.low, band.high)
 
 
-def check(threshold: str, refer: str) -> None:
-    """InputError unless both texts have a form that ``choose`` takes: asked before a training, not after it."""
+def check(threshold: str, refer: str, classes: Sequence[str]) -> None:
+    """InputError unless both texts have a form that ``choose`` takes, and mean something for so many classes: asked
+    before a training, not after it."""
+    if len(classes) > 2 and threshold not in ("auto", "balanced"):
+        raise InputError(f"threshold={threshold!r} is for two classes; of {len(classes)} the likeliest decides.")
     nobody = Predictions(
         ["a", "b"],
         np.array(["val"] * 2),

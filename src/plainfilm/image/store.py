@@ -96,9 +96,10 @@ class RowStore:
             for line in islice(index, stored - self._count):
                 if not line.endswith(b"\n"):
                     break
-                if found := _facts(line):
+                found = _facts(line)
+                self._facts.extend(found[1:] if found else (0, 0, 0))  # before threads can find the row
+                if found:
                     self._row_of[found[0]] = self._count
-                self._facts.extend(found[1:] if found else (0, 0, 0))
                 self._count, self._index_bytes = self._count + 1, self._index_bytes + len(line)
 
     def append(self, rows: Sequence[tuple[str, int, int, np.ndarray]]) -> None:
@@ -123,8 +124,8 @@ class RowStore:
         for sha256, width, height, row in rows:
             data = np.ascontiguousarray(row, self.dtype).tobytes()
             self._rows.write(data)
+            self._facts.extend((width, height, zlib.crc32(data)))  # before threads can find the row
             self._row_of[sha256] = self._count
-            self._facts.extend((width, height, zlib.crc32(data)))
             line = f"{sha256} {width} {height} {zlib.crc32(data)}"
             lines.append(f"{line} {zlib.crc32(line.encode())}\n")
             self._count += 1
@@ -160,12 +161,9 @@ class RowStore:
             return np.empty((0, *self.shape), self.dtype)
         return np.memmap(self.rows_path, self.dtype, "r", shape=(self._count, *self.shape))
 
-    def row(self, sha256: str) -> int:
-        """Return the row of a stored film; KeyError when it is none."""
-        row = self._row_of.get(sha256)
-        if row is None:
-            raise KeyError(sha256)
-        return row
+    def rows(self, sha256: Iterable[str]) -> np.ndarray:
+        """Return (N,) the rows of N stored films; KeyError for one that is none."""
+        return self._row_of.all(sha256)
 
     def entry(self, sha256: str) -> Entry | None:
         """Return what is stored of a film, whatever became of its row."""
@@ -220,8 +218,7 @@ class Rows:
 
 def rows_of(store: RowStore, films: Films) -> Rows:
     """Return the rows of ``films``, all of which must be in ``store``."""
-    order = np.fromiter((store.row(sha256) for sha256 in films.films.hashes), np.int64, len(films))
-    return Rows(store.all_rows(), order, store.about)
+    return Rows(store.all_rows(), store.rows(films.films.hashes), store.about)
 
 
 def pixel_store(preprocess: Preprocess) -> RowStore:

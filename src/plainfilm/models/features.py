@@ -134,7 +134,10 @@ def extract(
     device = next(network.parameters()).device
     forward_features = Features(network.eval().to(memory_format=torch.channels_last))
     with store.writing():
-        wanted = {film.sha256: i for i, film in reversed(list(enumerate(films))) if store.intact(film.sha256) is None}
+        wanted: dict[str, int] = {}
+        for i, sha256 in enumerate(films.films.hashes):
+            if sha256 not in wanted and store.intact(sha256) is None:
+                wanted[sha256] = i
         positions = np.array(sorted(wanted.values()), dtype=np.int64)
         with bar("Extracting features", len(positions)) as progress, torch.inference_mode():
             for number in ranks.turns(-(-len(positions) // BATCH)):
@@ -149,7 +152,7 @@ def extract(
                 progress.step(len(batch))
         if len(made := store.engines()) > 1:
             say(f"Stored features: {', '.join(f'{n} by {engine}' for engine, n in made.items())}.")
-    return rows_of(store, films), store.seconds_a_row() * len({film.sha256 for film in films})
+    return rows_of(store, films), store.seconds_a_row() * len(set(films.films.hashes))
 
 
 def write_features(path: Path, films: Films, features: Rows) -> None:

@@ -236,7 +236,7 @@ def _shift(found: dict[str, Any], out: Path) -> Chart | None:
 
 
 def _test_name(test: dict[str, Any]) -> str:
-    return f"{test['class'] or 'all films'}: {test['kind']}"
+    return f"{'predicted ' * test['predicted']}{test['class'] or 'all films'}: {test['kind']}"
 
 
 @styled

@@ -89,8 +89,7 @@ def _tile(title: str, trial: dict[str, Any], name: str) -> dict[str, str]:
     """Return a trial's first objective as a tile, with its interval."""
     if not trial["scores"]:
         return {"name": title, "value": "failed", "bounds": ""}
-    low, high = trial["interval"]
-    bounds = "" if np.isnan(low) else f"{low:.3f}–{high:.3f}"
+    bounds = "{:.3f}–{:.3f}".format(*trial["interval"]) if trial["interval"] else ""
     return {"name": title, "value": f"{trial['scores'][name]:.3f}", "bounds": bounds}
 
 

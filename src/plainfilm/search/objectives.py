@@ -84,11 +84,11 @@ def _threshold(p: Predictions, positive: int) -> float:
 
 
 def interval(p: Predictions, positive: int, name: str, seed: int) -> Interval:
-    """Return a score of ``judged`` with its 95 % interval: DeLong for auroc, Wilson for specificity_at_95 (its
-    threshold taken as given), resampled patients for the rest."""
+    """Return a score of ``judged`` with its 95 % interval: DeLong by patient for auroc, Wilson for specificity_at_95
+    (its threshold taken as given), resampled patients for the rest."""
     truth, score = p.labels == positive, p.probabilities[:, positive]
     if name == "auroc":
-        return auc_interval(truth, score)
+        return auc_interval(truth, score, patients=p.patients)
     if name == "specificity_at_95":
         negatives = int((~truth).sum())
         return wilson(specificity_at(truth, score) * negatives if negatives else 0, negatives)

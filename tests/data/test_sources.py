@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data import dicom, sources
+from plainfilm.data import dicom, reading
 from plainfilm.data.films import FilmError, find_patient, read_films, write_films
-from plainfilm.data.sources import MAX_BYTES, load, loose, read_file, stream
+from plainfilm.data.reading import MAX_BYTES, read_file
+from plainfilm.data.sources import load, loose, stream
 from plainfilm.errors import InputError
 from plainfilm.image.decode import decode
 
@@ -51,7 +52,7 @@ def test_a_second_copy_inside_the_first_is_left_out_and_said(tmp_path, make_film
 
 
 def test_a_table_in_a_folder_may_be_larger_than_a_film_and_is_named_when_at_fault(tmp_path, make_films, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_BYTES", 20_000)
+    monkeypatch.setattr(reading, "MAX_BYTES", 20_000)
     make_films(tmp_path, 2, 2)
     table = tmp_path / "films.csv"
     table.write_text("path,label,note\n" + f"NORMAL/IM-0000-0000.jpeg,A,{'x' * 30_000}\nPNEUMONIA/none.jpeg,B,\n")
@@ -175,7 +176,7 @@ def test_medmnist_npz(tmp_path):
 
 
 def test_a_large_npz_stays_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("plainfilm.data.sources.IN_MEMORY", 1000)
+    monkeypatch.setattr("plainfilm.data.arrays.IN_MEMORY", 1000)
     monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
     images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
     for save, name in ((np.savez, "a.npz"), (np.savez_compressed, "b.npz")):

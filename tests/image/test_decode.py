@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data import dicom, sources
+from plainfilm.data import dicom, reading
 from plainfilm.data.films import FilmError
 from plainfilm.image import limits
 from plainfilm.image.decode import decode
@@ -173,7 +173,7 @@ def test_what_hangs_on_after_a_picture_changes_nothing(extra):
 
 
 def test_limits_are_those_of_the_documentation():
-    assert (limits.MAX_PIXELS, sources.MAX_BYTES, dicom.MAX_BYTES) == (25_000_000, 16 * 2**20, 64 * 2**20)
+    assert (limits.MAX_PIXELS, reading.MAX_BYTES, dicom.MAX_BYTES) == (25_000_000, 16 * 2**20, 64 * 2**20)
 
 
 @pytest.mark.parametrize(("kind", "bits"), [(np.uint8, 8), (np.uint16, 16), (np.uint16, 12)])

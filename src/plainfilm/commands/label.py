@@ -16,7 +16,8 @@ from plainfilm import ranks
 from plainfilm.ahead import ahead
 from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError
-from plainfilm.data.sources import Loose, read_file, stream
+from plainfilm.data.reading import read_file
+from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
 from plainfilm.files import csv_rows, growing_csv
 from plainfilm.models.answer import Film, answer, look

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import FilmError
-from plainfilm.data.sources import most_bytes
+from plainfilm.data.reading import most_bytes
 from plainfilm.image import dicom
 from plainfilm.image.limits import check_size
 

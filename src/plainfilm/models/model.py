@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from plainfilm.data.films import FilmError
-from plainfilm.data.sources import read_file
+from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainfilm.data import dicom
-from plainfilm.data.sources import MAX_BYTES
+from plainfilm.data.reading import MAX_BYTES
 
 
 @dataclass(frozen=True)

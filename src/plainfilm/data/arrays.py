@@ -1,0 +1,80 @@
+"""Films in the arrays of a MedMNIST file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import zipfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plainfilm.data.films import PARTS, Film, Films, Table
+from plainfilm.errors import InputError
+from plainfilm.files import cache_dir, replacing
+
+MAX_ARRAY_BYTES = 32 * 2**30  # one array, unpacked
+IN_MEMORY = 64 * 2**20  # a larger one stays on disk
+MEDMNIST_CLASSES = {"pneumoniamnist": ("normal", "pneumonia")}
+
+
+def from_npz(path: Path) -> Films:
+    """Return the films of a MedMNIST file (``train_images`` (N, H, W[, 3]) uint8, ``train_labels``, …), as PNG when
+    they are read. InputError when it is none."""
+    films = Table()
+    parts: dict[str, np.ndarray] = {}
+    source = partial(_as_png, parts)
+    names = next((v for k, v in MEDMNIST_CLASSES.items() if path.name.lower().startswith(k)), ())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            large = [m.filename for m in archive.infolist() if m.file_size > MAX_ARRAY_BYTES]
+        if large:
+            raise InputError(f"{path}: {large[0]} unpacks to more than {MAX_ARRAY_BYTES // 2**30} GB.")
+        with np.load(path, allow_pickle=False) as arrays:
+            for part in PARTS:
+                if f"{part}_images" in arrays:
+                    parts[part], labels = _array(path, arrays, f"{part}_images"), arrays[f"{part}_labels"].reshape(-1)
+                    _check_arrays(path, part, parts[part], labels)
+                    for i, c in enumerate(labels.tolist()):
+                        label = names[int(c)] if int(c) < len(names) else str(int(c))
+                        films.append(Film(f"{part}/{i:06d}", label, source, part=part))
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a hostile file can fail in zlib, struct, a header's syntax or a codec
+        raise InputError(f"{path} is not a MedMNIST file that can be read ({error}).") from None
+    return Films(films, path.name)
+
+
+def _array(path: Path, arrays: Any, name: str) -> np.ndarray:
+    """Return one array of an npz; a large one is unpacked into the cache once and read from there, film by film."""
+    member = arrays.zip.getinfo(f"{name}.npy")
+    if member.file_size <= IN_MEMORY:
+        return np.asarray(arrays[name])
+    key = f"{path.resolve()} {path.stat().st_mtime_ns} {member.CRC} {member.file_size} {name}"
+    unpacked = (
+        cache_dir() / "unpacked" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.npy"
+    )
+    if not unpacked.exists():
+        with arrays.zip.open(member) as packed, replacing(unpacked) as temporary, open(temporary, "wb") as file:
+            shutil.copyfileobj(packed, file, 2**20)
+    return np.asarray(np.load(unpacked, mmap_mode="r", allow_pickle=False))
+
+
+def _check_arrays(path: Path, part: str, images: np.ndarray, labels: np.ndarray) -> None:
+    grey_or_colour = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
+    if images.dtype != np.uint8 or not grey_or_colour or len(labels) != len(images):
+        raise InputError(f"{path}: {part}_images must be 8-bit (N, H, W) or (N, H, W, 3) with one label each.")
+
+
+def _as_png(images: Mapping[str, np.ndarray], name: str, first: int = 0) -> bytes:
+    """One image of an array as a file, so that it passes through the same decoder as every other film."""
+    from PIL import Image
+
+    part, number = name.split("/")
+    buffer = io.BytesIO()
+    Image.fromarray(images[part][int(number)]).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()[: first or None]

@@ -240,3 +240,34 @@ def test_a_run_that_lost_its_predictions_is_mended_by_resuming(films_folder, tmp
     (tmp_path / "run" / "predictions.csv").unlink()
     assert main([*words, "--resume"]) == 0
     assert (tmp_path / "run" / "predictions.csv").read_bytes() == before
+
+
+def test_a_run_with_the_other_class_positive_is_compared_as_it_decides(films_folder, run, tmp_path, capsys):
+    other = tmp_path / "other"
+    words = ["train", str(films_folder), "--out", str(other), *SETTINGS, "--positive", "NORMAL", "--threshold", "0.2"]
+    assert main([*words, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(run), str(other), "--json", "--quiet"]) == 0
+    found = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
+    for name, folder in (("run", run), ("other", other)):
+        own = json.loads((folder / "metrics.json").read_text())["test"]
+        assert found[name]["scores"]["accuracy"]["value"] == own["accuracy"]["value"]
+    assert found["other"]["decided_by"] == "the threshold 0.200 of NORMAL"
+    assert main(["evaluate", str(other), str(films_folder), "--out", str(tmp_path / "on"), "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "on" / "predictions.csv"), "--json", "--quiet"]) == 0
+    again, own = json.loads(capsys.readouterr().out)["test"], json.loads((tmp_path / "on" / "metrics.json").read_text())
+    assert again["accuracy"] == own["test"]["accuracy"] and again["sensitivity"] == own["test"]["sensitivity"]
+
+
+def test_an_adapted_model_remembers_what_it_has_seen(run, make_films, films_folder, tmp_path, capsys):
+    local = make_films(tmp_path / "local", 26, 26)
+    for number, words in enumerate(([], ["--prevalence", "0.4"])):
+        out = tmp_path / f"here{number}"
+        assert main(["adapt", str(run), str(local), "--out", str(out), *words, "--quiet"]) == 0
+        capsys.readouterr()
+        for data, all_seen in ((films_folder, False), (local, not words)):
+            told = ["evaluate", str(out), str(data), "--out", str(tmp_path / "on"), "--force", "--json", "--quiet"]
+            assert main(told) == 0
+            shared = json.loads(capsys.readouterr().out)["shared"]
+            assert shared["films"] > 0 and shared["red_lines"] and (shared["films"] == 52 or not all_seen)

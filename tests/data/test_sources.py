@@ -541,3 +541,12 @@ def test_a_table_in_a_zip_may_name_a_hidden_folder_and_a_member_may_have_a_root(
         archive.writestr("/NORMAL/a.png", make_film(0, False))
         archive.writestr("SICK/b.png", make_film(1, True))
     assert len(load(tmp_path / "b.zip")) == 2
+
+
+def test_classes_that_differ_in_capitals_are_one_and_it_is_said(tmp_path, make_films):
+    make_films(tmp_path / "train", 4, 4)
+    make_films(tmp_path / "test", 2, 2)
+    (tmp_path / "test" / "NORMAL").rename(tmp_path / "test" / "Normal")
+    films = load(tmp_path)
+    assert films.classes == ("NORMAL", "PNEUMONIA") and films.counts["NORMAL"] == 6
+    assert "Classes that differ in capitals only: Normal taken for NORMAL" in films.notes

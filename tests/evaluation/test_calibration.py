@@ -175,9 +175,12 @@ def test_a_temperature_works_on_probabilities_as_on_logits_and_keeps_the_order()
 
 
 def test_films_that_cannot_tell_leave_the_temperature_at_one() -> None:
-    assert fit_temperature(binary([0, 0, 1, 1], np.array([0.1, 0.2, 0.8, 0.9]))) == 1.0  # no error: asks for T = 0
+    assert 0.4 < fit_temperature(binary([0, 0, 1, 1], np.array([0.1, 0.2, 0.8, 0.9]))) < 0.9  # no error: asks for T = 0
     assert fit_temperature(binary([0, 1, 1, 1], np.full(4, 0.5))) == 1.0
-    assert fit_temperature(binary([1, 1, 0, 0], np.array([0.1, 0.2, 0.8, 0.9]))) == 1.0  # all wrong: asks for infinity
+    assert 1.5 < fit_temperature(binary([1, 1, 0, 0], np.array([0.1, 0.2, 0.8, 0.9]))) < 10  # all wrong: infinity
+    sure = 1 / (1 + np.exp([40.0, -40.0] * 200))  # of a network that is too sure by far: a fifth are wrong
+    wrong = (np.arange(400) % 2 == 0) ^ (np.arange(400) % 5 == 0)
+    assert fit_temperature(table(wrong.astype(int), np.column_stack([1 - sure, sure])[:, ::-1])) > 15
     assert fit_temperature(binary(np.zeros(0), np.zeros(0))) == 1.0
 
 

@@ -184,7 +184,8 @@ def test_a_comparison_of_three_models() -> None:
 def test_each_difference_is_that_of_the_two_scores() -> None:
     models = three_models(200)
     cuts = {"good": 0.4, "poor": 0.7}
-    found = compare(models, np.random.default_rng(0), thresholds=cuts, draws=50)
+    decided = [(name, p.deciding(cuts.get(name, 0.5), p.classes[1])) for name, p in models]
+    found = compare(decided, np.random.default_rng(0), draws=50)
     by_name = {
         name: scores(p, 1, cuts.get(name, 0.5), np.random.default_rng(0), draws=5) for name, p in align_named(models)
     }
@@ -305,3 +306,14 @@ def test_the_paired_interval_covers_about_95_percent() -> None:
 @pytest.mark.slow
 def test_the_paired_interval_covers_93_to_97_percent() -> None:
     assert 0.93 <= paired_coverage(5_000, 2) <= 0.97
+
+
+def test_a_model_decides_by_the_class_that_its_threshold_is_of() -> None:
+    """NORMAL from 0.9 on is not SICK from 0.9 on: a run whose positive class is the other one keeps its decisions."""
+    (_, first), (_, second), _ = three_models(200)
+    cautious = first.deciding(0.9, first.classes[0])
+    found = compare([("a", cautious), ("b", second)], np.random.default_rng(0), first.classes[1], draws=50)
+    called = np.where(first.probabilities[:, 0] >= 0.9, 0, 1)
+    assert found["models"][0]["scores"]["accuracy"]["value"] == pytest.approx((called == first.labels).mean())
+    assert found["models"][0]["decided_by"] == f"the threshold 0.900 of {first.classes[0]}"
+    assert cautious.decided(1, 0.5).tolist() == cautious.decided(0, 0.1).tolist() == called.tolist()

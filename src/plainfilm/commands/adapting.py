@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.evaluation import as_the_model_says, predict_films, shared_with
+from plainfilm.commands.evaluation import SEEN_BEFORE, as_the_model_says, predict_films, seen_by_model, shared_with
 from plainfilm.config import MAX_BAD
-from plainfilm.data.films import Film, Films, Table, write_films
+from plainfilm.data.films import FILMS_HEADER, Film, Films, Table, write_films
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError
 from plainfilm.evaluation import operating
@@ -20,7 +20,7 @@ from plainfilm.evaluation.adapting import adapt, adapt_unlabelled
 from plainfilm.evaluation.calibration import apply_temperature
 from plainfilm.evaluation.operating import Operating
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
-from plainfilm.files import occupied, sealed, write_json
+from plainfilm.files import occupied, sealed, write_csv, write_json
 from plainfilm.models.model import Model
 from plainfilm.progress import say
 
@@ -54,6 +54,7 @@ def adapt_run(
         new, after, found = adapt(raw, positive, _operating(model), threshold, refer, np.random.default_rng(seed))
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
+        _keep_seen(run, out)
         write_predictions(out / "predictions.csv", after)
         if model.verdict.get("curve"):  # the old one is of another temperature and other films
             model.verdict = {**model.verdict, "curve": operating.operating_curve(after, positive)}
@@ -62,6 +63,13 @@ def adapt_run(
         for line in found["red_lines"]:
             say(f"RED LINE: {line}")
         return _write(out, data, model, new, found)
+
+
+def _keep_seen(run: Path, out: Path) -> None:
+    """Write the films that the model had seen beside the adapted one, where they are known."""
+    if (run / "films.csv").is_file():
+        rows = seen_by_model(run)
+        write_csv(out / SEEN_BEFORE, FILMS_HEADER, ([row[name] for name in FILMS_HEADER] for row in rows))
 
 
 def _still_off(after: dict[str, dict[str, float]]) -> list[str]:
@@ -103,6 +111,7 @@ def adapt_without_labels(
             "scores": {},
         }
         write_films(Films(Table(), data, tuple(bad)), out)
+        _keep_seen(run, out)
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})
 
 

@@ -26,13 +26,9 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
         require_free(out, force)
     names = _names(places)
     tables = [_scored(place) for place in places]
-    thresholds = {
-        name: float(read_json(place / "model.json")["threshold"])
-        for name, place in zip(names, places, strict=True)
-        if (place / "model.json").exists()
-    }
-    rng = np.random.default_rng(seed)
-    found = compare(list(zip(names, tables, strict=True)), rng, positive or None, thresholds)
+    meant = {table.threshold_of for table in tables} - {""}
+    asked = positive or (meant.pop() if len(meant) == 1 else "")
+    found = compare(list(zip(names, tables, strict=True)), np.random.default_rng(seed), asked or None)
     for place, model in zip(places, found["models"], strict=True):
         model["protocol"] = _protocol(place)
     if out:
@@ -42,11 +38,16 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
 
 
 def _scored(place: Path) -> Predictions:
+    """Return the scored films of a run or a file, decided as the run decides them."""
     films = place / "films.csv"
     require_intact(place, "predictions.csv", "films.csv", "model.json")
     file = place / "predictions.csv" if place.is_dir() else place
     predictions = read_predictions(file, films if films.exists() else None)
-    return predictions.part("test" if (predictions.parts == "test").any() else "val")
+    scored = predictions.part("test" if (predictions.parts == "test").any() else "val")
+    if not (place / "model.json").exists():
+        return scored
+    about = read_json(place / "model.json")
+    return scored.deciding(float(about["threshold"]), str(about["positive"]))
 
 
 def _protocol(place: Path) -> str:

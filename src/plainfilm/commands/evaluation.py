@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from plainfilm.models.model import Model
 
 AHEAD = 8  # films decoded beside the network
+SEEN_BEFORE = "seen_before.csv"  # of an adapted model: the films that trained it
 COMPARED = 1_000  # films of each set that are looked at for a shift
 HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
 
@@ -103,7 +104,7 @@ def evaluate_file(
         raise InputError(f"--threshold does nothing for {file}: {why}; leave it out.")
     metrics = measure(
         predictions,
-        positive_class(predictions.classes, positive or None),
+        positive_class(predictions.classes, positive or predictions.threshold_of or None),
         0.5 if threshold is None else threshold,
         "predictions as handed in; how the films were divided is not known",
         seed,
@@ -144,8 +145,7 @@ def evaluate_elsewhere(
         metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)
         metrics["shift"] = _shift(run, films, seed)
         metrics["shared"] = shared_with(run, good)
-        two = np.full(len(predictions), model.threshold) if len(model.classes) == 2 else None
-        write_predictions(folder / "predictions.csv", replace(predictions, thresholds=two))
+        write_predictions(folder / "predictions.csv", predictions.deciding(model.threshold, model.positive))
         write_csv(folder / "quarantine.csv", ("path", "reason"), bad)
         write_json(folder / "metrics.json", metrics)
     for line in [*metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:
@@ -161,16 +161,18 @@ def _shift(run: Path, films: Films, seed: int) -> dict[str, Any]:
     from plainfilm.audit.shift import shift
 
     try:
-        parts = {row["path"]: row["part"] for row in read_films(run / "films.csv")}
+        trained_on = {row["path"]: row["sha256"] for row in read_films(run / "films.csv") if row["part"] == "train"}
         ours = load_again(read_json(run / "config.json"))
     except (InputError, OSError) as error:
         return {"tests": [], "red_lines": [], "note": f"The training films are not at hand ({error})"}
     rng = np.random.default_rng(seed)
     samples = []
-    trained = [i for i, path in enumerate(ours.films.paths) if parts.get(path) == "train"]
+    trained = [i for i, path in enumerate(ours.films.paths) if path in trained_on]
     for name, every, places in (("training films", ours, trained), (films.name, films, range(len(films)))):
         chosen = (every.films[places[i]] for i in rng.permutation(len(places))[:COMPARED])
         samples.append(look(films.with_films(chosen, name=name, quarantine=())))
+    if any(trained_on[film.path] != film.sha256 for film in samples[0].films):
+        return {"tests": [], "red_lines": [], "note": "The training films are not at hand (others have their names)"}
     found = shift(samples[0], samples[1], rng)
     return {**found, "red_lines": shift_lines("the training films", found), "note": ""}
 
@@ -195,12 +197,22 @@ def as_the_model_says(films: Films, classes: tuple[str, ...], names: str) -> Fil
     return films.with_films(replace(film, label=str(said[film.label])) for film in films)
 
 
+def seen_by_model(run: Path) -> list[dict[str, str]]:
+    """Return the rows of the films that trained or chose anything of the run's model: of an adapted one those that it
+    was adapted to, and those of the model that it was."""
+    rows = read_films(run / "films.csv")
+    if not (run / "adapt.json").exists():
+        return [row for row in rows if row["part"] in ("train", "val")]
+    before = run / SEEN_BEFORE
+    return rows + (read_films(before) if before.exists() else [])
+
+
 def shared_with(run: Path, films: Sequence[Film]) -> dict[str, Any]:
     """Return {"films", "patients", "red_lines"}: how many of ``films`` (with their sha256), and of their patients by
     name, are among those that trained or validated the run's model; None for a model file without its run."""
     if not (run / "films.csv").is_file():
         return {"films": None, "patients": None, "red_lines": []}
-    known = [row for row in read_films(run / "films.csv") if row["part"] in ("train", "val")]
+    known = seen_by_model(run)
     contents, names = ({row[key] for row in known} - {""} for key in ("sha256", "patient"))
     same, patients = sum(f.sha256 in contents for f in films), len({f.patient for f in films} & names)
     shared = [f"{same} of these {len(films)} films"] * bool(same)

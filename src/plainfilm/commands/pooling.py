@@ -102,6 +102,7 @@ def _together(out: Path, runs: list[str]) -> Predictions:
         probabilities=np.concatenate([table.probabilities for table in tables]),
         patients=np.concatenate([table.patients for table in tables]),
         thresholds=np.concatenate([np.full(len(table), cut) for table, cut in zip(tables, cuts, strict=True)]),
+        threshold_of=str(read_json(out / runs[0] / "model.json")["positive"]),
     )
     order = np.array(sorted(range(len(all_films)), key=all_films.paths.__getitem__), dtype=np.int64)
     return all_films.take(order)

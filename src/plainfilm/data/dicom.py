@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Callable
@@ -55,6 +56,7 @@ WANTED = (
     0x00283010,  # VOI LUT Sequence
     PIXELS,
 )
+_IMPORTING = threading.Lock()
 _SHOULD_BE_QUIET = ("ignore", None, Warning, re.compile(r"pydicom\b"), 0)
 
 
@@ -72,12 +74,23 @@ def _begins_with_element(data: bytes) -> bool:
     return data[:3] == b"\0\x08\0" and data[4:6].isalpha()
 
 
+def library() -> None:
+    """Import all of pydicom that is used, by one thread while the others wait: two that begin at once can find halves
+    of its modules, which refer to each other, and keep them."""
+    with _IMPORTING:
+        import pydicom.dataset
+        import pydicom.filereader
+        import pydicom.pixels.utils
+        import pydicom.uid  # noqa: F401
+
+
 def read(data: bytes, last: int = PIXELS) -> Dataset:
     """Return the elements in WANTED up to the tag ``last``, with ``file_meta.TransferSyntaxUID``.
 
     Nothing is decoded. FilmError for what is not DICOM, is damaged, or is out of every proportion. The messages of
     pydicom are not passed on: they quote values, and a value may be a name.
     """
+    library()
     from pydicom.dataset import FileMetaDataset
     from pydicom.filereader import read_dataset
     from pydicom.uid import UID

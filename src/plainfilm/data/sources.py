@@ -43,6 +43,7 @@ def load(data: str | os.PathLike[str], patient_regex: str = "", fewest: int = 2)
     patterns = (patient_regex,) if patient_regex else known_patterns(films.films.paths)
     films = films.with_films(replace(f, patient=f.patient or find_patient(f.path, *patterns)) for f in films)
     films = replace(films, synthetic=any(patient.startswith(SYNTHETIC) for patient in films.films.patients))
+    films = _one_spelling(films)
     if not len(films):
         raise InputError(
             f"{data} holds no films; expected one folder a class with JPEG, PNG, TIFF or DICOM files inside."
@@ -52,6 +53,19 @@ def load(data: str | os.PathLike[str], patient_regex: str = "", fewest: int = 2)
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
     give_back()
     return films
+
+
+def _one_spelling(films: Films) -> Films:
+    """Take classes that differ in capitals only as one, spelt as most of their films are, and say so."""
+    spelt: dict[str, list[str]] = {}
+    for name, _ in sorted(films.counts.items(), key=lambda item: -item[1]):
+        spelt.setdefault(name.lower(), []).append(name)
+    twice = [names for names in spelt.values() if len(names) > 1]
+    if not twice:
+        return films
+    said = "; ".join(f"{' and '.join(names[1:])} taken for {names[0]}" for names in twice)
+    same = films.with_films(replace(film, label=spelt[film.label.lower()][0]) for film in films)
+    return replace(same, notes=(*films.notes, f"Classes that differ in capitals only: {said}"))
 
 
 def load_again(config: Mapping[str, Any]) -> Films:

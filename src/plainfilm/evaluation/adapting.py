@@ -59,7 +59,8 @@ def adapt(
     new = new._replace(rule=new.rule.replace("on validation", "on local films"))
     before = _with(raw, old.temperature)
     after, cuts, referred = cross_fitted(raw, positive, threshold, refer, rng)
-    decided = replace(after, thresholds=cuts if len(raw.classes) == 2 else None)
+    two = len(raw.classes) == 2
+    decided = replace(after, thresholds=cuts if two else None, threshold_of=raw.classes[positive] if two else "")
     curve = learning_curve(raw, positive, threshold, rng)
     found = {
         "films": len(raw),

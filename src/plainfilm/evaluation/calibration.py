@@ -15,6 +15,7 @@ from plainfilm.evaluation.predictions import Predictions
 
 BINS = 15
 FLOOR = 1e-12  # a probability printed as 0 is taken as this, so that no single film weighs without bound
+TINY = 1e-300  # where logits are got back from probabilities: what a sure network says is not cut
 TEMPERATURES = (1 / 20, 20.0)
 
 
@@ -170,22 +171,24 @@ def _wald(value: float, error: float, level: float) -> Interval:
 
 
 def fit_temperature(p: Predictions) -> float:
-    """Return the temperature T that makes the labels of ``p`` (validation films) most likely under softmax(log p / T).
+    """Return the temperature T, 1/20..20, that makes the labels of ``p`` (validation films) most likely under
+    softmax(log p / T).
 
-    Guo et al. 2017, arXiv 1706.04599; the search runs over log T. T is 1 where the films can't tell: no films, the same
-    probability for all classes, or an optimum outside 1/20..20 (films separated without error ask for T = 0).
+    Guo et al. 2017, arXiv 1706.04599; the search runs over log T, which is held back a little (one unit of L2, against
+    the sum over the films): films separated without error would ask for T = 0, and a dozen films for anything. T is 1
+    without films.
     """
-    logs = np.log(np.maximum(p.probabilities, FLOOR))
+    logs = np.log(np.maximum(p.probabilities, TINY))
     told = np.take_along_axis(logs, p.labels[:, None], axis=1)[:, 0]
 
     def loss(log_t: float) -> float:
-        return float((logsumexp(logs / np.exp(log_t), axis=1) - told / np.exp(log_t)).mean())
+        misfit = logsumexp(logs / np.exp(log_t), axis=1) - told / np.exp(log_t)
+        return float(misfit.sum() + log_t**2 / 2)
 
     if not len(p) or np.ptp(logs, axis=1).max() < 1e-9:
         return 1.0
-    low, high = np.log(TEMPERATURES)
-    best = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-8}).x
-    return 1.0 if min(best - low, high - best) < 1e-3 else float(np.exp(best))
+    bounds = tuple(np.log(TEMPERATURES))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8}).x))
 
 
 def fit_offsets(p: Predictions) -> Floats:
@@ -199,7 +202,7 @@ def fit_offsets(p: Predictions) -> Floats:
     counts = np.bincount(p.labels, minlength=len(p.classes))
     if not counts.all():
         return np.zeros(len(p.classes))
-    logs = np.log(np.maximum(p.probabilities, FLOOR))
+    logs = np.log(np.maximum(p.probabilities, TINY))
     sure = (counts + 1) / (counts + len(counts))
     targets = np.tile(((1 - sure) / (len(counts) - 1))[p.labels, None], (1, len(counts)))
     np.put_along_axis(targets, p.labels[:, None], sure[p.labels, None], axis=1)
@@ -219,7 +222,7 @@ def apply_temperature(probabilities: Floats, temperature: float) -> Floats:
     """Return (N, K) softmax(log p / T): T above 1 makes less sure, below 1 more; the order of the classes stays."""
     if not 0 < temperature < np.inf:
         raise InputError(f"A temperature must be a number above 0, and this one is {temperature}; 1 changes nothing.")
-    logs = np.log(np.maximum(probabilities, FLOOR)) / temperature
+    logs = np.log(np.maximum(probabilities, TINY)) / temperature
     return np.asarray(np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from plainfilm.evaluation.intervals import (
 from plainfilm.evaluation.predictions import Predictions, positive_class
 from plainfilm.evaluation.scores import scores, weighted_scores
 
+HALF = 0.5  # decides where a table has no thresholds of its own
 SIGNIFICANT = 0.05
 POWER = 0.8
 
@@ -146,15 +147,13 @@ def compare(
     models: Sequence[tuple[str, Predictions]],
     rng: np.random.Generator,
     positive: str | None = None,
-    thresholds: Mapping[str, float] | None = None,
     draws: int = DRAWS,
 ) -> dict[str, Any]:
     """Return scores of each model and the paired comparison of every two, ready for JSON.
 
-    thresholds: by name of the model (0.5 where not given). ``models`` holds name, threshold (None where each fold has
-    its own, and for more than two classes), ``decided_by`` in words, and scores; ``pairs`` for every two models
-    ``first`` and ``second``:
-    ``accuracy`` (McNemar's exact test, films only one model gets right) and ``auroc`` (paired DeLong), each with the
+    Films are decided by the thresholds of their table, at 0.5 where it has none. ``models`` holds name, threshold (None
+    where each fold has its own, and for more than two classes), ``decided_by`` in words, and scores; ``pairs`` for
+    every two models ``first`` and ``second``: ``accuracy`` (McNemar's exact test, films only one model gets right) and ``auroc`` (paired DeLong), each with the
     difference (first - second), p, p_holm (over all pairs), the smallest difference that these films would show with
     80 % power at the level that Holm asks of the first of the pairs, and a ``sentence``; ``differences`` of every score
     with intervals from resampled patients, the same draws for both models.
@@ -163,15 +162,14 @@ def compare(
     tables = align(models)
     names = [name for name, _ in models]
     k = positive_class(tables[0].classes, positive)
-    cuts = [(thresholds or {}).get(name, 0.5) for name in names]
     pairs = list(combinations(range(len(names)), 2))
     strict = 1 - 0.05 / len(pairs)  # what the least p-value of all pairs must pass after Holm
-    differences = _score_differences(tables, k, cuts, pairs, rng, draws)
+    differences = _score_differences(tables, k, pairs, rng, draws)
     rows = [
         {
             "first": names[a],
             "second": names[b],
-            "accuracy": _accuracy_row(tables[a], tables[b], k, (cuts[a], cuts[b]), found["accuracy"], strict),
+            "accuracy": _accuracy_row(tables[a], tables[b], k, found["accuracy"], strict),
             "auroc": _auroc_row(tables[a], tables[b], k, strict),
             "differences": {name: interval.as_dict() for name, interval in found.items()},
         }
@@ -185,34 +183,34 @@ def compare(
         "models": [
             {
                 "name": name,
-                **_decided_by(table, cut),
-                "scores": {key: value.as_dict() for key, value in scores(table, k, cut, rng, draws).items()},
+                **_decided_by(table),
+                "scores": {key: value.as_dict() for key, value in scores(table, k, HALF, rng, draws).items()},
             }
-            for name, table, cut in zip(names, tables, cuts, strict=True)
+            for name, table in zip(names, tables, strict=True)
         ],
         "pairs": rows,
     }
 
 
-def _decided_by(p: Predictions, threshold: float) -> dict[str, Any]:
+def _decided_by(p: Predictions) -> dict[str, Any]:
     if len(p.classes) > 2:
         return {"threshold": None, "decided_by": "the likeliest class"}
-    low, high = (threshold, threshold) if p.thresholds is None else (p.thresholds.min(), p.thresholds.max())
+    low, high = (HALF, HALF) if p.thresholds is None else (p.thresholds.min(), p.thresholds.max())
     if low == high:
-        return {"threshold": float(low), "decided_by": f"the threshold {low:.3f}"}
+        whose = f" of {p.threshold_of}" if p.threshold_of else ""
+        return {"threshold": float(low), "decided_by": f"the threshold {low:.3f}{whose}"}
     return {"threshold": None, "decided_by": f"each fold's own threshold ({low:.3f} to {high:.3f})"}
 
 
 def _score_differences(
     tables: list[Predictions],
     positive: int,
-    cuts: list[float],
     pairs: list[tuple[int, int]],
     rng: np.random.Generator,
     draws: int,
 ) -> list[dict[str, Interval]]:
     """Return for each pair the difference of every score, all pairs from the same resamples of patients."""
-    named = [weighted_scores(table, positive, cut) for table, cut in zip(tables, cuts, strict=True)]
+    named = [weighted_scores(table, positive, HALF) for table in tables]
     names = named[0][0]
 
     def statistic(weights: Floats) -> Floats:
@@ -227,11 +225,10 @@ def _accuracy_row(
     first: Predictions,
     second: Predictions,
     positive: int,
-    cuts: tuple[float, float],
     difference: Interval,
     level: float,
 ) -> dict[str, Any]:
-    right = [p.decided(positive, cut) == p.labels for p, cut in zip((first, second), cuts, strict=True)]
+    right = [p.decided(positive, HALF) == p.labels for p in (first, second)]
     test = mcnemar(right[0], right[1])
     shown = smallest_difference(len(first), (test.only_first + test.only_second) / len(first), level=level)
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Predictions:
     classes: tuple[str, ...]
     patients: NDArray[np.str_]
     thresholds: NDArray[np.float64] | None = None  # (N,) the film's own, of its fold say; goes before any other
+    threshold_of: str = ""  # class whose probability they are for; empty: whichever is asked for as the positive one
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,7 +66,15 @@ class Predictions:
             self.classes,
             self.patients[rows],
             None if self.thresholds is None else self.thresholds[rows],
+            self.threshold_of,
         )
+
+    def deciding(self, threshold: float, of: str) -> Predictions:
+        """Return the table with one threshold for all films, for the probability of class ``of``; the table itself
+        where films have their own, or the likeliest class decides."""
+        if self.thresholds is not None or len(self.classes) > 2:
+            return self
+        return replace(self, thresholds=np.full(len(self), threshold), threshold_of=of)
 
     def part(self, name: str) -> Predictions:
         """Return the films of one part; InputError when there are none."""
@@ -77,13 +86,15 @@ class Predictions:
     def decided(self, positive: int, threshold: float | NDArray[np.float64]) -> NDArray[np.int64]:
         """Return (N,) the class each film gets.
 
-        Two classes: ``positive`` where its probability >= ``threshold``, or the film's own where ``thresholds`` are
-        known, so a tie counts as positive. More: the likeliest class, the first of equals; no threshold is used.
+        Two classes: ``positive`` where its probability >= ``threshold``, or the film's own (for the class it is of)
+        where ``thresholds`` are known, so a tie counts as positive. More: the likeliest class, the first of equals; no
+        threshold is used.
         """
         if len(self.classes) > 2:
             return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
         cut = threshold if self.thresholds is None else self.thresholds
-        return np.where(self.probabilities[:, positive] >= cut, positive, 1 - positive)
+        own = self.classes.index(self.threshold_of) if self.thresholds is not None and self.threshold_of else positive
+        return np.where(self.probabilities[:, own] >= cut, own, 1 - own)
 
 
 def positive_class(classes: Sequence[str], named: str | None = None) -> int:
@@ -119,10 +130,11 @@ def _letters(name: str) -> str:
 
 
 def write_predictions(path: str | Path, p: Predictions) -> None:
-    """Write ``path,part,label,p_<class>…``, then ``patient`` where any is known, ``threshold`` where films have their
-    own; numbers read back exactly."""
+    """Write ``path,part,label,p_<class>…``, then ``patient`` where any is known, ``threshold`` and the class it is for
+    (``threshold_of``) where films have their own; numbers read back exactly."""
     last: dict[str, list[Any]] = {"patient": p.patients.tolist()} if p.patients.tolist() != p.paths else {}
     last |= {} if p.thresholds is None else {"threshold": p.thresholds.tolist()}
+    last |= {"threshold_of": [p.threshold_of] * len(p)} if p.thresholds is not None and p.threshold_of else {}
     header = ["path", "part", "label", *(f"p_{name}" for name in p.classes), *last]
     names = [p.classes[i] for i in p.labels]
     rows = zip(p.paths, p.parts.tolist(), names, p.probabilities.tolist(), *last.values(), strict=True)
@@ -133,12 +145,14 @@ def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> P
     """Return the predictions in a CSV ``path,part,label,p_<class>…``, from this product or from any other model.
 
     The classes are what stands after ``p_``, in the order of the columns. ``part`` may be missing (then "test").
-    A column ``threshold`` (of pooled folds) is each film's own. A film's patient is taken from a ``patient`` column,
-    else from ``films_csv`` (by path), else it is its own path.
+    A column ``threshold`` (of pooled folds) is each film's own, for the probability of the class in ``threshold_of``,
+    one for all films. A film's patient is taken from a ``patient`` column, else from ``films_csv`` (by path), else it is its own path.
     All mistakes are collected into one InputError.
     """
     header, rows = read_csv(path)
     classes = tuple(name[2:] for name in header if name.startswith("p_"))
+    of = [row.get("threshold_of", "") for row in rows]
+    named = of[0] if of else ""
     mistakes = [
         *_header_mistakes(header, classes),
         *([] if rows else ["it has no rows"]),
@@ -147,6 +161,7 @@ def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> P
         *_probability_mistakes(_probabilities(rows, classes)),
         *_part_mistakes([row.get("part") or "test" for row in rows]),
         *_threshold_mistakes(_thresholds(header, rows)),
+        *_found([name not in ("", *classes) or name != named for name in of], "another class in threshold_of", of),
     ]
     if mistakes:
         raise InputError(f"{path} can't be scored: {'; '.join(mistakes)}; correct the file, or write it anew.")
@@ -159,6 +174,7 @@ def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> P
         classes=classes,
         patients=np.array([row.get("patient") or known.get(row["path"]) or row["path"] for row in rows], dtype=np.str_),
         thresholds=_thresholds(header, rows),
+        threshold_of=named,
     )
 
 

@@ -194,9 +194,8 @@ def comparisons(runs: list[Run]) -> list[str]:
     if len(learned) < 2 or len({run.config["data_hash"] for run in learned}) > 1:
         return []
     names = [run.predictions.classes[run.positive] for run in learned]
-    scored = [(run.title, run.scored) for run in learned]
-    cuts = {run.title: run.threshold for run in learned}
-    found = compare(scored, np.random.default_rng(learned[0].config["seed"]), names[0], cuts)
+    scored = [(run.title, run.scored.deciding(run.threshold, run.positive_name)) for run in learned]
+    found = compare(scored, np.random.default_rng(learned[0].config["seed"]), names[0])
     return [
         pair[score]["sentence"].replace(" %", "\u00a0%") for score in ("accuracy", "auroc") for pair in found["pairs"]
     ]

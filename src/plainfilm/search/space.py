@@ -102,7 +102,7 @@ def _known(name: str) -> str:
     names = [*fields, *(f"augment.{kind}" for kind in LIMITS), WEIGHT]
     if name not in names:
         raise InputError(f"--vary: there is no setting '{name}'.{did_you_mean(name, names)}")
-    if name in ("model", "split", "seed", "epochs", "patience"):
+    if name in ("model", "split", "seed", "epochs", "patience", "positive", "patient_regex", "max_bad"):
         raise InputError(f"--vary {name}: trials that differ in it can't be compared; set it with --{name}.")
     return name
 

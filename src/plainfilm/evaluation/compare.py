@@ -151,12 +151,13 @@ def compare(
 ) -> dict[str, Any]:
     """Return scores of each model and the paired comparison of every two, ready for JSON.
 
-    Films are decided by the thresholds of their table, at 0.5 where it has none. ``models`` holds name, threshold (None
-    where each fold has its own, and for more than two classes), ``decided_by`` in words, and scores; ``pairs`` for
-    every two models ``first`` and ``second``: ``accuracy`` (McNemar's exact test, films only one model gets right) and ``auroc`` (paired DeLong), each with the
-    difference (first - second), p, p_holm (over all pairs), the smallest difference that these films would show with
-    80 % power at the level that Holm asks of the first of the pairs, and a ``sentence``; ``differences`` of every score
-    with intervals from resampled patients, the same draws for both models.
+    Films are decided by the thresholds of their table, at 0.5 where it has none. ``models`` holds name, threshold
+    (None where each fold has its own, and for more than two classes), ``decided_by`` in words, and scores; ``pairs``
+    for every two models ``first`` and ``second``: ``accuracy`` (McNemar's exact test, films only one model gets right)
+    and ``auroc`` (paired DeLong), each with the difference (first - second), p, p_holm (over all pairs), the smallest
+    difference that these films would show with 80 % power at the level that Holm asks of the first of the pairs, and a
+    ``sentence``; ``differences`` of every score with intervals from resampled patients, the same draws for both
+    models.
     InputError as in ``align``.
     """
     tables = align(models)

@@ -144,9 +144,10 @@ def write_predictions(path: str | Path, p: Predictions) -> None:
 def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> Predictions:
     """Return the predictions in a CSV ``path,part,label,p_<class>…``, from this product or from any other model.
 
-    The classes are what stands after ``p_``, in the order of the columns. ``part`` may be missing (then "test").
-    A column ``threshold`` (of pooled folds) is each film's own, for the probability of the class in ``threshold_of``,
-    one for all films. A film's patient is taken from a ``patient`` column, else from ``films_csv`` (by path), else it is its own path.
+    The classes are what stands after ``p_``, in the order of the columns. ``part`` may be missing (then "test"). A
+    column ``threshold`` (of pooled folds) is each film's own, for the probability of the class in ``threshold_of``,
+    one for all films. A film's patient is taken from a ``patient`` column, else from ``films_csv`` (by path), else it
+    is its own path.
     All mistakes are collected into one InputError.
     """
     header, rows = read_csv(path)

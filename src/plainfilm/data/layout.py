@@ -107,9 +107,9 @@ def read_table(path: Path, data: bytes | None = None) -> tuple[list[str], Iterat
         raise InputError(f"{path}: Parquet needs the package pyarrow; run: pip install 'plainfilm[parquet]'.") from None
     try:
         table = parquet.read_table(path if data is None else io.BytesIO(data))
+        return list(table.column_names), _parquet_rows(path, table)
     except Exception as error:
         raise _no_parquet(path, error) from None
-    return list(table.column_names), _parquet_rows(path, table)
 
 
 def _parquet_rows(path: Path, table: Any) -> Iterator[dict[str, str]]:

@@ -152,7 +152,7 @@ def worst_subgroup(rows: Sequence[Mapping[str, Any]], whole: float) -> dict[str,
     widened = normal_quantile(1 - 0.05 / len(enough)) / normal_quantile(0.95)
     worse = value.value + (value.high - value.value) * widened < whole
     sentence = (
-        f"Worst of {len(enough)} subgroups: {worst['grouping']}, {worst['group']}"
+        f"Worst of {len(enough)} subgroup{'s' * (len(enough) > 1)}: {worst['grouping']}, {worst['group']}"
         f" ({worst['films']} films{', against ' + worst['against'] if worst['against'] else ''}): balanced accuracy"
         f" {value.value:.3f} ({value.low:.3f} to {value.high:.3f}) against {whole:.3f} for all films;"
         f" {'worse than the whole' if worse else 'the lowest, but not shown to be worse than the whole'}."

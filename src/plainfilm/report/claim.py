@@ -197,7 +197,8 @@ def _about_results(run: Run) -> dict[int, str]:
     missed = int((run.scored.labels[wrong] == run.positive).sum())
     return {
         28: ", ".join(run.metrics.get(run.part, {})) or NOT_DONE,
-        29: f"95 % intervals: Wilson (rates), DeLong (AUROC), {DRAWS:,} resamples of patients (the rest, but for "
+        29: "95 % intervals: Wilson (rates), DeLong (AUROC), both allowing for several films a patient; "
+        f"{DRAWS:,} resamples of patients (the rest, but for "
         "slope and intercept of calibration: the fit's own)",
         30: corruption["sentence"] if corruption else probed,
         31: f"{NOT_DONE} in this run (plainfilm explain {run.folder.name} FILMS)",

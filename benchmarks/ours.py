@@ -24,7 +24,7 @@ from plainfilm.config import TrainConfig
 from plainfilm.data.films import Film, Films, Table
 from plainfilm.data.sources import load, loose
 from plainfilm.image.store import Rows, ingest
-from plainfilm.models.answer import answer, look
+from plainfilm.models.answer import alone, answer, blas_alone, look
 from plainfilm.models.features import extract
 from plainfilm.models.gate import fit_gate
 from plainfilm.models.linear import fit_logistic
@@ -134,8 +134,10 @@ def _model(folder: str) -> Model:
 
 
 def label(threads: int, folder: str, films: int) -> Callable[[], object]:
-    """One film after the other, model loaded: read, decoded, labelled, judged by the gate; the median counts."""
-    torch.set_num_threads(threads)
+    """One film after the other, model loaded: read, decoded, labelled, judged by the gate; the median counts. One
+    thread a film, as ``plainfilm label`` and the service have it."""
+    alone()
+    blas_alone().__enter__()
     model = _model(folder)
     paths = sorted(Path(folder).glob("*/*"))
     paths = paths[:: len(paths) // films]  # of all classes: they differ in size

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from films import large_films
+from films import as_in_the_set, large_films
 from growth import growth
 from turns import Side, in_turn, ratio
 
@@ -100,7 +100,7 @@ def rows(folder: str) -> list[Row]:
             VGG16_FLOPS,
         ),
         Row("logistic", search, "logistic", 300, SEARCH, "≥ 5", 3, 0, {"films": 300}, {"tolerance": 1e-8}),
-        Row("label", "one film, `vgg` loaded, p50", "label", 1, SINGLES, "≤ 5 ms", 5, 0, here | {"films": 20}),
+        Row("label", "one film, `vgg` loaded, p50", "label", 1, SINGLES, "≤ 5 ms", 5, 0, here | {"films": count}),
         Row("serving", "films through the service", "served", count, LABEL, "≥ 0.8", 5, 0, here),
         Row("start", "`plainfilm --help`", "helped", 1, (), "< 300 ms", 5),
         Row("start", "`plainfilm label` of one film, cold", "cold", 1, (), "< 2,000 ms", 3, 0, here),
@@ -147,11 +147,10 @@ def paper_row(epochs: int, folder: Path, out: Path) -> Row:
     return Row("paper", title, "paper", films, other, "≥ 1.8", 1, 0, settings, {"weights": str(weights)})
 
 
-def head(folder: str) -> list[str]:
+def head(films: str) -> list[str]:
     """What stands above the table: machine, date, versions, threads, command."""
     installed = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "pillow", "scikit-learn"))
     theirs = ", ".join((HERE / "requirements.txt").read_text().split("\n")[1:4]).replace("==", " ")
-    films = "48 originals of the Kermany set" if Path(folder) == ORIGINALS else folder
     return [
         f"# Benchmarks, {datetime.date.today()}",
         "",
@@ -193,15 +192,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["PLAINFILM_CACHE"] = f"{scratch}/cache"
         os.environ.setdefault("PLAINFILM_WEIGHTS", str(WEIGHTS) if WEIGHTS.is_dir() else "")
-        there = options.data or (str(ORIGINALS) if ORIGINALS.is_dir() else "")
-        folder = there or str(large_films(Path(scratch) / "films", 48))
+        made, there = Path(scratch) / "films", ORIGINALS.is_dir()
+        folder = options.data or str(as_in_the_set(ORIGINALS, made) if there else large_films(made, 48))
         table = [row for row in rows(folder) if not only or row.stage in only]
         if options.paper:
             films, epochs = (int(number) for number in options.paper.split(","))
             of_paper = Path(options.data) if options.data else large_films(Path(scratch) / "paper", films)
             table.append(paper_row(epochs, of_paper, Path(scratch) / "runs"))
             Path(scratch, "runs").mkdir()
-        lines = head(folder)
+        lines = head(options.data or ("originals of the Kermany set, 8 NORMAL and 24 PNEUMONIA" if there else "drawn"))
         print("\n".join(lines), flush=True)
         for row in table:
             for line in measured(row, options.rounds):

@@ -11,14 +11,21 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-def ahead(make: Callable[[Item], Made], items: Iterable[Item], threads: int, count: int) -> Iterator[Made]:
+def ahead(
+    make: Callable[[Item], Made],
+    items: Iterable[Item],
+    threads: int,
+    count: int,
+    begin: Callable[[], None] | None = None,
+) -> Iterator[Made]:
     """Yield ``make(item)`` of each item in turn, made by ``threads`` threads, at most ``count`` ahead of the caller.
 
+    Each thread calls ``begin`` first.
     What ``make`` raises is raised where its item is due. Items are taken as they are needed; what has not begun when
     the caller leaves never does.
     """
     waiting: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(threads, "ahead") as pool:
+    with ThreadPoolExecutor(threads, "ahead", begin) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(make, item))

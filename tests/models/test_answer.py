@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from plainfilm.data.films import FilmError
 from plainfilm.image.preprocess import Preprocess
-from plainfilm.models.answer import Film, answer, look, score
+from plainfilm.models.answer import Film, alone, answer, blas_alone, look, score
 from plainfilm.models.gate import STATISTICS, Verdict
 from plainfilm.models.model import Model
 
@@ -78,3 +81,18 @@ def test_look_decodes_once_and_refuses_with_a_reason(make_film):
     assert film.pixels.shape == (16, 16) and film.remarks == ()
     with pytest.raises(FilmError, match="not a JPEG"):
         look(model(), b"<html>")
+
+
+def test_the_threads_of_torch_and_openblas_leave_a_film_alone():
+    def threads():
+        openblas = ThreadpoolController().select(internal_api="openblas").info()
+        return torch.get_num_threads(), {library["num_threads"] for library in openblas}
+
+    before = torch.get_num_threads()
+    try:
+        with threadpool_limits(2):
+            with blas_alone(), ThreadPoolExecutor(1, "film", alone) as pool:
+                assert pool.submit(threads).result() in ((1, {1}), (1, set()))  # NumPy may have another BLAS
+            assert threads()[1] <= {2}
+    finally:
+        torch.set_num_threads(before)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import numpy as np
@@ -29,12 +29,14 @@ from plainfilm.serving.server import listen, server_of
 
 @dataclass
 class SlowModel(Model):
-    """A model whose network takes ``seconds`` a pass, whatever the machine."""
+    """A model whose network takes ``seconds`` a pass, one after the other, whatever the machine."""
 
     seconds: float = 0.05
+    turn: ClassVar[threading.Lock] = threading.Lock()
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        time.sleep(self.seconds)
+        with self.turn:
+            time.sleep(self.seconds)
         return super().probabilities(pixels)
 
 

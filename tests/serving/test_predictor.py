@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from plainfilm.data.films import FilmError
+from plainfilm.explain.heatmaps import heat_map
 from plainfilm.files import read_csv
+from plainfilm.models.answer import look
 from plainfilm.serving.limits import Limits, Refusal
 from plainfilm.serving.predictor import MEASURES, Predictor
 
@@ -49,9 +51,31 @@ def test_answers_keep_their_order_and_the_unreadable_its_reason(predictor, make_
     assert isinstance(found[1], FilmError) and "not a JPEG" in str(found[1])
     assert [f.label in predictor.model.classes for f in (found[0], found[2])] == [True, True]
     assert len(predictor.recent) == 2 and predictor.recent[0].shape == (len(MEASURES),)
-    # Two threads decode, so the second film may be through first.
+    # Films are answered side by side, so the second may be through first.
     assert {measures[0] for measures in predictor.recent} == {f.probabilities[1] for f in (found[0], found[2])}
     assert predictor.waiting == 0
+
+
+def test_heat_maps_and_labels_at_the_same_time_are_those_of_a_quiet_service(predictor, make_film):
+    films = [make_film(i, bool(i % 2)) for i in range(24)]
+    quiet = [found.probabilities for found in ask(predictor, films)[0]]
+    pixels = [look(predictor.model, film).pixels[None] for film in films]
+    maps = [heat_map(predictor.model, shown) for shown in pixels]
+
+    async def crowd():
+        drawn = (predictor.explain(lambda model, shown=shown: heat_map(model, shown)) for shown in pixels)
+        return await asyncio.gather(predictor.label(films), *drawn)
+
+    for _ in range(5):
+        answers, *drawn = asyncio.run(crowd())
+        assert all(np.array_equal(a.probabilities, b) for a, b in zip(answers, quiet, strict=True))
+        assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(drawn, maps, strict=True))
+
+
+def test_heat_maps_take_no_second_copy_of_the_weights(predictor):
+    own, seen = predictor.model.network, asyncio.run(predictor.explain(lambda model: model.network))
+    assert own is not seen
+    assert {p.data_ptr() for p in own.parameters()} == {p.data_ptr() for p in seen.parameters()}
 
 
 def test_a_full_queue_refuses_with_the_seconds_to_wait(model, slowed, make_film):

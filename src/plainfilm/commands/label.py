@@ -20,12 +20,12 @@ from plainfilm.data.reading import read_file
 from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
 from plainfilm.files import csv_rows, growing_csv
-from plainfilm.models.answer import Film, answer, look
+from plainfilm.models.answer import Film, alone, answer, blas_alone, look
 from plainfilm.models.model import Model
 from plainfilm.progress import bar, say
 
 ENGINES = ("torch", "onnx")
-DECODERS, AHEAD = 2, 8  # threads that decode beside the network, and how many films they may be ahead of it
+AHEAD = 4  # films a thread may be ahead of the table
 
 
 def load_model(run: Path, engine: str | None = None, seed: int = 0) -> Model:
@@ -167,9 +167,9 @@ def _require_same_film(row: Sequence[str], film: Loose | None, out: Path) -> Non
 
 
 def labelled(model: Model, films: Iterable[Loose]) -> Iterator[list[Any]]:
-    """Yield one row of the table a film, in the order given; the next films are decoded beside the network."""
-    for path, film in ahead(partial(_looked, model), films, DECODERS, AHEAD):
-        yield _row(model, path, film)
+    """Yield one row of the table a film, in the order given; films are answered side by side, one a core."""
+    with blas_alone():
+        yield from ahead(partial(_row, model), films, ranks.cores(), AHEAD * ranks.cores(), alone)
 
 
 def _looked(model: Model, named: Loose) -> tuple[str, Film | FilmError]:
@@ -180,7 +180,8 @@ def _looked(model: Model, named: Loose) -> tuple[str, Film | FilmError]:
         return path, error
 
 
-def _row(model: Model, path: str, film: Film | FilmError) -> list[Any]:
+def _row(model: Model, named: Loose) -> list[Any]:
+    path, film = _looked(model, named)
     if isinstance(film, FilmError):
         return [path, "", *("" for _ in model.classes), "yes", str(film)]
     found = answer(model, film)

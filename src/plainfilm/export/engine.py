@@ -141,9 +141,8 @@ def _checked(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:
 
 def _session(data: bytes) -> Any:
     import onnxruntime  # type: ignore[import-untyped]
-    import torch
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = 1  # a film's pass has one thread, see models.answer
     options.log_severity_level = 3  # errors only: a warning would be one about a machine's devices
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

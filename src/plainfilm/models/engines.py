@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,13 +38,15 @@ class Features:
     def __init__(self, network: Backbone | Front) -> None:
         self.network, self.name = network, ""
         self._fast: Ncnn | None = None
+        self._choosing = Lock()  # several films may be the first
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return what ``network.forward_features`` gives for films (B, C, S, S) float32, on their device."""
-        if not self.name:
-            self._fast, why = self._choose(x[:FIRST])
-            self.name = "ncnn" if self._fast else "torch"
-            say(f"Features by {self.name}: {why}.")
+        with self._choosing:
+            if not self.name:
+                self._fast, why = self._choose(x[:FIRST])
+                self.name = "ncnn" if self._fast else "torch"
+                say(f"Features by {self.name}: {why}.")
         return self._fast(x) if self._fast else self._by_torch(x)
 
     def _by_torch(self, x: torch.Tensor) -> torch.Tensor:

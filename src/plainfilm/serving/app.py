@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -173,22 +173,22 @@ class Service:
     async def explain(self, request: Request, kind: Literal["overlay", "map"] = "overlay") -> Response:
         """Where in one film the evidence for its label is: over the film, or the map alone."""
         draw = overlay_png if kind == "overlay" else heat_png
-        return await self._picture(request, self.predictor.on_network, partial(draw, self.model))
+        return await self._picture(request, lambda film: self.predictor.explain(lambda model: draw(model, film)))
 
     async def preview(self, request: Request) -> Response:
         """One film as it is decoded, 8 bits, the longer side at most 1024 pixels: browsers can't show DICOM or TIFF."""
-        return await self._picture(request, self.predictor.on_decoder, preview)
+        return await self._picture(request, lambda film: self.predictor.do(partial(preview, film)))
 
     async def counters(self) -> Response:
         """Counters for Prometheus."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
-    async def _picture(self, request: Request, turn: Callable[..., Any], draw: Callable[[bytes], bytes]) -> Response:
+    async def _picture(self, request: Request, drawn: Callable[[bytes], Awaitable[bytes]]) -> Response:
         async with uploads(request, self.limits, self.memory, self.predictor.require_room) as films:
             if len(films) > 1:
                 raise Refusal(422, f"There are {len(films)} films in the form; send one.")
             try:
-                return Response(await turn(partial(draw, bytes(films[0].data))), media_type="image/png")
+                return Response(await drawn(bytes(films[0].data)), media_type="image/png")
             except FilmError as error:
                 raise Refusal(422, f"The film can't be read: {error}.") from None
             except PlainfilmError as error:

@@ -1,4 +1,4 @@
-"""Films -> answers, off the event loop: a few threads decode, one runs the network, and a bounded queue is between.
+"""Films -> answers, off the event loop: each film is one thread's from its bytes to its answer, one film a core.
 
 Each film is a pass of its own (see models.answer), so nobody waits for a batch to fill.
 """
@@ -11,21 +11,24 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import ExitStack, asynccontextmanager
+from copy import deepcopy
+from dataclasses import replace
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
-import torch
+from torch import nn
 
+from plainfilm import ranks
 from plainfilm.data.films import FilmError
-from plainfilm.models.answer import Answer, Film, answer, look, score
+from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look, score
 from plainfilm.models.gate import STATISTICS, statistics
 from plainfilm.models.model import Model
 from plainfilm.serving.limits import Limits, Refusal
 
 T = TypeVar("T")
-DECODERS = 2  # each may hold a film of 25 megapixels
+MOST_WORKERS = 8  # each may hold a film of 25 megapixels
 RECENT = 1_000  # films whose measures are kept for the drift watch
 MEASURES = ("score", *STATISTICS)
 SMOOTHING = 0.1  # weight of the newest film in the running seconds a film
@@ -38,26 +41,28 @@ class Predictor:
         self.model, self.limits = model, limits
         self.waiting = 0  # films admitted and not yet answered
         self.recent: deque[np.ndarray] = deque(maxlen=RECENT)  # (len(MEASURES),) a film; no film is kept
-        self._decoders = ThreadPoolExecutor(DECODERS, "decode")
-        # OpenMP counts its threads by the thread that asks, and the last bits of a sum depend on their number.
-        self._network = ThreadPoolExecutor(1, "network", torch.set_num_threads, (torch.get_num_threads(),))
+        self._open = ExitStack()
+        self._open.enter_context(blas_alone())
+        self._workers = ThreadPoolExecutor(min(ranks.cores(), MOST_WORKERS), "film", alone)
+        self._explainer = ThreadPoolExecutor(1, "explain", alone)
+        self._explained = replace(model, network=_twin(model.network))
         self._last = 0.0  # when the last film was answered
-        self.seconds = self._warm()  # a film, at present
+        self.seconds = self._workers.submit(self._warm).result()  # a film, at present
 
     async def label(self, films: Sequence[bytes | bytearray]) -> list[Answer | FilmError]:
         """Return an answer or a reason for each film, in order. Refusal (503) when they can't be answered in time."""
         async with self._place(len(films)):
             return list(await asyncio.gather(*(self._label(film) for film in films)))
 
-    async def on_network(self, work: Callable[[], T]) -> T:
-        """Return ``work()``, done by the network's thread in its turn. Refusal as for ``label``."""
+    async def do(self, work: Callable[[], T]) -> T:
+        """Return ``work()``, done in its turn among the films. Refusal as for ``label``."""
         async with self._place(1):
-            return await self._soon(self._network, work)
+            return await self._soon(work)
 
-    async def on_decoder(self, work: Callable[[], T]) -> T:
-        """Return ``work()``, done by a decoding thread in its turn. Refusal as for ``label``."""
+    async def explain(self, work: Callable[[Model], T]) -> T:
+        """Return ``work(model)``, one after the other. Refusal as for ``label``."""
         async with self._place(1):
-            return await self._soon(self._decoders, work)
+            return await asyncio.get_running_loop().run_in_executor(self._explainer, work, self._explained)
 
     def require_room(self, count: int = 1) -> None:
         """Refusal (503) when ``count`` films more can't be answered in time."""
@@ -68,33 +73,29 @@ class Predictor:
 
     def close(self) -> None:
         """Let the threads end once they have finished what they do."""
-        self._decoders.shutdown()
-        self._network.shutdown()
+        self._workers.shutdown()
+        self._explainer.shutdown()
+        self._open.close()
 
     async def _label(self, film: bytes | bytearray) -> Answer | FilmError:
         begun = time.monotonic()
         try:
-            seen = await self._soon(self._decoders, partial(self._look, film))
+            found, measures = await self._soon(lambda: self._answer(look(self.model, bytes(film))))
         except FilmError as error:
             return error
-        found, measures = await self._soon(self._network, partial(self._answer, seen))
         self.recent.append(measures)
         now = time.monotonic()
         self.seconds += SMOOTHING * (now - max(begun, self._last) - self.seconds)
         self._last = now
         return found
 
-    def _look(self, data: bytes | bytearray) -> Film:
-        return look(self.model, bytes(data))
-
     def _answer(self, film: Film) -> tuple[Answer, np.ndarray]:
         found = answer(self.model, film)
         own = found.gate.statistics if found.gate else statistics(film.pixels[None])[0]
         return found, np.array([score(self.model, found.probabilities), *own])
 
-    @staticmethod
-    async def _soon(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
+    async def _soon(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
     @asynccontextmanager
     async def _place(self, count: int) -> AsyncIterator[None]:
@@ -125,3 +126,10 @@ class Predictor:
         begun = time.monotonic()
         self._answer(film)
         return time.monotonic() - begun
+
+
+def _twin(network: nn.Module) -> nn.Module:
+    """Return a network with the same weights (no second copy of them) and layers of its own: heat maps hang hooks on
+    theirs, and films pass through the others meanwhile."""
+    weights = chain(network.parameters(), network.buffers())
+    return deepcopy(network, {id(tensor): tensor for tensor in weights})

@@ -201,7 +201,8 @@ def _run_compare(options: argparse.Namespace) -> Any:
 
 
 def _show_compare(result: Any) -> str:
-    lines = [f"{result['films']} films of {result['patients']} patients; positive: {result['positive']}."]
+    people = f" of {result['patients']} patients" if result["patients"] < result["films"] else ""  # else often unknown
+    lines = [f"{result['films']} films{people}; positive: {result['positive']}."]
     lines += [f"{model['name']} decides by {model['decided_by']}; {model['protocol']}." for model in result["models"]]
     for pair in result["pairs"]:
         lines += [pair["accuracy"]["sentence"], pair["auroc"]["sentence"]]

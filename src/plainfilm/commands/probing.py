@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from plainfilm import ranks
+from plainfilm.ahead import ahead
 from plainfilm.data.films import Film, FilmError, Films, read_films
 from plainfilm.data.sources import load_again
 from plainfilm.errors import InputError
@@ -172,15 +172,14 @@ def _look(model: Model, films: Sequence[Film], clean: Predictions, seed: int) ->
     versions = partial(_versions, preprocess=model.preprocess, seed=seed)
     alone = not isinstance(model.network, Ensemble)  # an ensemble has no last layer, but one for each member and view
     names = (UNTOUCHED, *(c.name for c in CORRUPTIONS), *_probes(model.preprocess))
-    with bar("Probing films", len(films) * len(names)) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for batch in batches(films, BATCH):
-            made = list(pool.map(versions, batch))
+    with bar("Probing films", len(films) * len(names)) as progress:
+        for made in batches(ahead(versions, films, ranks.cores(), BATCH), BATCH):
             brightness += [mean for mean, _ in made]
             for name in names:
                 pixels = np.stack([pictures[name] for _, pictures in made])
                 with _last_layer(model.network, features if alone and name == UNTOUCHED else None):
                     labelled[name].append(model.probabilities(pixels))
-                progress.step(len(batch))
+                progress.step(len(made))
     tables = {name: replace(clean, probabilities=np.concatenate(parts)) for name, parts in labelled.items()}
     found = np.concatenate(features) if features else np.empty((len(films), 0), np.float32)
     return _Looked(tables, found, np.array(brightness))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -28,7 +29,7 @@ def ahead(
     with ThreadPoolExecutor(threads, "ahead", begin) as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(make, item))
+                waiting.append(pool.submit(copy_context().run, make, item))  # whoever was told to be quiet is so here
                 if len(waiting) > count:
                     yield waiting.popleft().result()
             while waiting:

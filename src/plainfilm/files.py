@@ -215,6 +215,24 @@ def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:
     return folder.exists() and any(not name.startswith(".") and name not in besides for name in os.listdir(folder))
 
 
+def _being_written(left: Path, folder: Path) -> bool:
+    """Whether a folder between ``left`` and ``folder`` is held by another process, whose temporary file it may be."""
+    return any(
+        _held_by_another(inner / ".lock") for inner in left.parents if folder in inner.parents and inner != folder
+    )
+
+
+def _held_by_another(lock: Path) -> bool:
+    try:
+        with open(lock) as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
 @contextmanager
 def sealed(folder: str | Path, wait: bool = False, shared: bool = False) -> Iterator[None]:
     """Hold an output folder as ``locked`` does, without what a killed writer left; at the end write its SHA256SUMS,
@@ -226,7 +244,7 @@ def sealed(folder: str | Path, wait: bool = False, shared: bool = False) -> Iter
     folder = Path(folder)
     with locked(folder, wait):
         for left in folder.rglob(".*.tmp"):
-            if _TEMPORARY.fullmatch(left.name):
+            if _TEMPORARY.fullmatch(left.name) and not _being_written(left, folder):
                 left.unlink(missing_ok=True)
         before = {name: _state(folder / name) for name in _contents(folder)}
         try:

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PlainfilmError as error:
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _complain("Interrupted; what was finished is kept. Go on with the same command and --resume.", 130)
+        return _complain(_interrupted(sys.argv[1:] if arguments is None else arguments), 130)
     except MemoryError:
         return _complain(NO_MEMORY, 1)
     except BrokenPipeError:
@@ -81,6 +81,13 @@ def _run(words: list[str]) -> int:
     if not ranks.rank():
         print(to_json(result) if options.json else command.show(result))
     return _complain(str(failed), failed.exit_code) if failed else 0
+
+
+def _interrupted(words: Sequence[str]) -> str:
+    command = COMMANDS.get(words[0]) if words else None
+    if command and "--resume" in parser_of(command).format_usage():
+        return "Interrupted; what was finished is kept. Go on with the same command and --resume."
+    return "Interrupted; give the command again."
 
 
 def _let_go_of_output() -> None:

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from plainfilm.config import DISCLAIMER
-from plainfilm.data.films import FilmError, find_patient
+from plainfilm.data import dicom
+from plainfilm.data.films import FilmError, find_patient, known_patterns
 from plainfilm.data.sources import Loose, loose
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.explain.checks import check_films, outside_thorax, summary
 from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
 from plainfilm.explain.overlay import WARNING, reduced
-from plainfilm.files import SUMS, sealed, write_csv, write_json
+from plainfilm.files import SUMS, read_csv, sealed, write_csv, write_json
 from plainfilm.image.decode import decode
 from plainfilm.models.model import Model, batches
 from plainfilm.progress import Bar, bar
@@ -56,8 +57,10 @@ def explain(
     films = [film for path in paths for film in loose(path)]
     if checks < 0:
         raise InputError(f"--checks {checks}: expected a number of films, 0 for none.")
-    desk = _Desk(model, explained, method, set(np.random.default_rng(seed).permutation(len(films))[:checks].tolist()))
+    drawn = set(np.random.default_rng(seed).permutation(len(films))[:checks].tolist())
+    desk = _Desk(model, explained, method, drawn, known_patterns(path for path, _ in films))
     with sealed(out):
+        _remove_maps(out)
         with bar("Drawing heat maps", len(films)) as progress:
             write_csv(out / "explain.csv", HEADER, list(desk.rows(films, out, progress)))
         save_picture(sheet(desk.sheet), out / "sheet.png")
@@ -88,6 +91,15 @@ def _require_free(out: Path, force: bool) -> None:
         )
 
 
+def _remove_maps(out: Path) -> None:
+    """Remove the maps that an earlier table in ``out`` names: they may be another model's."""
+    if (out / "explain.csv").exists():
+        _, rows = read_csv(out / "explain.csv")
+        for row in rows:
+            if re.fullmatch(r"maps/[A-Za-z0-9._-]+\.png", row.get("map") or ""):
+                (out / row["map"]).unlink(missing_ok=True)
+
+
 @dataclass
 class _Desk:
     """Films in, rows and pictures out; keeps figures of all films, and pixels only of those that are checked."""
@@ -96,6 +108,7 @@ class _Desk:
     explained: str
     method: str
     drawn: set[int]  # which films the slow checks look at
+    patterns: tuple[str, ...]  # by which a path names its patient
     refused: int = 0
     empty: int = 0
     outside: list[tuple[float, float]] = field(default_factory=list)
@@ -116,15 +129,17 @@ class _Desk:
                         raise InputError(f"{path} can't be explained: {film}.")
                     yield (path, "", "", "", "", "", "", film)
                 else:
+                    self.patients.append(film[2] or find_patient(path, *self.patterns) or path)
                     yield self._row(number, path, film[0], *next(maps), out)
                 progress.step()
 
-    def _decoded(self, reader: Callable[[], bytes]) -> tuple[np.ndarray, np.ndarray] | str:
-        """Return all of a film's pixels and those the network sees, or why it can't be read."""
+    def _decoded(self, reader: Callable[[], bytes]) -> tuple[np.ndarray, np.ndarray, str] | str:
+        """Return all of a film's pixels, those the network sees and what the header says of the patient, or why it
+        can't be read."""
         try:
             data = reader()
             grey = decode(data)
-            return grey, self.model.preprocess.read(data, grey)
+            return grey, self.model.preprocess.read(data, grey), dicom.patient(data) or ""
         except FilmError as error:
             return str(error)
 
@@ -172,7 +187,6 @@ class _Desk:
         if len(self.sheet) < SHEET_FILMS:
             self.sheet.append(film)
         self.outside.append(outside)
-        self.patients.append(find_patient(path) or path)
         self.empty += not heat.any()
         self.links.append((path, film.said, f"{film.p:.3f}", name))
         shares = ["" if np.isnan(share) else share for share in outside]

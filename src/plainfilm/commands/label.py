@@ -93,15 +93,16 @@ def label(
     if not counted.labels:
         say(f"None of the {counted.films} films can be read; {out} has their reasons.")
     if picture and counted.labels:
-        rows_of = dict(counted.sample)
-        drawn = {i: film for i, film in enumerate(_each(paths)) if i in rows_of}
-        _draw([(drawn[i], row, model.classes.index(row[1])) for i, row in counted.sample], picture)
+        wanted = {row[0] for row in counted.sample}
+        there = {film[0]: film for film in _each(paths) if film[0] in wanted}  # by path: films may have come or gone
+        found = [(there[row[0]], row, model.classes.index(row[1])) for row in counted.sample if row[0] in there]
+        _draw(found, picture)
     return counted.about
 
 
 def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None, force: bool) -> int:
     """Return how many films are in ``paths``, once nothing stands against labelling them."""
-    if picture and picture.suffix.lower() != ".png":
+    if picture and picture.suffix != ".png":
         raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
@@ -196,7 +197,7 @@ class _Counted:
     films: int = 0
     referred: int = 0
     labels: Counter[str] = field(default_factory=Counter)
-    sample: list[tuple[int, Sequence[Any]]] = field(default_factory=list)  # (which film, its row)
+    sample: list[Sequence[Any]] = field(default_factory=list)  # rows
 
     def add(self, row: Sequence[Any]) -> None:
         """Count one row of the table."""
@@ -209,9 +210,7 @@ class _Counted:
     def _maybe_keep(self, row: Sequence[Any]) -> None:
         seen = self.labels.total()
         place = len(self.sample) if seen <= MONTAGE_FILMS else int(self.draws.integers(seen))
-        self.sample[place : place + 1] = (
-            [(self.films, row)] if place < MONTAGE_FILMS else self.sample[place : place + 1]
-        )
+        self.sample[place : place + 1] = [row] if place < MONTAGE_FILMS else self.sample[place : place + 1]
 
     @property
     def about(self) -> dict[str, Any]:

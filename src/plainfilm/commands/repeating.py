@@ -14,7 +14,7 @@ from plainfilm.data.films import Films
 from plainfilm.data.sources import load
 from plainfilm.data.split import folds
 from plainfilm.errors import InputError
-from plainfilm.files import locked, occupied
+from plainfilm.files import SUMS, locked, occupied
 from plainfilm.models.zoo import ENSEMBLE
 
 
@@ -63,7 +63,7 @@ def _run_all(jobs: dict[str, Prepared], out: Path, resume: bool) -> None:
         raise InputError(f"{out} is not empty; continue it with --resume, or choose another --out.")
     with locked(out):
         for name, prepared in jobs.items():
-            if (out / name / "report.html").exists():  # the last file of a run
+            if all((out / name / last).exists() for last in ("report.html", SUMS)):
                 require_same(prepared, out / name)
             else:
                 run(prepared, out / name, resume, probes=False)

@@ -170,7 +170,9 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
                     model.save(out / "model.h5")
         model = Model.load(out / "model.h5")  # from here on the file is what counts
         model.network.to(prepared.device)
-        _set_bias(model, model.provenance.get("uncalibrated"))  # as trained, where an interrupted end had moved it
+        _set_bias(
+            model, model.provenance.pop("uncalibrated", None)
+        )  # as trained, where an interrupted end had moved it
         logits = all_logits(prepared, model)
         ranks.part()
         if ranks.rank():
@@ -254,11 +256,12 @@ def _said(prepared: Prepared, model: Model, logits: torch.Tensor) -> Predictions
 def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.Tensor:
     """Move the last layer's biases by what the validation films ask for, and return the (N, K) logits moved alike.
 
-    Only for networks that steps have trained (class weights, label smoothing) and not where validation films are those
-    that are scored. The biases as trained stay in the provenance.
+    Only for networks that steps have trained (class weights, label smoothing), of two classes, whose threshold moves
+    along: among more the likeliest decides, and offsets would take back what class weights gave the rare ones. Not
+    where validation films are those that are scored. The biases as trained stay in the provenance.
     """
     films = prepared.films
-    if not prepared.recipe.by_steps or not films.where("test").size:
+    if not prepared.recipe.by_steps or len(films.classes) > 2 or not films.where("test").size:
         return logits
     model.temperature = 1.0
     offsets = fit_offsets(_said(prepared, model, logits).part("val")).astype(np.float32)

@@ -115,6 +115,9 @@ class Bench:
         _, low, high = objectives.interval(val, self.positive, self.objectives[0], config.seed)
         scores |= {"seconds": fitted.seconds} if "seconds" in self.objectives else {}
         scores |= {"flops": _flops(prepared)} if "flops" in self.objectives else {}
+        for name, value in scores.items():
+            if np.isnan(value):
+                raise PlainfilmError(f"its {name} is not defined: no film was given the class that it counts")
         state, spent = "pruned" if fitted.pruned else "done", len(fitted.curve) or 1
         bounds = None if np.isnan(low) else (low, high)
         return Trial(number, point, values, scores, fitted.seconds, spent, state, fitted.curve, bounds)

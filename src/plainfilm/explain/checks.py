@@ -45,7 +45,7 @@ class FilmChecks:
     deletion_shuffled: float
     insertion: float  # higher is better
     insertion_shuffled: float
-    blank: float  # 1 when the film painted over with its mean grey is still given the class (0.5 and above), else 0
+    blank: float  # 1 when the film painted over with its mean grey is still given the class, else 0
 
 
 def outside_thorax(heat: Map, preprocess: Preprocess, width: int, height: int) -> tuple[float, float]:
@@ -145,7 +145,7 @@ def deletion_insertion(
     model: Model, film: np.ndarray, heat: Map, target: int, rng: np.random.Generator
 ) -> tuple[float, float, float, float, float]:
     """Return areas under the deletion curve of the map and of the shuffled map, under their insertion curves, and
-    whether (1 or 0) the film painted over has the class with a probability of 0.5 or more.
+    whether (1 or 0) the model still decides for the class when all of the film is painted over.
 
     Deletion paints the film (S, S) with its mean grey, the strongest evidence first; insertion brings the film back
     into its blurred self in the same order; the curve is the class's probability over the share of the film (Petsiuk,
@@ -163,11 +163,12 @@ def deletion_insertion(
     series = [np.where(r < share, empty, film) for r in ranks for share in shares]
     series += [np.where(r < share, film, blurred) for r in ranks for share in shares]
     rows = np.stack(series).round().astype(np.uint8)
-    p = np.concatenate([model.probabilities(np.stack(b))[:, target] for b in batches(rows, BATCH)])
-    curves = p.reshape(4, STEPS + 1)
+    p = np.concatenate([model.probabilities(np.stack(b)) for b in batches(rows, BATCH)])
+    curves = p[:, target].reshape(4, STEPS + 1)
+    blank = model.decide(p[STEPS : STEPS + 1])[0] == target
     telling = (curves[:, 0] - curves[:, -1]) * (1, 1, -1, -1) >= TELLING
     areas = np.where(telling, np.trapezoid(curves, shares, axis=1), np.nan)
-    return float(areas[0]), float(areas[1]), float(areas[2]), float(areas[3]), float(curves[0, -1] >= 0.5)
+    return float(areas[0]), float(areas[1]), float(areas[2]), float(areas[3]), float(blank)
 
 
 def _order(heat: Map) -> Floats:

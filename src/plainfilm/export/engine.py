@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,15 @@ class OnnxModel(Model):
         folder = cache_dir() / "onnx"
         path = folder / f"{model.hash}-{FORMAT}.onnx"
         with locked(folder, wait=True):
-            if not path.exists():
-                write_onnx(model, path, pixels)
-        return cls(**{**vars(model), "network": nn.Identity(), "features": None, "session": cls.load(path).session})
+            if path.exists():
+                with suppress(InputError):  # damaged: it is made anew
+                    return cls._by(model, cls.load(path))
+            write_onnx(model, path, pixels)
+        return cls._by(model, cls.load(path))
+
+    @classmethod
+    def _by(cls, model: Model, exported: OnnxModel) -> OnnxModel:
+        return cls(**{**vars(model), "network": nn.Identity(), "features": None, "session": exported.session})
 
     @classmethod
     def _made(

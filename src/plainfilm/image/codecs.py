@@ -66,7 +66,10 @@ def decompress(header: dict[str, Any], pixel_data: bytes) -> np.ndarray:
     try:
         worker = _idle.get_nowait()
     except queue.Empty:
-        worker = _Worker()
+        try:
+            worker = _Worker()
+        except OSError as error:  # no memory or no place for a process: not the film's fault
+            raise MemoryError(f"no process for a decoder: {error}") from None
     answer, pixels = worker.ask(header, pixel_data)
     _idle.put(worker)
     if answer.get("error") == "missing":

@@ -16,7 +16,8 @@ from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import FilmError
 from plainfilm.data.reading import most_bytes
 from plainfilm.image import dicom
-from plainfilm.image.limits import check_size
+from plainfilm.image.limits import LARGE, check_size, room_for
+from plainfilm.memory import give_back
 
 PHOTOMETRIC = 262  # TIFF's tag that says what zero means
 MAX_SCANS = 100  # of a progressive JPEG; each costs a pass over all pixels
@@ -36,10 +37,12 @@ def decode(data: bytes) -> np.ndarray:
     check_bytes(data)
     try:
         grey = dicom.grey(data) if is_dicom(data) else _grey(data)
-    except FilmError:
+    except (FilmError, MemoryError):  # too little memory is the machine's fault, not the film's
         raise
     except Exception as error:  # decoders of hostile bytes fail in many ways: OSError, struct, zlib, SyntaxError, …
         raise FilmError(_reason(error)) from None
+    if grey.size > LARGE:
+        give_back()  # each thread that has decoded one would keep hundreds of megabytes
     if grey.min() == grey.max():
         raise FilmError(f"empty picture: every pixel is {grey.flat[0]}")
     return grey
@@ -61,15 +64,21 @@ def check_bytes(data: bytes) -> None:
 def _grey(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         check_header(image)
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode == "F":
-            raise FilmError("floating-point pixels have no agreed range; save as 8 or 16 bits")
-        if upright.mode.startswith("I"):
-            deep = _from_deep(np.asarray(upright))
-            return 255 - deep if _white_is_zero(image) else deep
-        if "transparency" in upright.info or upright.mode in ("RGBA", "LA", "PA"):
-            upright = upright.convert("RGBA").convert("RGB")  # pixels as stored; what is see-through stays as it is
-        return np.asarray(upright.convert("L"))
+        with room_for(*image.size):
+            return _upright(image)
+
+
+def _upright(image: Image.Image) -> np.ndarray:
+    white = _white_is_zero(image)
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "F":
+        raise FilmError("floating-point pixels have no agreed range; save as 8 or 16 bits")
+    if image.mode.startswith("I"):
+        deep = _from_deep(np.asarray(image))
+        return 255 - deep if white else deep
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
+        return np.asarray(image.convert("RGBA").convert("RGB").convert("L"))  # as stored; what is see-through stays
+    return np.asarray(image.convert("L"))
 
 
 def _white_is_zero(image: Image.Image) -> bool:

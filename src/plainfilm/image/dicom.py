@@ -18,7 +18,7 @@ from PIL import Image
 from plainfilm.data import dicom
 from plainfilm.data.films import FilmError
 from plainfilm.image.codecs import NEEDED, decompress
-from plainfilm.image.limits import check_size
+from plainfilm.image.limits import check_size, room_for
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -71,22 +71,27 @@ def grey(data: bytes) -> np.ndarray:
     found = dicom.read(data)
     try:
         _check(found)
-        if _colour(found):
-            return np.asarray(Image.fromarray(_pixels(found)).convert("L"))
-        stored = _stored(found)
-        patterns = stored.view(f"u{stored.itemsize}").reshape(-1)
-        used = np.zeros(1 << 8 * stored.itemsize, bool)
-        for start in range(0, patterns.size, BLOCK):
-            used[patterns[start : start + BLOCK]] = True
-        table = Rendering.of(found).table(np.arange(used.size, dtype=patterns.dtype).view(stored.dtype), used)
-        result = np.empty(patterns.size, np.uint8)
-        for start in range(0, patterns.size, BLOCK):
-            result[start : start + BLOCK] = table[patterns[start : start + BLOCK]]
-        return result.reshape(stored.shape)
-    except FilmError:
+        with room_for(found.Columns, found.Rows):
+            return _rendered(found)
+    except (FilmError, MemoryError):
         raise
     except Exception as error:  # messages quote values of the header: they stay here
         raise FilmError(f"damaged DICOM pixels ({type(error).__name__})") from None
+
+
+def _rendered(found: Dataset) -> np.ndarray:
+    if _colour(found):
+        return np.asarray(Image.fromarray(_pixels(found)).convert("L"))
+    stored = _stored(found)
+    patterns = stored.view(f"u{stored.itemsize}").reshape(-1)
+    used = np.zeros(1 << 8 * stored.itemsize, bool)
+    for start in range(0, patterns.size, BLOCK):
+        used[patterns[start : start + BLOCK]] = True
+    table = Rendering.of(found).table(np.arange(used.size, dtype=patterns.dtype).view(stored.dtype), used)
+    result = np.empty(patterns.size, np.uint8)
+    for start in range(0, patterns.size, BLOCK):
+        result[start : start + BLOCK] = table[patterns[start : start + BLOCK]]
+    return result.reshape(stored.shape)
 
 
 # --- what the header says ---------------------------------------------------------------------------------------------

@@ -249,6 +249,7 @@ SWARMS: dict[str, Callable[..., Swarm]] = {
     "gwo": GreyWolf,
     "woa": Whale,
 }
+LEAST = {"de": 4, "pso": 2, "gwo": 3, "woa": 2, "ga": 2, "cmaes": 2}  # points a generation; 1 for the others
 NAMES = ("random", "grid", "tpe", "cmaes", "ga", *SWARMS)
 
 
@@ -272,6 +273,11 @@ def algorithm(
         raise InputError(f"There is no algorithm '{name}'.{did_you_mean(name, NAMES)}")
     if objectives > 1 and name not in SEVERAL:
         raise InputError(f"--algorithm {name} takes one objective; for {objectives} choose from {', '.join(SEVERAL)}.")
+    least = LEAST.get(name, 1)
+    if size and size < least:
+        raise InputError(
+            f"--population {size}: {name} needs {least} points a generation at least, or 0 for its own choice."
+        )
     rng = np.random.default_rng(seed)
     size = size or _own_size(name, dimensions, budget)
     if name == "random":

@@ -107,13 +107,15 @@ def _hopeless(plan: Plan, curves: list[list[float]]) -> Hopeless:
 
     Only whole earlier generations count, so that the answer does not depend on who computes what when.
     """
-    sign = cost(plan.objectives[0], 1.0)
+
+    def costs_of(curve: Sequence[float]) -> list[float]:  # a score may be unknown: the PPV without a positive film
+        return [cost(plan.objectives[0], value) for value in curve]
 
     def hopeless(curve: Sequence[float]) -> bool:
         epoch = len(curve)
-        means = [sign * float(np.mean(other[:epoch])) for other in curves if len(other) >= epoch]
+        means = [float(np.mean(costs_of(other[:epoch]))) for other in curves if len(other) >= epoch]
         enough = plan.prune and len(means) >= EARLIER and epoch < plan.price
-        return bool(enough and min(sign * value for value in curve) > np.median(means))
+        return bool(enough and min(costs_of(curve)) > np.median(means))
 
     return hopeless
 

@@ -62,7 +62,7 @@ def train_epochs(
     progress = checkpoint.load(saved, kept, optimizer) if saved.exists() else Progress()
     scaler = torch.amp.GradScaler(enabled=next(network.parameters()).device.type == "cuda")
     run = Training(network, averaged, inputs, material, config, optimizer, scaler)
-    pruned = False
+    pruned = bool(progress.history) and hopeless([past[-1] for past in progress.history])  # killed before it was told
     with bar("", 0) as silent:
         while progress.epoch < config.epochs and not pruned:
             began = time.perf_counter()

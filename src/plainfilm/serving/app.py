@@ -29,7 +29,7 @@ from plainfilm.models.model import Model
 from plainfilm.serving.door import Door, refused
 from plainfilm.serving.limits import Limits, Memory, Refusal
 from plainfilm.serving.metrics import CONTENT_TYPE, Metrics
-from plainfilm.serving.predictor import Predictor
+from plainfilm.serving.predictor import Line, Predictor
 from plainfilm.serving.upload import Upload, uploads
 
 WEB = Path(__file__).parent / "web"
@@ -160,7 +160,7 @@ class Service:
 
     async def predict(self, request: Request) -> Response:
         """Labels for one or many films; a film that can't be read has an error instead of a label."""
-        async with uploads(request, self.limits, self.memory, self.predictor.require_room) as films:
+        async with uploads(request, self.limits, self.memory, self.predictor.films.require_room) as films:
             answers = await self.predictor.label([film.data for film in films])
             entries = [self._entry(film, found) for film, found in zip(films, answers, strict=True)]
         for found in answers:
@@ -173,18 +173,21 @@ class Service:
     async def explain(self, request: Request, kind: Literal["overlay", "map"] = "overlay") -> Response:
         """Where in one film the evidence for its label is: over the film, or the map alone."""
         draw = overlay_png if kind == "overlay" else heat_png
-        return await self._picture(request, lambda film: self.predictor.explain(lambda model: draw(model, film)))
+        predictor = self.predictor
+        return await self._picture(request, predictor.maps, lambda film: predictor.explain(lambda m: draw(m, film)))
 
     async def preview(self, request: Request) -> Response:
         """One film as it is decoded, 8 bits, the longer side at most 1024 pixels: browsers can't show DICOM or TIFF."""
-        return await self._picture(request, lambda film: self.predictor.do(partial(preview, film)))
+        return await self._picture(
+            request, self.predictor.films, lambda film: self.predictor.do(partial(preview, film))
+        )
 
     async def counters(self) -> Response:
         """Counters for Prometheus."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
-    async def _picture(self, request: Request, drawn: Callable[[bytes], Awaitable[bytes]]) -> Response:
-        async with uploads(request, self.limits, self.memory, self.predictor.require_room) as films:
+    async def _picture(self, request: Request, line: Line, drawn: Callable[[bytes], Awaitable[bytes]]) -> Response:
+        async with uploads(request, self.limits, self.memory, line.require_room) as films:
             if len(films) > 1:
                 raise Refusal(422, f"There are {len(films)} films in the form; send one.")
             try:

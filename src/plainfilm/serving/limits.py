@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainfilm.data import dicom
-from plainfilm.data.reading import MAX_BYTES
+from plainfilm.data.reading import MAX_BYTES, most_bytes
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Limits:
 
     films: int = 64  # a request
     film_bytes: int = MAX_BYTES
-    dicom_bytes: int = dicom.MAX_BYTES  # a film in DICOM: detectors deliver more than 16 MB
+    raw_bytes: int = dicom.MAX_BYTES  # a film in DICOM or TIFF, which are often not compressed
     body_bytes: int = 128 * 2**20  # a request
     memory_bytes: int = 256 * 2**20  # of uploads under way together
     queue: int = 256  # films admitted and not yet answered, of all requests
@@ -23,7 +23,7 @@ class Limits:
 
     def of(self, head: bytes) -> int:
         """Return how many bytes a film may have that begins with ``head`` (132 bytes)."""
-        return self.dicom_bytes if dicom.is_dicom(head) else self.film_bytes
+        return self.raw_bytes if most_bytes(head) > MAX_BYTES else self.film_bytes
 
 
 class Refusal(Exception):

@@ -72,7 +72,9 @@ class _Now(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges."""
         yield GaugeMetricFamily("plainfilm_queue_films", "Films waiting for an answer", value=self.predictor.waiting)
-        yield GaugeMetricFamily("plainfilm_film_seconds", "Seconds a film at present", value=self.predictor.seconds)
+        yield GaugeMetricFamily(
+            "plainfilm_film_seconds", "Seconds a film at present", value=self.predictor.films.seconds
+        )
         recent = list(self.predictor.recent)
         yield GaugeMetricFamily("plainfilm_recent_films", "Films behind plainfilm_recent", value=len(recent))
         if recent:

@@ -171,6 +171,14 @@ class Training:
         self.feed = Feed(self.material, self.config)
         self.forward: nn.Module = self.network  # what a step runs: the network, or what torch compiled of it
 
+    def _require_finite(self, loss: float, where: str) -> None:
+        if not math.isfinite(loss):
+            with ranks.together():
+                raise PlainfilmError(
+                    f"The loss is {loss} in {where}: lower --learning-rate (now {self.config.learning_rate:g}) in another"
+                    " --out; checkpoint.h5 holds the state after the epoch before, if there was one."
+                )
+
     def epoch(self, epoch: int, shown: Bar) -> list[float]:
         """Train one epoch (counted from 0); return learning rate, train loss and accuracy, val loss and accuracy.
 
@@ -187,16 +195,12 @@ class Training:
                 learning_rate = rate(config.decay, config.learning_rate, config.epochs, epoch, done, len(parts))
                 loss, correct = self.step(batch, learning_rate)
                 self._average(done)
-                if not math.isfinite(loss):
-                    with ranks.together():
-                        raise PlainfilmError(
-                            f"The loss is {loss} in epoch {epoch + 1}, step {step + 1}: lower --learning-rate"
-                            f" (now {config.learning_rate:g}); the last good state is in checkpoint.h5."
-                        )
+                self._require_finite(loss, f"epoch {epoch + 1}, step {step + 1}")
                 losses, right = losses + loss, right + correct
                 shown.step()
                 shown.note(f"loss {losses / (step + 1) / config.batch:.3f}")
         val_loss, val_accuracy = self._validate(self.material.val)
+        self._require_finite(val_loss, f"validation after epoch {epoch + 1}")  # the last step may have gone too far
         return [learning_rate, losses / len(train), right / len(train), val_loss, val_accuracy]
 
     def _batches(self, parts: list[np.ndarray], generator: torch.Generator) -> Iterator[Batch]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -175,3 +176,30 @@ def test_cache_folder(monkeypatch, tmp_path):
 def test_did_you_mean():
     assert did_you_mean("VGG_BN", ["vgg", "vgg-bn"]) == " Did you mean 'vgg-bn'?"
     assert did_you_mean("zzz", ["vgg", "vgg-bn"]) == " Choose from: vgg, vgg-bn."
+
+
+def test_a_folder_is_swept_but_for_what_another_process_is_writing_in_it(tmp_path):
+    mine, others = tmp_path / "figures", tmp_path / "run"
+    for folder in (mine, others):
+        folder.mkdir()
+        (folder / ".checkpoint.h5.0123abcd.tmp").touch()
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from plainfilm.files import locked\n"
+            "with locked(sys.argv[1]): print('held', flush=True); input()",
+            str(others),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline() == "held\n"
+    with sealed(tmp_path):
+        pass
+    assert [*others.glob(".*.tmp")] and not [*mine.glob(".*.tmp")]
+    holder.communicate("\n")
+    with sealed(tmp_path):
+        pass
+    assert not [*others.glob(".*.tmp")]

@@ -105,3 +105,22 @@ def test_a_picture_of_a_long_film_says_its_warning(shape):
     film = Explained("x.png", "A", "B", 0.5, np.zeros(shape, np.uint8), heat, (0, 0, 1, 1), (0, 0))
     texts = [text.get_text() for text in picture(film).texts]
     assert any(WARNING in text for text in texts) and any("evidence for B" in text for text in texts)
+
+
+def test_force_takes_away_the_maps_of_the_model_before(run, tmp_path, make_film):
+    for i in range(4):
+        (tmp_path / f"{i}.jpeg").write_bytes(make_film(i, False))
+    films = [str(tmp_path / f"{i}.jpeg") for i in range(4)]
+    explain(run, films, tmp_path / "maps", checks=0)
+    (tmp_path / "maps" / "maps" / "mine.png").write_bytes(b"mine")
+    explain(run, films[:1], tmp_path / "maps", checks=0, force=True)
+    assert sorted(p.name for p in (tmp_path / "maps" / "maps").iterdir()) == ["00001-0.png", "mine.png"]
+
+
+def test_names_that_archives_give_every_study_are_no_patient(run, tmp_path, make_film):
+    for i in range(6):
+        (tmp_path / f"study{i}").mkdir()
+        (tmp_path / f"study{i}" / "IM-0001-0001.jpeg").write_bytes(make_film(i, False))
+    films = [str(tmp_path / f"study{i}" / "IM-0001-0001.jpeg") for i in range(6)]
+    found = explain(run, films, tmp_path / "maps", checks=0)
+    assert found["checks"]["outside_thorax"]["low"] is not None  # six patients: enough for an interval

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,11 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from plainfilm.ahead import ahead
 from plainfilm.cli import main
 from plainfilm.commands.label import load_model
 from plainfilm.errors import InputError
-from plainfilm.files import growing_csv
+from plainfilm.files import cache_dir, growing_csv
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
@@ -27,6 +29,7 @@ from plainfilm.models.gate import fit_gate
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
+from plainfilm.progress import quiet
 
 
 def model_file(folder, **changes):
@@ -223,3 +226,68 @@ def test_force_replaces_nothing_that_label_did_not_write(tmp_path, films_folder,
         assert "nothing that label wrote" in capsys.readouterr().err and place.read_bytes() == before
     table = ["label", str(run), str(film), "--out", str(tmp_path / "t.csv"), "--quiet"]
     assert main(table) == 0 and main(table) == 2 and main([*table, "--force"]) == 0
+
+
+def test_the_picture_shows_each_film_under_its_own_label_though_films_come_and_go(tmp_path, films_folder, monkeypatch):
+    import plainfilm.commands.label as labelling
+
+    folder, shown = tmp_path / "films", []
+    shutil.copytree(films_folder, folder)
+    monkeypatch.setattr(labelling, "_draw", lambda found, _: shown.extend((film[0], row[0]) for film, row, _ in found))
+    each, listings = labelling._each, []
+
+    def changed(paths):
+        listings.append(paths)
+        if len(listings) == 3:  # counted, labelled, and now drawn
+            films = sorted(folder.rglob("*.*"))
+            shutil.copy(films[0], films[0].with_name("000" + films[0].name))
+            films[5].unlink()
+        return each(paths)
+
+    monkeypatch.setattr(labelling, "_each", changed)
+    labelling.label(Model.load(model_file(tmp_path)), [str(folder)], tmp_path / "t.csv", tmp_path / "t.png")
+    assert len(shown) >= 20 and all(film == row for film, row in shown)
+
+
+def test_a_picture_is_written_under_the_very_name_or_not_at_all(tmp_path, films_folder, capsys):
+    (tmp_path / "out.png").write_bytes(b"mine")
+    words = [
+        "label",
+        model_file(tmp_path),
+        films_folder,
+        "--out",
+        tmp_path / "t.csv",
+        "--montage",
+        tmp_path / "out.PNG",
+    ]
+    assert main([*map(str, words)]) == 2
+    assert "ends in .png" in capsys.readouterr().err and (tmp_path / "out.png").read_bytes() == b"mine"
+
+
+def test_quiet_holds_in_the_threads_that_answer():
+    told = quiet.set(True)
+    try:
+        assert list(ahead(lambda _: quiet.get(), range(3), 2, 2)) == [True] * 3
+    finally:
+        quiet.reset(told)
+
+
+def test_too_little_memory_is_not_the_films_fault(tmp_path, films_folder, monkeypatch, capsys):
+    def short(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.Image.Image.convert", short)
+    assert main(["label", str(model_file(tmp_path)), str(films_folder), "--out", str(tmp_path / "t.csv")]) == 1
+    assert "memory" in capsys.readouterr().err and not (tmp_path / "t.csv").exists()
+
+
+def test_an_exported_copy_in_the_cache_that_is_damaged_is_made_anew(tmp_path, films_folder):
+    run = model_file(tmp_path)
+    words = ["label", str(run), str(films_folder), "--engine", "onnx", "--force", "--out"]
+    assert main([*words, str(tmp_path / "a.csv")]) == 0
+    copies = [*(cache_dir() / "onnx").glob("*.onnx")]
+    for copy in copies:
+        copy.write_bytes(copy.read_bytes()[:-100])
+    assert copies
+    assert main([*words, str(tmp_path / "b.csv")]) == 0
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,8 @@ def test_a_class_that_a_blank_film_has_too_can_not_be_told(model, film):
     smooth[0, 0] = 130
     *areas, blank = deletion_insertion(model, smooth, quarter(True), 0, np.random.default_rng(0))
     assert np.isnan(areas).all() and blank == 1
+    *_, blank = deletion_insertion(replace(model, threshold=0.0), smooth, quarter(True), 0, np.random.default_rng(0))
+    assert blank == 0  # of the class that the model decides for, whatever its probability
 
 
 def test_an_empty_map_has_no_curves(model, film):

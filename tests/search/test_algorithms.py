@@ -159,3 +159,9 @@ def test_the_logistic_solution_as_a_point_of_the_box(bench):
     assert ((odds > 0) == truth).mean() > 0.8
     with pytest.raises(ValueError, match="raise the reach"):
         bench.logistic_head(z, truth, 0.01)
+
+
+@pytest.mark.parametrize(("name", "size"), [("de", 3), ("ga", 1), ("cmaes", 1), ("pso", 1), ("gwo", 2), ("random", -2)])
+def test_too_few_points_a_generation_are_refused(name, size):
+    with pytest.raises(InputError, match=f"population {size}: {name} needs"):
+        algorithm(name, 2, 0, 20, size)

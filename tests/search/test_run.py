@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,12 @@ def test_a_failed_trial_is_told_as_the_worst(tmp_path):
         trials = run(tmp_path / name, name, fails)
         assert front(trials, ("auroc",))[0].number % 3
         assert np.isfinite([t.spent for t in trials]).all()
+
+
+def test_a_score_that_is_not_known_is_the_worst_and_stops_nothing(tmp_path):
+    def unknown(number, point, values, hopeless):
+        trial = tried(number, point, values, hopeless)
+        return replace(trial, curve=[None, *trial.curve[1:]] if number % 3 == 0 else trial.curve)
+
+    found = run(tmp_path, "random", unknown, plan(24, 2, True))
+    assert len(found) >= 12

@@ -287,3 +287,10 @@ def test_a_models_own_settings_stand_behind_the_users():
     assert (larger.augment, larger.batch, own.batch) == (own.augment, 64, 32)
     with pytest.raises(InputError, match="no setting 'epoch'"):
         TrainConfig(epoch=3)
+
+
+def test_a_network_that_diverges_in_the_last_step_of_an_epoch_is_not_kept(tmp_path):
+    # One step an epoch: its loss is from before the step, and nothing else would look at what the step made.
+    config = TrainConfig(epochs=3, batch=200, learning_rate=1000, decay="epoch")
+    with pytest.raises(PlainfilmError, match=r"loss is (nan|inf) in validation after epoch \d: lower --learning-rate"):
+        train_network(network(), P, material(60), config, tmp_path, resume=False)

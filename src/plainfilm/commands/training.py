@@ -170,9 +170,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
                     model.save(out / "model.h5")
         model = Model.load(out / "model.h5")  # from here on the file is what counts
         model.network.to(prepared.device)
-        _set_bias(
-            model, model.provenance.pop("uncalibrated", None)
-        )  # as trained, where an interrupted end had moved it
+        _set_bias(model, model.provenance.pop("uncalibrated", None))  # where an interrupted end had moved it
         logits = all_logits(prepared, model)
         ranks.part()
         if ranks.rank():

@@ -175,8 +175,8 @@ class Training:
         if not math.isfinite(loss):
             with ranks.together():
                 raise PlainfilmError(
-                    f"The loss is {loss} in {where}: lower --learning-rate (now {self.config.learning_rate:g}) in another"
-                    " --out; checkpoint.h5 holds the state after the epoch before, if there was one."
+                    f"The loss is {loss} in {where}: lower --learning-rate (now {self.config.learning_rate:g}) in"
+                    " another --out; checkpoint.h5 holds the state after the epoch before, if there was one."
                 )
 
     def epoch(self, epoch: int, shown: Bar) -> list[float]:

@@ -210,6 +210,22 @@ def from_text(name: str, text: str) -> Any:
         raise InputError(f"{name}={text!r}: expected {'a whole number' if kind is int else 'a number'}.") from None
 
 
+OF_STEPS = (  # settings of networks that are trained by steps: a logistic regression has no use for them
+    "epochs",
+    "batch",
+    "learning_rate",
+    "decay",
+    "optimizer",
+    "momentum",
+    "weight_decay",
+    "label_smoothing",
+    "mixup",
+    "average",
+    "patience",
+    "class_weights",
+    "augment",
+    "compile",
+)
 OF_ENSEMBLES = (  # settings that mean something to an ensemble: the others are its members' own
     "model",
     "split",

@@ -182,3 +182,18 @@ def test_input_at_fault_is_one_sentence_and_leaves_no_folder(words, said, films_
     error = capsys.readouterr().err.strip()
     assert said in error and len(error.splitlines()) == 1
     assert not out.exists()
+
+
+def test_what_a_fitted_model_has_no_use_for_is_not_searched(films_folder, vgg16_file, tmp_path, capsys):
+    words = [
+        "search",
+        films_folder,
+        "--out",
+        tmp_path / "s",
+        "--model",
+        "vgg16-lr",
+        "--vary",
+        "learning_rate=.01:.1:log",
+    ]
+    assert run(*words) == 2
+    assert "vgg16-lr is not trained by steps" in capsys.readouterr().err and not (tmp_path / "s").exists()

@@ -87,8 +87,7 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
 def _check_model(named: Recipe, config: TrainConfig) -> None:
     """InputError for settings that mean nothing to the model, or that it can't do."""
     if not named.trained:
-        own = [f.name for f in fields(config) if f.name not in OF_ENSEMBLES and getattr(config, f.name) != f.default]
-        if own:
+        if own := changed(config, [f.name for f in fields(config) if f.name not in OF_ENSEMBLES]):
             raise InputError(f"{own[0]}: an ensemble is made of trained runs, which have their own; leave it out.")
         return
     if config.views > 1:
@@ -104,6 +103,12 @@ def _check_model(named: Recipe, config: TrainConfig) -> None:
         raise InputError(
             f"copies={config.copies} needs an --augment without `style`, which mixes the films of a batch."
         )
+
+
+def changed(config: TrainConfig, names: Sequence[str]) -> list[str]:
+    """Return which of ``names`` are set otherwise than the model has them."""
+    own = TrainConfig(model=config.model)
+    return [name for name in names if getattr(config, name) != getattr(own, name)]
 
 
 def _check_member(films: Films, run: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.commands.trials import Bench, by_epochs, price_of
-from plainfilm.config import TrainConfig
+from plainfilm.config import OF_STEPS, TrainConfig
 from plainfilm.errors import InputError
 from plainfilm.files import occupied, read_json, sealed, write_csv, write_json
 from plainfilm.models.zoo import recipe
@@ -102,8 +102,11 @@ def _budget(config: TrainConfig, wanted: Wanted) -> tuple[int, int]:
 def _chosen(config: TrainConfig, wanted: Wanted, count: int) -> Algorithm:
     budget, price = _budget(config, wanted)
     points = budget // price - 1  # one trial is the settings as given
-    dimensions = len(_space(config, wanted))
-    return algorithm(wanted.algorithm, dimensions, config.seed, points, wanted.population, count)
+    space = _space(config, wanted)
+    unused = [d.name for d in space if d.name.partition(".")[0] in OF_STEPS and not by_epochs(config)]
+    if unused:
+        raise InputError(f"--vary {unused[0]}: {config.model} is not trained by steps and has no use for it.")
+    return algorithm(wanted.algorithm, len(space), config.seed, points, wanted.population, count)
 
 
 def _about(config: TrainConfig, wanted: Wanted) -> dict[str, Any]:

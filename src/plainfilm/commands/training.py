@@ -21,9 +21,9 @@ from plainfilm import ranks
 from plainfilm.commands.evaluation import evaluate_run, verdict
 from plainfilm.commands.fitting import fit, logits_of
 from plainfilm.commands.pictures import draw_mistakes, draw_montage
-from plainfilm.commands.preparation import Prepared, prepare
+from plainfilm.commands.preparation import Prepared, changed, prepare
 from plainfilm.commands.probing import LIGHT, look_at_subgroups, probe
-from plainfilm.config import TrainConfig, begun_settings
+from plainfilm.config import OF_STEPS, TrainConfig, begun_settings
 from plainfilm.data.films import FilmError, Films, write_films
 from plainfilm.data.sources import load
 from plainfilm.data.split import crossing
@@ -205,12 +205,14 @@ def _derived(prepared: Prepared) -> str:
     crossed = crossing(films)
     apart = f"{films.protocol}; in two parts {crossed['patients']} patients, {crossed['contents']} copies"
     rule = f"decay {config.decay}: {DESCRIPTIONS[config.decay]}; class weights {shown}; "
+    if not prepared.recipe.by_steps:
+        unused = changed(config, OF_STEPS)
+        rule = f"no use for {', '.join(unused)}, since nothing is trained by steps; " if unused else ""
     positive = films.classes[positive_class(films.classes, config.positive or None)]
     guessed = " (a guess; --positive NAME names another)" * (not config.positive and positive_is_a_guess(films.classes))
     return (
         f"{parts} films ({apart}); positive class {positive}{guessed}; "
-        f"{rule if prepared.recipe.by_steps else ''}"
-        f"{prepared.device}, {torch.get_num_threads()} threads"
+        f"{rule}{prepared.device}, {torch.get_num_threads()} threads"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from plainfilm.config import OF_ENSEMBLES, TrainConfig
+from plainfilm.config import OF_ENSEMBLES, OF_STEPS, TrainConfig
 from plainfilm.report.charts import Table
 from plainfilm.report.mistakes import LISTED
 from plainfilm.report.runs import Run, count, did_not_learn, duration, number, operations
@@ -89,6 +89,8 @@ def settings(run: Run) -> Table:
     rows = []
     for name, value in run.config["settings"].items():
         if run.config.get("members") and name not in OF_ENSEMBLES:
+            continue
+        if not run.history and name in OF_STEPS:
             continue
         default = known[name].default if name in known else None
         meaning = known[name].metadata["help"] if name in known else ""

@@ -154,7 +154,7 @@ def red_lines(runs: list[Run], compared: bool = True, pooled: bool = False) -> l
 def _chosen_on_the_scored(run: Run) -> str:
     """Return what was fitted to the scored films where there is no test part; empty for nothing."""
     threshold = "validation" in str(run.model.get("threshold_rule")) and "can't" not in run.model["threshold_rule"]
-    epoch = run.config["settings"].get("patience", 0) > 0
+    epoch = bool(run.history) and run.config["settings"].get("patience", 0) > 0
     return " and ".join(["the threshold was"] * threshold + ["the epoch was"] * epoch)
 
 

@@ -104,3 +104,20 @@ def test_seeds_repeat_the_whole_run(films_folder, tmp_path):
 def test_what_cannot_be_repeated_is_said_in_one_sentence(films_folder, tmp_path, capsys, words, sentence):
     assert main(["train", str(films_folder), "--out", str(tmp_path / "x"), *words, *SMALL]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_fold_killed_before_its_sums_is_sealed_by_the_next_run(films_folder, tmp_path):
+    words = ["train", films_folder, "--out", tmp_path / "f", "--folds", "2", "--model", "vgg-bn", "--size", "16"]
+    assert main([*map(str, words), "--epochs", "1", "--threads", "1"]) == 0
+    (tmp_path / "f" / "fold-0" / "SHA256SUMS").unlink()
+    again = [
+        "train",
+        films_folder,
+        "--out",
+        tmp_path / "f",
+        "--folds",
+        "2",
+        "--resume",
+    ]  # settings are those begun with
+    assert main([*map(str, again)]) == 0
+    assert (tmp_path / "f" / "fold-0" / "SHA256SUMS").exists()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from plainfilm.search.space import (
     WEIGHT,
     WHOLE,
     Dimension,
+    check,
     default_space,
     settings_of,
     values_at,
@@ -79,3 +82,23 @@ def test_parts_of_a_setting_become_the_setting():
     assert settings["class_weights"] == "NORMAL=3,PNEUMONIA=0.5"
     assert (settings["regularisation"], settings["batch"], settings["epochs"]) == ("1e-05", 16, 4)
     TrainConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch=8:32:log", "whole number"),
+        ("decay=keras|cosin", "'cosin' is not known"),
+        ("augment.rotation=0|x", "expected numbers"),
+        ("augment.rotation=100:300", "outside 0 to 180"),
+        ("batch=0:4", "outside 1 to"),
+    ],
+)
+def test_what_a_setting_can_not_be_is_said_before_anything_is_tried(text, said):
+    with pytest.raises(InputError, match=f"--vary .*{said}"):
+        check(varied((), [text]), asdict(TrainConfig()))
+
+
+def test_a_range_of_a_whole_number_gives_whole_numbers():
+    (dimension,) = varied((), ["batch=8:32"])
+    assert {type(dimension.value(x)) for x in (-1, -0.3, 0.2, 1)} == {int}

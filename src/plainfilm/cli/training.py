@@ -85,6 +85,8 @@ def _run_train(options: argparse.Namespace) -> Any:
 def _repeat(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
     from plainfilm.commands.repeating import train_folds, train_seeds
 
+    if options.resume and (begun := [begun_settings(path.parent) for path in options.out.glob("*-*/config.json")]):
+        settings = {**min(begun, key=lambda each: int(each["seed"])), **settings}
     train, count = (train_folds, options.folds) if options.folds is not None else (train_seeds, options.seeds)
     found = train(options.data, options.out, settings, count, options.resume)
     return {"run": str(options.out), "report": str(options.out / "report.html"), **found}

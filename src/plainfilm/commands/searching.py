@@ -27,7 +27,7 @@ from plainfilm.search import objectives
 from plainfilm.search.algorithms import Algorithm, algorithm
 from plainfilm.search.journal import Journal, Trial
 from plainfilm.search.run import Plan, front, search
-from plainfilm.search.space import Space, default_space, varied
+from plainfilm.search.space import Space, check, default_space, varied
 
 PLAN = "search.json"
 TRIALS = 20  # that the default budget pays for
@@ -103,6 +103,7 @@ def _chosen(config: TrainConfig, wanted: Wanted, count: int) -> Algorithm:
     budget, price = _budget(config, wanted)
     points = budget // price - 1  # one trial is the settings as given
     space = _space(config, wanted)
+    check(space, asdict(config))
     unused = [d.name for d in space if d.name.partition(".")[0] in OF_STEPS and not by_epochs(config)]
     if unused:
         raise InputError(f"--vary {unused[0]}: {config.model} is not trained by steps and has no use for it.")

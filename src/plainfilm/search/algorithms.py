@@ -137,8 +137,8 @@ class Swarm:
 
     @property
     def done(self) -> float:
-        """Share of the planned generations that were told, 0..1."""
-        return min(self.told / self.generations, 1.0)
+        """Share of the planned moves that lie behind, from 0 to just below 1: at 1 all would go to one place."""
+        return min(max(self.told - 1, 0), self.generations - 1) / self.generations
 
     def ask(self) -> Floats:
         """See Algorithm."""

@@ -13,7 +13,7 @@ import numpy as np
 from plainfilm.config import TrainConfig, from_text
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.intervals import Floats
-from plainfilm.image.augment import LIMITS
+from plainfilm.image.augment import LIMITS, Augment
 
 KINDS = ("linear", "log", "whole")
 WEIGHT = "class_weights.positive"  # the positive class's weight, as a multiple of the balanced one
@@ -81,7 +81,7 @@ def default_space(trained: str, pretrained: str) -> Space:
 
 
 def varied(space: Space, texts: Iterable[str]) -> Space:
-    """Return ``space`` as the user wants it: each text replaces, adds or (``NAME=VALUE``) takes out one dimension.
+    """Return ``space`` as the user wants it: each text replaces or adds one dimension.
 
     ``NAME=LOW:HIGH[:log|:whole]`` or ``NAME=a|b|c``. InputError says what is wrong with a text.
     """
@@ -109,7 +109,10 @@ def _known(name: str) -> str:
 
 def _choice(name: str, text: str) -> Dimension:
     texts = [part.strip() for part in text.split("|")]
-    values = tuple(float(t) if "." in name else from_text(name, t) for t in texts)
+    try:
+        values = tuple(float(t) if "." in name else from_text(name, t) for t in texts)
+    except ValueError:
+        raise InputError(f"--vary {name}={text}: expected numbers.") from None
     if len(set(values)) < len(values):
         raise InputError(f"--vary {name}={text}: each choice may stand once.")
     return Dimension(name, "choice", choices=values)
@@ -118,7 +121,7 @@ def _choice(name: str, text: str) -> Dimension:
 def _range(name: str, text: str) -> Dimension:
     low, _, rest = text.partition(":")
     high, _, kind = rest.partition(":")
-    kind = kind or "linear"
+    kind = kind or ("whole" if isinstance(getattr(TrainConfig, name, None), int) else "linear")
     try:
         ends = float(low), float(high)
     except ValueError:
@@ -128,6 +131,18 @@ def _range(name: str, text: str) -> Dimension:
             f"--vary {name}={text}: expected LOW:HIGH, LOW:HIGH:log (above 0) or LOW:HIGH:whole with LOW < HIGH."
         )
     return Dimension(name, kind, *ends)
+
+
+def check(space: Space, base: dict[str, Any]) -> None:
+    """InputError when a choice or a range holds what its setting can't be, beside the settings ``base``."""
+    for dimension in space:
+        if dimension.name == WEIGHT:
+            continue
+        for value in dimension.choices or tuple(map(dimension.value, (-1.0, 0.1, 1.0))):
+            try:
+                Augment.parse(TrainConfig(**settings_of({dimension.name: value}, base, {}, "")).augment)
+            except InputError as error:
+                raise InputError(f"--vary {dimension.words()}: {error}") from None
 
 
 def values_at(space: Space, point: Floats) -> dict[str, Any]:

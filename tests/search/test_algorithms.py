@@ -165,3 +165,13 @@ def test_the_logistic_solution_as_a_point_of_the_box(bench):
 def test_too_few_points_a_generation_are_refused(name, size):
     with pytest.raises(InputError, match=f"population {size}: {name} needs"):
         algorithm(name, 2, 0, 20, size)
+
+
+@pytest.mark.parametrize("name", ["gwo", "woa"])
+def test_wolf_and_whale_never_send_a_whole_generation_to_one_place(name):
+    # Once they did: the share of the way done was one move ahead, and 1 in the last planned move and beyond it.
+    swarm = algorithm(name, 4, 0, 100, 20)
+    for _ in range(7):
+        points = swarm.ask()
+        assert len(np.unique(points.round(9), axis=0)) > 10
+        swarm.tell((points**2).sum(1, keepdims=True))

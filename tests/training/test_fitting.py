@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from plainfilm.commands.fitting import copies, fit, logits_of, stages, start_network
 from plainfilm.commands.preparation import prepare
+from plainfilm.commands.training import calibrate
 from plainfilm.config import TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
@@ -177,3 +179,11 @@ def test_best_starts_from_the_released_values(place, films_folder, monkeypatch):
     assert model.provenance["weights_sha256"] == "0" * 64 and facts["weights"] == "a test"
     assert prepared.preprocess.as_dict() | {"size": 160, "oversample": 0} == recipe("best").preprocess.as_dict()
     same_after_saving(prepared, model, place / "run")
+
+
+def test_offsets_are_for_two_classes_only():
+    # Among three the likeliest decides: offsets would take back what class weights gave the rare ones.
+    films = SimpleNamespace(classes=("a", "b", "c"), where=lambda *_: np.arange(3))
+    logits = torch.zeros(3, 3)
+    prepared = SimpleNamespace(films=films, recipe=SimpleNamespace(by_steps=True))
+    assert calibrate(prepared, None, logits) is logits

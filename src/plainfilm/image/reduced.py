@@ -8,6 +8,8 @@ goes the plain one, and so does whatever fails here: the reason why a film can't
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -42,16 +44,12 @@ def factor_for(data: bytes, least: int) -> int:
     """
     if not least or not data.startswith(b"\xff\xd8\xff"):
         return 1
-    try:
+    with _left_to_decode():
         check_bytes(data)
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             check_header(image)
             if image.format == "JPEG" and image.getexif().get(Base.Orientation, 1) == 1:
                 return next((factor for factor in (8, 4, 2) if min(image.size) >= factor * least), 1)
-    except MemoryError:
-        raise
-    except Exception:
-        return 1  # decode will say what is wrong
     return 1
 
 
@@ -61,15 +59,22 @@ def decode_at(data: bytes, factor: int) -> Picture:
     A reduced film without any contrast is decoded whole: it may have some in its finest detail.
     """
     if factor > 1:
-        try:
+        with _left_to_decode():
             picture = _reduced(data, factor)
             if picture.grey.min() < picture.grey.max():
                 return picture
-        except MemoryError:
-            raise
-        except Exception:
-            return Picture.whole(decode(data))  # which will say what is wrong
     return Picture.whole(decode(data))
+
+
+@contextmanager
+def _left_to_decode() -> Iterator[None]:
+    """Leave it to ``decode`` to say what is wrong with a film; too little memory is not the film's fault."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception:
+        return
 
 
 def _reduced(data: bytes, factor: int) -> Picture:

@@ -78,7 +78,7 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
     """Take ``count`` films through every stage in this process."""
     import torch
 
-    from plainfilm.audit.document import audit
+    from plainfilm.commands.auditing import audit
     from plainfilm.commands.label import labelled
     from plainfilm.config import TrainConfig
     from plainfilm.data.films import write_films
@@ -121,14 +121,13 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
         for _ in labelled(model, ((film.path, film.read) for film in films)):
             pass
     with watched(stages, "audit", count):
-        audit(films)
+        audit(str(source / "films.npz"), out=folder / "audit")
     return stages
 
 
 def audited(count: int) -> list[dict[str, object]]:
     """Audit ``count`` films in a process that has done nothing else."""
-    from plainfilm.audit.document import audit
-    from plainfilm.data.sources import load
+    from plainfilm.commands.auditing import audit
 
     stages: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -136,10 +135,8 @@ def audited(count: int) -> list[dict[str, object]]:
         os.environ["PLAINFILM_CACHE"] = f"{folder}/cache"
         with watched(stages, "start", 0):
             pass
-        with watched(stages, "load", count):
-            films = load(f"{folder}/films.npz")
         with watched(stages, "audit", count):
-            audit(films)
+            audit(f"{folder}/films.npz", out=Path(folder) / "audit")
     return stages
 
 

@@ -17,6 +17,7 @@ ROOMS = (
     "progress",
     "ahead",
     "memory",
+    "grown",
     "ranks",
     "config",
     "data",

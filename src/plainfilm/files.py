@@ -135,16 +135,19 @@ class RowsBegun(NamedTuple):
 
 
 @contextmanager
-def growing_csv(path: str | Path, header: Sequence[str], tag: str, resume: bool) -> Iterator[RowsBegun]:
+def growing_csv(
+    path: str | Path, header: Sequence[str], tag: str, resume: bool, force: bool = False
+) -> Iterator[RowsBegun]:
     """Write rows under ``header`` that outlive an interruption: beside ``path`` until the block ends without an error.
 
     What an interrupted block with the same ``tag`` left is kept with ``resume``, but for a last row cut short; read
-    ``kept`` to its end before writing.
+    ``kept`` to its end before writing. InputError while another process writes to ``path``, and when something is
+    there without ``force``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     begun = path.with_name(f".{path.name[:200]}.{tag}.begun")
-    lock = begun.with_suffix(".lock")
+    lock = path.with_name(f".{path.name[:200]}.lock")
     with open(lock, "w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,6 +155,8 @@ def growing_csv(path: str | Path, header: Sequence[str], tag: str, resume: bool)
             raise InputError(
                 f"{path} is being written by another plainfilm; wait for it, or choose another name."
             ) from None
+        if path.exists() and not force:
+            raise InputError(f"{path} exists; choose another name, or add --force to replace it.")
         write_csv(begun, header, csv_rows(begun, len(header)) if resume and begun.exists() else ())
         with open(begun, "a", newline="", encoding="utf-8", errors="surrogateescape") as handle:
             writer = _csv_writer(handle)
@@ -180,34 +185,38 @@ def read_csv(path: str | Path, data: bytes | None = None) -> tuple[list[str], li
 
 def stream_csv(path: str | Path, data: bytes | None = None) -> tuple[list[str], Iterator[dict[str, str]]]:
     """Return what ``read_csv`` does, the rows one after the other: what is wrong with one is raised in its turn."""
-    try:
-        data = Path(path).read_bytes() if data is None else data
-    except OSError as error:
-        raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape")
-        table = csv.reader(io.StringIO(text, newline=""), strict=True)
-        header = [name.strip() for name in next(table, [])]
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
+    with _csv_lines(path, data) as lines:
+        header = [name.strip() for name in next(lines, [])]
     if not header:
         raise InputError(f"{path} is empty; the first line must name the columns.")
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise InputError(f"{path} has the column {twice[0]} twice; each name may stand once.")
-    return header, _csv_rows(path, table, header)
+    return header, _csv_rows(path, data, header)
 
 
-def _csv_rows(path: str | Path, table: Iterable[list[str]], header: list[str]) -> Iterator[dict[str, str]]:
+@contextmanager
+def _csv_lines(path: str | Path, data: bytes | None) -> Iterator[Iterator[list[str]]]:
+    """Give the lines of a CSV file, or of ``data``, as they are read; InputError says what is wrong with them."""
     try:
-        for number, row in enumerate(filter(None, table), 2):
+        with open(path, "rb") if data is None else io.BufferedReader(io.BytesIO(data)) as file:  # type: ignore[arg-type]
+            wide = file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
+            encoding, errors = ("utf-16", "strict") if wide else ("utf-8-sig", "surrogateescape")
+            yield csv.reader(io.TextIOWrapper(file, encoding, errors, newline=""), strict=True)
+    except OSError as error:
+        raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
+
+
+def _csv_rows(path: str | Path, data: bytes | None, header: list[str]) -> Iterator[dict[str, str]]:
+    with _csv_lines(path, data) as lines:
+        next(lines, None)
+        for number, row in enumerate(filter(None, lines), 2):
             if len(row) < len(header) or any(row[len(header) :]):
                 fewer = "fewer" if len(row) < len(header) else "more"
                 raise InputError(f"{path}, row {number}: has {fewer} cells than the header has names ({len(header)}).")
             yield dict(zip(header, map(unsafe, row), strict=False))
-    except csv.Error as error:
-        raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
 
 
 def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:

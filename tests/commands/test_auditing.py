@@ -79,7 +79,7 @@ def test_another_set_without_labels_and_one_class_only(films_folder, tmp_path, c
         (lambda f, t, m: [str(m(t / "single", 1, 0))], "one class only (NORMAL, 1 film)"),
         (lambda f, t, m: [str(f), "--against", str(t / "nowhere")], "does not exist"),
         (lambda f, t, m: [str(f), "--against", str(t)], "holds no films"),
-        (lambda f, t, m: [str(f), "--against", str(f / "bad.csv")], "not one of 1 films can be read"),
+        (lambda f, t, m: [str(f), "--against", str(f / "bad.csv")], "lacks the column path and label"),
         (lambda f, t, m: [str(f), "--positive", "SICKK"], "There is no class 'SICKK'"),
         (lambda f, t, m: [str(f), "--predictions", str(t / "none.csv")], "can't be read"),
         (lambda f, t, m: [str(f), "--patient-regex", "("], "not a regular expression"),

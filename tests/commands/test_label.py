@@ -120,7 +120,7 @@ def test_killed_and_resumed_is_equal_to_never_killed(tmp_path, films_folder):
 
 def test_resume_refuses_rows_of_other_films(tmp_path, films_folder, capsys):
     run = model_file(tmp_path / "run")
-    tag = Model.load(run).hash[:12]
+    tag = f"{Model.load(run).hash[:12]}-torch"
     (tmp_path / f".o.csv.{tag}.begun").write_text(
         "path,label,p_NORMAL,p_PNEUMONIA,refer,reason\nother,NORMAL,1,0,no,\n"
     )
@@ -209,7 +209,7 @@ def test_json_counts_films_for_a_reader(tmp_path, films_folder, capsys):
 def test_resuming_after_films_went_away_is_refused(tmp_path, films_folder, capsys):
     run = model_file(tmp_path / "run")
     film = str(sorted(films_folder.rglob("*.jpeg"))[0])
-    tag = Model.load(run).hash[:12]
+    tag = f"{Model.load(run).hash[:12]}-torch"
     row = f"{film},NORMAL,1,0,no,\n"
     (tmp_path / f".o.csv.{tag}.begun").write_text("path,label,p_NORMAL,p_PNEUMONIA,refer,reason\n" + 2 * row)
     assert main(["label", str(run), film, "--out", str(tmp_path / "o.csv"), "--resume", "--quiet"]) == 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from plainfilm.data.columns import Kinds, Texts
@@ -15,9 +16,19 @@ def test_texts_come_back_as_they_were():
         texts[6]
 
 
+def test_texts_are_ranked_as_python_sorts_them(monkeypatch):
+    monkeypatch.setattr("plainfilm.data.columns.BLOCK", 3)  # of keys that are compared at a time
+    names = ["b", "", "ä", "b", "a/b", "a", "", "b", "影", "z" * 300, "a b"]
+    order, again = Texts(names).ranked()
+    assert order.tolist() == sorted(range(len(names)), key=names.__getitem__)
+    assert again.tolist() == [k > 0 and names[order[k]] == names[order[k - 1]] for k in range(len(names))]
+    assert [found.tolist() for found in Texts().ranked()] == [[], []]
+
+
 def test_kinds_keep_each_value_once():
     kinds = Kinds(["b", "a", "b"])
     assert list(kinds) == ["b", "a", "b"] and kinds.different == ["b", "a"] and kinds.codes.tolist() == [0, 1, 0]
+    assert kinds.mapped("ab".index, np.int64).tolist() == [1, 0, 1] and kinds.code("a") == 1 and len(kinds) == 3
 
 
 def source(path: str, first: int = 0) -> bytes:

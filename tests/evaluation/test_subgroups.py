@@ -144,5 +144,5 @@ def test_a_subgroup_of_one_film_and_three_classes_do_not_fail():
     p = predictions(labels, np.where(labels == 2, 0.8, 0.1), classes=("a", "b", "c"))
     groups = np.array(["lone"] + ["rest"] * 59)
     lone, rest = subgroups(p, {"g": groups}, 2, 0.5, seed=0, draws=50)
-    assert lone["films"] == 1 and lone["against"] == "all positive films"
+    assert lone["films"] == 1 and lone["against"] == "all other classes"
     assert rest["against"] == "" and rest["auroc"]["value"] == 1.0

@@ -10,11 +10,11 @@ from plainfilm.image import digests as module
 from plainfilm.image.digests import Digests
 
 
-@pytest.mark.parametrize("recent", [1, 3, 1000])
-def test_every_digest_keeps_its_last_row(recent, monkeypatch):
-    monkeypatch.setattr(module, "RECENT", recent)
+@pytest.mark.parametrize("slots", [2, 64, 1024])
+def test_every_digest_keeps_its_last_row(slots, monkeypatch):
+    monkeypatch.setattr(module, "FEWEST", slots)
     names = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(50)]
-    names += ["0" * 64, "f" * 64, "a" * 60 + "0000", "a" * 58 + "000000"]  # zero bytes at the end
+    names += ["0" * 64, "f" * 64, "a" * 60 + "0000", "a" * 58 + "000000"]  # one home; zero bytes at the end
     found = Digests()
     for row, name in enumerate(names):
         found[name] = row
@@ -32,7 +32,7 @@ def test_every_digest_keeps_its_last_row(recent, monkeypatch):
 
 
 def test_threads_that_look_up_while_another_adds_see_the_right_rows(monkeypatch):
-    monkeypatch.setattr(module, "RECENT", 64)
+    monkeypatch.setattr(module, "FEWEST", 16)
     names, found, wrong = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(4_000)], Digests(), []
     added, over = [0], threading.Event()
 

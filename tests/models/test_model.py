@@ -80,11 +80,11 @@ def test_what_is_no_film(model):
     ("change", "said"),
     [
         ({"about": {"model": "vgg"}}, "does not fit together"),
-        ({"about": {"classes": ["A", "B", "C"]}}, "has the shape"),
+        ({"about": {"classes": ["A", "B", "C"]}}, "has another shape"),
         ({"about": {"classes": ["B", "A"], "positive": "C"}}, "out of range"),
         ({"about": {"threshold": 2}}, "out of range"),
         ({"about": {"threshold": "x"}}, "does not fit together"),
-        ({"about": {"preprocess": {"size": 32}}}, "has the shape"),
+        ({"about": {"preprocess": {"size": 32}}}, "has another shape"),
         ({"about": {"preprocess": {"sized": 32}}}, "does not fit together"),
         ({"about": {"model": "nothing"}}, "There is no model 'nothing'"),
         ({"nan": True}, "not finite"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from plainfilm.audit.measure import LOOKS, THUMBNAIL, Measured
+from plainfilm.audit.measure import THUMBNAIL, Measured
 from plainfilm.audit.telling import (
     Groups,
     Told,
@@ -66,7 +66,7 @@ def baselines(
     ``red`` is set for metadata and borders only: exposure and a thumbnail may well show disease.
     """
     files = file_columns(measured)
-    looks = [number_columns(measured.looks[:, LOOKS.index(name)]) for name in ("mean grey", "contrast")]
+    looks = [number_columns(measured.number(name)) for name in ("mean grey", "contrast")]
     columns = {
         "metadata": np.concatenate([*files.values(), np.zeros((len(measured), 1))], axis=1),
         "exposure": np.concatenate(looks, axis=1),
@@ -91,11 +91,11 @@ def majority(positive: Bools) -> dict[str, float]:
 
 def leak(measured: Measured, positive: Bools, groups: Groups, rng: np.random.Generator) -> tuple[dict[str, Any], Told]:
     """Return the AUC of a quick probe with films dealt one by one and with patients kept together, the difference with
-    its interval (paired DeLong); and the probe's scores from the second."""
+    its interval (paired DeLong, films of a patient erring together); and the probe's scores from the second."""
     columns = standardised(pixel_columns(measured, PROBE))
     leaky = tell(columns, positive, np.arange(len(measured)), rng)
     clean = tell(columns, positive, groups, rng)
-    difference, _ = paired_delong(positive, leaky.scores, clean.scores)
+    difference, _ = paired_delong(positive, leaky.scores, clean.scores, patients=groups)
     return {
         "probe": f"logistic regression on {PROBE}×{PROBE} grey values",
         "by_film": leaky.auc.as_dict(),

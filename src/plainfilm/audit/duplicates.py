@@ -9,7 +9,7 @@ or cropped are not found.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
 
@@ -20,6 +20,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from plainfilm.audit.measure import BLOCK, THUMBNAIL, Measured, blocks
+from plainfilm.data.columns import Texts, ranked
+from plainfilm.evaluation.intervals import Bools
+from plainfilm.grown import Grown
 
 BITS = 384  # of a hash, one a coefficient
 STEEPNESS = 1.5  # power of the frequency that coefficients are weighted by
@@ -44,9 +47,9 @@ class Twins:
 def duplicates(measured: Measured) -> list[Twins]:
     """Return the groups of films that are there more than once, in the order of their first films."""
     films = measured.films.films
-    once = np.sort(np.unique(measured.pixels, return_index=True)[1])  # look-alikes: among different pixels only
-    near, alike = near_pairs(measured.thumbnails, once)
-    groups = together(len(films), np.concatenate([_equal(measured.pixels), near]))
+    order, again = ranked(measured.pixels.view("S32")[:, 0])
+    near, alike = near_pairs(measured.thumbnails, np.sort(order[~again]))  # look-alikes: among different pixels only
+    groups = together(len(films), np.concatenate([_equal(order, again), near]))
     members: dict[int, list[int]] = defaultdict(list)
     lowest: dict[int, float] = defaultdict(lambda: 1.0)
     for row in np.flatnonzero(np.bincount(groups)[groups] > 1).tolist():
@@ -60,18 +63,13 @@ def duplicates(measured: Measured) -> list[Twins]:
 def _kind(measured: Measured, rows: list[int]) -> str:
     if len({measured.films.films[row].sha256 for row in rows}) == 1:
         return "bytes"
-    return "pixels" if len(set(measured.pixels[rows])) == 1 else "near"
+    return "pixels" if (measured.pixels[rows] == measured.pixels[rows[0]]).all() else "near"
 
 
-def _equal(keys: Iterable[Hashable]) -> Pairs:
-    """Tie every row to the last one before it that has the same key."""
-    last: dict[Hashable, int] = {}
-    pairs = []
-    for row, key in enumerate(keys):
-        if key in last:
-            pairs.append((last[key], row))
-        last[key] = row
-    return np.array(pairs, np.int64).reshape(-1, 2)
+def _equal(order: NDArray[np.int64], again: Bools) -> Pairs:
+    """Tie every row to the last one before it that has the same key; see ``ranked``."""
+    second = np.flatnonzero(again)
+    return np.stack([order[second - 1], order[second]], axis=1)
 
 
 def together(n: int, pairs: Pairs) -> NDArray[np.int64]:
@@ -82,10 +80,11 @@ def together(n: int, pairs: Pairs) -> NDArray[np.int64]:
 
 def inseparable(measured: Measured, twins: Sequence[Twins]) -> NDArray[np.int64]:
     """Return (N,) group numbers: films of one patient, and films that are there twice, must stay together."""
+    groups = Texts(film.group for film in measured.films)
     same_picture = [pair for twin in twins for pair in pairwise(twin.rows)]
     return together(
         len(measured),
-        np.concatenate([_equal(f.group for f in measured.films), np.array(same_picture, np.int64).reshape(-1, 2)]),
+        np.concatenate([_equal(*groups.ranked()), np.array(same_picture, np.int64).reshape(-1, 2)]),
     )
 
 
@@ -114,7 +113,10 @@ def _correlations(thumbnails: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.flo
 def _hashes(thumbnails: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return (N, BITS / 8) hashes of ``rows``: whether each coefficient is above its median (over some, if many)."""
     middle = np.median(_detail(thumbnails[rows[:: 1 + len(rows) // BLOCK]]), axis=0)
-    return np.concatenate([np.packbits(_detail(thumbnails[rows[some]]) > middle, axis=1) for some in blocks(len(rows))])
+    hashes = Grown("B")
+    for some in blocks(len(rows)):
+        hashes.extend(np.ascontiguousarray(np.packbits(_detail(thumbnails[rows[some]]) > middle, axis=1)))
+    return hashes.array.reshape(-1, BITS // 8)
 
 
 def _detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -148,9 +150,10 @@ def candidates(hashes: NDArray[np.uint8], farthest: int = FARTHEST) -> Pairs:
             same = np.flatnonzero(key[step:] == key[:-step])
             if not same.size or step > NEIGHBOURS:
                 break
-            first, second = order[same], order[same + step]
-            near = np.bitwise_count(keys[first] ^ keys[second]).sum(axis=1) <= farthest
-            first, second = first[near], second[near]
-            found.append(np.minimum(first, second) * n + np.maximum(first, second))
+            for some in blocks(len(same)):
+                first, second = order[same[some]], order[same[some] + step]
+                near = np.bitwise_count(keys[first] ^ keys[second]).sum(axis=1) <= farthest
+                first, second = first[near], second[near]
+                found.append(np.minimum(first, second) * n + np.maximum(first, second))
     codes = np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
     return np.stack(np.divmod(codes, n), axis=1)

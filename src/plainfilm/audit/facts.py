@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.audit.duplicates import Twins
-from plainfilm.audit.measure import BLOCK, LOOKS, NAMES, NUMBERS, Measured, blocks
-from plainfilm.data.films import Film
+from plainfilm.audit.measure import BLOCK, Measured, blocks
+from plainfilm.data.columns import Kinds
+from plainfilm.data.films import Table
 from plainfilm.evaluation.intervals import Floats
+
+Rows = NDArray[np.int64]
 
 RARE = 0.05  # share of films below which a colour mode, bit depth or file type is odd
 FAR = 8.0  # times the median area, either way
@@ -33,7 +36,7 @@ def counts(measured: Measured) -> dict[str, Any]:
         "classes": films.counts,
         "parts": _counted(f.part for f in films if f.part),
         "folders": _counted(str(PurePosixPath(f.path).parent) for f in films),
-        "types": _counted(measured.names[:, NAMES.index("file type")].tolist()),
+        "types": _counted(measured.name("file type").tolist()),
     }
 
 
@@ -43,31 +46,38 @@ def _counted(values: Iterable[str]) -> dict[str, int]:
 
 def patients(measured: Measured) -> dict[str, Any]:
     """Return how many films name their patient, films a patient, and the patients in several classes or parts."""
-    films: dict[str, list[Film]] = defaultdict(list)
-    for film in measured.films:
-        if film.patient:
-            films[film.patient].append(film)
-    sizes = [len(found) for found in films.values()]
+    films = measured.films.films
+    order, again = films.patients.ranked()
+    unknown = len(order) - sum(map(bool, films.patients))  # the empty ones come first
+    order, begins = order[unknown:], np.flatnonzero(~again[unknown:])
+    sizes = np.diff(begins, append=len(order))
+    each = np.bincount(np.minimum(sizes, FILMS_OF_PATIENT), minlength=FILMS_OF_PATIENT + 1)
     return {
-        "known": sum(sizes) / len(measured),
-        "patients": len(films),
+        "known": len(order) / len(measured),
+        "patients": len(begins),
         "films_each": {
-            f"{n}{' or more' * (n == FILMS_OF_PATIENT)}": sum(min(size, FILMS_OF_PATIENT) == n for size in sizes)
-            for n in range(1, FILMS_OF_PATIENT + 1)
+            f"{n}{' or more' * (n == FILMS_OF_PATIENT)}": int(each[n]) for n in range(1, FILMS_OF_PATIENT + 1)
         },
-        "most_films": max(sizes, default=0),
-        "in_several_classes": _several(films, lambda film: film.label),
-        "in_several_parts": _several(films, lambda film: film.part),
+        "most_films": int(sizes.max(initial=0)),
+        "in_several_classes": _several(films, order, begins, films.labels),
+        "in_several_parts": _several(films, order, begins, films.parts),
     }
 
 
-def _several(films: dict[str, list[Film]], place: Callable[[Film], str]) -> list[dict[str, Any]]:
-    """Return the patients whose films are in more than one place, with these films."""
-    return [
-        {"patient": name, "films": [film.path for film in found], "places": sorted({place(f) for f in found})}
-        for name, found in sorted(films.items())
-        if len({place(film) for film in found}) > 1
-    ]
+def _several(films: Table, order: Rows, begins: Rows, places: Kinds[str]) -> list[dict[str, Any]]:
+    """Return the patients whose films are in more than one of ``places``, with these films.
+
+    order: rows of films, patient by patient. begins: where in it each patient's begin."""
+    codes = places.codes[order]
+    new = np.diff(codes, prepend=codes[:1]) != 0  # another place than the film before: a patient's first may be so
+    new[begins] = False
+    found = []
+    for patient in np.unique(np.searchsorted(begins, np.flatnonzero(new), "right") - 1).tolist():
+        rows = order[begins[patient] : begins[patient + 1] if patient + 1 < len(begins) else None].tolist()
+        own = {"patient": films.patients[rows[0]], "films": [films.paths[row] for row in rows]}
+        several = sorted({places[row] for row in rows} - {""})  # no part is no other part
+        found += [own | {"places": several}] * (len(several) > 1)
+    return found
 
 
 def twin_rows(measured: Measured, twins: list[Twins]) -> list[dict[str, Any]]:
@@ -80,7 +90,7 @@ def twin_rows(measured: Measured, twins: list[Twins]) -> list[dict[str, Any]]:
                 "kind": twin.kind,
                 "correlation": twin.correlation,
                 "conflicting": len({film.label for film in films}) > 1,
-                "crossing": len({film.part for film in films}) > 1,
+                "crossing": len({film.part for film in films} - {""}) > 1,
                 "several_patients": len({film.patient for film in films}) > 1,
                 "films": [{"path": f.path, "label": f.label, "patient": f.patient, "part": f.part} for f in films],
             }
@@ -99,22 +109,24 @@ def odd_films(measured: Measured) -> list[dict[str, Any]]:
 
 def _odd_files(measured: Measured) -> Iterable[tuple[int, str]]:
     for name in ("file type", "colour mode"):
-        values = measured.names[:, NAMES.index(name)].tolist()
-        common = Counter(values)
-        yield from ((i, f"{name} {v}") for i, v in enumerate(values) if common[v] < RARE * len(values))
-    depth = measured.numbers[:, NUMBERS.index("bit depth")].tolist()
-    common_depths = Counter(depth)
-    yield from ((i, f"{d:g} bits") for i, d in enumerate(depth) if common_depths[d] < RARE * len(depth))
-    for i, mode in enumerate(measured.names[:, NAMES.index("colour mode")].tolist()):
+        yield from ((i, f"{name} {value}") for i, value in _rare(measured.name(name)))
+    yield from ((i, f"{depth:g} bits") for i, depth in _rare(measured.number("bit depth")) if depth == depth)
+    for i, mode in enumerate(measured.name("colour mode")):
         if mode.split(",")[0] in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
             yield i, "colour stored for a grey film" if mode.endswith("grey") else "coloured"
-    for i, orientation in enumerate(measured.names[:, NAMES.index("EXIF orientation")].tolist()):
+    for i, orientation in enumerate(measured.name("EXIF orientation")):
         if orientation not in ("", "1"):
             yield i, f"turned by its EXIF tag (orientation {orientation})"
 
 
+def _rare(values: NDArray[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield (row, value) of the values that few films have."""
+    different, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    yield from ((i, different[which[i]]) for i in np.flatnonzero((counts < RARE * len(values))[which]).tolist())
+
+
 def _odd_sizes(measured: Measured) -> Iterable[tuple[int, str]]:
-    width, height = (measured.numbers[:, NUMBERS.index(name)] for name in ("width", "height"))
+    width, height = measured.number("width"), measured.number("height")
     area = np.log(width * height)
     far, slim = np.abs(area - np.median(area)) > np.log(FAR), np.abs(np.log(width / height)) > np.log(SLIM)
     for i in np.flatnonzero(far | slim).tolist():
@@ -122,7 +134,7 @@ def _odd_sizes(measured: Measured) -> Iterable[tuple[int, str]]:
 
 
 def _odd_looks(measured: Measured) -> Iterable[tuple[int, str]]:
-    grey, contrast = measured.looks[:, LOOKS.index("mean grey")], measured.looks[:, LOOKS.index("contrast")]
+    grey, contrast = measured.number("mean grey"), measured.number("contrast")
     alike = _likeness(measured.thumbnails)
     said = {
         "almost black": grey < DARK,

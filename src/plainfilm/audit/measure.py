@@ -1,14 +1,12 @@
-"""One pass over the films: what the audit wants to know of each, packed so that a million fit in memory."""
+"""One pass over the films: what the audit wants to know of each, in columns that grow on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +15,12 @@ from scipy.ndimage import laplace
 
 from plainfilm import ranks
 from plainfilm.ahead import ahead
+from plainfilm.data import dicom
+from plainfilm.data.columns import Kinds
 from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
+from plainfilm.grown import Code, Grown
 from plainfilm.image.decode import FORMATS, decode
 from plainfilm.memory import give_back
 from plainfilm.progress import bar
@@ -44,7 +45,7 @@ NUMBERS = (
     "dots per inch",
     "tags in the file",
 )
-NAMES = ("file type", "colour mode", "JPEG coding", "software tag", "EXIF orientation")
+NAMES = ("file type", "colour mode", "JPEG coding", "software tag", "EXIF orientation", "view position", "maker")
 LOOKS = ("mean grey", "contrast", "sharpness", "noise", "black share", "white share")
 
 
@@ -52,14 +53,14 @@ class Facts(NamedTuple):
     """What is kept of one film: numbers and names (of NUMBERS and NAMES), looks (of LOOKS), and small pictures; called
     as the columns are of which it is a row."""
 
-    sha256: str
+    sha256: NDArray[np.uint8]  # (32,)
     sides: tuple[int, int]  # width, height
     thumbnails: NDArray[np.uint8]  # one, (THUMBNAIL, THUMBNAIL), aspect ignored
     numbers: tuple[float, ...]
     names: tuple[str, ...]
     looks: tuple[float, ...]
     histograms: NDArray[np.float32]  # (HISTOGRAM,) shares
-    pixels: bytes  # SHA-256 of the grey pixels
+    pixels: NDArray[np.uint8]  # (32,) SHA-256 of the grey pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,27 +68,36 @@ class Measured:
     """The readable films of a set, with one row each: the columns are those of NUMBERS, NAMES and LOOKS."""
 
     films: Films  # by path, with sizes and hashes; the unreadable ones are in its quarantine
-    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL); of one process a mapped file: use a block at a time
+    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL); of many films a mapped file: use a block at a time
     numbers: NDArray[np.float64]  # (N, NUMBERS), NaN where the file has no such thing
-    names: NDArray[np.object_]  # (N, NAMES) str, each different one once in memory
+    codes: NDArray[np.int32]  # (N, NAMES) which of ``different`` each name is
     looks: NDArray[np.float64]  # (N, LOOKS)
     histograms: NDArray[np.float32]  # (N, HISTOGRAM)
-    pixels: NDArray[np.bytes_]  # (N,)
+    pixels: NDArray[np.uint8]  # (N, 32) SHA-256 of the grey pixels
+    different: tuple[str, ...]  # names
 
     def __len__(self) -> int:
         return len(self.films)
 
     @property
-    def labels(self) -> NDArray[np.str_]:
+    def labels(self) -> NDArray[np.object_]:
         """(N,) class names; empty where a film has none."""
-        return np.array([film.label for film in self.films])
+        return self.films.films.labels.mapped(str, object)
+
+    def number(self, name: str) -> NDArray[np.float64]:
+        """Return (N,) one of NUMBERS or of LOOKS."""
+        return self.numbers[:, NUMBERS.index(name)] if name in NUMBERS else self.looks[:, LOOKS.index(name)]
+
+    def name(self, name: str) -> NDArray[np.object_]:
+        """Return (N,) one of NAMES, each different one once in memory."""
+        return np.array(self.different, object)[self.codes[:, NAMES.index(name)]]
 
     def at(self, rows: NDArray[np.int64]) -> Measured:
         """Return the films at ``rows`` alone, in this order."""
-        return Measured(self.films.at(rows), **{name: getattr(self, name)[rows] for name in ARRAYS})
+        return replace(self, films=self.films.at(rows), **{name: getattr(self, name)[rows] for name in ARRAYS})
 
 
-ARRAYS = tuple(field.name for field in fields(Measured) if field.name != "films")
+ARRAYS = tuple(field.name for field in fields(Measured) if field.name not in ("films", "different"))
 
 
 def blocks(count: int) -> Iterator[slice]:
@@ -104,8 +114,8 @@ def measure(films: Films) -> Measured:
     ordered = films.films.by_path()
     own = ranks.turns(len(ordered))
     bad: list[tuple[str, str]] = []
-    with ranks.together(), tempfile.TemporaryFile() as file, bar(f"Auditing {films.name}", len(own)) as progress:
-        pack = _Pack(file)
+    pack = _Pack()
+    with ranks.together(), bar(f"Auditing {films.name}", len(own)) as progress:
         facts = ahead(_facts, (ordered[place] for place in own), ranks.cores(), AHEAD)  # Pillow leaves the lock
         for place, found in zip(own, facts, strict=True):
             progress.step()
@@ -113,9 +123,10 @@ def measure(films: Films) -> Measured:
                 bad.append((ordered[place].path, found))
             else:
                 pack.add(place, found)
-        known = pack.columns()
     bad = [*films.quarantine, *((path, reason) for part in ranks.gathered(bad) for path, reason in part)]
-    known = known if ranks.world() == 1 else _of_all_ranks(known)
+    known, names = pack.columns(), pack.names.different
+    if ranks.world() > 1:
+        known, names = _of_all_ranks(known, names)
     with ranks.together():
         if not ranks.rank() and not len(known["place"]):
             first = f" (first: {bad[0][0]}: {bad[0][1]})" if bad else ""
@@ -123,65 +134,53 @@ def measure(films: Films) -> Measured:
                 f"{films.name}: not one of {len(bad)} films can be read{first}; give JPEG, PNG or TIFF films."
             )
     good = (
-        replace(ordered[place], sha256=sha256.decode(), width=width, height=height)
+        replace(ordered[int(place)], sha256=sha256.tobytes().hex(), width=int(width), height=int(height))
         for place, sha256, (width, height) in zip(*(known[name] for name in ABOUT_FILM), strict=True)
     )
     measured = films.with_films(good, quarantine=tuple(bad))
     give_back()
-    return Measured(measured, **{name: known[name] for name in ARRAYS})
+    return Measured(measured, **{name: known[name] for name in ARRAYS}, different=tuple(names))
 
 
 ABOUT_FILM = ("place", "sha256", "sides")  # its place in the order of paths; what the film itself is given
-NOTHING: dict[str, NDArray[Any]] = {  # the columns of no film: their shapes and types
-    "place": np.empty(0, np.int64),
-    "sha256": np.empty(0, "S64"),
-    "sides": np.empty((0, 2), np.int64),
-    "numbers": np.empty((0, len(NUMBERS))),
-    "names": np.empty((0, len(NAMES)), object),
-    "looks": np.empty((0, len(LOOKS))),
-    "histograms": np.empty((0, HISTOGRAM), np.float32),
-    "pixels": np.empty(0, "S32"),
+COLUMNS: dict[str, tuple[Code, tuple[int, ...]]] = {  # of facts: the type of their numbers, and the shape of one film's
+    "place": ("q", ()),
+    "sha256": ("B", (32,)),
+    "sides": ("q", (2,)),
+    "thumbnails": ("B", (THUMBNAIL, THUMBNAIL)),
+    "numbers": ("d", (len(NUMBERS),)),
+    "codes": ("i", (len(NAMES),)),
+    "looks": ("d", (len(LOOKS),)),
+    "histograms": ("f", (HISTOGRAM,)),
+    "pixels": ("B", (32,)),
 }
 
 
 class _Pack:
-    """Facts as columns, packed a block at a time, since tuples take ten times the room; ``thumbnails`` go to a file."""
+    """Facts as columns."""
 
-    def __init__(self, thumbnails: IO[bytes]) -> None:
-        self._thumbnails = thumbnails
-        self._loose: list[tuple[int, Facts]] = []
-        self._packed = [dict(NOTHING)]
+    def __init__(self) -> None:
+        self._columns = {name: Grown(code) for name, (code, _) in COLUMNS.items()}
+        self.names = Kinds[str]()
 
     def add(self, place: int, facts: Facts) -> None:
-        self._thumbnails.write(facts.thumbnails.tobytes())
-        self._loose.append((place, facts))
-        if len(self._loose) == BLOCK:
-            self._pack()
-
-    def _pack(self) -> None:
-        rows = [{"place": place, **facts._asdict()} for place, facts in self._loose]
-        self._packed.append({name: np.array([r[name] for r in rows], like.dtype) for name, like in NOTHING.items()})
-        self._loose = []
+        """Add the facts of the film at ``place`` in the order of paths."""
+        found = {"place": place, **facts._asdict(), "codes": [self.names.code(name) for name in facts.names]}
+        for name, (code, _) in COLUMNS.items():
+            self._columns[name].extend(np.array(found[name], code))
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the columns of all films added; thumbnails as a map of their file, which outlives its being closed."""
-        if self._loose:
-            self._pack()
-        found = {name: np.concatenate([part.pop(name) for part in self._packed]) for name in NOTHING}
-        shape = (len(found["place"]), THUMBNAIL, THUMBNAIL)
-        self._thumbnails.flush()
-        small = np.memmap(self._thumbnails, np.uint8, "r", shape=shape) if shape[0] else np.empty(shape, np.uint8)
-        return found | {"thumbnails": small}
+        """Return the columns of all films added."""
+        return {name: self._columns[name].array.reshape(-1, *shape) for name, (_, shape) in COLUMNS.items()}
 
 
-def _of_all_ranks(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the columns of every rank's films, by place; to the others than the first their own."""
-    plain = columns | {"names": columns["names"].astype(f"U{LONGEST_NAME}")}
-    found = {name: ranks.stacked(column) for name, column in plain.items()}
-    names = [[sys.intern(name) for name in row] for row in found["names"].tolist()]
-    found["names"] = np.array(names, object).reshape(-1, len(NAMES))
+def _of_all_ranks(columns: dict[str, NDArray[Any]], names: Sequence[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return the columns of every rank's films, by place, and all names; to the others than the first their own."""
+    every = Kinds[str](name for known in ranks.gathered(list(names)) for name in known)
+    own = columns | {"codes": np.array([every.code(name) for name in names], np.int32)[columns["codes"]]}
+    found = {name: ranks.stacked(column) for name, column in own.items()}
     order = np.argsort(found["place"])
-    return {name: column[order] for name, column in found.items()}
+    return {name: column[order] for name, column in found.items()}, every.different
 
 
 def _facts(film: Film) -> Facts | str:
@@ -195,10 +194,14 @@ def _facts(film: Film) -> Facts | str:
     numbers, names = _of_file(data, width, height)
     small = Image.fromarray(grey).resize((SEEN, SEEN), Image.Resampling.BOX)
     seen = np.asarray(small)
-    pixels = hashlib.sha256(f"{width}x{height}".encode() + grey.tobytes()).digest()
+    pixels = _sha256(f"{width}x{height}".encode() + grey.tobytes())
     thumbnail = np.asarray(small.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
-    sha256 = hashlib.sha256(data).hexdigest()
-    return Facts(sha256, (width, height), thumbnail, numbers, names, _looks(grey, seen), _histogram(seen), pixels)
+    looks, histogram = _looks(grey, seen), _histogram(seen)
+    return Facts(_sha256(data), (width, height), thumbnail, numbers, names, looks, histogram, pixels)
+
+
+def _sha256(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
 
 
 def _looks(grey: NDArray[np.uint8], seen: NDArray[np.uint8]) -> tuple[float, ...]:
@@ -226,10 +229,26 @@ def _histogram(seen: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _of_file(data: bytes, width: int, height: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
-    """Return the values of NUMBERS and of NAMES; a DICOM file shows its size only."""
+    """Return the values of NUMBERS and of NAMES; of a file with odd tags its size only."""
     size = (len(data) / (width * height), width, height, width / height)
-    if is_dicom(data):
-        return (np.nan, *size, np.nan, np.nan, np.nan), ("DICOM", "", "", "", "")
+    try:
+        return _of_dicom(data, size) if is_dicom(data) else _of_picture(data, size)
+    except Exception:  # a tag may be anything
+        return (np.nan, *size, np.nan, np.nan, np.nan), ("tags that can't be read", *[""] * (len(NAMES) - 1))
+
+
+def _of_dicom(data: bytes, size: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Bytes a pixel are those of the pixels alone: a header's length is nothing that a network could see."""
+    found = dicom.read(data)
+    said = [str(found.get(key) or "").strip() for key in ("PhotometricInterpretation", "ViewPosition", "Manufacturer")]
+    syntax = str(found.file_meta.TransferSyntaxUID)
+    coding = "" if syntax in dicom.NATIVE else syntax
+    packed = size[0] * len(found.get("PixelData") or b"") / len(data) if coding else np.nan
+    numbers = (np.nan, packed, *size[1:], float(found.get("BitsStored") or np.nan), np.nan, np.nan)
+    return numbers, tuple(name[:LONGEST_NAME] for name in ("DICOM", said[0], coding, "", "", *said[1:]))
+
+
+def _of_picture(data: bytes, size: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[str, ...]]:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         exif = image.getexif()
         dpi = float(image.info.get("dpi", (np.nan,))[0])
@@ -237,8 +256,8 @@ def _of_file(data: bytes, width: int, height: int) -> tuple[tuple[float, ...], t
         software = str(exif.get(EXIF_SOFTWARE) or image.info.get("Software") or "").replace("\0", " ")
         numbers = (_jpeg_quality(image), *size, depth, dpi, float(len(image.info) + len(exif)))
         orientation = str(exif.get(EXIF_ORIENTATION, ""))
-        names = (str(image.format), _mode(image), _jpeg_coding(image), " ".join(software.split()), orientation)
-        return numbers, tuple(sys.intern(name[:LONGEST_NAME]) for name in names)  # a tag may be as long as the file
+        names = (str(image.format), _mode(image), _jpeg_coding(image), " ".join(software.split()), orientation, "", "")
+        return numbers, tuple(name[:LONGEST_NAME] for name in names)  # a tag may be as long as the file
 
 
 def _jpeg_quality(image: Image.Image) -> float:

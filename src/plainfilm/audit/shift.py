@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from plainfilm.audit.baselines import PROBE, pixel_columns
 from plainfilm.audit.duplicates import Twins, duplicates, inseparable
-from plainfilm.audit.measure import ARRAYS, LOOKS, NAMES, NUMBERS, Measured
+from plainfilm.audit.measure import ARRAYS, LOOKS, NAMES, Measured
 from plainfilm.audit.telling import (
     STRENGTH,
     Groups,
@@ -26,6 +26,7 @@ from plainfilm.audit.telling import (
     tell,
     too_few,
 )
+from plainfilm.data.columns import Kinds
 from plainfilm.data.films import Table
 from plainfilm.evaluation.intervals import Bools, Floats
 
@@ -57,7 +58,7 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
     if not any(other.films.films.labels) and (guessed := _predicted(both, foreign, groups, rng)) is not None:
         labels, classes, predicted = guessed, sorted(set(guessed.tolist())), True
     pictures, files = _picture_columns(both), file_columns(both)
-    looks = {name: number_columns(both.looks[:, i]) for i, name in enumerate(LOOKS)}
+    looks = {name: number_columns(both.number(name)) for name in LOOKS}
     tests, unlike = [], np.full(len(both), -np.inf)
     for label in (ALL, *classes):
         rows = np.flatnonzero((labels == label) | (label == ALL))
@@ -83,8 +84,12 @@ def shift(ours: Measured, other: Measured, rng: np.random.Generator) -> dict[str
 
 def _stacked(ours: Measured, other: Measured) -> Measured:
     """Return both sets as one, ours first (and not sorted by path, so that rows stay where they are)."""
+    names = Kinds[str](ours.different)
+    theirs = np.array([names.code(name) for name in other.different], np.int32)[other.codes]
     arrays = {name: np.concatenate([getattr(ours, name), getattr(other, name)]) for name in ARRAYS}
-    return Measured(replace(ours.films, films=Table(chain(ours.films, other.films))), **arrays)
+    arrays["codes"] = np.concatenate([ours.codes, theirs])
+    films = replace(ours.films, films=Table(chain(ours.films, other.films)))
+    return Measured(films, **arrays, different=tuple(names.different))
 
 
 def _labelled(other: Measured) -> dict[str, int]:
@@ -95,7 +100,7 @@ def _shared_classes(ours: Measured, other: Measured) -> list[str]:
     return sorted(set(ours.films.classes) & set(other.films.classes) - {ALL})
 
 
-def _predicted(both: Measured, foreign: Bools, groups: Groups, rng: np.random.Generator) -> NDArray[np.str_] | None:
+def _predicted(both: Measured, foreign: Bools, groups: Groups, rng: np.random.Generator) -> NDArray[np.object_] | None:
     """Return (N,) class names by regressions on thumbnails, one a class against the rest; None where there are not two
     classes of ours with enough films."""
     columns, own = standardised(pixel_columns(both, PROBE)), ~foreign
@@ -108,7 +113,7 @@ def _predicted(both: Measured, foreign: Bools, groups: Groups, rng: np.random.Ge
         scores[own, k] = tell(columns[own], truth == name, whose, rng).scores
         everything = LogisticRegression(C=STRENGTH, solver="newton-cholesky").fit(columns[own], truth == name)
         scores[foreign, k] = everything.decision_function(columns[foreign])
-    return np.array([classes[k] for k in scores.argmax(axis=1)])
+    return np.asarray(np.array(classes, object)[scores.argmax(axis=1)])
 
 
 def _picture_columns(both: Measured) -> Floats:
@@ -118,7 +123,7 @@ def _picture_columns(both: Measured) -> Floats:
     centred = shape - shape.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)  # ascending
     components = centred @ directions[:, -COMPONENTS:]
-    looks = [number_columns(both.looks[:, i]) for i in range(len(LOOKS))]
+    looks = [number_columns(both.number(name)) for name in LOOKS]
     shares = [number_columns(column)[:, :1] for column in both.histograms.T.astype(np.float64)]
     return np.concatenate([standardised(components), *looks, *shares], axis=1)
 
@@ -147,8 +152,7 @@ def _with_medians(test: dict[str, Any], both: Measured, foreign: Bools, rows: Bo
         name = found["name"]
         if name in NAMES:
             continue
-        table, place = (both.looks, LOOKS) if name in LOOKS else (both.numbers, NUMBERS)
-        values = table[:, place.index(name)]
+        values = both.number(name)
         found["ours"], found["other"] = (_median(values[rows & (foreign == side)]) for side in (False, True))
 
 

@@ -141,8 +141,8 @@ def name_columns(values: NDArray[np.object_]) -> Floats:
 
 def file_columns(measured: Measured) -> dict[str, Floats]:
     """Return the columns of every property of the files that is not the same in all films."""
-    numbers = {name: number_columns(measured.numbers[:, i]) for i, name in enumerate(NUMBERS)}
-    names = {name: name_columns(measured.names[:, i]) for i, name in enumerate(NAMES)}
+    numbers = {name: number_columns(measured.number(name)) for name in NUMBERS}
+    names = {name: name_columns(measured.name(name)) for name in NAMES}
     return {name: values for name, values in (numbers | names).items() if np.ptp(values, axis=0).any()}
 
 

@@ -129,9 +129,11 @@ def show_metrics(metrics: Any) -> str:
 
 def show_runs(result: Any) -> str:
     """Return folds.json as text: mean, SD and range over the runs, and the pooled figure with its interval."""
+    from plainfilm.evaluation.scores import by_patient
+
     lines = [f"Protocol: {result['protocol']}.", f"{len(result['runs'])} {result['kind']}{'':14}mean      SD   range"]
     for name, s in result["scores"].items():
-        pooled = (result["pooled"] or {}).get(name)
+        pooled = by_patient(result["pooled"] or {}, name)
         shown = f"   pooled{number(pooled['value'])} ({_range(pooled)})" if pooled else ""
         lines.append(f"  {name:20}{number(s['mean'])}{number(s['sd'])}   {_range(s)}{shown}")
     return "\n".join(lines)

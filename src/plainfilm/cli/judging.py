@@ -105,7 +105,7 @@ def _run_evaluate(options: argparse.Namespace) -> Any:
         raise InputError(f"--prevalence {options.prevalence}: expected a share between 0 and 1.")
     found = _evaluated(options)
     if "runs" in found:  # seeds are not pooled: their means are what can be asked for
-        means = {name: {**s, "value": s["mean"]} for name, s in found["scores"].items()}
+        means = {name: {"value": s["mean"], "low": None, "high": None} for name, s in found["scores"].items()}
         found = {**found, "test": found["pooled"] or means}
     scores = found.get("test") or found.get("val") or found.get("train")
     if options.prevalence is not None:
@@ -124,13 +124,17 @@ def _at_prevalence(scores: Mapping[str, Any], prevalence: float) -> dict[str, An
     from plainfilm.evaluation.scores import ppv_npv_at
 
     ends = {
-        end: ppv_npv_at(scores["sensitivity"][end], scores["specificity"][end], [prevalence])[0]
+        end: ppv_npv_at(_known(scores["sensitivity"][end]), _known(scores["specificity"][end]), [prevalence])[0]
         for end in ("value", "low", "high")
     }
     return {
         "prevalence": prevalence,
         **{name: {end: row[name] for end, row in ends.items()} for name in ("ppv", "npv")},
     }
+
+
+def _known(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _evaluated(options: argparse.Namespace) -> Any:

@@ -12,6 +12,7 @@ from plainfilm import ranks
 from plainfilm.audit.document import examine
 from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured, measure
 from plainfilm.data.films import FILMS_HEADER, Films, find_patient
+from plainfilm.data.reading import TABLE_ENDINGS
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
@@ -39,6 +40,8 @@ def audit(
         with ranks.together():
             if out and (out.is_file() or occupied(out)):
                 raise InputError(f"{out} exists and is not an empty folder; choose another --out.")
+            if out:
+                out.mkdir(parents=True, exist_ok=True)  # what stands against it shows before hours of measuring
             films = load(data, patient_regex)
             positive_class(films.classes, positive or None)
             given = read_predictions(predictions) if predictions else None
@@ -74,8 +77,10 @@ def _other(against: str, patient_regex: str, classes: tuple[str, ...]) -> Films:
     A set that is no classified one (loose films, one class) is taken as well: its folders may still name our classes.
     """
     try:
-        films = load(against, patient_regex)
+        films = load(against, patient_regex, fewest=1)
     except InputError:
+        if Path(against).suffix.lower() in TABLE_ENDINGS:
+            raise
         films = unlabelled(against)
         films = films.with_films(
             replace(
@@ -94,7 +99,8 @@ def _write(out: Path, found: dict[str, Any], measured: Measured) -> None:
     films = measured.films
     columns = [name.replace(" ", "_").lower() for name in (*NUMBERS, *NAMES, *LOOKS)]
     known = [name for name in columns if name not in FILMS_HEADER]
-    rows = zip(films, measured.numbers, measured.names, measured.looks, strict=True)
+    names = (np.array(measured.different, object)[codes] for codes in measured.codes)
+    rows = zip(films, measured.numbers, names, measured.looks, strict=True)
     write_csv(
         out / "films.csv",
         (*FILMS_HEADER, *known),

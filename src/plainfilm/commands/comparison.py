@@ -12,6 +12,7 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.files import read_json, require_intact, sealed, write_json
+from plainfilm.progress import say
 
 
 def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, force: bool = False) -> dict[str, Any]:
@@ -44,6 +45,8 @@ def _scored(place: Path) -> Predictions:
     file = place / "predictions.csv" if place.is_dir() else place
     predictions = read_predictions(file, films if films.exists() else None)
     scored = predictions.part("test" if (predictions.parts == "test").any() else "val")
+    if (place / "adapt.json").exists():
+        say(f"{place} was adapted: five temperatures mix the order of its films; compare its decisions, not its AUROC.")
     if not (place / "model.json").exists():
         return scored
     about = read_json(place / "model.json")

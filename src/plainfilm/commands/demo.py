@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from plainfilm.commands.paper import paper
 from plainfilm.config import PAPER_MODELS
-from plainfilm.data.phantom import draw, phantom_set
+from plainfilm.data.phantom import PhantomFilm, draw, phantom_set
+from plainfilm.data.reading import folder_files
+from plainfilm.errors import InputError
 from plainfilm.files import replacing
 from plainfilm.progress import bar
 
 
 def write_films(folder: Path, count: int, seed: int) -> None:
-    """Write the demo set into ``folder`` as class folders of JPEG files; what is there already stays."""
+    """Write the demo set into ``folder`` as class folders of JPEG files; what is there of it already stays.
+
+    InputError when films of another set are there.
+    """
     films = phantom_set(count, seed)
+    _require_own(folder, films)
     with bar("Drawing films", len(films)) as progress:
         for film in films:
             place = folder / film.path
@@ -22,6 +29,19 @@ def write_films(folder: Path, count: int, seed: int) -> None:
                 with replacing(place) as temporary:
                     temporary.write_bytes(draw(film))
             progress.step()
+
+
+def _require_own(folder: Path, films: Sequence[PhantomFilm]) -> None:
+    """InputError unless the files in ``folder`` are some of ``films``: by their names, and the first by its bytes."""
+    ours = {film.path for film in films}
+    stranger = next((name for name in folder_files(folder) if name not in ours), None) if folder.exists() else None
+    first = folder / films[0].path
+    if stranger is None and first.exists() and first.read_bytes() != draw(films[0]):
+        stranger = films[0].path
+    if stranger is not None:
+        raise InputError(
+            f"{folder} holds {stranger}, which a demo with these --films and --seed has not; choose another --out."
+        )
 
 
 def demo(

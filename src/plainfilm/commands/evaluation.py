@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 AHEAD = 8  # films decoded beside the network
 SEEN_BEFORE = "seen_before.csv"  # of an adapted model: the films that trained it
+WRITTEN = ("metrics.json", "comparison.json", "predictions.csv", "quarantine.csv")  # by evaluate and compare
 COMPARED = 1_000  # films of each set that are looked at for a shift
 HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
 
@@ -82,8 +83,9 @@ def require_free(out: Path, force: bool) -> None:
     """InputError when ``out`` is a run's own folder, or holds scores that ``force`` does not allow to replace."""
     if out.is_file() or (out / "model.h5").exists() or (out / "config.json").exists():
         raise InputError(f"--out {out} is {'a file' if out.is_file() else 'a run of its own'}; choose another folder.")
-    if not force and any((out / name).exists() for name in ("metrics.json", "comparison.json")):
-        raise InputError(f"{out} holds scores already; choose another --out, or add --force to replace them.")
+    there = next((name for name in WRITTEN if (out / name).exists()), None)
+    if there and not force:
+        raise InputError(f"{out} holds {there} already; choose another --out, or add --force to replace it.")
 
 
 def evaluate_file(
@@ -266,7 +268,7 @@ def measure(
         some = predictions.part(part)
         found = scores(some, positive, threshold, np.random.default_rng(seed))
         metrics[part] = {name: interval.as_dict() for name, interval in found.items()}
-        stuck = one_class_predicted(some, positive, threshold)
+        stuck = one_class_predicted(some, positive, threshold) if len(np.unique(some.labels)) > 1 else None
         if stuck:
             say(f"{part}: did not learn: one class predicted ({stuck} for all {len(some)} films).")
     return metrics

@@ -19,7 +19,7 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.explain.checks import check_films, outside_thorax, summary
 from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
 from plainfilm.explain.overlay import WARNING, reduced
-from plainfilm.files import SUMS, read_csv, sealed, write_csv, write_json
+from plainfilm.files import SUMS, sealed, write_csv, write_json
 from plainfilm.image.decode import decode
 from plainfilm.models.model import Model, batches
 from plainfilm.progress import Bar, bar
@@ -60,7 +60,7 @@ def explain(
     drawn = set(np.random.default_rng(seed).permutation(len(films))[:checks].tolist())
     desk = _Desk(model, explained, method, drawn, known_patterns(path for path, _ in films))
     with sealed(out):
-        _remove_maps(out)
+        _remove_earlier(out)
         with bar("Drawing heat maps", len(films)) as progress:
             write_csv(out / "explain.csv", HEADER, list(desk.rows(films, out, progress)))
         save_picture(sheet(desk.sheet), out / "sheet.png")
@@ -91,13 +91,15 @@ def _require_free(out: Path, force: bool) -> None:
         )
 
 
-def _remove_maps(out: Path) -> None:
-    """Remove the maps that an earlier table in ``out`` names: they may be another model's."""
-    if (out / "explain.csv").exists():
-        _, rows = read_csv(out / "explain.csv")
-        for row in rows:
-            if re.fullmatch(r"maps/[A-Za-z0-9._-]+\.png", row.get("map") or ""):
-                (out / row["map"]).unlink(missing_ok=True)
+def _remove_earlier(out: Path) -> None:
+    """Remove what an earlier run left, the sums first: they may be another model's maps, and none of it shall stand
+    beside this one's, should it be interrupted."""
+    for name in (SUMS, *WRITTEN):
+        if (out / name).is_file():
+            (out / name).unlink()
+    for left in (out / "maps").glob("*.png"):
+        if re.match(r"\d{5,}-", left.name):
+            left.unlink()
 
 
 @dataclass

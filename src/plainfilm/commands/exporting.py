@@ -34,8 +34,12 @@ def export(
     """
     if form not in FORMATS:
         raise InputError(f"There is no format '{form}'.{did_you_mean(form, FORMATS)}")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; give the name of a file.")
     if out.exists() and not force:
         raise InputError(f"{out} exists; choose another name, or add --force to replace it.")
+    if out.exists() and out.suffix.lower() != f".{form}":  # a run's own model, a table, …
+        raise InputError(f"{out} is no .{form} file, and --force does not replace it; name another.")
     model = Model.load(run)
     told: dict[str, Any] = {"out": str(out), "format": form, "model": model.name}
     if form == "onnx":

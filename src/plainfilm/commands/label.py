@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ from plainfilm.models.model import Model
 from plainfilm.progress import bar, say
 
 ENGINES = ("torch", "onnx")
+OURS = re.compile(rb"\Z|path,label,p_[^\n]*,refer,reason\r?\n")  # how a table of label's begins, or nothing
+PNG = re.compile(rb"\Z|\x89PNG")
+LONGEST_HEADER = 2**20  # bytes
 AHEAD = 4  # films a thread may be ahead of the table
 
 
@@ -76,7 +80,7 @@ def label(
         if ranks.rank():
             return {}
     counted = _Counted(np.random.default_rng(seed))
-    with growing_csv(out, header, model.hash[:12], resume) as rows, bar("Labelling films", count) as progress:
+    with growing_csv(out, header, _tag(model), resume, force) as rows, bar("Labelling films", count) as progress:
         films = _each(paths)
         for begun in rows.kept:
             _require_same_film(begun, next(films, None), out)
@@ -106,10 +110,12 @@ def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None
         raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
-    for place, beginning in ((out, b"path,label,"), (picture, b"\x89PNG")):
+    if picture:
+        _check_picture(picture, paths)
+    for place, own in ((out, OURS), (picture, PNG)):
         if place and place.exists() and not force:
             raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
-        if place and place.exists() and _first(place, len(beginning)) not in (b"", beginning):
+        if place and place.exists() and not own.match(_first(place, LONGEST_HEADER)):
             raise InputError(f"{place} is nothing that label wrote, and --force does not replace it; name another.")
     count = sum(1 for _ in _each(paths))  # listed again for every use: the names of a million films take a gigabyte
     if count == 1:
@@ -119,16 +125,31 @@ def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None
     return count
 
 
-def _first(place: Path, count: int) -> bytes | None:
-    """Return a file's first bytes, None for what is no file that can be read."""
+def _check_picture(picture: Path, paths: Sequence[str]) -> None:
+    """InputError where a montage would lie among the films, or can't be written: before hours of labelling."""
+    if any(picture.resolve().is_relative_to(Path(path).resolve()) for path in paths):
+        raise InputError(f"--montage {picture} lies among the films; name it elsewhere.")
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--montage {picture} can't be written ({error.strerror}).") from None
+
+
+def _first(place: Path, count: int) -> bytes:
+    """Return a file's first bytes; for what is no file that can be read, some that begin nothing of ours."""
     try:
         return read_file(place, count)
     except FilmError:
-        return None
+        return b"?"
+
+
+def _tag(model: Model) -> str:
+    """Name what makes the rows; engines differ in their last digits, so that none goes on with another's."""
+    return f"{model.hash[:12]}-{model.engine}"
 
 
 def _part(out: Path, model: Model, number: int) -> Path:
-    return out.with_name(f".{out.name[:180]}.{model.hash[:12]}.{number}-of-{ranks.world()}.csv")
+    return out.with_name(f".{out.name[:180]}.{_tag(model)}.{number}-of-{ranks.world()}.csv")
 
 
 def _label_turns(
@@ -138,7 +159,7 @@ def _label_turns(
     if part.exists() and resume:
         return
     films, own = islice(_each(paths), ranks.rank(), None, ranks.world()), len(ranks.turns(count))
-    with growing_csv(part, header, model.hash[:12], resume) as rows, bar("Labelling films", own) as progress:
+    with growing_csv(part, header, _tag(model), resume, force=True) as rows, bar("Labelling films", own) as progress:
         for begun in rows.kept:
             _require_same_film(begun, next(films, None), part)
             progress.step()

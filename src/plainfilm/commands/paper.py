@@ -28,6 +28,8 @@ def paper(
         raise InputError("--models is empty; name at least one, such as --models vgg,vgg16-lr.")
     if any(name.startswith(ENSEMBLE) for name in models):
         raise InputError("--models: an ensemble of runs is made by `plainfilm train DATA --model ensemble:RUN,RUN`.")
+    if twice := next((name for name in models if models.count(name) > 1), None):
+        raise InputError(f"--models names {twice} twice; name each model once.")
     if not resume and occupied(out, ("films",)):
         raise InputError(f"{out} is not empty; continue it with --resume, or choose another --out.")
     configs = [TrainConfig(**{**settings, "model": recipe(name).name, "split": "paper"}) for name in models]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -56,6 +56,10 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         for r, config in zip(recipes, configs, strict=True):
             _check_model(r, config)
         preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
+        for r, p in zip(recipes, preprocesses, strict=True):
+            if r.trained:
+                with torch.device("meta"):  # shapes only: a size that the network can't take shows here
+                    r.build(len(films.classes), p)
         Augment.parse(first.augment)
         number_list("regularisation", first.regularisation)
         operating.check(first.threshold, first.refer, films.classes)
@@ -67,6 +71,8 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         with ranks.together():
             if leads == (ranks.rank() == 0):
                 weights = {name: pretrained(name).load(first.weights or None) for name in names}
+    if films.divided:
+        configs = [replace(config, split=films.divided[0]) for config in configs]
     films = films if films.protocol else used(films, first.split)
     for note in films.notes:
         say(note)
@@ -90,6 +96,10 @@ def _check_model(named: Recipe, config: TrainConfig) -> None:
         if own := changed(config, [f.name for f in fields(config) if f.name not in OF_ENSEMBLES]):
             raise InputError(f"{own[0]}: an ensemble is made of trained runs, which have their own; leave it out.")
         return
+    if named.pretrained and changed(config, ["channels"]):
+        raise InputError(
+            f"channels={config.channels}: {config.model} starts from weights for 3 channels; leave it out."
+        )
     if config.views > 1:
         raise InputError(f"views={config.views} goes with --model ensemble:RUN; train {config.model} first.")
     augment = Augment.parse(config.augment)

@@ -119,6 +119,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "data_hash": films.data_hash,
         "synthetic": films.synthetic,
         "protocol": films.protocol,
+        "divided": dict(zip(("split", "seed"), films.divided, strict=True)) if films.divided else None,
         "crossing": {**crossing(films), "pictures": _pictures_crossing(prepared)},
         "films": {part: int(films.where(part).size) for part in ("train", "val", "test")},
         "classes": films.counts,

@@ -39,7 +39,7 @@ def from_npz(path: Path) -> Films:
                 if f"{part}_images" in arrays:
                     parts[part], labels = _array(path, arrays, f"{part}_images"), arrays[f"{part}_labels"].reshape(-1)
                     _check_arrays(path, part, parts[part], labels)
-                    for i, c in enumerate(labels.tolist()):
+                    for i, c in enumerate(labels.tolist()):  # whole numbers from 0
                         label = names[int(c)] if int(c) < len(names) else str(int(c))
                         films.append(Film(f"{part}/{i:06d}", label, source, part=part))
     except (InputError, MemoryError):
@@ -68,6 +68,8 @@ def _check_arrays(path: Path, part: str, images: np.ndarray, labels: np.ndarray)
     grey_or_colour = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
     if images.dtype != np.uint8 or not grey_or_colour or len(labels) != len(images):
         raise InputError(f"{path}: {part}_images must be 8-bit (N, H, W) or (N, H, W, 3) with one label each.")
+    if not np.issubdtype(labels.dtype, np.number) or (labels < 0).any() or (labels % 1 != 0).any():
+        raise InputError(f"{path}: {part}_labels must be whole numbers from 0 on.")
 
 
 def _as_png(images: Mapping[str, np.ndarray], name: str, first: int = 0) -> bytes:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar, overload
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
+from plainfilm.grown import Grown
+
 Value = TypeVar("Value", bound=Hashable)
+
+BLOCK = 65_536  # keys compared at a time
 
 
 class Column(Sequence[Value]):
@@ -37,7 +40,7 @@ class Texts(Column[str]):
     """Strings end to end in UTF-8: 8 bytes each beside their own, where a Python string takes 49."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        self._bytes, self._ends = bytearray(), array("q", [0])
+        self._bytes, self._ends = Grown("B"), Grown("q", [0])
         for text in texts:
             self.append(text)
 
@@ -45,11 +48,25 @@ class Texts(Column[str]):
         return len(self._ends) - 1
 
     def append(self, value: str) -> None:
-        self._bytes += value.encode("utf-8", "surrogateescape")
+        self._bytes.extend(value.encode("utf-8", "surrogateescape"))
         self._ends.append(len(self._bytes))
 
+    def ranked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (N,) the places in the order of the texts, equal ones as they are, and (N,) whether each text, in that
+        order, is that of the place before it."""
+        if not len(self):
+            return np.empty(0, np.int64), np.empty(0, bool)
+        width = max(1, int(np.diff(self._ends.array).max()))
+        padded = Grown("B")
+        for place in range(len(self)):
+            padded.extend(bytes(self._of(place)).ljust(width, b"\0"))
+        return ranked(padded.array.view(f"S{width}"))
+
+    def _of(self, place: int) -> memoryview:
+        return self._bytes.view[self._ends.view[place] : self._ends.view[place + 1]]
+
     def _at(self, place: int) -> str:
-        return self._bytes[self._ends[place] : self._ends[place + 1]].decode("utf-8", "surrogateescape")
+        return str(self._of(place), "utf-8", "surrogateescape")
 
 
 class Kinds(Column[Value], Generic[Value]):
@@ -57,7 +74,7 @@ class Kinds(Column[Value], Generic[Value]):
 
     def __init__(self, values: Iterable[Value] = ()) -> None:
         self.different: list[Value] = []
-        self._codes, self._code_of = array("i"), {}  # type: tuple[array[int], dict[Value, int]]
+        self._codes, self._code_of = Grown("i"), {}  # type: tuple[Grown, dict[Value, int]]
         for value in values:
             self.append(value)
 
@@ -67,13 +84,48 @@ class Kinds(Column[Value], Generic[Value]):
     @property
     def codes(self) -> np.ndarray:
         """(N,) int32 places among ``different``."""
-        return np.array(self._codes, dtype=np.int32)
+        return self._codes.array
 
-    def append(self, value: Value) -> None:
+    def mapped(self, of: Callable[[Value], Any], dtype: Any) -> np.ndarray:
+        """Return (N,) what ``of`` makes of each value, asked once a different one."""
+        return np.array([of(value) for value in self.different], dtype).take(self.codes)
+
+    def code(self, value: Value) -> int:
+        """Return the place of a value among ``different``, where it is from now on."""
         code = self._code_of.setdefault(value, len(self.different))
         if code == len(self.different):
             self.different.append(value)
-        self._codes.append(code)
+        return code
+
+    def append(self, value: Value) -> None:
+        self._codes.append(self.code(value))
 
     def _at(self, place: int) -> Value:
-        return self.different[self._codes[place]]
+        return self.different[int(self._codes.view[place])]
+
+
+class Numbers(Column[int]):
+    """Whole numbers of 8 bytes."""
+
+    def __init__(self) -> None:
+        self._numbers = Grown("q")
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def append(self, value: int) -> None:
+        self._numbers.append(value)
+
+    def _at(self, place: int) -> int:
+        return int(self._numbers.view[place])
+
+
+def ranked(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N,) the places of ``keys`` in their order, equal ones as they are, and (N,) whether each key, in that
+    order, is that of the place before it."""
+    order = np.argsort(keys, kind="stable")
+    again = np.zeros(len(keys), bool)
+    for start in range(1, len(keys), BLOCK):  # strings of all keys at once would be memory of the process
+        some = order[start - 1 : start + BLOCK]
+        again[start : start + BLOCK] = keys[some[1:]] == keys[some[:-1]]
+    return order, again

@@ -31,6 +31,7 @@ NATIVE = {IMPLICIT, EXPLICIT, BIG_ENDIAN}  # pixels not compressed
 PATIENT_ID, ROWS, PIXELS = 0x00100020, 0x00280010, 0x7FE00010
 WANTED = (
     0x00080060,  # Modality
+    0x00080070,  # Manufacturer
     PATIENT_ID,
     0x00185101,  # View Position
     0x00200060,  # Laterality
@@ -119,7 +120,7 @@ def read(data: bytes, last: int = PIXELS) -> Dataset:
 
 
 def patient(data: bytes) -> str | None:
-    """Return "dicom-" and 16 hex digits of the SHA-256 of the PatientID; "" without one.
+    """Return the ``pseudonym`` of the PatientID; "" without one.
 
     None when ``data`` ends before it is known whether there is one. Equal IDs give equal names; the name alone names
     nobody, but whoever knows an ID can find it again: a pseudonym, not anonymity.
@@ -129,11 +130,16 @@ def patient(data: bytes) -> str | None:
     try:
         found = read(data, last=ROWS)  # every picture has Rows: once they are there, a missing ID is missing
         identity = str(found.get("PatientID") or "").strip()
-    except Exception:  # whatever the header's fault is, decoding will name it
-        return ""
+    except Exception:  # cut off within a sequence, or damaged, which decoding will name
+        return None
     if identity:
-        return "dicom-" + hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        return pseudonym(identity)
     return "" if "Rows" in found else None
+
+
+def pseudonym(identity: str) -> str:
+    """Return what stands for a PatientID: "dicom-" and 16 hex digits of its SHA-256."""
+    return "dicom-" + hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def silence() -> None:

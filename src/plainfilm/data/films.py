@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
@@ -14,7 +13,7 @@ from typing import overload
 
 import numpy as np
 
-from plainfilm.data.columns import Kinds, Texts
+from plainfilm.data.columns import Kinds, Numbers, Texts
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.files import read_csv, write_csv
 
@@ -62,12 +61,13 @@ class Film:
 
 
 class Table(Sequence[Film]):
-    """Films as columns, 150 bytes each with their hash; a ``Film`` is made when one is asked for, by its place."""
+    """Films as columns, 150 bytes each with their hash (see ``grown`` for where they are); a ``Film`` is made when one
+    is asked for, by its place."""
 
     def __init__(self, films: Iterable[Film] = ()) -> None:
         self.paths, self.patients, self.hashes = Texts(), Texts(), Texts()
         self.labels, self.parts, self.sources = Kinds[str](), Kinds[str](), Kinds[Source]()
-        self._widths, self._heights = array("q"), array("q")
+        self._widths, self._heights = Numbers(), Numbers()
         for film in films:
             self.append(film)
 
@@ -128,8 +128,7 @@ class Table(Sequence[Film]):
         """Return the films in the order of their paths: this very table where it has it."""
         if all(a <= b for a, b in pairwise(self.paths)):
             return self
-        paths = list(self.paths)
-        return Table(self[i] for i in sorted(range(len(self)), key=paths.__getitem__))
+        return Table(self[i] for i in self.paths.ranked()[0].tolist())
 
 
 @dataclass(frozen=True)
@@ -142,6 +141,7 @@ class Films:
     notes: tuple[str, ...] = ()
     synthetic: bool = False
     protocol: str = ""  # stamp of the split that was made
+    divided: tuple[str, int] | None = None  # how, and with which seed, where split or folds did it
 
     def __len__(self) -> int:
         return len(self.films)
@@ -170,12 +170,11 @@ class Films:
     @property
     def labels(self) -> np.ndarray:
         """(N,) int64 indices into ``classes``."""
-        kinds, classes = self.films.labels, self.classes
-        return np.array([classes.index(name) for name in kinds.different], dtype=np.int64).take(kinds.codes)
+        return self.films.labels.mapped(self.classes.index, np.int64)
 
     def where(self, *parts: str) -> np.ndarray:
         """(M,) positions of the films in any of ``parts``."""
-        return np.array([i for i, part in enumerate(self.films.parts) if part in parts], dtype=np.int64)
+        return np.flatnonzero(self.films.parts.mapped(parts.__contains__, bool))
 
     @property
     def data_hash(self) -> str:
@@ -190,9 +189,9 @@ class Films:
         table = films if isinstance(films, Table) else Table(films)
         return replace(self, films=table.by_path(), **changes)  # type: ignore[arg-type]
 
-    def with_parts(self, parts: Iterable[str], protocol: str) -> Films:
+    def with_parts(self, parts: Iterable[str], protocol: str, divided: tuple[str, int] | None = None) -> Films:
         """Return a copy in which each film has another part, under the stamp ``protocol``."""
-        return replace(self, films=self.films.with_parts(parts), protocol=protocol)
+        return replace(self, films=self.films.with_parts(parts), protocol=protocol, divided=divided)
 
     def at(self, places: Iterable[int]) -> Films:
         """Return the films at ``places`` alone, in that order."""

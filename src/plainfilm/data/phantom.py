@@ -37,6 +37,7 @@ NORMAL, PNEUMONIA = "NORMAL", "PNEUMONIA"
 NORMAL_SHARE = 0.4
 FAULTS_FROM = 100  # films; a smaller set can't spare any
 MARKER = "SYNTHETIC"
+MOST = 1_000_000  # films of a set: each is known from the start
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,12 @@ class PhantomFilm:
 def phantom_set(count: int, seed: int = 0) -> list[PhantomFilm]:
     """Return ``count`` films sorted by path, 40 % of them normal, 1-4 films a patient; nothing is drawn.
 
-    InputError when ``count`` is below 4. The same ``count`` and ``seed`` give the same set.
+    InputError when ``count`` is below 4 or above MOST. The same ``count`` and ``seed`` give the same set.
     """
     if count < 4:
         raise InputError(f"A demo set of {count} films is too small to train and test on; ask for 4 or more.")
+    if count > MOST:
+        raise InputError(f"A demo set of {count} films is too large; ask for {MOST:,} at most.")
     rng = Generator(PCG64(SeedSequence(seed, spawn_key=(0,))))
     normal, faulty = round(NORMAL_SHARE * count), count >= FAULTS_FROM
     patients = [[NORMAL, PNEUMONIA]] if faulty else []

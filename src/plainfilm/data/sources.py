@@ -12,7 +12,7 @@ from typing import Any
 from plainfilm.data import dicom
 from plainfilm.data.arrays import from_npz
 from plainfilm.data.films import Film, FilmError, Films, Table, check_pattern, find_patient, known_patterns
-from plainfilm.data.layout import from_files, from_table, read_table
+from plainfilm.data.layout import from_files, from_table, is_text, read_table
 from plainfilm.data.reading import (
     PICTURE_ENDINGS,
     TABLE_ENDINGS,
@@ -48,6 +48,8 @@ def load(data: str | os.PathLike[str], patient_regex: str = "", fewest: int = 2)
         raise InputError(
             f"{data} holds no films; expected one folder a class with JPEG, PNG, TIFF or DICOM files inside."
         )
+    if wrong := next((name for name in films.classes if not is_text(name)), None):
+        raise InputError(f"{data} has the class {os.fsencode(wrong)!r}, which is no UTF-8; name it otherwise.")
     if len(films.classes) < fewest:
         only = f"{films.classes[0]}, {len(films)} film{'s' * (len(films) > 1)}"
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
@@ -84,7 +86,7 @@ def _from_path(path: Path, pattern: str) -> Films:
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of class folders, a CSV, a zip, an npz or demo:N.")
     if path.is_dir():
-        return _ask_headers(from_files(list(folder_files(path)), partial(beside, str(path)), path), pattern)
+        return _ask_headers(from_files(folder_files(path), partial(beside, str(path)), path), pattern)
     if ending in TABLE_ENDINGS:
         return _ask_headers(from_table(path, *read_table(path), partial(beside, str(path.parent))), pattern)
     if ending == ".npz":
@@ -105,14 +107,17 @@ def _ask_headers(films: Films, pattern: str) -> Films:
 
 
 def _patient_in_header(film: Film) -> str:
-    """The first bytes of a file are enough in nearly all cases. A film that can't be read gets its reason later."""
-    if PurePosixPath(film.path).suffix.lower() in PICTURE_ENDINGS:
+    """The first bytes of a file are enough in nearly all cases. A film that can't be read gets its reason later. An ID
+    that is the file's own name (RSNA) names no patient."""
+    name = PurePosixPath(film.path)
+    if name.suffix.lower() in PICTURE_ENDINGS:
         return ""
     try:
         found = dicom.patient(film.read(dicom.HEAD))
-        return (dicom.patient(film.read()) if found is None else found) or ""
+        found = dicom.patient(film.read()) if found is None else found
     except FilmError:
         return ""
+    return found if found and found != dicom.pseudonym(name.stem) else ""
 
 
 def loose(path: str | os.PathLike[str]) -> list[Loose]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from plainfilm.config import SPLITS
+from plainfilm.data.columns import Kinds, Texts
 from plainfilm.data.films import PARTS, Film, FilmError, Films
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
+from plainfilm.grown import Grown
 
 PAPER_SHARES = {"train": 0.75, "val": 0.25}
 GROUPED_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}
@@ -41,7 +43,7 @@ def split(films: Films, how: str = "grouped", seed: int = 0, contents: bool = Tr
     stamp, classes = _stamp(films, STAMPS[how]), films.classes
     films = used(films, how)
     parts = {"paper": _paper, "grouped": _grouped, "official": _official}[how](films, rng)
-    done = films.with_parts(parts, stamp)
+    done = films.with_parts(parts, stamp, (how, seed))
     _check(done, classes, tuple(PAPER_SHARES) if how == "paper" else PARTS)
     if how == "grouped" and contents and any(crossing(done).values()):
         raise PlainfilmError(f"The split of {films.name} parted a patient or copies of a film: this is a bug.")
@@ -68,7 +70,7 @@ def folds(films: Films, count: int, how: str = "grouped", seed: int = 0) -> list
         rest = np.flatnonzero(fold_of != str(number))
         parts = np.full(len(films), "test", object)
         parts[rest] = _by_group(alone.at(rest), OFFICIAL_SHARES, rng)
-        done = hashed.with_parts(parts, f"{count}-fold, {_stamp(films, FOLD_STAMPS[how])}")
+        done = hashed.with_parts(parts, f"{count}-fold, {_stamp(films, FOLD_STAMPS[how])}", (how, seed))
         _check(done, films.classes, PARTS)
         return done
 
@@ -143,14 +145,14 @@ def _by_group(films: Films, shares: dict[str, float], rng: np.random.Generator) 
     """
     members, starts = _groups(films)
     sizes = np.diff(starts)
-    labels = list(films.films.labels)
-    totals = Counter(labels)
+    labels, names = films.films.labels.codes, films.films.labels.different
+    totals = Counter(films.counts)
     missing = {part: {c: share * totals[c] for c in totals} for part, share in shares.items()}
     order = rng.permutation(len(sizes))
     parts = np.empty(len(films), object)
     for index in order[np.argsort(-sizes[order], kind="stable")]:
         group = members[starts[index] : starts[index + 1]]
-        counts = Counter(labels[i] for i in group)
+        counts = Counter(names[code] for code in labels[group].tolist())
         part = max(shares, key=lambda p: sum(n * missing[p][c] / (shares[p] * totals[c]) for c, n in counts.items()))
         for label, count in counts.items():
             missing[part][label] -= count
@@ -161,9 +163,9 @@ def _by_group(films: Films, shares: dict[str, float], rng: np.random.Generator) 
 def _groups(films: Films) -> tuple[np.ndarray, np.ndarray]:
     """Return the films' places, those that must stay together (same patient, or same content) side by side, and the
     G + 1 places in that list where a group begins. Groups come in the order of their least content."""
-    contents = [film.sha256 or film.path for film in films]
-    order = sorted(range(len(films)), key=contents.__getitem__)
-    parent = list(range(len(films)))  # of a union-find, among ranks in ``order``
+    contents = Texts(sha256 or path for sha256, path in zip(films.films.hashes, films.films.paths, strict=True))
+    order, again = contents.ranked()
+    parent = Grown("q", range(len(films))).view  # of a union-find, among ranks in ``order``
 
     def root(rank: int) -> int:
         while parent[rank] != rank:
@@ -175,16 +177,25 @@ def _groups(films: Films) -> tuple[np.ndarray, np.ndarray]:
         one, other = root(one), root(other)
         parent[max(one, other)] = min(one, other)
 
-    first: dict[str, int] = {}
-    for rank, place in enumerate(order):
-        if rank and contents[place] == contents[order[rank - 1]]:
-            tie(rank - 1, rank)
-        if patient := films.films.patients[place]:
-            tie(first.setdefault(patient, rank), rank)
+    rank_of = np.empty(len(films), np.int64)
+    rank_of[order] = np.arange(len(films))
+    for rank in np.flatnonzero(again).tolist():
+        tie(rank - 1, rank)
+    for one, other in _same_patient(films):
+        tie(int(rank_of[one]), int(rank_of[other]))
     least = np.empty(len(films), np.int64)  # the least rank of each film's group
-    least[order] = [root(rank) for rank in range(len(order))]
+    least[order] = np.fromiter(map(root, range(len(order))), np.int64)
     members = np.argsort(least, kind="stable")
     return members, np.flatnonzero(np.diff(least[members], prepend=-1, append=len(films)))
+
+
+def _same_patient(films: Films) -> Iterator[tuple[int, int]]:
+    """Yield pairs of places, one after the other, of films of one known patient."""
+    patients = films.films.patients
+    order, again = patients.ranked()
+    for rank in np.flatnonzero(again).tolist():
+        if patients[order[rank]]:
+            yield int(order[rank - 1]), int(order[rank])
 
 
 def _check(films: Films, classes: tuple[str, ...], parts: tuple[str, ...]) -> None:
@@ -208,6 +219,8 @@ def crossing(films: Films) -> dict[str, int]:
     return {"patients": _crossing(table.patients, table.parts), "contents": _crossing(table.hashes, table.parts)}
 
 
-def _crossing(keys: Iterable[str], parts: Iterable[str]) -> int:
-    first: dict[str, str] = {}
-    return len({key for key, part in zip(keys, parts, strict=True) if key and first.setdefault(key, part) != part})
+def _crossing(keys: Texts, parts: Kinds[str]) -> int:
+    order, again = keys.ranked()
+    ordered, whose = parts.codes[order], np.cumsum(~again)
+    crossed = np.flatnonzero(again & (np.diff(ordered, prepend=ordered[:1]) != 0))
+    return len({int(whose[rank]) for rank in crossed.tolist() if keys[order[rank]]})

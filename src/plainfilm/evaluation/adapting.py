@@ -33,6 +33,7 @@ SIZES = (25, 50, 100, 200, 400)  # local films in the learning curve
 REPEATS = 40
 EDGE = 0.005  # a prevalence nearer to 0 or 1 can't be told from none or all
 ENOUGH = 0.01  # mean loss of balanced accuracy against all films fitted, that no longer matters
+OF_ORDER = ("auroc", "auroc_by_patient", "auprc")  # scores that depend on the films' order alone
 COMPARED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "f1_macro", "mcc", "brier", "ece")
 
 
@@ -42,7 +43,8 @@ def adapt(
     """Return the new operating point, fitted to all local films; the films cross-fitted; and what is known of it.
 
     ``raw``: the local films with their labels, probabilities at temperature 1. The dictionary has "before" and "after"
-    ({score: {"value", "low", "high"}}, after cross-fitted), "difference" (after - before, bootstrap of patients),
+    ({score: {"value", "low", "high"}}, after cross-fitted but for OF_ORDER), "difference" (after - before, bootstrap of
+    patients),
     "refer" (share of films referred and share of errors among the others, cross-fitted; None without a band),
     "learning_curve" (balanced accuracy on films left out, by number of films fitted) and "enough": the smallest
     number there that loses no more than one point against larger ones, None where none was tried. InputError for fewer
@@ -62,11 +64,13 @@ def adapt(
     two = len(raw.classes) == 2
     decided = replace(after, thresholds=cuts if two else None, threshold_of=raw.classes[positive] if two else "")
     curve = learning_curve(raw, positive, threshold, rng)
+    scored = {"before": _scored(before, positive, old.threshold, rng), "after": _scored(after, positive, cuts, rng)}
+    if two:  # a temperature leaves the order of the films as it is; those of the folds are five, and would mix it
+        scored["after"] |= {name: scored["before"][name] for name in OF_ORDER if name in scored["before"]}
     found = {
         "films": len(raw),
         "patients": len(set(raw.patients.tolist())),
-        "before": _scored(before, positive, old.threshold, rng),
-        "after": _scored(after, positive, cuts, rng),
+        **scored,
         "difference": _difference((before, old.threshold), (after, cuts), positive, rng),
         "refer": _referring(after, positive, cuts, referred) if new.refer else None,
         "learning_curve": curve,

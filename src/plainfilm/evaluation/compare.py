@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest
@@ -20,6 +21,7 @@ from plainfilm.evaluation.intervals import (
     Interval,
     auc_interval,
     bootstrap,
+    clustered_variance,
     normal_quantile,
     placements,
 )
@@ -50,10 +52,13 @@ def mcnemar(first_right: Bools, second_right: Bools) -> Discordance:
     return Discordance(first, second, p)
 
 
-def paired_delong(positive: Bools, first: Floats, second: Floats, level: float = 0.95) -> tuple[Interval, float]:
+def paired_delong(
+    positive: Bools, first: Floats, second: Floats, level: float = 0.95, patients: NDArray[Any] | None = None
+) -> tuple[Interval, float]:
     """Return the difference of two areas under the ROC curve (first - second) with its interval, and the p-value.
 
-    positive: (N,) truth; first, second: (N,) scores of the same films. DeLong et al. 1988, doi 10.2307/2531595.
+    positive: (N,) truth; first, second: (N,) scores of the same films. DeLong et al. 1988, doi 10.2307/2531595. With
+    ``patients`` (N,) the films of one may err together: see ``auc_interval``.
     Where the variance is 0 or unknown but the areas differ (a flawless and a constant model), the bounds come from the
     two single intervals, and p from the sign test on the independent pairs there are: as many as the rarer class.
     All NaN when a class is missing.
@@ -64,6 +69,9 @@ def paired_delong(positive: Bools, first: Floats, second: Floats, level: float =
     below, above = placements(positive, np.stack([first, second]))
     difference = float((below[0] - below[1]).mean())
     variance = sum(np.var(d, ddof=1) / len(d) for d in (below[0] - below[1], above[0] - above[1])) if rarer > 1 else 0.0
+    if patients is not None and variance > 0:
+        pulls = clustered_variance(positive, below[0] - below[1], above[0] - above[1], patients)
+        variance = max(variance, pulls)
     if variance > 0:
         error = float(np.sqrt(variance))
         half = normal_quantile(level) * error
@@ -260,6 +268,8 @@ def _add_words(rows: list[dict[str, Any]]) -> None:
         for row, adjusted in zip(rows, holm([row[score]["p"] for row in rows]), strict=True):
             row[score]["p_holm"] = adjusted
             difference = Interval(**row["differences"][score])
+            if difference.low == difference.high and score == "auroc":  # no resample differs: DeLong's still has width
+                difference = Interval(**row[score]["difference"])
             identical = row[score]["identical"]
             row[score]["sentence"] = verdict(row["first"], row["second"], score, difference, adjusted, identical)
 

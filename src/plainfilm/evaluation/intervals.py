@@ -33,6 +33,11 @@ class Interval(NamedTuple):
         """Return ``{"value", "low", "high"}``, as in metrics.json."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
+    def __str__(self) -> str:
+        """Return ``0.952 (0.940 to 0.962)``, without bounds where there are none."""
+        bounds = "" if np.isnan(self.low) else f" ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.value:.3f}{bounds}"
+
 
 UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
@@ -131,18 +136,21 @@ def auc_interval(positive: Bools, score: Floats, level: float = 0.95, patients: 
         pairs = min(len(np.unique(patients[side])) for side in (positive, ~positive))
         if 0 < pairs < 2:
             return Interval(area, float("nan"), float("nan"))
-        variance = max(variance, _clustered_variance(positive, score, patients)) if variance > 0 else variance
+        if variance > 0:
+            below, above = placements(positive, score[None])
+            variance = max(variance, clustered_variance(positive, below[0], above[0], patients))
     if variance > 0:
         half = normal_quantile(level) * np.sqrt(variance) / (area * (1 - area))
         return Interval(area, float(expit(logit(area) - half)), float(expit(logit(area) + half)))
     return Interval(area, *wilson(area * pairs, pairs, level)[1:])
 
 
-def _clustered_variance(positive: Bools, score: Floats, patients: NDArray[Any]) -> float:
-    below, above = placements(positive, score[None])
-    pulls = np.empty(len(score))
-    pulls[positive] = (below[0] - below[0].mean()) / positive.sum()
-    pulls[~positive] = (above[0] - above[0].mean()) / (~positive).sum()
+def clustered_variance(positive: Bools, below: Floats, above: Floats, patients: NDArray[Any]) -> float:
+    """Return the variance of an area from its ``placements``, or of a difference of areas from theirs, where the films
+    of a patient (N,) err together (Obuchowski 1997)."""
+    pulls = np.empty(len(positive))
+    pulls[positive] = (below - below.mean()) / positive.sum()
+    pulls[~positive] = (above - above.mean()) / (~positive).sum()
     _, whose = np.unique(patients, return_inverse=True)
     sums = np.bincount(whose, pulls)
     return float(sums @ sums) * len(sums) / max(len(sums) - 1, 1)

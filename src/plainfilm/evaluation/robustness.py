@@ -230,8 +230,7 @@ def worst_in_one_class(rows: list[dict[str, Any]]) -> dict[str, Any]:
     auroc, balanced = Interval(**worst["auroc"]), Interval(**worst["balanced_accuracy"])
     sentence = (
         f"If films of one class only came from another device, the worst of these changes would be {worst['class']}, "
-        f"{worst['name']}: AUROC {auroc.value:.3f} ({auroc.low:.3f} to {auroc.high:.3f}), balanced accuracy "
-        f"{balanced.value:.3f} ({balanced.low:.3f} to {balanced.high:.3f})."
+        f"{worst['name']}: AUROC {auroc}, balanced accuracy {balanced}."
     )
     return {**worst, "sentence": sentence}
 

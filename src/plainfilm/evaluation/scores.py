@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,12 @@ from plainfilm.evaluation.predictions import Predictions
 PREVALENCES = (0.5, 0.3, 0.1, 0.05, 0.02)
 RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
 BY_PATIENT = "_by_patient"  # end of the names of scores whose interval lets the films of a patient err together
+
+
+def by_patient(found: Mapping[str, Any], name: str) -> Any:
+    """Return a score of metrics.json by its name: the one whose interval lets films of a patient err together, where
+    there is one; None where it was not done."""
+    return found.get(name + BY_PATIENT, found.get(name))
 
 
 def scores(

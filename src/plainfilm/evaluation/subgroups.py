@@ -89,7 +89,8 @@ def thirds(values: Floats, unit: str = "") -> Groups:
 
 def _place(group: str) -> tuple[int, str]:
     """Thirds from the lowest to the highest, all else by name."""
-    return THIRDS.index(group.split()[0]) if " third (" in group else 0, group
+    third = group.split(" third (")[0]
+    return THIRDS.index(third) if third in THIRDS else 0, group
 
 
 def subgroups(
@@ -98,9 +99,10 @@ def subgroups(
     """Return one row a subgroup of ``groupings``, ready for JSON, each score with its 95 % interval.
 
     ``accuracy``, ``sensitivity`` and ``specificity`` are those of the subgroup's own films. ``balanced_accuracy`` and
-    ``auroc`` need both sides: a subgroup of positive films only (bacterial, say) is held against all negative films,
-    one of negative films only against all positive ones, and ``against`` says so. ``films`` and ``patients`` count the
-    subgroup, ``positives`` and ``negatives`` the films that these two scores rest on. NaN where films can't tell.
+    ``auroc`` need every class: a subgroup of positive films only (bacterial, say) is held against all negative films,
+    one that lacks some of several classes against all films of these, and ``against`` says so. ``films`` and
+    ``patients`` count the subgroup, ``positives`` and ``negatives`` the films that these two scores rest on. NaN where
+    films can't tell.
     """
     rows = []
     for grouping in found:
@@ -116,16 +118,17 @@ def _scored(
 ) -> dict[str, Any]:
     truth = p.labels == positive
     sides = set(truth[own].tolist())
-    other = truth != truth[own][0] if len(sides) == 1 else np.zeros(len(p), dtype=np.bool_)
+    other = ~np.isin(p.labels, np.unique(p.labels[own]))  # films of the classes that the subgroup lacks
     compared = own | other
     contrasted = scores(p.take(compared), positive, threshold, rng, draws)
     alone = scores(p.take(own), positive, threshold, rng, draws) if other.any() else contrasted
+    whose = f"all {'negative' if True in sides else 'positive'} films" if len(p.classes) == 2 else "all other classes"
     return {
         "films": int(own.sum()),
         "patients": len(np.unique(p.patients[own])),
         "positives": int(truth[compared].sum()),
         "negatives": int((~truth[compared]).sum()),
-        "against": f"all {'negative' if True in sides else 'positive'} films" if other.any() else "",
+        "against": whose if other.any() else "",
         **{name: alone[name].as_dict() for name in RATES},
         **{name: contrasted[name].as_dict() for name in ("balanced_accuracy", "auroc")},
     }
@@ -154,7 +157,7 @@ def worst_subgroup(rows: Sequence[Mapping[str, Any]], whole: float) -> dict[str,
     sentence = (
         f"Worst of {len(enough)} subgroup{'s' * (len(enough) > 1)}: {worst['grouping']}, {worst['group']}"
         f" ({worst['films']} films{', against ' + worst['against'] if worst['against'] else ''}): balanced accuracy"
-        f" {value.value:.3f} ({value.low:.3f} to {value.high:.3f}) against {whole:.3f} for all films;"
+        f" {value} against {whole:.3f} for all films;"
         f" {'worse than the whole' if worse else 'the lowest, but not shown to be worse than the whole'}."
     )
     return {**worst, "whole": whole, "worse": bool(worse), "compared": len(enough), "sentence": sentence, "rule": RULE}

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
@@ -31,6 +31,7 @@ class OnnxModel(Model):
     """A Model whose probabilities come from an ONNX file; ``network`` is empty."""
 
     session: Any = None  # onnxruntime.InferenceSession
+    engine: ClassVar[str] = "onnx"
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels."""
@@ -64,12 +65,21 @@ class OnnxModel(Model):
         model = Model.load(run)
         folder = cache_dir() / "onnx"
         path = folder / f"{model.hash}-{FORMAT}.onnx"
+        if kept := cls._kept(model, path):  # a cache that can't be written to is one as well
+            return kept
         with locked(folder, wait=True):
-            if path.exists():
-                with suppress(InputError):  # damaged: it is made anew
-                    return cls._by(model, cls.load(path))
+            if kept := cls._kept(model, path):
+                return kept
             write_onnx(model, path, pixels)
         return cls._by(model, cls.load(path))
+
+    @classmethod
+    def _kept(cls, model: Model, path: Path) -> OnnxModel | None:
+        """The model from the cache; None where the file there is damaged or another model's: it is then made anew."""
+        with suppress(InputError):
+            if path.exists() and (found := cls.load(path)).hash == model.hash:
+                return cls._by(model, found)
+        return None
 
     @classmethod
     def _by(cls, model: Model, exported: OnnxModel) -> OnnxModel:

@@ -19,7 +19,10 @@ from plainfilm.image import dicom
 from plainfilm.image.limits import LARGE, check_size, room_for
 from plainfilm.memory import give_back
 
+HALF = 128  # of 256 grey values
+BITS = 258  # TIFF's tag of the bits a channel
 PHOTOMETRIC = 262  # TIFF's tag that says what zero means
+RULES = 2  # raised whenever a film's bytes give other pixels than before, or none: stored ones are then made anew
 MAX_SCANS = 100  # of a progressive JPEG; each costs a pass over all pixels
 SCAN = re.compile(b"\xff\xda")  # how one begins; looked for three times faster so than by bytes.count
 FORMATS = ("JPEG", "PNG", "TIFF")  # decided by content, never by the file's name
@@ -69,7 +72,7 @@ def _grey(data: bytes) -> np.ndarray:
 
 
 def _upright(image: Image.Image) -> np.ndarray:
-    white = _white_is_zero(image)
+    white, wide = _white_is_zero(image), _of_16_bits(image)
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F":
         raise FilmError("floating-point pixels have no agreed range; save as 8 or 16 bits")
@@ -77,8 +80,18 @@ def _upright(image: Image.Image) -> np.ndarray:
         deep = _from_deep(np.asarray(image))
         return 255 - deep if white else deep
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
-        return np.asarray(image.convert("RGBA").convert("RGB").convert("L"))  # as stored; what is see-through stays
-    return np.asarray(image.convert("L"))
+        image = image.convert("RGBA").convert("RGB")  # as stored; what is see-through stays
+    grey = np.asarray(image.convert("L"))
+    if wide and grey.max() < HALF:
+        raise FilmError("colour or alpha of 16 bits with few of them in use, of which 8 are lost; save as 16-bit grey")
+    return grey
+
+
+def _of_16_bits(image: Image.Image) -> bool:
+    """Whether a file has 16 bits a channel; of colour and alpha Pillow keeps the upper 8."""
+    if image.format == "PNG":
+        return any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
+    return image.format == "TIFF" and max(getattr(image, "tag_v2", {}).get(BITS, (8,)), default=8) > 8
 
 
 def _white_is_zero(image: Image.Image) -> bool:

@@ -13,7 +13,6 @@ import mmap
 import os
 import re
 import zlib
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +26,8 @@ from plainfilm.ahead import ahead
 from plainfilm.data.films import Film, FilmError, Films, Table
 from plainfilm.errors import InputError
 from plainfilm.files import cache_dir, locked, to_json, write_json
+from plainfilm.grown import Grown
+from plainfilm.image.decode import RULES
 from plainfilm.image.digests import Digests
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.reduced import decode_at
@@ -58,7 +59,7 @@ class RowStore:
 
     def _forget(self) -> None:
         self._row_of, self._count, self._index_bytes = Digests(), 0, 0
-        self._facts = array("q")  # WIDTH, HEIGHT and CRC of every row
+        self._facts = Grown("q")  # width, height and sum of every row
 
     @contextmanager
     def writing(self) -> Iterator[RowStore]:
@@ -97,10 +98,15 @@ class RowStore:
                 if not line.endswith(b"\n"):
                     break
                 found = _facts(line)
-                self._facts.extend(found[1:] if found else (0, 0, 0))  # before threads can find the row
+                self._know(*(found[1:] if found else (0, 0, 0)))
                 if found:
                     self._row_of[found[0]] = self._count
                 self._count, self._index_bytes = self._count + 1, self._index_bytes + len(line)
+
+    def _know(self, width: int, height: int, crc: int) -> None:
+        """Remember the facts of the next row: before threads can find it."""
+        for fact in (width, height, crc):
+            self._facts.append(fact)
 
     def append(self, rows: Sequence[tuple[str, int, int, np.ndarray]]) -> None:
         """Add (sha256, width, height, row) tuples: first all rows, then all lines. A full disk is an OSError."""
@@ -124,7 +130,7 @@ class RowStore:
         for sha256, width, height, row in rows:
             data = np.ascontiguousarray(row, self.dtype).tobytes()
             self._rows.write(data)
-            self._facts.extend((width, height, zlib.crc32(data)))  # before threads can find the row
+            self._know(width, height, zlib.crc32(data))
             self._row_of[sha256] = self._count
             line = f"{sha256} {width} {height} {zlib.crc32(data)}"
             lines.append(f"{line} {zlib.crc32(line.encode())}\n")
@@ -168,7 +174,7 @@ class RowStore:
     def entry(self, sha256: str) -> Entry | None:
         """Return what is stored of a film, whatever became of its row."""
         row = self._row_of.get(sha256)
-        return None if row is None else Entry(row, *self._facts[3 * row : 3 * row + 3])
+        return None if row is None else Entry(row, *self._facts.view[3 * row : 3 * row + 3])
 
     def fresh(self, sha256: str) -> bool:
         """Return whether the film came to the store while this command had it open."""
@@ -224,7 +230,8 @@ def rows_of(store: RowStore, films: Films) -> Rows:
 def pixel_store(preprocess: Preprocess) -> RowStore:
     """Return the store of decoded pixels for ``preprocess``; scaling to floats comes later and is not part of it."""
     rule = f", JPEG reduced to {preprocess.oversample} x size" if preprocess.oversample else ""
-    about = {"kind": "pixels", "size": preprocess.size, "resize": preprocess.resize, "decoder": f"pillow{rule}"}
+    about = {"kind": "pixels", "size": preprocess.size, "resize": preprocess.resize}
+    about |= {"decoder": f"pillow{rule}", "rules": RULES}
     return RowStore(about, (preprocess.size, preprocess.size), "uint8")
 
 

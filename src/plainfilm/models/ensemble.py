@@ -16,7 +16,7 @@ from torch import nn
 
 from plainfilm.errors import InputError
 from plainfilm.image.preprocess import Preprocess
-from plainfilm.models.zoo import recipe
+from plainfilm.models.zoo import built
 
 if TYPE_CHECKING:
     from plainfilm.models.model import Model
@@ -86,10 +86,9 @@ def rebuilt(about: Mapping[str, Any], classes: int, size: int, arrays: Mapping[s
         raise ValueError("a member is no model of its own")
     networks = []
     for number, member in enumerate(members):
-        networks.append(recipe(member.model).build(classes, member.preprocess))
-        for name, value in networks[-1].state_dict().items():
-            if arrays[f"networks.{number}.{name}"].shape != tuple(value.shape):
-                raise ValueError(f"networks.{number}.{name} has another shape than its network")
+        own = f"networks.{number}."
+        its = {name.removeprefix(own): values for name, values in arrays.items() if name.startswith(own)}
+        networks.append(built(member.model, classes, member.preprocess, its))
     return Ensemble(members, networks, size, int(about["views"]))
 
 
@@ -102,10 +101,12 @@ def assembled(models: Sequence[Model], views: int) -> tuple[Ensemble, Preprocess
     for model in models:
         if isinstance(model.network, Ensemble):
             raise InputError("A member of an ensemble can't be an ensemble itself; name its members.")
-        if model.classes != first.classes or model.positive != first.positive:
-            raise InputError(
-                f"An ensemble's members need the same classes: {first.classes} and {model.classes} differ."
-            )
+        for what, ours, theirs in (
+            ("classes", ", ".join(first.classes), ", ".join(model.classes)),
+            ("positive class", first.positive, model.positive),
+        ):
+            if theirs != ours:
+                raise InputError(f"An ensemble's members need the same {what}: {ours} and {theirs} differ.")
         if model.preprocess.resize != first.preprocess.resize:
             both = f"{first.name} {first.preprocess.resize} and {model.name} {model.preprocess.resize}"
             raise InputError(f"An ensemble's members need the same --set resize: {both}.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.engines import Features
 from plainfilm.models.ensemble import Ensemble, rebuilt
 from plainfilm.models.gate import Gate
-from plainfilm.models.zoo import ENSEMBLE, recipe
+from plainfilm.models.zoo import ENSEMBLE, built, recipe
 
 if TYPE_CHECKING:
     from plainfilm.models.vgg import VGG
@@ -49,6 +49,8 @@ class Model:
     gate: Gate | None = None  # does a film look like the training films?
     verdict: dict[str, Any] = field(default_factory=dict)  # what the report says in short
     features: Features | None = field(default=None, repr=False)  # runs the network's front faster, if set
+
+    engine: ClassVar[str] = "torch"
 
     @property
     def classes_(self) -> np.ndarray:
@@ -143,6 +145,8 @@ class Model:
         InputError in one sentence when it is not ours, damaged, of a newer version, or does not fit together.
         """
         path = Path(path)
+        if path.is_dir() and not (path / "model.h5").exists() and (inner := sorted(path.glob("*/model.h5"))):
+            raise InputError(f"{path} holds {len(inner)} models; name one of them, such as {inner[0].parent}.")
         path = path / "model.h5" if path.is_dir() else path
         bundle = read_bundle(path)
         try:
@@ -173,6 +177,8 @@ class Model:
             raise InputError(f"{path} does not fit together: {error}.") from None
         if model.positive not in classes or not 0 <= model.threshold <= 1 or not 0 < model.temperature < 1e6:
             raise InputError(f"{path} does not fit together: positive class, threshold or temperature is out of range.")
+        if model.gate and model.gate.size != preprocess.size:
+            raise InputError(f"{path} does not fit together: its gate is for films of {model.gate.size} pixels.")
         model.hash = hashlib.sha256(path.read_bytes()).hexdigest()
         network.eval()
         alone = not isinstance(network, Ensemble)
@@ -190,7 +196,7 @@ def _built(
         raise ValueError(f"{name[:60]!r} is not the name of what it holds")
     if "members" in about:
         return rebuilt(about, classes, preprocess.size, weights)
-    return recipe(name).build(classes, preprocess)
+    return built(name, classes, preprocess, weights)
 
 
 def decide(probabilities: np.ndarray, positive: int, threshold: float) -> np.ndarray:

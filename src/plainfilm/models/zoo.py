@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
+
+import numpy as np
 
 from plainfilm.config import TrainConfig
 from plainfilm.errors import InputError, did_you_mean
@@ -148,6 +150,20 @@ def recipe(name: str) -> Recipe:
         known = [*RECIPES, *(f"timm:NAME-{kind}" for kind in KINDS), f"{ENSEMBLE}RUN,RUN"]
         raise InputError(f"There is no model '{name}'.{did_you_mean(name, known)}")
     return RECIPES[name]
+
+
+def built(name: str, classes: int, preprocess: Preprocess, arrays: Mapping[str, np.ndarray]) -> Backbone:
+    """Return the network of the recipe ``name``, its values without meaning yet; ValueError where ``arrays`` are not of
+    its names and shapes, before memory is taken for it: a file may name any network."""
+    import torch
+
+    with torch.device("meta"):
+        wanted = recipe(name).build(classes, preprocess).state_dict()
+    own, given = ({key: tuple(value.shape) for key, value in values.items()} for values in (wanted, arrays))
+    wrong = [key for key in own.keys() | given.keys() if own.get(key) != given.get(key)]
+    if wrong:
+        raise ValueError(f"{min(wrong)[:80]} has another shape than its network, or is missing in one of them")
+    return recipe(name).build(classes, preprocess)
 
 
 def runs_of(name: str) -> list[str]:

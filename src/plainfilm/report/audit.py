@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from plainfilm.audit.measure import NUMBERS, Measured
+from plainfilm.audit.measure import Measured
 from plainfilm.audit.telling import RED
 from plainfilm.data.films import Film, FilmError
 from plainfilm.evaluation.intervals import Floats, Interval
@@ -23,7 +23,7 @@ from plainfilm.report.figures import BLUE, SERIES, VERMILLION, WIDE, label, styl
 from plainfilm.report.page import write_page
 from plainfilm.report.runs import count, interval, with_interval
 
-GROUPS, PICTURES = 12, 8  # duplicates and other films shown as pictures
+GROUPS, SHOWN, PICTURES = 12, 4, 8  # duplicates, the films of one, and other films shown as pictures
 ROWS = 200  # of a table on the page; all are in the files beside it
 SIDE = 168  # pixels of a picture
 DOTS = 1500  # films drawn in the scatter
@@ -43,8 +43,10 @@ def audit_report(out: Path, found: dict[str, Any], measured: Measured, other: Me
     """Write ``out``/report.html and ``out``/figures for the audit ``found`` of ``measured`` films; return the page."""
     films = found["films"]
     classes = ", ".join(f"{name} {n:,}" for name, n in films["classes"].items())
-    ours = {film.path: film for film in measured.films}
-    theirs = {film.path: film for film in other.films} if other else {}
+    doubtful, unlike = found["doubtful_labels"]["films"][:PICTURES], (found["shift"] or {}).get("most_unlike", [])
+    twins = sorted(found["duplicates"], key=lambda row: (not row["conflicting"], not row["crossing"]))[:GROUPS]
+    ours = _films(measured, [*doubtful, *(film for row in twins for film in row["films"][:SHOWN])])
+    theirs = _films(other, unlike[:PICTURES]) if other else {}
     page = {
         "title": f"Audit of {found['data']}",
         "lead": f"{count(films['readable'], 'film')} ({classes}); positive: {found['positive']}",
@@ -66,9 +68,9 @@ def audit_report(out: Path, found: dict[str, Any], measured: Measured, other: Me
         "baselines_chart": _baselines(found, out),
         "properties": _properties(found),
         "leak": _leak(found),
-        "galleries": _twins(found, ours),
+        "galleries": [_twin_pictures(row, ours) for row in twins],
         "twin_table": _twin_table(found),
-        "doubtful": [_picture(ours[r["path"]], _doubt(r)) for r in found["doubtful_labels"]["films"][:PICTURES]],
+        "doubtful": [_picture(ours[r["path"]], _doubt(r)) for r in doubtful],
         "doubtful_table": _listed(
             "Films whose label is doubted most",
             ["Film", "Label", "Its probability"],
@@ -77,10 +79,7 @@ def audit_report(out: Path, found: dict[str, Any], measured: Measured, other: Me
         "shift_chart": _shift(found, out),
         "shift_table": _shift_table(found),
         "shared": _shared(found),
-        "unlike": [
-            _picture(theirs[r["path"]], [r["path"], r["label"] or "no label"])
-            for r in (found["shift"] or {"most_unlike": []})["most_unlike"][:PICTURES]
-        ],
+        "unlike": [_picture(theirs[r["path"]], [r["path"], r["label"] or "no label"]) for r in unlike[:PICTURES]],
     }
     return write_page(out, "audit.html", page)
 
@@ -140,7 +139,7 @@ def _several(found: dict[str, Any]) -> Table | None:
 
 
 def _sizes(measured: Measured, out: Path) -> Chart:
-    width, height = (measured.numbers[:, NUMBERS.index(name)] for name in ("width", "height"))
+    width, height = measured.number("width"), measured.number("height")
     rows = []
     for name in measured.films.classes:
         own = measured.labels == name
@@ -181,7 +180,7 @@ def _scatter(measured: Measured, width: Floats, height: Floats) -> Figure:
 
 def _quality(measured: Measured, out: Path) -> list[Chart]:
     """Return JPEG quality by class; nothing where no film is a JPEG."""
-    quality = measured.numbers[:, NUMBERS.index("JPEG quality")]
+    quality = measured.number("JPEG quality")
     if np.isnan(quality).all():
         return []
     classes = {name: quality[(measured.labels == name) & ~np.isnan(quality)] for name in measured.films.classes}
@@ -281,16 +280,16 @@ def _leak(found: dict[str, Any]) -> Table | None:
     return Table(f"AUC of {leak['probe']} (95 % interval)", ["Folds", "AUC"], rows)
 
 
-def _twins(found: dict[str, Any], films: dict[str, Film]) -> list[dict[str, Any]]:
-    """Return the duplicates to look at, conflicting and crossing ones first."""
-    order = sorted(found["duplicates"], key=lambda row: (not row["conflicting"], not row["crossing"]))
-    return [
-        {
-            "title": _twin_words(row),
-            "pictures": [_picture(films[f["path"]], [f["path"], f["label"]]) for f in row["films"][:4]],
-        }
-        for row in order[:GROUPS]
-    ]
+def _films(measured: Measured, rows: Iterable[dict[str, Any]]) -> dict[str, Film]:
+    """Return the films that ``rows`` name, by path."""
+    named = {row["path"] for row in rows}
+    films = measured.films.films
+    return {path: films[place] for place, path in enumerate(films.paths) if path in named}
+
+
+def _twin_pictures(row: dict[str, Any], films: dict[str, Film]) -> dict[str, Any]:
+    pictures = [_picture(films[f["path"]], [f["path"], f["label"]]) for f in row["films"][:SHOWN]]
+    return {"title": _twin_words(row), "pictures": pictures}
 
 
 def _twin_words(row: dict[str, Any]) -> str:
@@ -350,7 +349,7 @@ def _shared(found: dict[str, Any]) -> str:
     films, both = found["shift"]["films"], found["shift"]["shared"]
     return (
         f"{count(films['readable'], 'readable film')} there, {films['unreadable']:,} unreadable; "
-        f"{count(both['pictures'], 'picture')} and {count(both['patients'], 'patient')} in both sets."
+        f"{count(both['pictures'], 'picture')} and {count(both['patients'], 'patient')}, by name, in both sets."
     )
 
 

@@ -198,19 +198,27 @@ def probabilities(runs: list[Run], folder: Path, marked: bool = True) -> list[li
 def _roc(runs: list[Run], folder: Path, marked: bool) -> Chart:
     lines = [
         plots.Curve(
-            r.label, *scores.roc_points(r.scored, r.positive), r.score("auroc"), r.threshold if marked else None
+            r.label,
+            *scores.roc_points(r.scored, r.positive),
+            r.score("auroc"),
+            r.threshold if marked and r.two else None,
         )
         for r in runs
     ]
     alt = "; ".join(f"{run.label}: area under the ROC curve {run.words('auroc')}" for run in runs) + "."
     table = _at_thresholds(runs, "ROC", {"sensitivity": _sensitivity, "specificity": _specificity})
-    caption = "ROC curve; the marker is the threshold in use." if marked else "ROC curve."
+    caption = "ROC curve; the marker is the threshold in use." if marked and runs[0].two else "ROC curve."
     return drawn(folder, "roc", plots.roc(lines), "ROC", alt, caption, table)
 
 
 def _precision_recall(runs: list[Run], folder: Path, marked: bool) -> Chart:
     lines = [
-        plots.Curve(r.label, *scores.pr_points(r.scored, r.positive), r.score("auprc"), r.threshold if marked else None)
+        plots.Curve(
+            r.label,
+            *scores.pr_points(r.scored, r.positive),
+            r.score("auprc"),
+            r.threshold if marked and r.two else None,
+        )
         for r in runs
     ]
     share = float((runs[0].scored.labels == runs[0].positive).mean())

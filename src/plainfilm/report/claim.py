@@ -146,7 +146,7 @@ def _about_data(run: Run) -> dict[int, str]:
         9: pairs(config["preprocess"]),
         12: f"{count(len(run.quarantine), 'film')} could not be read and left out, with the reason (quarantine.csv); "
         "a film without a label can't enter",
-        19: f"{config['protocol']}; {parts}; seed {config['seed']}",
+        19: f"{config['protocol']}; {parts}; seed {(config.get('divided') or config)['seed']}",
         20: _apart(apart["patients"], apart["contents"]),
         21: f"{count(len(run.scored), 'scored film')}; no number was calculated beforehand: {NOT_DONE}",
         35: f"{parts} films; {count(len(run.quarantine), 'film')} excluded as unreadable; "
@@ -219,7 +219,8 @@ def _about_results(run: Run) -> dict[int, str]:
 def _elsewhere(run: Run) -> str:
     """Return the AUROC on other data sets that were labelled into the run folder (on-NAME/metrics.json)."""
     found = {path.parent.name: read_json(path) for path in sorted(run.folder.glob("on-*/metrics.json"))}
-    said = [f"{name}: AUROC {with_interval(interval(scores['test'].get('auroc')))}" for name, scores in found.items()]
+    scored = {name: metrics.get("test") or metrics.get("val") or {} for name, metrics in found.items()}
+    said = [f"{name}: AUROC {with_interval(interval(scores.get('auroc')))}" for name, scores in scored.items()]
     return "; ".join(said) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder.name} OTHER)"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.scores import BY_PATIENT
+from plainfilm.evaluation.scores import by_patient
 from plainfilm.files import read_json
 from plainfilm.report import charts, provenance, verdict
 from plainfilm.report.charts import Chart, Table, drawn
@@ -47,7 +47,7 @@ def folds_report(out: str | Path) -> Path:
         "version": runs[0].config["plainfilm"],
         "protocol": about["protocol"],
         "groups": [("", [(key, name) for key, name in sections if key not in skipped])],
-        "lines": verdict.red_lines(runs, compared=False, pooled=together is not None),  # each fold has parts of its own
+        "lines": verdict.red_lines([_named(run) for run in runs], compared=False, pooled=together is not None),
         "what": _what(about, together),
         "tiles": _tiles(about),
         "strip": _strip(about, folder),
@@ -57,6 +57,11 @@ def folds_report(out: str | Path) -> Path:
         "how": provenance.how_beside(runs),
     }
     return write_page(folder, "folds.html", page)
+
+
+def _named(run: Run) -> Run:
+    """Return the run called by its folder: its red lines are not those of the others."""
+    return replace(run, model={**run.model, "title": run.folder.name})
 
 
 def _pooled(folder: Path, first: Run) -> Run | None:
@@ -96,8 +101,8 @@ def _tiles(about: dict[str, Any]) -> list[verdict.Cell]:
     for name, title in verdict.HEADLINE.items():
         found = about["scores"].get(name)
         if name in pooled:
-            value = interval(pooled.get(name + BY_PATIENT, pooled[name]))
-            tiles.append(verdict.Cell(title, number(value.value), f"{value.low:.3f}–{value.high:.3f}"))
+            value = interval(by_patient(pooled, name))
+            tiles.append(verdict.Cell(title, number(value.value), verdict.bounds(value)))
         elif found:
             tiles.append(
                 verdict.Cell(f"{title}, mean", number(_known(found["mean"])), f"SD {number(_known(found['sd']))}")
@@ -115,7 +120,7 @@ def _strip(about: dict[str, Any], folder: Path) -> Chart:
         Spread(
             title,
             [_known(value) for value in about["scores"][name]["values"]],
-            interval(pooled.get(name + BY_PATIENT, pooled.get(name))),
+            interval(by_patient(pooled, name)),
         )
         for name, title in verdict.HEADLINE.items()
         if name in about["scores"]

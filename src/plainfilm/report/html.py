@@ -92,6 +92,7 @@ def run_report(run: str | Path) -> Path:
         "shift": practice.shift(found),
         "decision_curve": practice.decision(found, folder),
         "referral": practice.referral(found, folder),
+        "positive": found.positive_name,
         "calibration": _calibration(found),
         "subgroups": evidence.subgroups(found, folder),
         "robustness": evidence.robustness(found, folder),

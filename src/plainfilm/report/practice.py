@@ -124,8 +124,7 @@ def decision(run: Run, folder: Path) -> Chart | None:
     shown = np.isin(np.round(curve["threshold"], 2), SHOWN_THRESHOLDS)
     lines = zip(*(curve[key][shown] for key in ("threshold", "model", "treat_all")), strict=True)
     rows = [[f"{threshold:g}", f"{model:+.3f}", f"{all_films:+.3f}"] for threshold, model, all_films in lines]
-    better = curve["threshold"][curve["model"] > np.maximum(curve["treat_all"], 0) + 1e-12]
-    where = f"from {better.min():.2f} to {better.max():.2f}" if better.size else "nowhere"
+    where = _stretches(curve["threshold"], curve["model"] > np.maximum(curve["treat_all"], 0) + 1e-12)
     alt = f"{run.label}: the model has the largest net benefit of the three {where} (threshold probability)."
     caption = (
         "Decision curve (Vickers & Elkin 2006). Net benefit counts found patients and takes off false alarms, each at "
@@ -135,6 +134,14 @@ def decision(run: Run, folder: Path) -> Chart | None:
     table = Table("Net benefit a film; calling none positive has 0", ["Threshold", "Model", "Call all positive"], rows)
     figure = plots.decision(curve, run.threshold if run.two else None)
     return drawn(folder, "decision_curve", figure, f"{run.title}: decision curve", alt, caption, table)
+
+
+def _stretches(thresholds: np.ndarray, true: np.ndarray) -> str:
+    """Return in words from where to where something is true: "from 0.10 to 0.83 and from 0.97 to 0.99"."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], true, [False]]).astype(int)))
+    runs = [thresholds[start:end] for start, end in edges.reshape(-1, 2)]
+    said = [f"from {run[0]:.2f} to {run[-1]:.2f}" if len(run) > 1 else f"at {run[0]:.2f}" for run in runs]
+    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]])) or "nowhere"
 
 
 # -- films for a reader -----------------------------------------------------------------------------------------------

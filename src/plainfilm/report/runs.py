@@ -14,7 +14,7 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import FLOOR, ReferBand, apply_temperature
 from plainfilm.evaluation.intervals import UNKNOWN, Interval
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
-from plainfilm.evaluation.scores import BY_PATIENT, one_class_predicted
+from plainfilm.evaluation.scores import by_patient, one_class_predicted
 from plainfilm.files import read_csv, read_json
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
 
@@ -124,7 +124,7 @@ class Run:
         Its interval is the one that lets films of a patient err together, where there is one.
         """
         found = self.metrics.get(part or self.part, {})
-        return interval(found.get(name + BY_PATIENT, found.get(name)))
+        return interval(by_patient(found, name))
 
     def words(self, name: str, part: str | None = None) -> str:
         """Return a score as it is to read: ``0.952 (0.940–0.962)``, "undefined" on these films, or "not done"."""

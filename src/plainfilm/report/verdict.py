@@ -9,6 +9,7 @@ import numpy as np
 
 from plainfilm.data.split import KNOWN
 from plainfilm.evaluation.compare import compare
+from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.scores import confusion
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
 from plainfilm.report.runs import (
@@ -46,9 +47,13 @@ class Cell(NamedTuple):
 def cell(run: Run, score: str, title: str) -> Cell:
     """Return a score of the scored part with its interval, and the paper's value and verdict where there are any."""
     found, published = run.score(score), TABLE_I.get(run.name, {}).get(score)
-    bounds = "" if np.isnan(found.low) else f"{found.low:.3f}–{found.high:.3f}"
     value = number(found.value, UNDEFINED if score in run.metrics.get(run.part, {}) else NOT_DONE)
-    return Cell(title, value, bounds, f"{published:.2f}" if published else "", judged(run, score))
+    return Cell(title, value, bounds(found), f"{published:.2f}" if published else "", judged(run, score))
+
+
+def bounds(found: Interval) -> str:
+    """Return the bounds of an interval as a tile has them; empty where there are none."""
+    return "" if np.isnan(found.low) else f"{found.low:.3f}–{found.high:.3f}"
 
 
 def data_name(run: Run) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -34,6 +35,8 @@ from plainfilm.serving.upload import Upload, uploads
 
 WEB = Path(__file__).parent / "web"
 PREVIEW_SIDE = 1024  # pixels
+GONE_SECONDS = 0.25  # after which, and so often, it is asked whether a client still waits
+T = TypeVar("T")
 
 
 class Problem(BaseModel):
@@ -115,7 +118,7 @@ def _form(many: bool) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-UPLOADS = _refusals(408, 413, 415, 422, 503)
+UPLOADS = _refusals(408, 412, 413, 415, 422, 503)
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, **UPLOADS}
 
 
@@ -160,8 +163,9 @@ class Service:
 
     async def predict(self, request: Request) -> Response:
         """Labels for one or many films; a film that can't be read has an error instead of a label."""
+        self._require_model(request)
         async with uploads(request, self.limits, self.memory, self.predictor.films.require_room) as films:
-            answers = await self.predictor.label([film.data for film in films])
+            answers = await while_there(request, self.predictor.label([film.data for film in films]))
             entries = [self._entry(film, found) for film, found in zip(films, answers, strict=True)]
         for found in answers:
             self.metrics.film(found)
@@ -187,15 +191,24 @@ class Service:
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
     async def _picture(self, request: Request, line: Line, drawn: Callable[[bytes], Awaitable[bytes]]) -> Response:
+        self._require_model(request)
         async with uploads(request, self.limits, self.memory, line.require_room) as films:
             if len(films) > 1:
                 raise Refusal(422, f"There are {len(films)} films in the form; send one.")
             try:
-                return Response(await drawn(bytes(films[0].data)), media_type="image/png")
+                picture = await while_there(request, drawn(bytes(films[0].data)))
+                return Response(picture, media_type="image/png")
             except FilmError as error:
                 raise Refusal(422, f"The film can't be read: {error}.") from None
             except PlainfilmError as error:
                 raise Refusal(501, str(error)) from None
+
+    def _require_model(self, request: Request) -> None:
+        """Refusal when the request is for another model (``If-Match``, by hash): a page outlives a server, and would
+        show this one's answers under that one's threshold."""
+        asked = request.headers.get("if-match", "*").strip()
+        if asked not in ("*", f'"{self.model.hash}"'):
+            raise Refusal(412, "Another model answers here now; load the page again.")
 
     def _entry(self, film: Upload, found: Answer | FilmError) -> dict[str, Any]:
         if isinstance(found, FilmError):
@@ -209,6 +222,18 @@ class Service:
             "reason": found.reason,
             "gate": {"score": found.gate.score, "reason": found.gate.reason} if found.gate else None,
         }
+
+
+async def while_there(request: Request, work: Awaitable[T]) -> T:
+    """Return what ``work`` gives; when the client has left, ClientDisconnect, and what has not begun never does."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=GONE_SECONDS))[0]:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+        return await task
+    finally:
+        task.cancel()
 
 
 def preview(data: bytes) -> bytes:

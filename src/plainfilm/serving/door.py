@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import time
 from urllib.parse import urlsplit
 
@@ -15,7 +16,6 @@ from plainfilm.serving.metrics import Metrics
 
 # Without these the page can't ask for the token; none of them says anything about films or the model.
 OPEN = ("/", "/health", "/docs", "/openapi.json")
-LOCAL = ("localhost", "127.0.0.1", "::1")
 
 HEADERS = {
     # blob: is a film or heat map that the page itself received; nothing else is ever loaded from elsewhere.
@@ -69,10 +69,10 @@ class Door:
         """Refusal unless the request may pass."""
         host = headers.get("host", "")
         # A foreign page can have its name resolve to 127.0.0.1 (DNS rebinding); then Host gives it away.
-        if self.local and _name(host) not in LOCAL:
+        if self.local and not _is_this_machine(_name(host)):
             raise Refusal(421, "This service answers only to localhost and 127.0.0.1.")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _netloc(origin) != host:
             raise Refusal(403, "Requests from other pages are not answered.")
         if self.token and path not in OPEN and not path.startswith("/static/"):
             given = headers.get("authorization", "")
@@ -86,6 +86,20 @@ def refused(refusal: Refusal) -> JSONResponse:
     if refusal.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse({"error": refusal.sentence}, refusal.status, headers)
+
+
+def _is_this_machine(name: str) -> bool:
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # such as an unclosed bracket
+        return None
 
 
 def _name(host: str) -> str:

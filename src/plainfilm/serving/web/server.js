@@ -17,6 +17,7 @@ export class Refused extends Error {
 }
 
 export class Server {
+  #hash = null;
   #asked = null; // one question for the token, however many requests need it
 
   /** `askToken(wrong)` resolves to what the user typed; `busy(seconds)` is told of each wait, 0 when it is over. */
@@ -25,7 +26,13 @@ export class Server {
     this.busy = busy;
   }
 
-  model = async () => (await this.#answer("model", {})).json();
+  /** What is asked from then on is asked of this model alone: another may answer here after the server was started anew. */
+  async model() {
+    const model = await (await this.#answer("model", {})).json();
+    this.#hash = model.hash;
+    return model;
+  }
+
   predict = async (files) => (await this.#answer("predict", { method: "POST", body: form(files) })).json();
   preview = (file) => this.#picture("preview", file);
   heat = (file) => this.#picture("explain?kind=map", file);
@@ -39,6 +46,7 @@ export class Server {
     for (let tries = 1; ; tries += 1) {
       const token = sessionStorage.getItem(TOKEN);
       const headers = token ? { Authorization: `Bearer ${token}` } : {};
+      if (this.#hash) headers["If-Match"] = `"${this.#hash}"`;
       const response = await this.#call(path, { ...request, headers });
       if (response.ok) return response;
       if (response.status === 401) await this.#newToken(token);

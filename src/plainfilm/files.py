@@ -256,6 +256,8 @@ def sealed(folder: str | Path, wait: bool = False, shared: bool = False) -> Iter
             if _TEMPORARY.fullmatch(left.name) and not _being_written(left, folder):
                 left.unlink(missing_ok=True)
         before = {name: _state(folder / name) for name in _contents(folder)}
+        if (folder / SUMS).exists():
+            read_sums(folder)  # one that can't be read shows before the work, not after it
         try:
             yield
         except BaseException:
@@ -272,6 +274,8 @@ def _seal(folder: Path, before: dict[str, Any], shared: bool) -> None:
     kept = {name for name in names if before.get(name) == _state(folder / name)}
     ours = [name for name in names if name in known or name not in kept or not shared]
     sums = {name: known[name] if name in known.keys() & kept else sha256_file(folder / name) for name in ours}
+    if shared:  # others' sums stay, whatever became of their files
+        sums = dict(sorted((known | sums).items()))
     write_text(folder / SUMS, "".join(f"{value}  {name}\n" for name, value in sums.items()))
 
 
@@ -298,10 +302,10 @@ def read_sums(folder: Path) -> dict[str, str]:
         lines = (folder / SUMS).read_bytes().decode("utf-8", "surrogateescape").split("\n")
     except OSError as error:
         raise InputError(f"{folder / SUMS} can't be read ({error.strerror or error}).") from None
-    pairs = [line.partition("  ") for line in lines[:-1]]
-    if lines[-1] or not all(len(value) == 64 and name for value, _, name in pairs):
+    pairs = [re.fullmatch(r"([0-9a-f]{64})(?:  | \*)(.+)", line) for line in lines[:-1]]  # as sha256sum writes them
+    if lines[-1] or None in pairs:
         raise InputError(f"{folder / SUMS} is damaged; restore it from a copy.")
-    return {name: value for value, _, name in pairs}
+    return {found[2]: found[1] for found in pairs if found}
 
 
 def damaged(folder: Path, names: Iterable[str] | None = None) -> list[str]:

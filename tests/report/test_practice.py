@@ -103,11 +103,11 @@ def test_the_decision_curve_says_where_the_model_is_worth_more(run: Run, tmp_pat
 @pytest.mark.usefixtures("words_only")
 def test_reliability_shows_the_probabilities_before_their_temperature(make_run: MakeRun, tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, temperature=2.0))
-    again = apply_temperature(run.untempered.probabilities, 2.0)
+    again = apply_temperature(run.as_trained.probabilities, 2.0)
     assert np.allclose(again, run.scored.probabilities, atol=1e-9)
     (chart,) = charts.probabilities([run], tmp_path)[1]
-    assert chart.table is not None and {row[0] for row in chart.table.rows} == {"before", "after"}
-    assert "before the temperature 2.00" in chart.caption
+    assert chart.table is not None and {row[0] for row in chart.table.rows} == {"as trained", "in use"}
+    assert "in use: temperature 2.00, fitted on validation films" in chart.caption
     after, before = (
         run.score("calibration_slope").value,
         float(charts.calibration_before(run)["calibration_slope"].split()[0]),

@@ -180,7 +180,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         logits = calibrate(prepared, model, logits)
         operating = choose_operating(prepared, model, logits)
         model.gate = learn_gate(prepared)
-        write_json(out / MODEL, {**read_json(out / MODEL), **operating.about})
+        write_json(out / MODEL, {**read_json(out / MODEL), **operating.about, "offsets": _offsets(model)})
         said = _said(prepared, model, logits)
         before = out / "predictions.csv"
         scored = sha256_file(before) if before.exists() and (out / "metrics.json").exists() else ""
@@ -270,6 +270,12 @@ def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.T
     model.provenance["uncalibrated"] = trained
     _set_bias(model, (np.array(trained, dtype=np.float32) + offsets).tolist())
     return logits + torch.from_numpy(offsets)
+
+
+def _offsets(model: Model) -> list[float] | None:
+    """Return what ``calibrate`` added to each class's logit; None where it did not."""
+    trained = model.provenance.get("uncalibrated")
+    return None if trained is None else (_last_layer(model).bias.detach().cpu().numpy() - np.array(trained)).tolist()
 
 
 def _last_layer(model: Model) -> torch.nn.Linear:

@@ -14,6 +14,7 @@ from plainfilm.data.columns import Kinds, Texts
 from plainfilm.data.films import PARTS, Film, FilmError, Films
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.grown import Grown
+from plainfilm.memory import give_back
 
 PAPER_SHARES = {"train": 0.75, "val": 0.25}
 GROUPED_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}
@@ -47,6 +48,7 @@ def split(films: Films, how: str = "grouped", seed: int = 0, contents: bool = Tr
     _check(done, classes, tuple(PAPER_SHARES) if how == "paper" else PARTS)
     if how == "grouped" and contents and any(crossing(done).values()):
         raise PlainfilmError(f"The split of {films.name} parted a patient or copies of a film: this is a bug.")
+    give_back()
     return done
 
 

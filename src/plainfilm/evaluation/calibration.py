@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -223,6 +224,13 @@ def apply_temperature(probabilities: Floats, temperature: float) -> Floats:
     if not 0 < temperature < np.inf:
         raise InputError(f"A temperature must be a number above 0, and this one is {temperature}; 1 changes nothing.")
     logs = np.log(np.maximum(probabilities, TINY)) / temperature
+    return np.asarray(np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
+
+
+def as_trained(probabilities: Floats, temperature: float, offsets: Sequence[float]) -> Floats:
+    """Return (N, K) what the probabilities were before ``offsets`` (K,) were added to the logits and the sums divided
+    by ``temperature``: softmax(T log p - b)."""
+    logs = temperature * np.log(np.maximum(probabilities, TINY)) - np.asarray(offsets)
     return np.asarray(np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
 
 

@@ -111,13 +111,10 @@ def _factors(run: Run) -> list[str]:
 
 
 def _metrics(run: Run) -> list[str]:
-    chosen = "Threshold, temperature and refer band come from validation films."
-    if run.validation is None:
-        chosen = "The refer band comes from the very films that are scored; the temperature is 1."
     return [
         f"Scores of the {part_in_words(run.part)} part, each with a 95 % interval: Wilson's for rates, DeLong's for "
         "the AUROC (where a patient has several films, both as if these were fewer), the fit itself for slope and "
-        f"intercept of calibration, resampled patients for the rest. {chosen}",
+        f"intercept of calibration, resampled patients for the rest. {practice.chosen(run)}",
     ]
 
 

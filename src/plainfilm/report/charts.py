@@ -261,14 +261,14 @@ def _precision(called: Bools, true: Bools) -> float:
 
 def _reliability(run: Run, folder: Path, runs: list[Run]) -> Chart:
     table, error = calibration.reliability(run.scored, run.positive), run.score("ece")
-    cooled = run.temperature != 1
-    before = calibration.reliability(run.untempered, run.positive) if cooled else []
-    rows = [["after", *row] if cooled else row for row in _bins(table)] + [["before", *row] for row in _bins(before)]
+    fitted = run.calibrated
+    before = calibration.reliability(run.as_trained, run.positive) if fitted else []
+    rows = [["in use", *row] if fitted else row for row in _bins(table)] + [["as trained", *r] for r in _bins(before)]
     alt = f"{run.label}: expected calibration error {run.words('ece')} over {count(len(table), 'bin')} of films."
-    squares = f" Squares: before the temperature {run.temperature:.2f}, fitted on validation." if cooled else ""
+    squares = f" Squares: as trained; in use: {run.fitted}." if fitted else ""
     caption = f"{run.label}: do the probabilities mean what they say? Points on the diagonal do.{squares}"
     header = ["Films", "Mean predicted", "Share of positives (95 % interval)"]
-    numbers = Table("Bins of about equal size", ["Temperature", *header] if cooled else header, rows)
+    numbers = Table("Bins of about equal size", ["Probabilities", *header] if fitted else header, rows)
     figure = plots.reliability(table, error, before)
     return drawn(folder, _file("reliability", run, runs), figure, f"{run.title}: reliability", alt, caption, numbers)
 
@@ -297,7 +297,7 @@ def search(run: Run, folder: Path, runs: list[Run]) -> Chart:
 
 
 def calibration_before(run: Run) -> dict[str, str]:
-    """Return the calibration scores, as they are to read, of the probabilities before their temperature was fitted."""
-    p, positive = run.untempered, run.positive
+    """Return the calibration scores, as they are to read, of the probabilities as the network was trained to give."""
+    p, positive = run.as_trained, run.positive
     found = scores.scores(p, positive, run.threshold, np.random.default_rng(run.config["seed"]), BEFORE_DRAWS)
     return {name: with_interval(found[name]) for name in ("brier", "ece", "calibration_slope", "calibration_intercept")}

@@ -176,14 +176,13 @@ def _about_model(run: Run) -> dict[int, str]:
         23: f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
         24: str(model["weights"] or f"Glorot uniform, zero biases, seed {config['seed']}"),
         25: chosen or pairs({name: settings[name] for name in trained if settings.get(name, "") != ""}),
-        26: f"{chosen or epoch}; threshold {run.threshold:.3g} ({practice.rule(run)}); "
-        f"temperature {run.temperature:.3g}",
+        26: f"{chosen or epoch}; threshold {run.threshold:.3g} ({practice.rule(run)}); {run.fitted}",
         27: "none: one model",
     }
     if members := config.get("members"):
         said[24] = f"the weights of {count(len(members), 'trained run')}"
         said[25] = "nothing is trained; see the members' own checklists"
-        said[26] = f"threshold {run.threshold:.3g} ({practice.rule(run)}); temperature {run.temperature:.3g}"
+        said[26] = f"threshold {run.threshold:.3g} ({practice.rule(run)}); {run.fitted}"
         said[27] = f"mean of the probabilities of {', '.join(members)}, each over {count(settings['views'], 'view')}"
     return said
 

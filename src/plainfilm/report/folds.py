@@ -71,7 +71,11 @@ def _pooled(folder: Path, first: Run) -> Run | None:
     predictions = read_predictions_of(folder, first.folder)
     metrics = read_json(folder / "metrics.json")
     return replace(
-        first, folder=folder, predictions=predictions, metrics=metrics, model={**first.model, "temperature": 1}
+        first,
+        folder=folder,
+        predictions=predictions,
+        metrics=metrics,
+        model={**first.model, "temperature": 1, "offsets": None},
     )
 
 

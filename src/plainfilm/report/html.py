@@ -209,14 +209,12 @@ def _all_scores(run: Run) -> Table | None:
 
 
 def _calibration(run: Run) -> Table:
-    """Return the calibration scores, and beside them those before the temperature where one was fitted."""
+    """Return the calibration scores, and beside them those before anything was fitted to make them better."""
     rows = [[name, run.words(key)] for key, name in CALIBRATION.items()]
-    if run.temperature == 1:
-        caption = "Calibration (95 % interval). No temperature was fitted: the network's own probabilities"
+    if not run.calibrated:
+        caption = "Calibration (95 % interval). Nothing was fitted for it: the network's own probabilities"
         return Table(caption, ["", "Value"], rows)
     before = charts.calibration_before(run)
-    caption = (
-        f"Calibration (95 % interval) before and after the temperature {run.temperature:.2f}, fitted on validation"
-    )
+    caption = f"Calibration (95 % interval) as trained, and with the {run.fitted}"
     both = [[name, before[key], after] for key, (name, after) in zip(CALIBRATION, rows, strict=True)]
-    return Table(caption, ["", "Before", "After"], both)
+    return Table(caption, ["", "As trained", "In use"], both)

@@ -64,6 +64,15 @@ def rule(run: Run) -> str:
     return str(run.model.get("threshold_rule") or "set beforehand, not chosen on these films")
 
 
+def chosen(run: Run) -> str:
+    """Return in a sentence where threshold, calibration and refer band come from."""
+    where = "validation films" if run.validation is not None else "the very films that are scored"
+    band = "no refer band"
+    if run.refer:
+        band = f"refer band {run.refer.low:.3f} to {run.refer.high:.3f}, chosen on {where}"
+    return f"In use: threshold {run.threshold:.3f} ({rule(run)}); {run.fitted}; {band}."
+
+
 def _in_use(run: Run, threshold: float) -> str:
     return " ← in use" if abs(threshold - run.threshold) < 1e-9 * min(threshold, 1 - threshold) else ""
 

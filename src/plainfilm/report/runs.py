@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.calibration import FLOOR, ReferBand, apply_temperature
+from plainfilm.evaluation.calibration import FLOOR, ReferBand, as_trained
 from plainfilm.evaluation.intervals import UNKNOWN, Interval
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
 from plainfilm.evaluation.scores import by_patient, one_class_predicted
@@ -89,11 +89,30 @@ class Run:
         """What the network's logits were divided by; fitted on validation films, 1 where nothing was fitted."""
         return float(self.model["temperature"])
 
+    @property
+    def offsets(self) -> list[float]:
+        """What was added to each class's logit before that; fitted on validation films, 0 where nothing was fitted."""
+        return self.model.get("offsets") or [0.0] * len(self.predictions.classes)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether anything was fitted to make the probabilities true."""
+        return self.temperature != 1 or any(self.offsets)
+
+    @property
+    def fitted(self) -> str:
+        """What was fitted to make the probabilities true, in words."""
+        if not self.calibrated:
+            return "probabilities as trained"
+        moved = self.offsets[self.positive] - np.delete(self.offsets, self.positive).mean()
+        offset = f", log-odds of {self.positive_name} moved by {moved:+.2f}" if moved else ""
+        return f"temperature {self.temperature:.2f}{offset}, fitted on validation films"
+
     @cached_property
-    def untempered(self) -> Predictions:
-        """The scored films with the probabilities that the network gives at temperature 1."""
-        told = self.scored.probabilities
-        return replace(self.scored, probabilities=apply_temperature(told, 1 / self.temperature))
+    def as_trained(self) -> Predictions:
+        """The scored films with the probabilities that the network gave before anything was fitted on validation."""
+        told = as_trained(self.scored.probabilities, self.temperature, self.offsets)
+        return replace(self.scored, probabilities=told)
 
     @property
     def refer(self) -> ReferBand | None:

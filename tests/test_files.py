@@ -203,3 +203,14 @@ def test_a_folder_is_swept_but_for_what_another_process_is_writing_in_it(tmp_pat
     with sealed(tmp_path):
         pass
     assert not [*others.glob(".*.tmp")]
+
+
+def test_the_sums_of_others_stay_and_are_read_as_sha256sum_writes_them(tmp_path):
+    others = "".join(f"{letter * 64} {mark}{letter}\n" for letter, mark in (("b", "*"), ("c", " ")))
+    (tmp_path / "SHA256SUMS").write_text(others)
+    with sealed(tmp_path, shared=True):
+        write_text(tmp_path / "a", "1")
+    assert read_sums(tmp_path) | {"a": ""} == {"a": "", "b": "b" * 64, "c": "c" * 64}
+    (tmp_path / "SHA256SUMS").write_text("x\n")
+    with pytest.raises(InputError, match="is damaged"), sealed(tmp_path, shared=True):
+        raise AssertionError("the work was begun")

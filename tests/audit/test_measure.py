@@ -8,7 +8,8 @@ from PIL import Image, PngImagePlugin
 from tests.audit.conftest import film, films, packed, picture
 from tests.image.test_dicom import FILM, film_dataset, written
 
-from plainfilm.audit.facts import _likeness, counts, odd_films, patients
+from plainfilm.audit.duplicates import duplicates
+from plainfilm.audit.facts import _likeness, counts, odd_films, patients, twin_rows
 from plainfilm.audit.measure import LONGEST_NAME, LOOKS, NAMES, NUMBERS, measure
 from plainfilm.errors import InputError
 
@@ -126,3 +127,27 @@ def test_a_dicom_film_without_a_preamble_is_measured_as_one():
     data = written(film_dataset(FILM), preamble=False)
     found = measured(data, packed(picture(1)))
     assert found.name("file type")[0] == "DICOM" and not found.films.quarantine
+
+
+def test_a_tag_that_is_no_number_costs_the_films_tags_and_not_the_audit():
+    entry = b"\x1a\x01\x05\0\x01\0\0\0"  # XResolution, one rational
+    odd = packed(picture(0), "TIFF", dpi=(72, 72)).replace(entry, b"\x1a\x01\x02\0\x08\0\0\0")  # eight letters
+    found = measured(odd, packed(picture(1)))
+    assert len(found) == 2 and found.number("width").tolist() == [120, 120]
+
+
+def test_dicom_headers_tell_view_and_maker_and_their_length_tells_nothing():
+    some = [film_dataset(FILM, ViewPosition=view, Manufacturer="ACME" * long) for view, long in (("PA", 1), ("AP", 9))]
+    found = measured(*map(written, some), packed(picture(1)))
+    assert found.name("view position").tolist() == ["PA", "AP", ""] and found.name("maker")[0] == "ACME"
+    assert np.isnan(found.number("bytes per pixel")[:2]).all() and found.number("bit depth")[0] == 8
+    assert not any("nan" in "; ".join(row["reasons"]) for row in odd_films(found))
+
+
+def test_a_film_of_no_part_is_in_no_other_part():
+    data = [packed(picture(i)) for i in range(3)]
+    items = [film("a", data[0], "A", patient="x", part="train"), film("b", data[1], "A", patient="x")]
+    found = measure(films([*items, film("c", data[0], "A", patient="y")]))
+    assert patients(found)["in_several_parts"] == []
+    (twin,) = twin_rows(found, duplicates(found))
+    assert twin["crossing"] is False

@@ -124,3 +124,22 @@ def test_names_that_archives_give_every_study_are_no_patient(run, tmp_path, make
     films = [str(tmp_path / f"study{i}" / "IM-0001-0001.jpeg") for i in range(6)]
     found = explain(run, films, tmp_path / "maps", checks=0)
     assert found["checks"]["outside_thorax"]["low"] is not None  # six patients: enough for an interval
+
+
+def test_an_interrupted_force_leaves_nothing_of_the_model_before(run, tmp_path, make_film, monkeypatch):
+    (tmp_path / "films").mkdir()
+    for i in range(3):
+        (tmp_path / "films" / f"{i}.jpeg").write_bytes(make_film(i, True))
+    out = tmp_path / "out"
+    explain(run, [str(tmp_path / "films")], out, checks=0)
+    (out / "maps" / "mine.png").write_bytes(b"x")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("plainfilm.commands.explaining.save_picture", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        explain(run, [str(tmp_path / "films" / "0.jpeg")], out, checks=0, force=True)
+    left = {path.name for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert "SHA256SUMS" not in left and "index.html" not in left and "mine.png" in left
+    assert not [name for name in left if name.startswith(("00002-", "00003-"))]

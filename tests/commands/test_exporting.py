@@ -71,3 +71,12 @@ def test_a_run_whose_films_are_gone_is_checked_on_synthetic_ones(run):
 def test_an_unknown_format_is_named(run, tmp_path):
     with pytest.raises(InputError, match="no format 'tflite'"):
         export(run, "tflite", tmp_path / "x")
+
+
+def test_force_replaces_exports_alone(run, tmp_path):
+    pytest.importorskip("safetensors")
+    with pytest.raises(InputError, match=r"model\.h5 is no \.safetensors file"):
+        export(run, "safetensors", run / "model.h5", force=True)
+    with pytest.raises(InputError, match="is a folder"):
+        export(run, "safetensors", tmp_path, force=True)
+    assert Model.load(run)

@@ -20,6 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from plainfilm.ahead import ahead
 from plainfilm.cli import main
 from plainfilm.commands.label import load_model
+from plainfilm.data.sources import loose
 from plainfilm.errors import InputError
 from plainfilm.files import cache_dir, growing_csv
 from plainfilm.image.decode import decode
@@ -291,3 +292,46 @@ def test_an_exported_copy_in_the_cache_that_is_damaged_is_made_anew(tmp_path, fi
     assert copies
     assert main([*words, str(tmp_path / "b.csv")]) == 0
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_force_takes_no_table_of_the_users_and_a_montage_no_film(tmp_path, films_folder, capsys):
+    run, film = model_file(tmp_path / "run"), next(films_folder.rglob("*.jpeg"))
+    (tmp_path / "films").mkdir()
+    shutil.copy(film, tmp_path / "films" / "a.jpeg")
+    (tmp_path / "films" / "b.png").write_bytes(b"\x89PNG")
+    (tmp_path / "data.csv").write_text("path,label,patient,split\na.png,A,,\n")
+    words = ["label", str(run), str(tmp_path / "films"), "--quiet", "--force", "--out"]
+    for more, said in (
+        ([str(tmp_path / "data.csv")], "is nothing that label wrote"),
+        ([str(tmp_path / "o.csv"), "--montage", str(tmp_path / "films" / "b.png")], "lies among the films"),
+        ([str(tmp_path / "o.png"), "--montage", str(tmp_path / "o.png")], "are one file"),
+        ([str(tmp_path / "o.csv"), "--montage", str(tmp_path / "data.csv" / "o.png")], "can't be written"),
+    ):
+        assert main([*words, *more]) == 2
+        assert said in capsys.readouterr().err
+    assert (tmp_path / "data.csv").read_text().startswith("path,label,patient") and not (tmp_path / "o.csv").exists()
+
+
+def test_one_table_is_written_by_one_process_and_not_over_one_that_came_meanwhile(tmp_path):
+    out = tmp_path / "o.csv"
+    with growing_csv(out, ("a",), "one", False) as rows:
+        rows.write(("1",))
+        with pytest.raises(InputError, match="being written"), growing_csv(out, ("a",), "two", False):
+            pass
+    with pytest.raises(InputError, match="exists; choose another name"), growing_csv(out, ("a",), "two", False):
+        pass
+    with growing_csv(out, ("a",), "two", False, force=True):
+        pass
+    assert out.read_text() == "a\n"
+
+
+def test_rows_of_one_engine_are_not_gone_on_with_by_another(tmp_path, films_folder):
+    pytest.importorskip("onnxruntime")
+    run = model_file(tmp_path / "run")
+    words = ["label", str(run), str(films_folder), "--quiet", "--out", str(tmp_path / "o.csv"), "--resume"]
+    tag = f"{Model.load(run).hash[:12]}-torch"
+    first = loose(films_folder)[0][0]
+    begun = tmp_path / f".o.csv.{tag}.begun"
+    begun.write_text(f"path,label,p_NORMAL,p_PNEUMONIA,refer,reason\n{first},NORMAL,1,0,no,\n")
+    assert main([*words, "--engine", "onnx"]) == 0
+    assert rows(tmp_path / "o.csv")[0]["p_NORMAL"] != "1" and begun.exists()

@@ -103,3 +103,16 @@ def test_demo_writes_films_and_compares_and_can_be_run_again(tmp_path, capsys):
     quarantine = (tmp_path / "demo" / "vgg" / "quarantine.csv").read_text()
     assert quarantine.count("\n") == 2  # the header and the planted unreadable film
     assert main(words) == 0
+
+
+def test_a_demo_goes_on_in_its_own_folder_alone(tmp_path, capsys):
+    words = ["demo", "--out", str(tmp_path / "demo"), "--films", "8", "--models", "vgg,vgg", "--quiet"]
+    for more, said in (
+        ([], "names vgg twice"),  # the films are there now
+        (["--seed", "1"], "which a demo with these --films and --seed has not"),
+        (["--films", "12"], "which a demo with these --films and --seed has not"),
+        (["--films", "99999999999"], "too large"),
+    ):
+        assert main([*words, *more]) == 2
+        assert said in capsys.readouterr().err
+    assert len(list((tmp_path / "demo" / "films").rglob("*.jpeg"))) == 8

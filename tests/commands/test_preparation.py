@@ -8,9 +8,11 @@ import pytest
 
 from plainfilm.cli import main
 from plainfilm.commands.preparation import prepare
+from plainfilm.commands.training import describe
 from plainfilm.config import SPLITS, TrainConfig
 from plainfilm.data.sources import load
-from plainfilm.errors import PlainfilmError
+from plainfilm.data.split import split
+from plainfilm.errors import InputError, PlainfilmError
 
 
 @pytest.fixture
@@ -55,3 +57,21 @@ def test_a_val_folder_of_kaggles_layout_leaves_the_rest_in_place(make_films, tmp
     chosen = np.arange(0, len(films), 5)
     for i in chosen:
         assert (prepared.pixels[i] == prepared.preprocess.read(films[i].read())).all()
+
+
+def test_what_the_model_cannot_do_shows_before_a_film_is_decoded(table, monkeypatch):
+    monkeypatch.setattr("plainfilm.commands.preparation.ingest", lambda *_: pytest.fail("films were decoded"))
+    for changes, said in (
+        ({"model": "vgg16-lr", "channels": 1}, "starts from weights for 3 channels"),
+        ({"model": "vgg16-lr", "size": 16}, "too small for this network"),
+    ):
+        with pytest.raises(InputError, match=said):
+            prepare(load(table), [TrainConfig(**changes)], str(table))
+
+
+def test_the_split_that_was_made_is_the_one_that_is_recorded(make_films, tmp_path):
+    films = split(load(make_films(tmp_path / "set", 24, 24)), "paper", seed=5)
+    [prepared] = prepare(films, [TrainConfig(seed=1)], "set")
+    told = describe(prepared)
+    assert told["settings"]["split"] == "paper" and told["divided"] == {"split": "paper", "seed": 5}
+    assert told["seed"] == 1

@@ -550,3 +550,98 @@ def test_classes_that_differ_in_capitals_are_one_and_it_is_said(tmp_path, make_f
     films = load(tmp_path)
     assert films.classes == ("NORMAL", "PNEUMONIA") and films.counts["NORMAL"] == 6
     assert "Classes that differ in capitals only: Normal taken for NORMAL" in films.notes
+
+
+def test_the_table_in_the_folder_around_everything_counts_and_several_are_asked_about(tmp_path, make_films):
+    make_films(tmp_path / "set" / "nih" / "images_001", 2, 2)
+    there = sorted((tmp_path / "set" / "nih").rglob("*.jpeg"))
+    inside = [path.relative_to(tmp_path / "set" / "nih").as_posix() for path in (there[0], there[-1])]
+    table = tmp_path / "set" / "nih" / "films.csv"
+    table.write_text(f"path,label\n{inside[0]},well\n{inside[1]},ill\n")
+    (table.parent / "Data_Entry.csv").write_text("Image Index,Finding Labels\na.png,None\n")
+    with zipfile.ZipFile(tmp_path / "nih.zip", "w") as z:
+        for path in sorted((tmp_path / "set").rglob("*.*")):
+            z.write(path, path.relative_to(tmp_path / "set"))
+    for source in (tmp_path / "set", tmp_path / "nih.zip"):
+        films = load(source)
+        assert films.classes == ("ill", "well") and "taken from nih/films.csv" in films.notes[-1]
+        assert all(decode(film.read()).size for film in films)
+    (table.parent / "more.csv").write_text(table.read_text())
+    with pytest.raises(InputError, match=r"several lists of films \(nih/films.csv, nih/more.csv\)"):
+        load(tmp_path / "set")
+
+
+def test_what_a_model_said_is_not_taken_for_labels(tmp_path, make_films):
+    make_films(tmp_path, 3, 3)
+    (tmp_path / "labels.csv").write_text(
+        "path,label,p_NORMAL,p_PNEUMONIA,refer,reason\nNORMAL/IM-0000-0000.jpeg,PNEUMONIA,0,1,no,\n"
+    )
+    films = load(tmp_path)
+    assert films.counts == {"NORMAL": 3, "PNEUMONIA": 3} and "labels.csv" in films.notes[0]
+
+
+def test_what_plainfilm_wrote_among_the_films_is_no_class(tmp_path, make_films, make_film):
+    make_films(tmp_path, 3, 3)
+    (tmp_path / "audit" / "figures").mkdir(parents=True)
+    (tmp_path / "audit" / "figures" / "sizes.png").write_bytes(make_film(1, True, form="PNG"))
+    for name in ("SHA256SUMS", "audit.json"):
+        (tmp_path / "audit" / name).write_text("")
+    assert load(tmp_path).classes == ("NORMAL", "PNEUMONIA")
+    (tmp_path / "NORMAL" / "SHA256SUMS").write_text("")  # the user's own
+    assert load(tmp_path).counts == {"NORMAL": 3, "PNEUMONIA": 3}
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_films_in_a_part_without_a_class_are_no_class_of_their_own(tmp_path, make_films, make_film, part):
+    make_films(tmp_path / "train", 3, 3)
+    (tmp_path / part / "a.jpeg").parent.mkdir(exist_ok=True)
+    (tmp_path / part / "a.jpeg").write_bytes(make_film(1, True))
+    with pytest.raises(InputError, match=f"{part}/a.jpeg is in no class folder"):
+        load(tmp_path)
+
+
+def test_columns_in_capitals_count_and_others_that_speak_of_patients_are_named(tmp_path, films_folder):
+    names = [p.relative_to(films_folder).as_posix() for p in sorted(films_folder.rglob("*.jpeg"))]
+    rows = [f"{films_folder / name},{name.split('/')[0]},p{i // 2},train" for i, name in enumerate(names)]
+    (tmp_path / "a.csv").write_text("\n".join(["Path,Label,Patient,Split", *rows]))
+    films = load(tmp_path / "a.csv")
+    assert films.films[0].patient.startswith("p") and films.films[0].part == "train" and not films.notes
+    (tmp_path / "b.csv").write_text("\n".join(["path,label,patient_id,split", *rows]))
+    assert "patient_id: not used" in load(tmp_path / "b.csv").notes[0]
+
+
+def test_labels_that_are_no_text_or_no_numbers_are_refused(tmp_path, films_folder):
+    names = [p.relative_to(films_folder).as_posix() for p in sorted(films_folder.rglob("*.jpeg"))]
+    rows = "".join(f"{films_folder / name},{'sana' if i % 2 else 'neumonía'}\n" for i, name in enumerate(names))
+    (tmp_path / "a.csv").write_bytes(f"path,label\n{rows}".encode("latin-1"))
+    with pytest.raises(InputError, match=r"row 2 has b'neumon\\xeda', which is no UTF-8; save the table as UTF-8"):
+        load(tmp_path / "a.csv")
+    images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    for labels in (np.array([0, 1, -1, 0, 1, 1]), np.array([0, 0.9, 1, 1, 0, 1])):
+        np.savez(tmp_path / "a.npz", train_images=images, train_labels=labels)
+        with pytest.raises(InputError, match="whole numbers from 0"):
+            load(tmp_path / "a.npz")
+
+
+def test_a_missing_value_of_parquet_is_no_class(tmp_path, films_folder):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    names = [str(p) for p in sorted(films_folder.rglob("*.jpeg"))][:6]
+    table = pyarrow.table({"path": names, "label": [0.0, 1.0, float("nan"), 1.0, 0.0, None]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    films = load(tmp_path / "a.parquet")
+    assert films.counts == {"0.0": 2, "1.0": 2} and films.notes[0].startswith("2 of 6 films have no label")
+
+
+def test_a_patient_in_front_of_a_long_sequence_is_found_and_a_films_own_name_is_none(dicom_folder, make_film):
+    before = {f.path: f.patient for f in load(dicom_folder)}
+    path = dicom_folder / "NORMAL" / "IM-0001-0000.dcm"
+    data = path.read_bytes()
+    at = data.index(b"\x28\0\x02\0")
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 108) + struct.pack("<HHI", 0x18, 0x15, 100) + b"X" * 100
+    long = struct.pack("<HHI", 0x18, 0x12, 0xFFFFFFFF) + item * 900 + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    path.write_bytes(data[:at] + long + data[at:])
+    assert len(long) > dicom.HEAD and {f.path: f.patient for f in load(dicom_folder)} == before
+    (dicom_folder / "NORMAL" / "a1b2.dcm").write_bytes(dicom_film("a1b2", make_film(9, False)))
+    assert {f.path: f.patient for f in load(dicom_folder)}["NORMAL/a1b2.dcm"] == ""

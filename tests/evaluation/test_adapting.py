@@ -107,3 +107,12 @@ def test_no_threshold_errs_less_at_a_known_prevalence_whatever_the_old_one(old, 
     found, _ = adapt_unlabelled(rare.probabilities, 1, OLD._replace(threshold=old), 0.5, prevalence)
     errors = {cut: (rare.decided(1, cut) != rare.labels).mean() for cut in (*np.arange(0.02, 1, 0.02), found.threshold)}
     assert errors[found.threshold] <= min(errors.values()) + 0.004
+
+
+def test_a_temperature_moves_no_area_under_the_curve():
+    """Five folds have five temperatures; pooled as they are, the films would be in another order than the model's."""
+    _, decided, found = adapt(site(120, patients=60), 1, OLD, "auto", "none", np.random.default_rng(0))
+    order = [found[when] for when in ("before", "after")]
+    for name in ("auroc", "auroc_by_patient", "auprc"):
+        assert order[0][name] == order[1][name]
+    assert order[0]["brier"] != order[1]["brier"] and len(set(decided.thresholds.tolist())) == 5

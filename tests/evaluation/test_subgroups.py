@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -146,3 +147,22 @@ def test_a_subgroup_of_one_film_and_three_classes_do_not_fail():
     lone, rest = subgroups(p, {"g": groups}, 2, 0.5, seed=0, draws=50)
     assert lone["films"] == 1 and lone["against"] == "all other classes"
     assert rest["against"] == "" and rest["auroc"]["value"] == 1.0
+
+
+def test_a_subgroup_of_some_classes_is_held_against_all_others_so_that_it_is_compared_with_like():
+    labels = np.repeat([0, 1, 2], 40)
+    called = labels.copy()
+    called[:8], called[80:88] = 2, 0  # recalls .8, 1, .8
+    p = predictions(labels, np.eye(3)[called][:, 2], classes=("a", "b", "c"))
+    p = replace(p, probabilities=np.eye(3)[called])
+    groups = np.array(["a"] * 40 + ["rest"] * 80)
+    own, rest = subgroups(p, {"kind": groups}, 2, 0.5, seed=0, draws=50)
+    whole = scores(p, 2, 0.5, np.random.default_rng(0), 50)["balanced_accuracy"].value
+    assert own["against"] == rest["against"] == "all other classes"
+    assert own["balanced_accuracy"]["value"] == rest["balanced_accuracy"]["value"] == pytest.approx(whole)
+
+
+def test_a_folder_named_like_a_third_does_not_stop_anything():
+    labels = np.arange(40) % 2
+    groups = np.array(["the third (x"] * 20 + [""] * 20)
+    assert len(subgroups(predictions(labels, labels * 0.8 + 0.1), {"source folder": groups}, 1, 0.5, 0, draws=50)) == 1

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.export.safetensors import write_safetensors
@@ -212,3 +213,19 @@ def test_safetensors_hold_every_bit_and_what_it_takes_to_use_them(tmp_path):
         told = json.loads(file.metadata()["plainfilm"])
         assert all((file.get_tensor(k) == v).all() for k, v in model.network.state_dict().items())
     assert told["model"] == "vgg-bn" and told["classes"] == ["NORMAL", "PNEUMONIA"]
+
+
+def test_a_file_in_the_cache_under_another_models_name_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
+    for name, bias in (("a", 0.0), ("b", 3.0)):
+        model = paper_model()
+        model.network.head[-1].bias.data.fill_(0).add_(torch.tensor([bias, 0.0]))
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name / "model.h5")
+        OnnxModel.of_run(tmp_path / name, pixels())
+    first, second = sorted((tmp_path / "cache" / "onnx").glob("*.onnx"))
+    second.write_bytes(first.read_bytes())
+    for name in "ab":
+        own = Model.load(tmp_path / name)
+        again = OnnxModel.of_run(tmp_path / name, pixels())
+        assert np.allclose(again.probabilities(pixels()), own.probabilities(pixels()), atol=1e-5)

@@ -184,3 +184,24 @@ def test_a_tiff_whose_zeros_are_white_is_turned_whatever_its_depth(kind, bits):
     assert plain.count(tag) == 1
     white = decode(plain.replace(tag, struct.pack("<HHII", 262, 3, 1, 0)))
     assert np.array_equal(white, 255 - decode(plain)) and white[0, 0] == 255 and white[0, -1] == 0
+
+
+def png_of_16_bits(values: np.ndarray, colour_type: int) -> bytes:
+    """A PNG that Pillow does not write: (H, W, channels) of 16 bits."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_colour_and_alpha_of_16_bits_are_refused_when_the_bits_in_use_would_be_lost(colour_type, channels):
+    grey = np.repeat(GREY[..., None].astype(np.uint16), channels, axis=2)
+    assert np.abs(decode(png_of_16_bits(grey << 8, colour_type)).astype(int) - GREY).max() <= 1
+    with pytest.raises(FilmError, match="save as 16-bit grey"):
+        decode(png_of_16_bits(grey << 4, colour_type))  # 12 bits in 16
+    assert (decode(png_of_16_bits(grey[..., :1] << 4, 0)) == GREY).all()

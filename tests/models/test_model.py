@@ -12,7 +12,7 @@ from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.model import Model, decide
-from plainfilm.models.vgg import initialise
+from plainfilm.models.vgg import VGG, initialise
 from plainfilm.models.zoo import recipe
 
 
@@ -106,3 +106,23 @@ def test_temperature_softens(model, make_film):
     cold = replace(model, temperature=1.0).predict_proba(film)
     hot = replace(model, temperature=100.0).predict_proba(film)
     assert np.abs(hot - 0.5).max() < np.abs(cold - 0.5).max()
+
+
+def test_a_folder_of_runs_names_one_and_a_gate_of_another_size_is_refused(model, tmp_path):
+    (tmp_path / "fold-0").mkdir()
+    model.save(tmp_path / "fold-0" / "model.h5")
+    with pytest.raises(InputError, match=rf"holds 1 models; name one of them, such as {tmp_path}/fold-0"):
+        Model.load(tmp_path)
+
+
+def test_a_network_is_not_made_before_its_arrays_fit(model, tmp_path, monkeypatch):
+    model.save(tmp_path / "model.h5")
+    bundle = read_bundle(tmp_path / "model.h5")
+    write_bundle(tmp_path / "model.h5", "model", bundle.arrays, {**bundle.about, "preprocess": {"size": 2048}})
+    made, begin = [], VGG.__init__
+    monkeypatch.setattr(
+        VGG, "__init__", lambda *a, **how: (made.append(torch.get_default_device().type), begin(*a, **how))[1]
+    )
+    with pytest.raises(InputError, match="has another shape than its network"):
+        Model.load(tmp_path / "model.h5")
+    assert made == ["meta"]

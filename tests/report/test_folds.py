@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError
-from plainfilm.files import write_json
+from plainfilm.files import read_json, write_json
 from plainfilm.report.folds import folds_report
 from plainfilm.report.runs import read_run
 from plainfilm.report.verdict import HEADLINE
@@ -73,3 +73,10 @@ def test_a_folder_without_runs_is_an_input_error(tmp_path: Path) -> None:
     write_json(tmp_path / "folds.json", {"kind": "other", "runs": []})
     with pytest.raises(InputError, match="names no runs"):
         folds_report(tmp_path)
+
+
+def test_a_red_line_of_one_fold_is_called_that_folds(make_run: MakeRun, tmp_path: Path) -> None:
+    out = make_folds(tmp_path, make_run, "folds")
+    metrics = read_json(out / "fold-1" / "metrics.json")
+    write_json(out / "fold-1" / "metrics.json", {**metrics, "test_openings": 3})
+    assert "fold-1: the test part has been opened 3 times" in folds_report(out).read_text()

@@ -130,3 +130,23 @@ def test_plain_words_count_films(run: Run) -> None:
 )
 def test_shares_read_as_a_person_says_them(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+def test_a_decision_curve_with_a_gap_is_not_said_to_be_the_highest_there() -> None:
+    at = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    true = np.array([True, True, False, False, True])
+    assert practice._stretches(at, true) == "from 0.10 to 0.20 and at 0.50"
+    assert practice._stretches(at, ~true) == "from 0.30 to 0.40"
+    assert practice._stretches(at, at > 1) == "nowhere"
+
+
+@pytest.mark.usefixtures("words_only")
+def test_what_was_fitted_is_said_and_as_trained_is_before_all_of_it(make_run: MakeRun, tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path, temperature=2.0))
+    run = dataclasses.replace(run, model={**run.model, "offsets": [-0.25, 0.25]})
+    odds = [np.log(p[:, 1] / p[:, 0]) for p in (run.scored.probabilities, run.as_trained.probabilities)]
+    assert np.allclose(odds[1], 2 * odds[0] - 0.5, atol=1e-6)
+    assert run.fitted == "temperature 2.00, log-odds of PNEUMONIA moved by +0.50, fitted on validation films"
+    assert run.fitted in practice.chosen(run) and "no refer band" in practice.chosen(run)
+    alone = dataclasses.replace(run, model={**run.model, "offsets": None, "temperature": 1})
+    assert "probabilities as trained" in practice.chosen(alone)

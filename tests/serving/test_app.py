@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 import tempfile
+import time
 from dataclasses import replace
 
 import httpx
@@ -207,3 +208,23 @@ def test_the_application_needs_no_server_to_be_asked(model):
             return await client.get("/health")
 
     assert asyncio.run(ask()).json()["status"] == "ok"
+
+
+def test_a_request_for_another_model_is_refused(running, make_film):
+    film, own = make_film(1, True), running.model.hash
+    for address in ("/predict", "/explain", "/preview"):
+        for asked, status in ((f'"{own}"', 200), ("*", 200), ('"another"', 412), (own[:8], 412)):
+            answer = running.client.post(address, files={"films": film}, headers={"If-Match": asked})
+            assert answer.status_code == status, (address, asked)
+    assert answer.json() == {"error": "Another model answers here now; load the page again."}
+
+
+def test_films_of_a_client_that_left_are_not_done(model, serve, slowed, make_film):
+    with serve(slowed(model, 0.2)) as running:
+        films = [("films", (str(i), make_film(1, True))) for i in range(40)]
+        with pytest.raises(httpx.ReadTimeout):
+            running.client.post("/predict", files=films, timeout=0.5)
+        deadline = time.monotonic() + 4  # all of them would take 8 s
+        while running.client.get("/health").json()["queue"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert running.client.get("/health").json()["queue"] == 0

@@ -45,3 +45,10 @@ def test_with_the_token_everything_is_there_whatever_the_host_name(model, serve)
     with serve(model, token="secret", local=False) as running:
         headers = {"Authorization": "Bearer secret", "Host": "films.hospital.example"}
         assert running.client.get("/model", headers=headers).status_code == 200
+
+
+def test_every_loopback_address_is_this_machine_and_a_broken_origin_is_refused(running, make_film):
+    assert running.client.get("/health", headers={"Host": "127.0.0.2:8000"}).status_code == 200
+    for origin in ("http://[", "http://[::1", "//["):
+        answer = running.client.post("/predict", files={"film": make_film(1, True)}, headers={"Origin": origin})
+        assert answer.status_code == 403 and answer.json()["error"] and answer.headers["x-frame-options"] == "DENY"

@@ -111,7 +111,7 @@ def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
     if picture:
-        _check_picture(picture, paths)
+        _check_picture(picture, out, paths)
     for place, own in ((out, OURS), (picture, PNG)):
         if place and place.exists() and not force:
             raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
@@ -125,8 +125,10 @@ def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None
     return count
 
 
-def _check_picture(picture: Path, paths: Sequence[str]) -> None:
+def _check_picture(picture: Path, out: Path, paths: Sequence[str]) -> None:
     """InputError where a montage would lie among the films, or can't be written: before hours of labelling."""
+    if picture.resolve() == out.resolve():
+        raise InputError(f"--out and --montage are one file, {out}; name two.")
     if any(picture.resolve().is_relative_to(Path(path).resolve()) for path in paths):
         raise InputError(f"--montage {picture} lies among the films; name it elsewhere.")
     try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -87,13 +88,13 @@ def test_what_was_written_before_an_error_is_sealed_and_an_unfinished_folder_is_
 
 
 def test_a_sealed_folder_shows_every_change_and_goes_on_showing_it(tmp_path):
-    for name in ("a.txt", "b/c.txt", "other/d.txt", ".a.txt.0123abcd.tmp"):
+    for name in ("a.txt", "b/c.txt", "other/d.txt", ".a.txt.7fffffff-0123abcd.tmp"):
         write_text(tmp_path / name, name)
     with sealed(tmp_path / "other"):
         pass
     (tmp_path / ".rsync.tmp").write_text("another program's")
     with sealed(tmp_path):
-        assert not (tmp_path / ".a.txt.0123abcd.tmp").exists()  # what a killed writer left
+        assert not (tmp_path / ".a.txt.7fffffff-0123abcd.tmp").exists()  # what a killed writer left
         assert (tmp_path / ".rsync.tmp").exists()
         write_text(tmp_path / "new.txt", "x")
     assert set(read_sums(tmp_path)) == {"a.txt", "b/c.txt", "new.txt"} and damaged(tmp_path) == []
@@ -130,7 +131,7 @@ def test_a_table_that_grew_keeps_the_rows_of_any_name(tmp_path):
 
 def test_hidden_files_do_not_make_a_folder_occupied(tmp_path):
     assert not occupied(tmp_path / "none")
-    (tmp_path / ".config.json.0123abcd.tmp").write_text("{")
+    (tmp_path / ".config.json.7fffffff-0123abcd.tmp").write_text("{")
     assert not occupied(tmp_path)
     (tmp_path / "films").mkdir()
     assert occupied(tmp_path) and not occupied(tmp_path, ("films",))
@@ -182,7 +183,7 @@ def test_a_folder_is_swept_but_for_what_another_process_is_writing_in_it(tmp_pat
     mine, others = tmp_path / "figures", tmp_path / "run"
     for folder in (mine, others):
         folder.mkdir()
-        (folder / ".checkpoint.h5.0123abcd.tmp").touch()
+        (folder / ".checkpoint.h5.7fffffff-0123abcd.tmp").touch()
     holder = subprocess.Popen(
         [
             sys.executable,
@@ -203,6 +204,14 @@ def test_a_folder_is_swept_but_for_what_another_process_is_writing_in_it(tmp_pat
     with sealed(tmp_path):
         pass
     assert not [*others.glob(".*.tmp")]
+
+
+def test_a_file_that_another_process_is_writing_is_left_alone(tmp_path):
+    left = [tmp_path / f".a.{number:08x}-0123abcd.tmp" for number in (os.getppid(), os.getpid(), 0x7FFFFFFF)]
+    for path in left:
+        path.touch()
+    with sealed(tmp_path):
+        assert [path.exists() for path in left] == [True, False, False]
 
 
 def test_the_sums_of_others_stay_and_are_read_as_sha256sum_writes_them(tmp_path):

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TextIO
 from plainfilm.errors import InputError
 
 SUMS = "SHA256SUMS"  # of an output folder, as `sha256sum --check SHA256SUMS` reads it
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp", re.DOTALL)  # as ``replacing`` names them
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-[0-9a-f]{8}\.tmp", re.DOTALL)  # as ``replacing`` names them
 FORMULA = re.compile(r"'*(?![-+]?[\d.]+(e[-+]?\d+)?$)[=+\-@\t\r].", re.DOTALL)  # a spreadsheet would run such a cell
 
 
@@ -30,7 +30,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; move it into place when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid():08x}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         with open(temporary, "rb") as handle:
@@ -224,6 +224,18 @@ def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:
     return folder.exists() and any(not name.startswith(".") and name not in besides for name in os.listdir(folder))
 
 
+def _runs(process: int) -> bool:
+    """Whether there is another process of this number here. Our own number on a file is that of one before us: in a
+    container all are the first."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return process != os.getpid()
+
+
 def _being_written(left: Path, folder: Path) -> bool:
     """Whether a folder between ``left`` and ``folder`` is held by another process, whose temporary file it may be."""
     return any(
@@ -253,7 +265,8 @@ def sealed(folder: str | Path, wait: bool = False, shared: bool = False) -> Iter
     folder = Path(folder)
     with locked(folder, wait):
         for left in folder.rglob(".*.tmp"):
-            if _TEMPORARY.fullmatch(left.name) and not _being_written(left, folder):
+            named = _TEMPORARY.fullmatch(left.name)
+            if named and not _runs(int(named[1], 16)) and not _being_written(left, folder):
                 left.unlink(missing_ok=True)
         before = {name: _state(folder / name) for name in _contents(folder)}
         if (folder / SUMS).exists():

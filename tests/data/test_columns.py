@@ -18,7 +18,7 @@ def test_texts_come_back_as_they_were():
 
 def test_texts_are_ranked_as_python_sorts_them(monkeypatch):
     monkeypatch.setattr("plainfilm.data.columns.BLOCK", 3)  # of keys that are compared at a time
-    names = ["b", "", "ä", "b", "a/b", "a", "", "b", "影", "z" * 300, "a b"]
+    names = ["b", "", "ä", "b", "a/b", "a", "", "b", "影", "z" * 300, "a b", "b\udcff", "b\udc80", "b\uffff"]
     order, again = Texts(names).ranked()
     assert order.tolist() == sorted(range(len(names)), key=names.__getitem__)
     assert again.tolist() == [k > 0 and names[order[k]] == names[order[k - 1]] for k in range(len(names))]

@@ -102,3 +102,10 @@ def test_what_a_setting_can_not_be_is_said_before_anything_is_tried(text, said):
 def test_a_range_of_a_whole_number_gives_whole_numbers():
     (dimension,) = varied((), ["batch=8:32"])
     assert {type(dimension.value(x)) for x in (-1, -0.3, 0.2, 1)} == {int}
+
+
+def test_a_fixed_setting_is_not_varied():
+    names = [dimension.name for dimension in varied(WHOLE, ["batch=fixed", "momentum=0:0.9"])]
+    assert names == [d.name for d in WHOLE if d.name != "batch"] + ["momentum"] and "batch" in [d.name for d in WHOLE]
+    with pytest.raises(InputError, match="nothing to vary"):
+        varied(HEAD, ["regularisation=fixed"])

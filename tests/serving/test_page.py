@@ -380,6 +380,19 @@ def test_what_could_not_be_sent_can_be_tried_again(page, make_film):
     expect(page.locator("#decision .verdict")).to_be_visible()
 
 
+def test_another_models_answers_are_not_shown_under_this_ones_name(model, serve, show, make_film):
+    """As when the server was started anew with another model while the page was open."""
+    now = replace(model)
+    with serve(now) as running:
+        page = show(running)
+        put(page, make_film(0, True))
+        now.hash = "f" * 64
+        page.set_input_files("#files", [{"name": "b.jpeg", "mimeType": "image/jpeg", "buffer": make_film(1, True)}])
+        expect(page.locator("#status")).to_have_text("1 film labelled, 1 not")
+        page.locator("#list [data-state=failed]").click()
+        expect(page.locator("#decision .card")).to_contain_text("Another model answers here now; load the page again.")
+
+
 def test_the_token_is_asked_for_once(model, serve, show, make_film):
     with serve(model, token="open-sesame") as running:
         page = show(running, known=False)

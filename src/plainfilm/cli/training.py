@@ -107,7 +107,7 @@ def _search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget", type=int, metavar="N", help=text)
     text = "score of validation to make better; several with commas, with seconds or flops: a Pareto front"
     parser.add_argument("--objective", default="auroc", metavar="NAME", help=f"{text} (default %(default)s)")
-    text = "a range: NAME=LOW:HIGH[:log|:whole] or NAME=a|b|c; replaces or adds to the model's own"
+    text = "a range: NAME=LOW:HIGH[:log|:whole] or NAME=a|b|c, added to the model's own; NAME=fixed takes one away"
     parser.add_argument("--vary", action="append", default=[], metavar="RANGE", help=text)
     text = "points that are chosen at a time (default: the algorithm's own)"
     parser.add_argument("--population", type=int, default=0, metavar="N", help=text)

@@ -56,11 +56,16 @@ class Texts(Column[str]):
         order, is that of the place before it."""
         if not len(self):
             return np.empty(0, np.int64), np.empty(0, bool)
-        width = max(1, int(np.diff(self._ends.array).max()))
+        width = max(1, max(len(self._key(place)) for place in range(len(self))))
         padded = Grown("B")
         for place in range(len(self)):
-            padded.extend(bytes(self._of(place)).ljust(width, b"\0"))
+            padded.extend(self._key(place).ljust(width, b"\0"))
         return ranked(padded.array.view(f"S{width}"))
+
+    def _key(self, place: int) -> bytes:
+        """Return bytes in whose order the texts are as Python sorts them, by code points."""
+        raw = bytes(self._of(place))
+        return raw if raw.isascii() else self._at(place).encode("utf-8", "surrogatepass")
 
     def _of(self, place: int) -> memoryview:
         return self._bytes.view[self._ends.view[place] : self._ends.view[place + 1]]

@@ -81,9 +81,10 @@ def default_space(trained: str, pretrained: str) -> Space:
 
 
 def varied(space: Space, texts: Iterable[str]) -> Space:
-    """Return ``space`` as the user wants it: each text replaces or adds one dimension.
+    """Return ``space`` as the user wants it: each text replaces, adds or takes away one dimension.
 
-    ``NAME=LOW:HIGH[:log|:whole]`` or ``NAME=a|b|c``. InputError says what is wrong with a text.
+    ``NAME=LOW:HIGH[:log|:whole]``, ``NAME=a|b|c``, or ``NAME=fixed``: as the settings have it. InputError says what is
+    wrong with a text.
     """
     found = {dimension.name: dimension for dimension in space}
     for text in texts:
@@ -91,7 +92,10 @@ def varied(space: Space, texts: Iterable[str]) -> Space:
         if not equals or not rest:
             raise InputError(f"--vary {text!r} is not of the form NAME=LOW:HIGH[:log|:whole] or NAME=a|b|c.")
         name = _known(name.strip().replace("-", "_"))
-        found[name] = _choice(name, rest) if "|" in rest else _range(name, rest)
+        if rest == "fixed":
+            found.pop(name, None)
+        else:
+            found[name] = _choice(name, rest) if "|" in rest else _range(name, rest)
     if not found:
         raise InputError("There is nothing to vary; name a setting with --vary NAME=LOW:HIGH.")
     return tuple(found.values())

@@ -14,6 +14,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROOMS = (
     "errors",
     "files",
+    "tables",
     "progress",
     "ahead",
     "memory",

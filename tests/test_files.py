@@ -13,19 +13,17 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.files import (
     cache_dir,
     damaged,
-    growing_csv,
     locked,
     occupied,
-    read_csv,
     read_json,
     read_sums,
     replacing,
     require_intact,
     sealed,
-    write_csv,
     write_json,
     write_text,
 )
+from plainfilm.tables import growing_csv, read_csv, write_csv
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):

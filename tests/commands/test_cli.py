@@ -15,8 +15,9 @@ from PIL import Image
 
 from plainfilm.cli import COMMANDS, main
 from plainfilm.evaluation.predictions import read_predictions
-from plainfilm.files import read_csv, read_json, write_json
+from plainfilm.files import read_json, write_json
 from plainfilm.models.model import Model
+from plainfilm.tables import read_csv
 
 TINY = ["--size", "16", "--epochs", "2", "--quiet"]
 

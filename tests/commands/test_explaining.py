@@ -12,11 +12,11 @@ from plainfilm.commands.checkup import checkup
 from plainfilm.commands.explaining import HEADER, WRITTEN, explain
 from plainfilm.errors import InputError
 from plainfilm.explain.overlay import WARNING
-from plainfilm.files import read_csv
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import PAPER, VGG
 from plainfilm.report.maps import Explained, picture
+from plainfilm.tables import read_csv
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from plainfilm.cli import main
 from plainfilm.commands.label import load_model
 from plainfilm.data.sources import loose
 from plainfilm.errors import InputError
-from plainfilm.files import cache_dir, growing_csv
+from plainfilm.files import cache_dir
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
@@ -31,6 +31,7 @@ from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.progress import quiet
+from plainfilm.tables import growing_csv
 
 
 def model_file(folder, **changes):

@@ -18,8 +18,9 @@ from plainfilm.commands.preparation import prepare
 from plainfilm.commands.trials import Bench, without_test
 from plainfilm.config import TrainConfig
 from plainfilm.data.sources import load
-from plainfilm.files import read_csv, read_json
+from plainfilm.files import read_json
 from plainfilm.search.journal import Journal
+from plainfilm.tables import read_csv
 
 TINY = ["--size", "16", "--epochs", "2", "--threads", "1", "--quiet"]
 

@@ -7,10 +7,10 @@ import pytest
 
 from plainfilm.data.films import FilmError
 from plainfilm.explain.heatmaps import heat_map
-from plainfilm.files import read_csv
 from plainfilm.models.answer import look
 from plainfilm.serving.limits import Limits, Refusal
 from plainfilm.serving.predictor import MEASURES, Predictor
+from plainfilm.tables import read_csv
 
 
 def ask(predictor, *many):

@@ -11,11 +11,11 @@ from torch import nn
 
 from plainfilm.config import TrainConfig
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.files import read_csv
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
+from plainfilm.tables import read_csv
 from plainfilm.training.feed import Material
 from plainfilm.training.loop import Training, batches, class_weights, train_network, weighted_cross_entropy
 from plainfilm.training.schedules import rate

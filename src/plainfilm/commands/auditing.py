@@ -16,9 +16,10 @@ from plainfilm.data.reading import TABLE_ENDINGS
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
-from plainfilm.files import occupied, sealed, write_csv, write_json
+from plainfilm.files import occupied, sealed, write_json
 from plainfilm.progress import say
 from plainfilm.report.audit import audit_report
+from plainfilm.tables import write_csv
 
 
 def audit(

@@ -20,9 +20,10 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
 from plainfilm.evaluation.scores import one_class_predicted, scores
-from plainfilm.files import read_json, require_intact, sealed, write_csv, write_json
+from plainfilm.files import read_json, require_intact, sealed, write_json
 from plainfilm.image.store import check_bad
 from plainfilm.progress import bar, say
+from plainfilm.tables import write_csv
 
 if TYPE_CHECKING:
     from plainfilm.models.model import Model

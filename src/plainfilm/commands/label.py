@@ -20,10 +20,10 @@ from plainfilm.data.films import FilmError
 from plainfilm.data.reading import read_file
 from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
-from plainfilm.files import csv_rows, growing_csv
 from plainfilm.models.answer import Film, alone, answer, blas_alone, look
 from plainfilm.models.model import Model
 from plainfilm.progress import bar, say
+from plainfilm.tables import csv_rows, growing_csv
 
 ENGINES = ("torch", "onnx")
 OURS = re.compile(rb"\Z|path,label,p_[^\n]*,refer,reason\r?\n")  # how a table of label's begins, or nothing

@@ -15,7 +15,7 @@ import numpy as np
 
 from plainfilm.data.columns import Kinds, Numbers, Texts
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.files import read_csv, write_csv
+from plainfilm.tables import read_csv, write_csv
 
 PARTS = ("train", "val", "test")
 

@@ -21,8 +21,8 @@ from plainfilm import ranks
 from plainfilm.ahead import ahead
 from plainfilm.config import TrainConfig, name_values
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
-from plainfilm.files import write_csv
 from plainfilm.progress import Bar, bar
+from plainfilm.tables import write_csv
 from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import HISTORY, Progress
 from plainfilm.training.compiled import chosen

@@ -53,6 +53,13 @@ def test_numbers_of_another_size_are_refused():
         Grown("q").extend(b"123")
 
 
+def test_where_the_cache_cannot_be_written_to_another_place_is_taken(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(module, "SMALL", 4096)
+    assert Grown("q", range(5_000)).array.sum() == 12_497_500
+
+
 def test_a_full_disk_is_an_error_and_not_a_crash(small, monkeypatch):
     class Full:
         def __enter__(self):
@@ -70,3 +77,5 @@ def test_a_full_disk_is_an_error_and_not_a_crash(small, monkeypatch):
         for i in range(10_000):
             numbers.append(i)
     assert numbers.array.tolist() == list(range(len(numbers)))
+    with pytest.raises(OSError, match="No space"):
+        numbers.reserve(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -40,18 +41,24 @@ class Grown:
         """(N,) the numbers so far, not copied; what is added later is not in it."""
         return np.frombuffer(self.view, self._code)[: self._count]
 
+    def __reduce__(self) -> Any:
+        return _again, (self._code, self.array.tobytes())
+
+    def reserve(self, more: int) -> None:
+        """Have room for ``more`` numbers: adding them can't fail then. OSError when the disk is full."""
+        if self._count + more > len(self.view):
+            self._grow(more)
+
     def append(self, value: Any) -> None:
         """Add a number. OSError when the disk is full."""
-        if self._count == len(self.view):
-            self._grow(1)
+        self.reserve(1)
         self.view[self._count] = value
         self._count += 1
 
     def extend(self, values: Any) -> None:
         """Add the numbers of a buffer (bytes, an array in C order) that are of this type. OSError: a full disk."""
         added = memoryview(values).cast("B").cast(self._code)
-        if self._count + len(added) > len(self.view):
-            self._grow(len(added))
+        self.reserve(len(added))
         self.view[self._count : self._count + len(added)] = added
         self._count += len(added)
 
@@ -63,10 +70,24 @@ class Grown:
         self.view = larger
 
 
+def _again(code: Code, data: bytes) -> Grown:
+    found = Grown(code)
+    found.extend(data)
+    return found
+
+
 def _mapped(size: int) -> mmap.mmap:
+    """Return the map of a new file in the cache folder, or where that can't be written to, in the system's folder for
+    temporary files, which may be memory."""
+    try:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        return _file(size, cache_dir())
+    except OSError:
+        return _file(size, None)
+
+
+def _file(size: int, folder: Path | None) -> mmap.mmap:
     """Return a new file's map. Its bytes are written first: a full disk is an error here, and not a crash later."""
-    folder = cache_dir()
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         for _ in range(size // SMALL):
             file.write(bytes(SMALL))

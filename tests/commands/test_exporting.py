@@ -76,8 +76,10 @@ def test_an_unknown_format_is_named(run, tmp_path):
 
 def test_force_replaces_exports_alone(run, tmp_path):
     pytest.importorskip("safetensors")
-    with pytest.raises(InputError, match=r"model\.h5 is no \.safetensors file"):
+    with pytest.raises(InputError, match=r"model\.h5 is nothing that export wrote"):
         export(run, "safetensors", run / "model.h5", force=True)
+    export(run, "safetensors", tmp_path / "m.model")
+    export(run, "safetensors", tmp_path / "m.model", force=True)
     with pytest.raises(InputError, match="is a folder"):
         export(run, "safetensors", tmp_path, force=True)
     assert Model.load(run)

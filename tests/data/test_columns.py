@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+from multiprocessing.reduction import ForkingPickler
+
 import numpy as np
 import pytest
 
@@ -52,3 +55,16 @@ def test_other_parts_leave_the_rest_as_it_was():
     assert [f.path for f in parted.at([2, 0])] == ["c", "a"]
     with pytest.raises(ValueError, match="2 parts for 3 films"):
         films.with_parts(["train", "val"], "stamp")
+
+
+def test_long_texts_are_told_apart_and_cost_no_more_than_others():
+    names = ["x" * 5_000 + end for end in "cbab"] + ["a"]
+    order, again = Texts(names).ranked()
+    assert names[order[0]] == "a" and again.sum() == 1
+    assert {order[k - 1] for k in np.flatnonzero(again)} | set(order[again]) == {1, 3}
+
+
+def test_films_survive_being_copied_and_sent():
+    films = Films(Table(Film(f"{i}", "ab"[i % 2], source, "p") for i in range(100)), "set")
+    for again in (copy.deepcopy(films), ForkingPickler.loads(bytes(ForkingPickler.dumps(films)))):
+        assert again.films == films.films and again.labels.tolist() == films.labels.tolist()

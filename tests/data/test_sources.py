@@ -559,6 +559,8 @@ def test_the_table_in_the_folder_around_everything_counts_and_several_are_asked_
     table = tmp_path / "set" / "nih" / "films.csv"
     table.write_text(f"path,label\n{inside[0]},well\n{inside[1]},ill\n")
     (table.parent / "Data_Entry.csv").write_text("Image Index,Finding Labels\na.png,None\n")
+    (table.parent / "empty.csv").write_text("")
+    (table.parent / "twice.csv").write_text("id,id\n")
     with zipfile.ZipFile(tmp_path / "nih.zip", "w") as z:
         for path in sorted((tmp_path / "set").rglob("*.*")):
             z.write(path, path.relative_to(tmp_path / "set"))
@@ -566,6 +568,8 @@ def test_the_table_in_the_folder_around_everything_counts_and_several_are_asked_
         films = load(source)
         assert films.classes == ("ill", "well") and "taken from nih/films.csv" in films.notes[-1]
         assert all(decode(film.read()).size for film in films)
+    table.write_text(f"path,label\nnih/{inside[0]},well\nnih/{inside[1]},ill\n")  # from the root, as some do
+    assert all(decode(film.read()).size for film in load(tmp_path / "set"))
     (table.parent / "more.csv").write_text(table.read_text())
     with pytest.raises(InputError, match=r"several lists of films \(nih/films.csv, nih/more.csv\)"):
         load(tmp_path / "set")
@@ -578,17 +582,27 @@ def test_what_a_model_said_is_not_taken_for_labels(tmp_path, make_films):
     )
     films = load(tmp_path)
     assert films.counts == {"NORMAL": 3, "PNEUMONIA": 3} and "labels.csv" in films.notes[0]
+    (tmp_path / "labels.csv").write_text(
+        "path,label,p_value\nNORMAL/IM-0000-0000.jpeg,a,0\nPNEUMONIA/person0_virus_0.jpeg,b,1\n"
+    )
+    assert load(tmp_path).classes == ("a", "b")
 
 
 def test_what_plainfilm_wrote_among_the_films_is_no_class(tmp_path, make_films, make_film):
     make_films(tmp_path, 3, 3)
     (tmp_path / "audit" / "figures").mkdir(parents=True)
     (tmp_path / "audit" / "figures" / "sizes.png").write_bytes(make_film(1, True, form="PNG"))
-    for name in ("SHA256SUMS", "audit.json"):
+    for name in ("SHA256SUMS", "audit.json", "manifest.csv"):
         (tmp_path / "audit" / name).write_text("")
     assert load(tmp_path).classes == ("NORMAL", "PNEUMONIA")
-    (tmp_path / "NORMAL" / "SHA256SUMS").write_text("")  # the user's own
+    assert "in what plainfilm wrote" in load(tmp_path).notes[0]
+    for name in ("SHA256SUMS", "config.json", "metrics.json"):  # the user's own
+        (tmp_path / "NORMAL" / name).write_text("")
     assert load(tmp_path).counts == {"NORMAL": 3, "PNEUMONIA": 3}
+    make_films(tmp_path / "other" / "run", 2, 2)
+    for name in ("SHA256SUMS", "config.json", "model.json"):  # around everything
+        (tmp_path / "other" / "run" / name).write_text("")
+    assert len(load(tmp_path / "other")) == 4
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
@@ -608,6 +622,15 @@ def test_columns_in_capitals_count_and_others_that_speak_of_patients_are_named(t
     assert films.films[0].patient.startswith("p") and films.films[0].part == "train" and not films.notes
     (tmp_path / "b.csv").write_text("\n".join(["path,label,patient_id,split", *rows]))
     assert "patient_id: not used" in load(tmp_path / "b.csv").notes[0]
+    for header in (",path,label", "path,label,"):  # a column without a name, as pandas writes its index
+        lines = [
+            f"{i},{r[: r.index(',p')]}" if header[0] == "," else f"{r[: r.index(',p')]},note"
+            for i, r in enumerate(rows)
+        ]
+        (tmp_path / "c.csv").write_text("\n".join([header, *lines]))
+        films = load(tmp_path / "c.csv")
+        assert len(films) == 40 and {f.part for f in films} == {""}
+        assert {f.patient for f in films} == {f.patient for f in load(films_folder)}
 
 
 def test_labels_that_are_no_text_or_no_numbers_are_refused(tmp_path, films_folder):
@@ -621,6 +644,9 @@ def test_labels_that_are_no_text_or_no_numbers_are_refused(tmp_path, films_folde
         np.savez(tmp_path / "a.npz", train_images=images, train_labels=labels)
         with pytest.raises(InputError, match="whole numbers from 0"):
             load(tmp_path / "a.npz")
+    for labels in (np.array([0, 1, 1, 0, 1, 0], bool), np.array(list("011010"))):
+        np.savez(tmp_path / "a.npz", train_images=images, train_labels=labels)
+        assert load(tmp_path / "a.npz").counts == {"0": 3, "1": 3}
 
 
 def test_a_missing_value_of_parquet_is_no_class(tmp_path, films_folder):
@@ -634,7 +660,7 @@ def test_a_missing_value_of_parquet_is_no_class(tmp_path, films_folder):
     assert films.counts == {"0.0": 2, "1.0": 2} and films.notes[0].startswith("2 of 6 films have no label")
 
 
-def test_a_patient_in_front_of_a_long_sequence_is_found_and_a_films_own_name_is_none(dicom_folder, make_film):
+def test_a_patient_in_front_of_a_long_sequence_is_found(dicom_folder):
     before = {f.path: f.patient for f in load(dicom_folder)}
     path = dicom_folder / "NORMAL" / "IM-0001-0000.dcm"
     data = path.read_bytes()
@@ -643,5 +669,17 @@ def test_a_patient_in_front_of_a_long_sequence_is_found_and_a_films_own_name_is_
     long = struct.pack("<HHI", 0x18, 0x12, 0xFFFFFFFF) + item * 900 + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
     path.write_bytes(data[:at] + long + data[at:])
     assert len(long) > dicom.HEAD and {f.path: f.patient for f in load(dicom_folder)} == before
-    (dicom_folder / "NORMAL" / "a1b2.dcm").write_bytes(dicom_film("a1b2", make_film(9, False)))
-    assert {f.path: f.patient for f in load(dicom_folder)}["NORMAL/a1b2.dcm"] == ""
+
+
+def test_an_id_that_is_the_files_own_name_is_no_patient_where_all_are_so(tmp_path, make_film):
+    """As in RSNA's challenge; where a patient has two films, the IDs are patients all the same."""
+    (tmp_path / "A").mkdir()
+    (tmp_path / "B").mkdir()
+    for i in range(4):
+        (tmp_path / "AB"[i % 2] / f"p{i}.dcm").write_bytes(dicom_film(f"p{i}", make_film(i, bool(i % 2))))
+    assert {film.patient for film in load(tmp_path)} == {""}
+    (tmp_path / "A" / "p1.dcm").write_bytes(dicom_film("p1", make_film(9, True)))
+    assert len({film.patient for film in load(tmp_path)}) == 4
+    (tmp_path / "A" / "p1.dcm").unlink()
+    (tmp_path / "A" / "p0_second.dcm").write_bytes(dicom_film("p0", make_film(9, True)))
+    assert len({film.patient for film in load(tmp_path)}) == 4

@@ -127,6 +127,7 @@ def make(
             "positive": classes[-1],
             "threshold": 0.5,
             "temperature": temperature,
+            "offsets": None,
             "refer": refer,
             "seconds": {"training": 100.0, "features": 20.0 if frozen else 0.0},
             "search": search if frozen else None,

@@ -148,5 +148,7 @@ def test_what_was_fitted_is_said_and_as_trained_is_before_all_of_it(make_run: Ma
     assert np.allclose(odds[1], 2 * odds[0] - 0.5, atol=1e-6)
     assert run.fitted == "temperature 2.00, log-odds of PNEUMONIA moved by +0.50, fitted on validation films"
     assert run.fitted in practice.chosen(run) and "no refer band" in practice.chosen(run)
+    older = {name: value for name, value in run.model.items() if name != "offsets"}
+    assert (run.before, dataclasses.replace(run, model=older).before) == ("as trained", "before the temperature")
     alone = dataclasses.replace(run, model={**run.model, "offsets": None, "temperature": 1})
     assert "probabilities as trained" in practice.chosen(alone)

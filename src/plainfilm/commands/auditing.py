@@ -41,14 +41,14 @@ def audit(
         with ranks.together():
             if out and (out.is_file() or occupied(out)):
                 raise InputError(f"{out} exists and is not an empty folder; choose another --out.")
-            if out:
-                out.mkdir(parents=True, exist_ok=True)  # what stands against it shows before hours of measuring
             films = load(data, patient_regex)
             positive_class(films.classes, positive or None)
             given = read_predictions(predictions) if predictions else None
             other = _other(against, patient_regex, films.classes) if against else None
             if other and other.name == films.name:  # both are called `train`, say
                 other = replace(other, name=against)
+            if out:
+                out.mkdir(parents=True, exist_ok=True)  # what stands against it shows before hours of measuring
         for note in (*films.notes, *(other.notes if other else ())):
             say(note)
         measured = measure(films)

@@ -24,7 +24,7 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
     if len(places) < 2:
         raise InputError("compare takes two or more run folders or predictions files.")
     if out:
-        require_free(out, force)
+        require_free(out, force, "comparison.json")
     names = _names(places)
     tables = [_scored(place) for place in places]
     meant = {table.threshold_of for table in tables} - {""}

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 AHEAD = 8  # films decoded beside the network
 SEEN_BEFORE = "seen_before.csv"  # of an adapted model: the films that trained it
-WRITTEN = ("metrics.json", "comparison.json", "predictions.csv", "quarantine.csv")  # by evaluate and compare
 COMPARED = 1_000  # films of each set that are looked at for a shift
 HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
 
@@ -80,11 +79,12 @@ def verdict(run: Path) -> dict[str, Any]:
     }
 
 
-def require_free(out: Path, force: bool) -> None:
-    """InputError when ``out`` is a run's own folder, or holds scores that ``force`` does not allow to replace."""
+def require_free(out: Path, force: bool, *written: str) -> None:
+    """InputError when ``out`` is a run's own folder, or holds what would be ``written`` and ``force`` does not allow to
+    replace."""
     if out.is_file() or (out / "model.h5").exists() or (out / "config.json").exists():
         raise InputError(f"--out {out} is {'a file' if out.is_file() else 'a run of its own'}; choose another folder.")
-    there = next((name for name in WRITTEN if (out / name).exists()), None)
+    there = next((name for name in written if (out / name).exists()), None)
     if there and not force:
         raise InputError(f"{out} holds {there} already; choose another --out, or add --force to replace it.")
 
@@ -100,7 +100,7 @@ def evaluate_file(
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: expected a number between 0 and 1.")
     if out:
-        require_free(out, force)
+        require_free(out, force, "metrics.json")
     predictions = read_predictions(file)
     if threshold is not None and (predictions.thresholds is not None or len(predictions.classes) > 2):
         why = "it has a threshold for each film" if len(predictions.classes) == 2 else "it has more than two classes"
@@ -141,7 +141,7 @@ def evaluate_elsewhere(
     model = Model.load(run)
     films = as_the_model_says(load(data, patient_regex, fewest=1), model.classes, classes)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
-    require_free(folder, force)
+    require_free(folder, force, "metrics.json", "predictions.csv", "quarantine.csv")
     with sealed(folder, shared=True):
         predictions, good, bad = predict_films(model, films, max_bad)
         positive = model.classes.index(model.positive)

@@ -38,8 +38,8 @@ def export(
         raise InputError(f"--out {out} is a folder; give the name of a file.")
     if out.exists() and not force:
         raise InputError(f"{out} exists; choose another name, or add --force to replace it.")
-    if out.exists() and out.suffix.lower() != f".{form}":  # a run's own model, a table, …
-        raise InputError(f"{out} is no .{form} file, and --force does not replace it; name another.")
+    if out.exists() and not _exported(out):  # a run's own model, a table, …
+        raise InputError(f"{out} is nothing that export wrote, and --force does not replace it; name another.")
     model = Model.load(run)
     told: dict[str, Any] = {"out": str(out), "format": form, "model": model.name}
     if form == "onnx":
@@ -49,6 +49,17 @@ def export(
     else:
         told["values"] = write_safetensors(model, out)
     return {**told, "bytes": out.stat().st_size, "sha256": sha256_file(out)}
+
+
+def _exported(out: Path) -> bool:
+    """Whether a file begins as ours: ONNX names who made it, safetensors has our name in its JSON."""
+    with open(out, "rb") as file:
+        head = file.read(2**20)
+    return (
+        not head
+        or (head[:1] == b"\x08" and b"plainfilm" in head[:256])
+        or (head[8:9] == b"{" and b'"plainfilm"' in head)
+    )
 
 
 def check_pixels(model: Model, run: Path, paths: Sequence[str] = (), seed: int = 0) -> tuple[np.ndarray, int]:

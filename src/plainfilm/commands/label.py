@@ -26,7 +26,7 @@ from plainfilm.progress import bar, say
 from plainfilm.tables import csv_rows, growing_csv
 
 ENGINES = ("torch", "onnx")
-OURS = re.compile(rb"\Z|path,label,p_[^\n]*,refer,reason\r?\n")  # how a table of label's begins, or nothing
+OURS = re.compile(rb"\Z|path,label,\"?p_[^\n]*,refer,reason\r?\n")  # how a table of label's begins, or nothing
 PNG = re.compile(rb"\Z|\x89PNG")
 LONGEST_HEADER = 2**20  # bytes
 AHEAD = 4  # films a thread may be ahead of the table

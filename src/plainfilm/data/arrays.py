@@ -38,6 +38,7 @@ def from_npz(path: Path) -> Films:
             for part in PARTS:
                 if f"{part}_images" in arrays:
                     parts[part], labels = _array(path, arrays, f"{part}_images"), arrays[f"{part}_labels"].reshape(-1)
+                    labels = labels.astype(np.int64) if labels.dtype.kind in "bUS" else labels
                     _check_arrays(path, part, parts[part], labels)
                     for i, c in enumerate(labels.tolist()):  # whole numbers from 0
                         label = names[int(c)] if int(c) < len(names) else str(int(c))

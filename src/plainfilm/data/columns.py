@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
@@ -11,6 +12,7 @@ from plainfilm.grown import Grown
 
 Value = TypeVar("Value", bound=Hashable)
 
+LONGEST = 256  # bytes by which texts are sorted
 BLOCK = 65_536  # keys compared at a time
 
 
@@ -63,9 +65,11 @@ class Texts(Column[str]):
         return ranked(padded.array.view(f"S{width}"))
 
     def _key(self, place: int) -> bytes:
-        """Return bytes in whose order the texts are as Python sorts them, by code points."""
+        """Return bytes in whose order the texts are as Python sorts them, by code points; of long ones the beginning
+        counts, and then what tells them apart."""
         raw = bytes(self._of(place))
-        return raw if raw.isascii() else self._at(place).encode("utf-8", "surrogatepass")
+        key = raw if raw.isascii() else self._at(place).encode("utf-8", "surrogatepass")
+        return key if len(key) <= LONGEST else key[: LONGEST - 32] + hashlib.sha256(key).digest()
 
     def _of(self, place: int) -> memoryview:
         return self._bytes.view[self._ends.view[place] : self._ends.view[place + 1]]

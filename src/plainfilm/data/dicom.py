@@ -22,6 +22,8 @@ HEAD = 2**16  # bytes of a file that hold the patient in all but odd files
 MAX_READS = 100_000  # steps of the parser; a film's header takes a few hundred
 MAX_VALUE = 2**18  # bytes of one value other than the pixels; a look-up table has 131,072
 
+PSEUDONYM = "dicom-"  # how one begins
+
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -139,7 +141,7 @@ def patient(data: bytes) -> str | None:
 
 def pseudonym(identity: str) -> str:
     """Return what stands for a PatientID: "dicom-" and 16 hex digits of its SHA-256."""
-    return "dicom-" + hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return PSEUDONYM + hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def silence() -> None:

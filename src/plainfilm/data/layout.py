@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,7 +30,18 @@ PART_NAMES = {
     **{name: "val" for name in ("val", "valid", "validation", "dev")},
     **{name: "test" for name in ("test", "testing")},
 }
-OURS = ("audit.json", "config.json", "folds.json", "search.json", "explain.json", "adapt.json", "metrics.json")
+OURS = tuple(  # files that stand together in the folders that each command writes
+    {SUMS, *marks}
+    for marks in (
+        ("audit.json", "manifest.csv"),
+        ("config.json", "model.json"),
+        ("folds.json", "runs.csv"),
+        ("search.json", "search.csv"),
+        ("explain.json", "explain.csv"),
+        ("adapt.json", "model.h5"),
+        ("metrics.json", "predictions.csv"),
+    )
+)
 MASKS = {"mask", "masks", "lung masks", "lung_masks", "segmentation", "segmentations"}  # folders of no films
 
 
@@ -48,7 +60,7 @@ def from_files(files: Iterable[str], source: Source, root: Path) -> Films:
     for name, table in listing.items():
         listed = from_table(root, *table, partial(_inside, source, set(files), around))
         return replace(listed, notes=(*listed.notes, f"Which films, and their labels, are taken from {name}"))
-    outputs = _outputs(names)
+    outputs = tuple(folder for folder in _outputs(names) if not f"{around}/".startswith(folder))
     pictures = Texts(
         name for name in names if not _among_masks(name) and not name.startswith(outputs) and is_film(name, source)
     )
@@ -64,7 +76,8 @@ def from_files(files: Iterable[str], source: Source, root: Path) -> Films:
 
     films = Table(film(name) for name in pictures if _folder(name) in places)
     left_out = len(names) - len(films)
-    said = f"{left_out} files that are not films, or lie among masks or in a second copy of the set, left out: "
+    where = "among masks, in what plainfilm wrote" if outputs else "among masks"
+    said = f"{left_out} files that are not films, or lie {where} or in a second copy of the set, left out: "
     notes: tuple[str, ...] = (said + ", ".join(islice(_others(names, films.paths), 3)),) if left_out else ()
     if inner := _same_inside(places):
         notes += (f"Each class folder holds the same folders {inner}: if these are the classes, put them outermost",)
@@ -79,9 +92,12 @@ def _around_everything(names: Texts) -> str:
 
 def _outputs(names: Iterable[str]) -> tuple[str, ...]:
     """Return the folders inside, with a slash, that plainfilm wrote: its pictures are no films."""
-    marks = [name for name in names if name.endswith(tuple(f"/{mark}" for mark in (SUMS, *OURS)))]
-    sealed = {_folder(name) for name in marks if name.endswith(SUMS)}
-    return tuple(sorted(f"{folder}/" for folder in sealed & {_folder(n) for n in marks if not n.endswith(SUMS)}))
+    endings = tuple(f"/{mark}" for mark in {mark for marks in OURS for mark in marks})
+    there: dict[str, set[str]] = {}
+    for name in names:
+        if name.endswith(endings):
+            there.setdefault(_folder(name), set()).add(name.rpartition("/")[2])
+    return tuple(sorted(f"{folder}/" for folder, marks in there.items() if any(own <= marks for own in OURS)))
 
 
 def _others(names: Iterable[str], kept: Iterable[str]) -> Iterator[str]:
@@ -180,16 +196,24 @@ def _table_inside(source: Source, root: Path, name: str) -> tuple[list[str], Ite
         raise InputError(f"{root / name}: {error}.") from None
     if len(data) > MAX_TABLE_BYTES:
         raise InputError(f"{root / name} is larger than {MAX_TABLE_BYTES // 2**20} MB; name it as DATA itself.")
-    header, rows = read_table(root / name, data)
-    lists = {*COLUMNS[:2]} <= _columns(header).keys() and not any(name.startswith("p_") for name in header)
-    return (header, rows) if lists else None
+    try:
+        header, rows = read_table(root / name, data)
+    except InputError:
+        if name.endswith(".parquet") and find_spec("pyarrow") is None:  # it may be the list
+            raise
+        return None
+    said = any(name.startswith("p_") for name in header) and (
+        {"refer", "reason"} <= set(header) or {"path", "part"} <= set(header)
+    )
+    return (header, rows) if {*COLUMNS[:2]} <= _columns(header).keys() and not said else None
 
 
 def _inside(source: Source, known: set[str], around: str, name: str, first: int = 0) -> bytes:
     """A table inside a folder or zip, in its folder ``around``, speaks of the files there, and of no others."""
-    if (inner := (PurePosixPath(around) / name).as_posix()) not in known:
-        raise FilmError("no such file in the data set")
-    return source(inner, first)
+    for inner in ((PurePosixPath(around) / name).as_posix(), PurePosixPath(name).as_posix()):
+        if inner in known:
+            return source(inner, first)
+    raise FilmError("no such file in the data set")
 
 
 def from_table(path: Path, header: list[str], rows: Iterable[dict[str, str]], source: Source) -> Films:
@@ -204,9 +228,9 @@ def from_table(path: Path, header: list[str], rows: Iterable[dict[str, str]], so
     places, labels, films = Texts(), Kinds[str](), Table()
     for number, row in enumerate(rows, FIRST_ROW):
         name = row[column["path"]]
-        label, patient, part = (row.get(column.get(key, ""), "").strip() for key in COLUMNS[1:])
+        label, patient, part = (row[column[key]].strip() if key in column else "" for key in COLUMNS[1:])
         part = part.lower()
-        places.append(os.path.normpath(name) if name else f"row {number}")
+        places.append(os.path.normpath(name) if name else f"\0{number}")
         labels.append(label)
         if not name:
             problems.append((number, "has no path"))

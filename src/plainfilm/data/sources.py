@@ -103,21 +103,27 @@ def _ask_headers(films: Films, pattern: str) -> Films:
         named = film.patient or (pattern and find_patient(film.path, pattern))
         return film if named else replace(film, patient=_patient_in_header(film))
 
-    return films.with_films(asked(film) for film in films)
+    films = films.with_films(asked(film) for film in films)
+    headed = [film for film in films if film.patient.startswith(dicom.PSEUDONYM)]
+    if len({film.patient for film in headed}) < len(headed) or not all(map(_named_by_itself, headed)):
+        return films
+    names = {film.path for film in headed}  # RSNA: the films' own names, which tell no patients apart
+    return films.with_films(replace(film, patient="" if film.path in names else film.patient) for film in films)
+
+
+def _named_by_itself(film: Film) -> bool:
+    return film.patient == dicom.pseudonym(PurePosixPath(film.path).stem)
 
 
 def _patient_in_header(film: Film) -> str:
-    """The first bytes of a file are enough in nearly all cases. A film that can't be read gets its reason later. An ID
-    that is the file's own name (RSNA) names no patient."""
-    name = PurePosixPath(film.path)
-    if name.suffix.lower() in PICTURE_ENDINGS:
+    """The first bytes of a file are enough in nearly all cases. A film that can't be read gets its reason later."""
+    if PurePosixPath(film.path).suffix.lower() in PICTURE_ENDINGS:
         return ""
     try:
         found = dicom.patient(film.read(dicom.HEAD))
-        found = dicom.patient(film.read()) if found is None else found
+        return (dicom.patient(film.read()) if found is None else found) or ""
     except FilmError:
         return ""
-    return found if found and found != dicom.pseudonym(name.stem) else ""
 
 
 def loose(path: str | os.PathLike[str]) -> list[Loose]:

@@ -19,7 +19,7 @@ from plainfilm.image import dicom
 from plainfilm.image.limits import LARGE, check_size, room_for
 from plainfilm.memory import give_back
 
-HALF = 128  # of 256 grey values
+FEW = 32  # grey values, of 256
 BITS = 258  # TIFF's tag of the bits a channel
 PHOTOMETRIC = 262  # TIFF's tag that says what zero means
 RULES = 2  # raised whenever a film's bytes give other pixels than before, or none: stored ones are then made anew
@@ -82,7 +82,7 @@ def _upright(image: Image.Image) -> np.ndarray:
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
         image = image.convert("RGBA").convert("RGB")  # as stored; what is see-through stays
     grey = np.asarray(image.convert("L"))
-    if wide and grey.max() < HALF:
+    if wide and grey.max() < FEW:
         raise FilmError("colour or alpha of 16 bits with few of them in use, of which 8 are lost; save as 16-bit grey")
     return grey
 

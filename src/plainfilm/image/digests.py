@@ -28,6 +28,8 @@ class Digests:
         if place:
             self._rows.view[place - 1] = row
             return
+        self._digests.reserve(BYTES)  # both or neither: else a digest would have its neighbour's row
+        self._rows.reserve(1)
         self._digests.extend(digest)
         self._rows.append(row)
         self._slots[slot] = len(self._rows)  # last: who looks up meanwhile finds all of it, or nothing

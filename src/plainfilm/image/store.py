@@ -105,6 +105,7 @@ class RowStore:
 
     def _know(self, width: int, height: int, crc: int) -> None:
         """Remember the facts of the next row: before threads can find it."""
+        self._facts.reserve(3)
         for fact in (width, height, crc):
             self._facts.append(fact)
 

@@ -263,13 +263,13 @@ def _reliability(run: Run, folder: Path, runs: list[Run]) -> Chart:
     table, error = calibration.reliability(run.scored, run.positive), run.score("ece")
     fitted = run.calibrated
     before = calibration.reliability(run.as_trained, run.positive) if fitted else []
-    rows = [["in use", *row] if fitted else row for row in _bins(table)] + [["as trained", *r] for r in _bins(before)]
+    rows = [["in use", *row] if fitted else row for row in _bins(table)] + [[run.before, *r] for r in _bins(before)]
     alt = f"{run.label}: expected calibration error {run.words('ece')} over {count(len(table), 'bin')} of films."
-    squares = f" Squares: as trained; in use: {run.fitted}." if fitted else ""
+    squares = f" Squares: {run.before}; in use: {run.fitted}." if fitted else ""
     caption = f"{run.label}: do the probabilities mean what they say? Points on the diagonal do.{squares}"
     header = ["Films", "Mean predicted", "Share of positives (95 % interval)"]
     numbers = Table("Bins of about equal size", ["Probabilities", *header] if fitted else header, rows)
-    figure = plots.reliability(table, error, before)
+    figure = plots.reliability(table, error, before, run.before)
     return drawn(folder, _file("reliability", run, runs), figure, f"{run.title}: reliability", alt, caption, numbers)
 
 

@@ -215,6 +215,6 @@ def _calibration(run: Run) -> Table:
         caption = "Calibration (95 % interval). Nothing was fitted for it: the network's own probabilities"
         return Table(caption, ["", "Value"], rows)
     before = charts.calibration_before(run)
-    caption = f"Calibration (95 % interval) as trained, and with the {run.fitted}"
+    caption = f"Calibration (95 % interval) {run.before}, and with the {run.fitted}"
     both = [[name, before[key], after] for key, (name, after) in zip(CALIBRATION, rows, strict=True)]
-    return Table(caption, ["", "As trained", "In use"], both)
+    return Table(caption, ["", run.before.capitalize(), "In use"], both)

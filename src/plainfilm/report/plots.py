@@ -185,12 +185,12 @@ def _with_area(curve: Curve, name: str) -> str:
 
 @styled
 def reliability(
-    table: Sequence[Mapping[str, float]], error: Interval, before: Sequence[Mapping[str, float]] = ()
+    table: Sequence[Mapping[str, float]], error: Interval, before: Sequence[Mapping[str, float]] = (), called: str = ""
 ) -> Figure:
     """Draw the reliability table (n, mean_predicted, observed, low, high a row); the diagonal is perfect calibration.
 
     error: the expected calibration error. before: the same table of the probabilities before anything was
-    fitted, drawn hollow and without intervals.
+    fitted, drawn hollow and without intervals; what it is ``called``.
     """
     figure, axes = _unit_square("Mean predicted probability", "Share of positives", 2 if before else 1)
     axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=(0, (1, 2)))
@@ -200,7 +200,7 @@ def reliability(
     name = _with_area(Curve("Bins of equal size, 95 % interval", x, y, x, error), "calibration error")
     if before:
         points = ([row["mean_predicted"] for row in before], [row["observed"] for row in before])
-        axes.plot(*points, color=other, marker=square, ms=5.5, mfc="none", lw=0, label="as trained")
+        axes.plot(*points, color=other, marker=square, ms=5.5, mfc="none", lw=0, label=called)
     axes.errorbar(x, y, bars, color=colour, marker=marker, ms=4.5, lw=0, elinewidth=1.2, capsize=2, label=name)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
     return figure

@@ -96,6 +96,11 @@ class Run:
         return self.model.get("offsets") or [0.0] * len(self.predictions.classes)
 
     @property
+    def before(self) -> str:
+        """What the probabilities were before, in words; a run of an earlier version does not say what was moved."""
+        return "as trained" if "offsets" in self.model else "before the temperature"
+
+    @property
     def calibrated(self) -> bool:
         """Whether anything was fitted to make the probabilities true."""
         return self.temperature != 1 or any(self.offsets)

@@ -51,16 +51,20 @@ class Grown:
 
     def append(self, value: Any) -> None:
         """Add a number. OSError when the disk is full."""
-        self.reserve(1)
+        if self._count == len(self.view):
+            self._grow(1)
         self.view[self._count] = value
         self._count += 1
 
     def extend(self, values: Any) -> None:
         """Add the numbers of a buffer (bytes, an array in C order) that are of this type. OSError: a full disk."""
-        added = memoryview(values).cast("B").cast(self._code)
-        self.reserve(len(added))
-        self.view[self._count : self._count + len(added)] = added
-        self._count += len(added)
+        plain = self._code == "B" and isinstance(values, bytes)
+        added = values if plain else memoryview(values).cast("B").cast(self._code)
+        end = self._count + len(added)
+        if end > len(self.view):
+            self._grow(len(added))
+        self.view[self._count : end] = added
+        self._count = end
 
     def _grow(self, more: int) -> None:
         """Move to twice the room, or to what ``more`` numbers need."""

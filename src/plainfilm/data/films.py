@@ -124,6 +124,12 @@ class Table(Sequence[Film]):
             raise ValueError(f"{len(changed.parts)} parts for {len(self)} films")
         return changed
 
+    def with_patients(self, patients: Iterable[str]) -> Table:
+        """Return the same films with other patients; all other columns are shared."""
+        changed = copy(self)
+        changed.patients = Texts(patients)
+        return changed
+
     def by_path(self) -> Table:
         """Return the films in the order of their paths: this very table where it has it."""
         if all(a <= b for a, b in pairwise(self.paths)):

@@ -41,7 +41,9 @@ def load(data: str | os.PathLike[str], patient_regex: str = "", fewest: int = 2)
     check_pattern(patient_regex)
     films = _from_demo(str(data)) if str(data).startswith("demo:") else _from_path(Path(data), patient_regex)
     patterns = (patient_regex,) if patient_regex else known_patterns(films.films.paths)
-    films = films.with_films(replace(f, patient=f.patient or find_patient(f.path, *patterns)) for f in films)
+    known = zip(films.films.paths, films.films.patients, strict=True)
+    named = (patient or find_patient(path, *patterns) for path, patient in known)
+    films = films.with_films(films.films.with_patients(named))
     films = replace(films, synthetic=any(patient.startswith(SYNTHETIC) for patient in films.films.patients))
     films = _one_spelling(films)
     if not len(films):
@@ -99,20 +101,16 @@ def _from_path(path: Path, pattern: str) -> Films:
 def _ask_headers(films: Films, pattern: str) -> Films:
     """Take the patient of DICOM films from their headers where neither the table nor ``pattern`` names one."""
 
-    def asked(film: Film) -> Film:
+    def asked(film: Film) -> str:
         named = film.patient or (pattern and find_patient(film.path, pattern))
-        return film if named else replace(film, patient=_patient_in_header(film))
+        return film.patient if named else _patient_in_header(film)
 
-    films = films.with_films(asked(film) for film in films)
-    headed = [film for film in films if film.patient.startswith(dicom.PSEUDONYM)]
-    if len({film.patient for film in headed}) < len(headed) or not all(map(_named_by_itself, headed)):
-        return films
-    names = {film.path for film in headed}  # RSNA: the films' own names, which tell no patients apart
-    return films.with_films(replace(film, patient="" if film.path in names else film.patient) for film in films)
-
-
-def _named_by_itself(film: Film) -> bool:
-    return film.patient == dicom.pseudonym(PurePosixPath(film.path).stem)
+    table = films.films.with_patients(map(asked, films))
+    headed = [place for place, patient in enumerate(table.patients) if patient.startswith(dicom.PSEUDONYM)]
+    own = all(table.patients[place] == dicom.pseudonym(PurePosixPath(table.paths[place]).stem) for place in headed)
+    if headed and own and len({table.patients[place] for place in headed}) == len(headed):  # RSNA: the films' own names
+        table = table.with_patients("" if p.startswith(dicom.PSEUDONYM) else p for p in table.patients)
+    return replace(films, films=table)
 
 
 def _patient_in_header(film: Film) -> str:

@@ -18,7 +18,7 @@ from plainfilm.errors import InputError
 from plainfilm.files import cache_dir, replacing
 
 MAX_ARRAY_BYTES = 32 * 2**30  # one array, unpacked
-IN_MEMORY = 64 * 2**20  # a larger one stays on disk
+IN_MEMORY = 8 * 2**20  # a larger one stays on disk
 MEDMNIST_CLASSES = {"pneumoniamnist": ("normal", "pneumonia")}
 
 

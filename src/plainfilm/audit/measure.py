@@ -17,7 +17,6 @@ from plainfilm import ranks
 from plainfilm.ahead import ahead
 from plainfilm.data import dicom
 from plainfilm.data.columns import Kinds
-from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
 from plainfilm.grown import Code, Grown
@@ -232,7 +231,7 @@ def _of_file(data: bytes, width: int, height: int) -> tuple[tuple[float, ...], t
     """Return the values of NUMBERS and of NAMES; of a file with odd tags its size only."""
     size = (len(data) / (width * height), width, height, width / height)
     try:
-        return _of_dicom(data, size) if is_dicom(data) else _of_picture(data, size)
+        return _of_dicom(data, size) if dicom.is_dicom(data) else _of_picture(data, size)
     except Exception:  # a tag may be anything
         return (np.nan, *size, np.nan, np.nan, np.nan), ("tags that can't be read", *[""] * (len(NAMES) - 1))
 

@@ -122,19 +122,17 @@ def _at_prevalence(scores: Mapping[str, Any], prevalence: float) -> dict[str, An
     """Return PPV and NPV at ``prevalence``; low and high where sensitivity and specificity are at their lower or upper
     ends together, so that they hold the true value whenever both intervals do."""
     from plainfilm.evaluation.scores import ppv_npv_at
+    from plainfilm.report.runs import interval
 
+    rates = interval(scores["sensitivity"]), interval(scores["specificity"])
     ends = {
-        end: ppv_npv_at(_known(scores["sensitivity"][end]), _known(scores["specificity"][end]), [prevalence])[0]
-        for end in ("value", "low", "high")
+        end: ppv_npv_at(sensitivity, specificity, [prevalence])[0]
+        for end, sensitivity, specificity in zip(("value", "low", "high"), *rates, strict=True)
     }
     return {
         "prevalence": prevalence,
         **{name: {end: row[name] for end, row in ends.items()} for name in ("ppv", "npv")},
     }
-
-
-def _known(value: float | None) -> float:
-    return float("nan") if value is None else value
 
 
 def _evaluated(options: argparse.Namespace) -> Any:

@@ -20,7 +20,7 @@ from pathlib import Path
 from plainfilm.data.films import Film, Films
 from plainfilm.data.sources import load
 from plainfilm.data.split import split
-from plainfilm.files import read_json
+from plainfilm.storage.files import read_json
 
 KINDS = {"bacteria": "_bacteria_", "virus": "_virus_", "IM": "/IM-", "NORMAL2": "/NORMAL2-"}
 SHOWN = ("auroc", "balanced_accuracy", "sensitivity", "specificity")

@@ -31,12 +31,12 @@ from plainfilm.data.sources import load
 from plainfilm.data.split import split
 from plainfilm.evaluation.compare import holm
 from plainfilm.evaluation.intervals import Bools, Floats, auc_interval
-from plainfilm.files import read_json, write_json
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import ingest
 from plainfilm.search.algorithms import algorithm
 from plainfilm.search.objectives import specificity_at
-from plainfilm.tables import read_csv
+from plainfilm.storage.files import read_json, write_json
+from plainfilm.storage.tables import read_csv
 
 HERE = Path(__file__).parent
 Cost = Callable[[Floats], float]  # a point (D,) of the box -1..1 -> what is to be small

@@ -26,11 +26,11 @@ def work(folder: Path) -> None:
     """What every process does: print films a second of each case, on rank 0."""
     import torch
 
-    from plainfilm import ranks
     from plainfilm.config import TrainConfig
     from plainfilm.data.films import Film, Films, Table
     from plainfilm.image.preprocess import Preprocess
     from plainfilm.image.store import Rows
+    from plainfilm.machine import ranks
     from plainfilm.models.features import extract
     from plainfilm.models.vgg import initialise
     from plainfilm.models.zoo import recipe

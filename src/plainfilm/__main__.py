@@ -1,6 +1,6 @@
 """``python -m plainfilm`` is the command ``plainfilm``."""
 
 from plainfilm.cli import main
-from plainfilm.ranks import end
+from plainfilm.machine.ranks import end
 
 end(main())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.files import read_json
+from plainfilm.storage.files import read_json
 
 DISCLAIMER = "Research and teaching software, not a medical device."
 SPLITS = ("grouped", "paper", "official")

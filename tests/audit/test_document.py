@@ -9,11 +9,11 @@ from tests.audit.conftest import film, films, packed, picture
 
 from plainfilm.audit.document import audit
 from plainfilm.audit.telling import learnt_from
-from plainfilm.data.phantom import planted_faults
+from plainfilm.data.demo_films import planted_faults
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.files import to_json
+from plainfilm.storage.files import to_json
 
 
 def test_every_planted_fault_of_the_demo_set_is_found_and_nothing_else():

@@ -9,8 +9,8 @@ from plainfilm.cli import main
 from plainfilm.commands.checkup import checkup
 from plainfilm.data.films import read_films
 from plainfilm.evaluation.predictions import read_predictions
-from plainfilm.files import sha256_file
 from plainfilm.models.model import Model
+from plainfilm.storage.files import sha256_file
 
 
 def sums(folder, names):

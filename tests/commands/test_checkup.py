@@ -11,7 +11,7 @@ from plainfilm.cli import main
 from plainfilm.commands import training
 from plainfilm.commands.checkup import checkup
 from plainfilm.commands.pooling import pool
-from plainfilm.files import locked, read_json, sealed, write_json, write_text
+from plainfilm.storage.files import locked, read_json, sealed, write_json, write_text
 
 SETTINGS = {"model": "vgg", "size": 16, "epochs": 1, "batch": 8, "threads": 1}
 

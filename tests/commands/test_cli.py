@@ -15,9 +15,9 @@ from PIL import Image
 
 from plainfilm.cli import COMMANDS, main
 from plainfilm.evaluation.predictions import read_predictions
-from plainfilm.files import read_json, write_json
 from plainfilm.models.model import Model
-from plainfilm.tables import read_csv
+from plainfilm.storage.files import read_json, write_json
+from plainfilm.storage.tables import read_csv
 
 TINY = ["--size", "16", "--epochs", "2", "--quiet"]
 
@@ -336,7 +336,7 @@ def test_a_run_killed_in_epoch_3_resumes_to_the_same_bytes(tmp_path, films_folde
 
 
 def test_a_folder_in_use_is_locked(tmp_path, films_folder, capsys):
-    from plainfilm.files import locked
+    from plainfilm.storage.files import locked
 
     words = ["train", str(films_folder), "--out", str(tmp_path / "run"), "--size", "16"]
     with locked(tmp_path / "run"):

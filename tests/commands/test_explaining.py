@@ -16,7 +16,7 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import PAPER, VGG
 from plainfilm.report.maps import Explained, picture
-from plainfilm.tables import read_csv
+from plainfilm.storage.tables import read_csv
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import pytest
 
 from plainfilm.commands.exporting import PHANTOMS, check_pixels, export
 from plainfilm.errors import InputError
-from plainfilm.files import read_json, write_json
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import PAPER, VGG
-from plainfilm.tables import write_csv
+from plainfilm.storage.files import read_json, write_json
+from plainfilm.storage.tables import write_csv
 
 
 @pytest.fixture

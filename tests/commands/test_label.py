@@ -17,21 +17,21 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from plainfilm.ahead import ahead
 from plainfilm.cli import main
 from plainfilm.commands.label import load_model
 from plainfilm.data.sources import loose
 from plainfilm.errors import InputError
-from plainfilm.files import cache_dir
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
+from plainfilm.machine.ahead import ahead
 from plainfilm.models.gate import fit_gate
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.progress import quiet
-from plainfilm.tables import growing_csv
+from plainfilm.storage.files import cache_dir
+from plainfilm.storage.tables import growing_csv
 
 
 def model_file(folder, **changes):

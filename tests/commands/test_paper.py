@@ -8,7 +8,7 @@ from PIL import Image
 
 from plainfilm.cli import main
 from plainfilm.commands.checkup import checkup
-from plainfilm.files import read_json
+from plainfilm.storage.files import read_json
 
 
 @pytest.fixture(scope="module")

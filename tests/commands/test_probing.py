@@ -25,11 +25,11 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.evaluation.probes import COVERS
 from plainfilm.evaluation.robustness import CORRUPTIONS
-from plainfilm.files import read_json, write_json
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
+from plainfilm.storage.files import read_json, write_json
 
 
 def make_run(

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.files import read_json
 from plainfilm.models.model import Model
-from plainfilm.tables import read_csv
+from plainfilm.storage.files import read_json
+from plainfilm.storage.tables import read_csv
 
 SETTINGS = ("--epochs", "4", "--batch", "8", "--size", "16", "--threads", "1", "--refer", "none")
 

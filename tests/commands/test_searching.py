@@ -14,13 +14,13 @@ import pytest
 
 from plainfilm.cli import main
 from plainfilm.commands.checkup import checkup
-from plainfilm.commands.preparation import prepare
 from plainfilm.commands.trials import Bench, without_test
 from plainfilm.config import TrainConfig
 from plainfilm.data.sources import load
-from plainfilm.files import read_json
 from plainfilm.search.journal import Journal
-from plainfilm.tables import read_csv
+from plainfilm.storage.files import read_json
+from plainfilm.storage.tables import read_csv
+from plainfilm.training.preparation import prepare
 
 TINY = ["--size", "16", "--epochs", "2", "--threads", "1", "--quiet"]
 

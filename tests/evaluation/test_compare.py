@@ -25,7 +25,7 @@ from plainfilm.evaluation.compare import (
 from plainfilm.evaluation.intervals import Bools, Floats, Interval
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
-from plainfilm.files import to_json
+from plainfilm.storage.files import to_json
 
 # K-G score, albumin, total protein and outcome: the example of DeLong et al. 1988, as in the SAS/STAT user's guide.
 OVARIAN_TEXT = """

@@ -12,7 +12,7 @@ from plainfilm.evaluation.intervals import wilson
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, source_folders, subgroups, thirds, worst_subgroup
-from plainfilm.files import to_json
+from plainfilm.storage.files import to_json
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 

@@ -60,7 +60,7 @@ class Nursery:
 def light() -> None:
     """Leave out what is drawn of a finished run; the report's file is still the last one written."""
     from plainfilm.commands import training
-    from plainfilm.files import write_text
+    from plainfilm.storage.files import write_text
 
     for name in SLOW:
         setattr(training, name, lambda *_, **__: None)

@@ -9,10 +9,10 @@ import pytest
 
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
-from plainfilm.files import SUMS, damaged, read_sums
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import RowStore, ingest, pixel_store
 from plainfilm.models.bundle import read_bundle
+from plainfilm.storage.files import SUMS, damaged, read_sums
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from PIL import Image
 from plainfilm.commands import training
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
-from plainfilm.files import write_text
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import ingest
-from plainfilm.tables import read_csv
+from plainfilm.storage.files import write_text
+from plainfilm.storage.tables import read_csv
 
 DAMAGES = (
     lambda data, rng: data[: len(data) // 2],

@@ -28,12 +28,12 @@ from plainfilm.data.films import FilmError
 from plainfilm.data.sources import load, loose
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import read_predictions
-from plainfilm.files import to_json
 from plainfilm.image.decode import decode
 from plainfilm.image.reduced import decode_at, factor_for
 from plainfilm.models.bundle import USER_BLOCK
 from plainfilm.models.model import Model
 from plainfilm.serving.app import create_app
+from plainfilm.storage.files import to_json
 
 SECONDS = 30  # longer than any input may take on the slowest machine: more is a hang
 

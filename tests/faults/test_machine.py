@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.files import locked
 from plainfilm.search.journal import Journal
+from plainfilm.storage.files import locked
 
 NOBODY = 65534
 

@@ -17,13 +17,13 @@ from plainfilm.commands.repeating import train_folds, train_seeds
 from plainfilm.commands.training import train
 from plainfilm.errors import InputError
 from plainfilm.explain.heatmaps import heat_map
-from plainfilm.files import write_json
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.ensemble import VIEWS, Ensemble, apart, assembled, resizing
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
+from plainfilm.storage.files import write_json
 
 
 def model(name: str, size: int, seed: int, **preprocess) -> Model:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from plainfilm.data.phantom import draw, phantom_set
+from plainfilm.data.demo_films import draw, phantom_set
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import (

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from plainfilm.config import TrainConfig
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.evaluation.scores import scores
-from plainfilm.files import write_json, write_text
 from plainfilm.report import figures
-from plainfilm.tables import write_csv
+from plainfilm.storage.files import write_json, write_text
+from plainfilm.storage.tables import write_csv
 
 TITLES = {"vgg": "CNN", "vgg-bn": "CNN + BN", "vgg16-lr": "VGG16 features + logistic regression"}
 STAMPS = {"paper": "validation scores; split by film, patients shared", "grouped": "patients separate"}

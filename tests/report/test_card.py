@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from plainfilm.files import write_json
 from plainfilm.report.card import write_card
 from plainfilm.report.claim import ITEMS, answers, write_claim
 from plainfilm.report.runs import read_run
+from plainfilm.storage.files import write_json
 
 MakeRun = Callable[..., Path]
 MakeProbes = Callable[..., dict[str, Any]]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from plainfilm.files import write_json
 from plainfilm.report import evidence, verdict
 from plainfilm.report.runs import read_run
+from plainfilm.storage.files import write_json
 
 MakeRun = Callable[..., Path]
 MakeProbes = Callable[..., dict[str, Any]]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError
-from plainfilm.files import read_json, write_json
 from plainfilm.report.folds import folds_report
 from plainfilm.report.runs import read_run
 from plainfilm.report.verdict import HEADLINE
+from plainfilm.storage.files import read_json, write_json
 
 MakeRun = Callable[..., Path]
 PARTS = ("train", "val", "test")

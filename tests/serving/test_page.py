@@ -14,7 +14,6 @@ import pytest
 import torch
 from PIL import Image
 
-from plainfilm.commands.preparation import prepare
 from plainfilm.commands.training import run
 from plainfilm.config import TrainConfig, checked
 from plainfilm.data.sources import load
@@ -23,6 +22,7 @@ from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.serving.limits import Limits
+from plainfilm.training.preparation import prepare
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect

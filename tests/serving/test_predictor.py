@@ -10,7 +10,7 @@ from plainfilm.explain.heatmaps import heat_map
 from plainfilm.models.answer import look
 from plainfilm.serving.limits import Limits, Refusal
 from plainfilm.serving.predictor import MEASURES, Predictor
-from plainfilm.tables import read_csv
+from plainfilm.storage.tables import read_csv
 
 
 def ask(predictor, *many):

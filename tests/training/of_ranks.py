@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from plainfilm import ranks
 from plainfilm.config import TrainConfig
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
+from plainfilm.machine import ranks
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.training.feed import Material

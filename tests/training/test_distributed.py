@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from plainfilm import ranks
+from plainfilm.machine import ranks
 from plainfilm.models.dropout import Dropout
 from plainfilm.training import distributed
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from plainfilm import ranks
-from plainfilm.ahead import ahead
 from plainfilm.config import TrainConfig
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
+from plainfilm.machine import ranks
+from plainfilm.machine.ahead import ahead
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.training.feed import Feed, Material

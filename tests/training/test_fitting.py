@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from plainfilm.commands.fitting import copies, fit, logits_of, stages, start_network
-from plainfilm.commands.preparation import prepare
 from plainfilm.commands.training import calibrate
 from plainfilm.config import TrainConfig
 from plainfilm.data.sources import load
@@ -23,6 +21,8 @@ from plainfilm.models.model import Model
 from plainfilm.models.standardise import LIMIT, Standardise
 from plainfilm.models.zoo import recipe
 from plainfilm.training.feed import Material
+from plainfilm.training.fitting import copies, fit, logits_of, stages, start_network
+from plainfilm.training.preparation import prepare
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
-from plainfilm.tables import read_csv
+from plainfilm.storage.tables import read_csv
 from plainfilm.training.feed import Material
 from plainfilm.training.loop import Training, batches, class_weights, train_network, weighted_cross_entropy
 from plainfilm.training.schedules import rate

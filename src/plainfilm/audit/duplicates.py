@@ -20,9 +20,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from plainfilm.audit.measure import BLOCK, THUMBNAIL, Measured, blocks
-from plainfilm.data.columns import Texts, ranked
 from plainfilm.evaluation.intervals import Bools
-from plainfilm.grown import Grown
+from plainfilm.storage.columns import Texts, ranked
+from plainfilm.storage.grown import Grown
 
 BITS = 384  # of a hash, one a coefficient
 STEEPNESS = 1.5  # power of the frequency that coefficients are weighted by

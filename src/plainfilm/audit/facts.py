@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from plainfilm.audit.duplicates import Twins
 from plainfilm.audit.measure import BLOCK, Measured, blocks
-from plainfilm.data.columns import Kinds
 from plainfilm.data.films import Table
 from plainfilm.evaluation.intervals import Floats
+from plainfilm.storage.columns import Kinds
 
 Rows = NDArray[np.int64]
 

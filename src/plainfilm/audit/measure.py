@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 from scipy.ndimage import laplace
 
-from plainfilm import ranks
-from plainfilm.ahead import ahead
 from plainfilm.data import dicom
-from plainfilm.data.columns import Kinds
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
-from plainfilm.grown import Code, Grown
 from plainfilm.image.decode import FORMATS, decode
-from plainfilm.memory import give_back
+from plainfilm.machine import ranks
+from plainfilm.machine.ahead import ahead
+from plainfilm.machine.memory import give_back
 from plainfilm.progress import bar
+from plainfilm.storage.columns import Kinds
+from plainfilm.storage.grown import Code, Grown
 
 THUMBNAIL = 32  # side, pixels
 SEEN = 256  # side at which grey values and sharpness are measured, so that the film's size does not enter

@@ -26,9 +26,9 @@ from plainfilm.audit.telling import (
     tell,
     too_few,
 )
-from plainfilm.data.columns import Kinds
 from plainfilm.data.films import Table
 from plainfilm.evaluation.intervals import Bools, Floats
+from plainfilm.storage.columns import Kinds
 
 COMPONENTS = 20  # of the thumbnails
 UNLIKE = 20  # films listed

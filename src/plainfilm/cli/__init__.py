@@ -10,12 +10,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from plainfilm import ranks
 from plainfilm.cli import judging, place, training, using
 from plainfilm.cli.base import DATA, parser_of
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import CheckFailed, InputError, PlainfilmError, did_you_mean
-from plainfilm.files import to_json
+from plainfilm.machine import ranks
+from plainfilm.storage.files import to_json
 
 NO_MEMORY = "There is not enough memory; use fewer films, a smaller --batch or a machine with more."
 # how torch, its libraries, threads and the loader say so: none of them as a MemoryError

@@ -10,8 +10,8 @@ from typing import Any
 from plainfilm.cli.base import DATA, Command, number, out_flag, refuse_flags, show_metrics, show_runs
 from plainfilm.config import MAX_BAD
 from plainfilm.errors import CheckFailed, InputError
-from plainfilm.files import sealed
 from plainfilm.progress import say
+from plainfilm.storage.files import sealed
 
 CLASSES = "what DATA calls the model's classes, where the names differ: healthy=NORMAL,sick=PNEUMONIA"
 

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm import ranks
 from plainfilm.cli.base import (
     DATA,
     Command,
@@ -20,6 +19,7 @@ from plainfilm.cli.base import (
 )
 from plainfilm.config import DEMO_FILMS, begun_settings
 from plainfilm.errors import InputError
+from plainfilm.machine import ranks
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:

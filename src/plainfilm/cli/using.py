@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from plainfilm import ranks
 from plainfilm.cli.base import Command, out_flag, refuse_flags
+from plainfilm.machine import ranks
 
 
 def _label_flags(parser: argparse.ArgumentParser) -> None:

@@ -20,10 +20,10 @@ from plainfilm.evaluation.adapting import adapt, adapt_unlabelled
 from plainfilm.evaluation.calibration import apply_temperature
 from plainfilm.evaluation.operating import Operating
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
-from plainfilm.files import occupied, sealed, write_json
 from plainfilm.models.model import Model
 from plainfilm.progress import say
-from plainfilm.tables import write_csv
+from plainfilm.storage.files import occupied, sealed, write_json
+from plainfilm.storage.tables import write_csv
 
 
 def adapt_run(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm import ranks
 from plainfilm.audit.document import examine
 from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured, measure
 from plainfilm.data.films import FILMS_HEADER, Films, find_patient
@@ -16,10 +15,11 @@ from plainfilm.data.reading import TABLE_ENDINGS
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
-from plainfilm.files import occupied, sealed, write_json
+from plainfilm.machine import ranks
 from plainfilm.progress import say
 from plainfilm.report.audit import audit_report
-from plainfilm.tables import write_csv
+from plainfilm.storage.files import occupied, sealed, write_json
+from plainfilm.storage.tables import write_csv
 
 
 def audit(

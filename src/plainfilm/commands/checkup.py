@@ -12,7 +12,7 @@ from plainfilm.config import newer
 from plainfilm.data.films import Film, FilmError, Films, Table, read_films
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
-from plainfilm.files import SUMS, damaged, locked, read_json, read_sums
+from plainfilm.storage.files import SUMS, damaged, locked, read_json, read_sums
 
 # What tells a kind of folder, and what a whole one holds. The first that is there decides.
 KINDS = {

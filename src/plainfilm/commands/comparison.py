@@ -11,8 +11,8 @@ from plainfilm.commands.evaluation import require_free
 from plainfilm.errors import InputError
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.predictions import Predictions, read_predictions
-from plainfilm.files import read_json, require_intact, sealed, write_json
 from plainfilm.progress import say
+from plainfilm.storage.files import read_json, require_intact, sealed, write_json
 
 
 def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, force: bool = False) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from plainfilm.commands.paper import paper
 from plainfilm.config import PAPER_MODELS
-from plainfilm.data.phantom import PhantomFilm, draw, phantom_set
+from plainfilm.data.demo_films import PhantomFilm, draw, phantom_set
 from plainfilm.data.reading import folder_files
 from plainfilm.errors import InputError
-from plainfilm.files import replacing
 from plainfilm.progress import bar
+from plainfilm.storage.files import replacing
 
 
 def write_films(folder: Path, count: int, seed: int) -> None:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm import ranks
-from plainfilm.ahead import ahead
 from plainfilm.config import MAX_BAD
 from plainfilm.data.films import PARTS, Film, FilmError, Films, read_films
 from plainfilm.data.sources import load, load_again
@@ -20,10 +18,12 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
 from plainfilm.evaluation.scores import one_class_predicted, scores
-from plainfilm.files import read_json, require_intact, sealed, write_json
 from plainfilm.image.store import check_bad
+from plainfilm.machine import ranks
+from plainfilm.machine.ahead import ahead
 from plainfilm.progress import bar, say
-from plainfilm.tables import write_csv
+from plainfilm.storage.files import read_json, require_intact, sealed, write_json
+from plainfilm.storage.tables import write_csv
 
 if TYPE_CHECKING:
     from plainfilm.models.model import Model

@@ -19,12 +19,12 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.explain.checks import check_films, outside_thorax, summary
 from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
 from plainfilm.explain.overlay import WARNING, reduced
-from plainfilm.files import SUMS, sealed, write_json
 from plainfilm.image.decode import decode
 from plainfilm.models.model import Model, batches
 from plainfilm.progress import Bar, bar
 from plainfilm.report.maps import Explained, picture, save_picture, sheet, write_maps_page
-from plainfilm.tables import write_csv
+from plainfilm.storage.files import SUMS, sealed, write_json
+from plainfilm.storage.tables import write_csv
 
 HEADER = ("path", "label", "p", "explained", "outside_thorax", "outside_thorax_even", "map", "reason")
 SHEET_FILMS = 24

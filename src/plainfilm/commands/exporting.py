@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.data.demo_films import draw, phantom_set
 from plainfilm.data.films import FilmError, read_films
-from plainfilm.data.phantom import draw, phantom_set
 from plainfilm.data.sources import load_again, loose
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.export.onnx import write_onnx
 from plainfilm.export.safetensors import write_safetensors
-from plainfilm.files import read_json, sha256_file
 from plainfilm.models.model import Model
+from plainfilm.storage.files import read_json, sha256_file
 
 FORMATS = ("onnx", "safetensors")
 CHECK_FILMS = 64  # real films at most; the check takes as long as labelling them twice

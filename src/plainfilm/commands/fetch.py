@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from plainfilm import files
 from plainfilm.data.fetch import Download, announcement, fetch, find
 from plainfilm.models.weights import vgg16_weights
 from plainfilm.progress import say
+from plainfilm.storage import files
 
 
 def fetch_names(names: list[str]) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ import shutil
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
-from plainfilm.files import cache_dir
 from plainfilm.models.weights import weights_here
 from plainfilm.models.zoo import RECIPES
+from plainfilm.storage.files import cache_dir
 
 
 def models() -> list[dict[str, Any]]:

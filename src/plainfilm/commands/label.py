@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm import ranks
-from plainfilm.ahead import ahead
 from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError
 from plainfilm.data.reading import read_file
 from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
+from plainfilm.machine import ranks
+from plainfilm.machine.ahead import ahead
 from plainfilm.models.answer import Film, alone, answer, blas_alone, look
 from plainfilm.models.model import Model
 from plainfilm.progress import bar, say
-from plainfilm.tables import csv_rows, growing_csv
+from plainfilm.storage.tables import csv_rows, growing_csv
 
 ENGINES = ("torch", "onnx")
 OURS = re.compile(rb"\Z|path,label,\"?p_[^\n]*,refer,reason\r?\n")  # how a table of label's begins, or nothing

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.commands import training
-from plainfilm.commands.preparation import prepare
 from plainfilm.config import PAPER_MODELS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
-from plainfilm.files import occupied, sealed
 from plainfilm.models.zoo import ENSEMBLE, recipe
 from plainfilm.report.html import paper_report
 from plainfilm.report.table import collect, write_table
+from plainfilm.storage.files import occupied, sealed
+from plainfilm.training.preparation import prepare
 
 
 def paper(

@@ -11,7 +11,6 @@ from PIL import Image
 
 from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError, Films
-from plainfilm.files import write_bytes
 from plainfilm.image.decode import decode
 from plainfilm.image.store import Rows
 from plainfilm.models.model import Model
@@ -19,6 +18,7 @@ from plainfilm.progress import say
 from plainfilm.report.figures import montage, save
 from plainfilm.report.mistakes import PICTURED, picture_of, wrong_films
 from plainfilm.report.runs import read_run
+from plainfilm.storage.files import write_bytes
 
 SIDE = 192
 

@@ -13,9 +13,9 @@ from plainfilm.data.films import read_films
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
-from plainfilm.files import read_json, require_intact, sealed, write_json
 from plainfilm.report.folds import folds_report
-from plainfilm.tables import write_csv
+from plainfilm.storage.files import read_json, require_intact, sealed, write_json
+from plainfilm.storage.tables import write_csv
 
 SUMMARY = "folds.json"
 SUSPECTS = 50  # label-noise candidates that are listed; nothing is relabelled

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from plainfilm import ranks
-from plainfilm.ahead import ahead
 from plainfilm.data.films import Film, FilmError, Films, read_films
 from plainfilm.data.sources import load_again
 from plainfilm.errors import InputError
@@ -34,12 +32,14 @@ from plainfilm.evaluation.robustness import (
 )
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, series, source_folders, subgroups, worst_subgroup
-from plainfilm.files import read_json, require_intact, write_json
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.machine import ranks
+from plainfilm.machine.ahead import ahead
 from plainfilm.models.ensemble import Ensemble
 from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.progress import bar
+from plainfilm.storage.files import read_json, require_intact, write_json
 
 LIGHT = 1e9  # FLOPs a film: below it every scored film can be labelled some 25 times over
 MOST_FILMS = 1_000  # probed with a light network

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.commands.pooling import pool
-from plainfilm.commands.preparation import Prepared, prepare
 from plainfilm.commands.training import require_same, run
 from plainfilm.config import TrainConfig
 from plainfilm.data.films import Films
 from plainfilm.data.sources import load
 from plainfilm.data.split import folds
 from plainfilm.errors import InputError
-from plainfilm.files import SUMS, locked, occupied
 from plainfilm.models.zoo import ENSEMBLE
+from plainfilm.storage.files import SUMS, locked, occupied
+from plainfilm.training.preparation import Prepared, prepare
 
 
 def train_folds(data: str, out: Path, settings: dict[str, Any], count: int, resume: bool = False) -> dict[str, Any]:

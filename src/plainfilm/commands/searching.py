@@ -19,7 +19,6 @@ from typing import Any
 from plainfilm.commands.trials import Bench, by_epochs, price_of
 from plainfilm.config import OF_STEPS, TrainConfig
 from plainfilm.errors import InputError
-from plainfilm.files import occupied, read_json, sealed, write_json
 from plainfilm.models.zoo import recipe
 from plainfilm.progress import bar, quiet
 from plainfilm.report.search import search_report
@@ -28,7 +27,8 @@ from plainfilm.search.algorithms import Algorithm, algorithm
 from plainfilm.search.journal import Journal, Trial
 from plainfilm.search.run import Plan, front, search
 from plainfilm.search.space import Space, check, default_space, varied
-from plainfilm.tables import write_csv
+from plainfilm.storage.files import occupied, read_json, sealed, write_json
+from plainfilm.storage.tables import write_csv
 
 PLAN = "search.json"
 TRIALS = 20  # that the default budget pays for

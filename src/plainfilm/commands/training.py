@@ -17,11 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from plainfilm import ranks
 from plainfilm.commands.evaluation import evaluate_run, verdict
-from plainfilm.commands.fitting import fit, logits_of
 from plainfilm.commands.pictures import draw_mistakes, draw_montage
-from plainfilm.commands.preparation import Prepared, changed, prepare
 from plainfilm.commands.probing import LIGHT, look_at_subgroups, probe
 from plainfilm.config import OF_STEPS, TrainConfig, begun_settings
 from plainfilm.data.films import FilmError, Films, write_films
@@ -31,7 +28,7 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import fit_offsets
 from plainfilm.evaluation.operating import Operating, choose
 from plainfilm.evaluation.predictions import Predictions, positive_class, positive_is_a_guess, write_predictions
-from plainfilm.files import occupied, read_json, sealed, sha256_file, write_json
+from plainfilm.machine import ranks
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model
 from plainfilm.models.summary import flops, layers, parameters
@@ -39,7 +36,10 @@ from plainfilm.progress import bar, say
 from plainfilm.report.html import run_report
 from plainfilm.report.runs import read_run
 from plainfilm.report.verdict import red_lines
+from plainfilm.storage.files import occupied, read_json, sealed, sha256_file, write_json
+from plainfilm.training.fitting import fit, logits_of
 from plainfilm.training.loop import class_weights
+from plainfilm.training.preparation import Prepared, changed, prepare
 from plainfilm.training.schedules import DESCRIPTIONS
 
 CONFIG, MODEL = "config.json", "model.json"

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.fitting import copies, learn_scale, stages, start_network
-from plainfilm.commands.preparation import Prepared, prepare
 from plainfilm.config import TrainConfig, number_list
 from plainfilm.data.films import Films
 from plainfilm.data.sources import load
@@ -31,7 +29,9 @@ from plainfilm.search.run import Hopeless
 from plainfilm.search.space import settings_of
 from plainfilm.search.trying import Fitted, fit_head, table, train_epochs
 from plainfilm.training.feed import Material
+from plainfilm.training.fitting import copies, learn_scale, stages, start_network
 from plainfilm.training.loop import class_weights
+from plainfilm.training.preparation import Prepared, prepare
 
 
 @dataclass

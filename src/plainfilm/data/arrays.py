@@ -15,7 +15,7 @@ import numpy as np
 
 from plainfilm.data.films import PARTS, Film, Films, Table
 from plainfilm.errors import InputError
-from plainfilm.files import cache_dir, replacing
+from plainfilm.storage.files import cache_dir, replacing
 
 MAX_ARRAY_BYTES = 32 * 2**30  # one array, unpacked
 IN_MEMORY = 8 * 2**20  # a larger one stays on disk

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from plainfilm import files
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.progress import bar, say
+from plainfilm.storage import files
 
 OPEN_SECONDS = 10.0  # from the request to the first line of the answer
 READ_SECONDS = 30.0  # silence in the middle of a body

@@ -13,9 +13,9 @@ from typing import overload
 
 import numpy as np
 
-from plainfilm.data.columns import Kinds, Numbers, Texts
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.tables import read_csv, write_csv
+from plainfilm.storage.columns import Kinds, Numbers, Texts
+from plainfilm.storage.tables import read_csv, write_csv
 
 PARTS = ("train", "val", "test")
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.data.columns import Kinds, Texts
 from plainfilm.data.films import Film, FilmError, Films, Source, Table
 from plainfilm.data.reading import TABLE_ENDINGS, is_film, plain
 from plainfilm.errors import InputError
-from plainfilm.files import SUMS
-from plainfilm.tables import stream_csv
+from plainfilm.storage.columns import Kinds, Texts
+from plainfilm.storage.files import SUMS
+from plainfilm.storage.tables import stream_csv
 
 MAX_TABLE_BYTES = 512 * 2**20  # a table inside a folder or zip
 COLUMNS = ("path", "label", "patient", "split")  # of a list of films; the first two must be there

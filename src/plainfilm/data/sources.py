@@ -24,7 +24,7 @@ from plainfilm.data.reading import (
     zip_files,
 )
 from plainfilm.errors import InputError
-from plainfilm.memory import give_back
+from plainfilm.machine.memory import give_back
 
 SYNTHETIC = "synthetic-"  # how the demo set's patients begin, in memory or written to a folder
 
@@ -167,7 +167,7 @@ def stream(path: str | os.PathLike[str]) -> Iterator[Loose]:
 
 
 def _from_demo(data: str) -> Films:
-    from plainfilm.data.phantom import draw, phantom_set  # scipy is loaded only when films are drawn
+    from plainfilm.data.demo_films import draw, phantom_set  # scipy is loaded only when films are drawn
 
     try:
         count = int(data.removeprefix("demo:"))

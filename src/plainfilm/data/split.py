@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from plainfilm.config import SPLITS
-from plainfilm.data.columns import Kinds, Texts
 from plainfilm.data.films import PARTS, Film, FilmError, Films
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
-from plainfilm.grown import Grown
-from plainfilm.memory import give_back
+from plainfilm.machine.memory import give_back
+from plainfilm.storage.columns import Kinds, Texts
+from plainfilm.storage.grown import Grown
 
 PAPER_SHARES = {"train": 0.75, "val": 0.25}
 GROUPED_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}

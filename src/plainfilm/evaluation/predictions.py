@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.data.films import Film
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.tables import read_csv, write_csv
+from plainfilm.storage.tables import read_csv, write_csv
 
 Rows = list[dict[str, str]]
 

@@ -15,10 +15,10 @@ from torch import nn
 from plainfilm.errors import InputError
 from plainfilm.export import FORMAT
 from plainfilm.export.onnx import GATE, SEAL, require, seal, write_onnx
-from plainfilm.files import cache_dir, locked
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import Gate
 from plainfilm.models.model import Model, band
+from plainfilm.storage.files import cache_dir, locked
 
 MOST_BYTES = 2**31 - 1  # protobuf's own limit
 NUMBERS = (1, 2, 3, 6, 7, 9, 10, 11)  # ONNX tensor types: float32 and 64, integers, bool, float16

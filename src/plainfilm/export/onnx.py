@@ -23,8 +23,8 @@ from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.export import about
-from plainfilm.files import replacing, to_json
 from plainfilm.models.model import BATCH, Model, batches
+from plainfilm.storage.files import replacing, to_json
 
 OPSET = 18  # of 2023: read by onnxruntime 1.14 and later
 LARGEST_DIFFERENCE = 1e-4  # of a probability; beyond it the file is not kept

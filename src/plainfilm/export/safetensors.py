@@ -9,9 +9,9 @@ import numpy as np
 from plainfilm.errors import PlainfilmError
 from plainfilm.export import about
 from plainfilm.export.onnx import require
-from plainfilm.files import replacing, to_json
 from plainfilm.models.ensemble import Ensemble
 from plainfilm.models.model import Model, to_arrays
+from plainfilm.storage.files import replacing, to_json
 
 
 def write_safetensors(model: Model, path: str | Path) -> int:

@@ -17,7 +17,7 @@ from plainfilm.data.films import FilmError
 from plainfilm.data.reading import most_bytes
 from plainfilm.image import dicom
 from plainfilm.image.limits import LARGE, check_size, room_for
-from plainfilm.memory import give_back
+from plainfilm.machine.memory import give_back
 
 FEW = 32  # grey values, of 256
 BITS = 258  # TIFF's tag of the bits a channel

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from plainfilm.grown import Grown
+from plainfilm.storage.grown import Grown
 
 BYTES = 32  # of a SHA-256
 FEWEST = 2**10  # slots

@@ -21,18 +21,18 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm import ranks
-from plainfilm.ahead import ahead
 from plainfilm.data.films import Film, FilmError, Films, Table
 from plainfilm.errors import InputError
-from plainfilm.files import cache_dir, locked, to_json, write_json
-from plainfilm.grown import Grown
 from plainfilm.image.decode import RULES
 from plainfilm.image.digests import Digests
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.reduced import decode_at
-from plainfilm.memory import give_back
+from plainfilm.machine import ranks
+from plainfilm.machine.ahead import ahead
+from plainfilm.machine.memory import give_back
 from plainfilm.progress import bar
+from plainfilm.storage.files import cache_dir, locked, to_json, write_json
+from plainfilm.storage.grown import Grown
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """Networks and what is trained of them."""
 
-from plainfilm import memory
+from plainfilm.machine import memory
 
 memory.keep()

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from plainfilm.errors import InputError
-from plainfilm.files import replacing, to_json
+from plainfilm.storage.files import replacing, to_json
 
 VERSION = 1
 USER_BLOCK = 512  # bytes; the smallest that HDF5 allows

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from plainfilm import ranks
 from plainfilm.data.films import Films
-from plainfilm.files import replacing, to_json
 from plainfilm.image.augment import Augment
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, RowStore, rows_of
+from plainfilm.machine import ranks
 from plainfilm.models.engines import Features
 from plainfilm.models.vgg import VGG
 from plainfilm.progress import bar, say
+from plainfilm.storage.files import replacing, to_json
 
 if TYPE_CHECKING:
     from plainfilm.models.zoo import Backbone

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from plainfilm import files
 from plainfilm.data.fetch import offline
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.models.lite import Lite
 from plainfilm.models.weights import Arrays, Weights, wheel_member
 from plainfilm.progress import say
+from plainfilm.storage import files
 
 # Grey values as the network knows them have a standard deviation of about a half (pictures scaled to -1..1).
 INPUT_DEVIATION = 0.5

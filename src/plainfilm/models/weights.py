@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm import files
 from plainfilm.data.fetch import CATALOGUE, DownloadError, fetch, offline, place_of
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.progress import say
+from plainfilm.storage import files
 
 Arrays = dict[str, NDArray[np.float32]]
 Layer = tuple[str, tuple[int, int, int, int]]  # name, (out, in, height, width)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
-from plainfilm.files import write_text
 from plainfilm.report import practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.provenance import pairs
 from plainfilm.report.runs import NOT_DONE, Run, count, interval, markdown_table, part_in_words, read_run, with_interval
+from plainfilm.storage.files import write_text
 
 RESULTS = {
     **verdict.HEADLINE,

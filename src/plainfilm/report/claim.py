@@ -10,7 +10,6 @@ from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.evaluation.intervals import DRAWS
-from plainfilm.files import read_json, write_text
 from plainfilm.report import practice, verdict
 from plainfilm.report.card import AUTHORS
 from plainfilm.report.mistakes import wrong_films
@@ -26,6 +25,7 @@ from plainfilm.report.runs import (
     read_run,
     with_interval,
 )
+from plainfilm.storage.files import read_json, write_text
 
 ITEMS = {
     "Title and abstract": (

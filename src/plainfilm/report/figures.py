@@ -20,7 +20,7 @@ from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
 from numpy.typing import NDArray
 
-from plainfilm.files import replacing
+from plainfilm.storage.files import replacing
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with every common kind of colour vision.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"

@@ -10,12 +10,12 @@ import numpy as np
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.scores import by_patient
-from plainfilm.files import read_json
 from plainfilm.report import charts, provenance, verdict
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.forest import Spread, strip
 from plainfilm.report.page import write_page
 from plainfilm.report.runs import Run, count, interval, number, read_predictions_of, read_run, with_interval
+from plainfilm.storage.files import read_json
 
 KINDS = {"folds": ("fold", "Folds"), "seeds": ("seed", "Seeds")}
 SUSPECTS = 50  # films whose label the model doubts most

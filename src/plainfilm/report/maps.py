@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from plainfilm.config import DISCLAIMER
 from plainfilm.explain.heatmaps import Map
 from plainfilm.explain.overlay import WARNING, blended, palette
-from plainfilm.files import replacing, write_text
 from plainfilm.report.figures import DPI, LINE, WIDE, label, styled
+from plainfilm.storage.files import replacing, write_text
 
 SHEET_COLUMNS = 4
 NOT_SEEN = "#C8C8C8"

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from plainfilm.files import write_text
+from plainfilm.storage.files import write_text
 
 
 def write_page(folder: Path, template: str, page: dict[str, Any]) -> Path:

@@ -15,9 +15,9 @@ from plainfilm.evaluation.calibration import FLOOR, ReferBand, as_trained
 from plainfilm.evaluation.intervals import UNKNOWN, Interval
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
 from plainfilm.evaluation.scores import by_patient, one_class_predicted
-from plainfilm.files import read_json
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
-from plainfilm.tables import read_csv
+from plainfilm.storage.files import read_json
+from plainfilm.storage.tables import read_csv
 
 ORDER = tuple(TABLE_I)
 NOT_DONE, UNDEFINED = "not done", "undefined"

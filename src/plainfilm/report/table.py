@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from plainfilm.config import DISCLAIMER
-from plainfilm.files import write_text
 from plainfilm.report.reference import PAPER_PROTOCOL, TABLE_I, why_not_comparable
 from plainfilm.report.reference import SCORES as PAPER_SCORES
 from plainfilm.report.runs import (
@@ -21,7 +20,8 @@ from plainfilm.report.runs import (
     part_in_words,
     read_runs,
 )
-from plainfilm.tables import write_csv
+from plainfilm.storage.files import write_text
+from plainfilm.storage.tables import write_csv
 
 SCORES = (
     "accuracy",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.errors import InputError
-from plainfilm.files import to_json
+from plainfilm.storage.files import to_json
 
 STATES = ("done", "pruned", "failed")
 

@@ -21,8 +21,8 @@ from typing import TypeVar
 import numpy as np
 from torch import nn
 
-from plainfilm import ranks
 from plainfilm.data.films import FilmError
+from plainfilm.machine import ranks
 from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look, score
 from plainfilm.models.gate import STATISTICS, statistics
 from plainfilm.models.model import Model

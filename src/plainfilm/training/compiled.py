@@ -14,8 +14,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from plainfilm import ranks
 from plainfilm.errors import PlainfilmError
+from plainfilm.machine import ranks
 from plainfilm.progress import say
 
 STEPS = 10  # timed of each, after as many that are not

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from plainfilm import ranks
+from plainfilm.machine import ranks
 from plainfilm.models.dropout import dropout
 
 Drop: TypeAlias = Callable[[torch.Tensor, float], torch.Tensor]

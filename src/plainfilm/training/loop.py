@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from plainfilm import ranks
-from plainfilm.ahead import ahead
 from plainfilm.config import TrainConfig, name_values
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
+from plainfilm.machine import ranks
+from plainfilm.machine.ahead import ahead
 from plainfilm.progress import Bar, bar
-from plainfilm.tables import write_csv
+from plainfilm.storage.tables import write_csv
 from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import HISTORY, Progress
 from plainfilm.training.compiled import chosen

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from plainfilm import memory
+from plainfilm.machine import memory
 
 # Page faults of taking, filling and freeing 64 MB ten times: anew each time, or once
 COUNT = """

@@ -17,8 +17,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from plainfilm.data import phantom
-from plainfilm.data.phantom import PhantomFilm, draw, phantom_set, planted_faults
+from plainfilm.data import demo_films as phantom
+from plainfilm.data.demo_films import PhantomFilm, draw, phantom_set, planted_faults
 from plainfilm.errors import InputError
 
 

@@ -6,8 +6,8 @@ import mmap
 import numpy as np
 import pytest
 
-from plainfilm import grown as module
-from plainfilm.grown import Grown
+from plainfilm.storage import grown as module
+from plainfilm.storage.grown import Grown
 
 
 @pytest.fixture

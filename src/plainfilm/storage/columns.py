@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from plainfilm.grown import Grown
+from plainfilm.storage.grown import Grown
 
 Value = TypeVar("Value", bound=Hashable)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from plainfilm.files import cache_dir
+from plainfilm.storage.files import cache_dir
 
 Code = Literal["B", "i", "q", "f", "d"]
 

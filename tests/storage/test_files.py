@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.files import (
+from plainfilm.storage.files import (
     cache_dir,
     damaged,
     locked,
@@ -23,7 +23,7 @@ from plainfilm.files import (
     write_json,
     write_text,
 )
-from plainfilm.tables import growing_csv, read_csv, write_csv
+from plainfilm.storage.tables import growing_csv, read_csv, write_csv
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):
@@ -186,7 +186,7 @@ def test_a_folder_is_swept_but_for_what_another_process_is_writing_in_it(tmp_pat
         [
             sys.executable,
             "-c",
-            "import sys; from plainfilm.files import locked\n"
+            "import sys; from plainfilm.storage.files import locked\n"
             "with locked(sys.argv[1]): print('held', flush=True); input()",
             str(others),
         ],

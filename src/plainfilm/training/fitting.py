@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from plainfilm import ranks
-from plainfilm.commands.preparation import Prepared
 from plainfilm.config import number_list
 from plainfilm.data.films import Films
 from plainfilm.evaluation.predictions import positive_class
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
+from plainfilm.machine import ranks
 from plainfilm.models.ensemble import assembled
 from plainfilm.models.features import Copy, Front, Stored, cut, extract, shape_behind, write_features
 from plainfilm.models.linear import deviation_of, fit_logistic, mean_of
@@ -31,6 +30,7 @@ from plainfilm.progress import say
 from plainfilm.training.checkpoint import optimizer_arrays
 from plainfilm.training.feed import Material
 from plainfilm.training.loop import Inputs, class_weights, train_network
+from plainfilm.training.preparation import Prepared
 
 if TYPE_CHECKING:
     from plainfilm.models.zoo import Backbone, Recipe

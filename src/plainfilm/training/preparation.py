@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from plainfilm import ranks
 from plainfilm.config import OF_ENSEMBLES, TrainConfig, number_list
 from plainfilm.data.films import Films, read_films
 from plainfilm.data.split import split, used
@@ -19,6 +18,7 @@ from plainfilm.evaluation.predictions import positive_class
 from plainfilm.image.augment import Augment
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, ingest
+from plainfilm.machine import ranks
 from plainfilm.models.pretrained import pretrained
 from plainfilm.models.weights import Weights
 from plainfilm.models.zoo import Recipe, recipe

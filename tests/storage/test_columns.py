@@ -6,8 +6,8 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pytest
 
-from plainfilm.data.columns import Kinds, Texts
 from plainfilm.data.films import Film, Films, Table
+from plainfilm.storage.columns import Kinds, Texts
 
 STRANGE = ["", "a", "Größe/影.png", "b\udcffc", "x" * 300, "\0"]
 
@@ -20,7 +20,7 @@ def test_texts_come_back_as_they_were():
 
 
 def test_texts_are_ranked_as_python_sorts_them(monkeypatch):
-    monkeypatch.setattr("plainfilm.data.columns.BLOCK", 3)  # of keys that are compared at a time
+    monkeypatch.setattr("plainfilm.storage.columns.BLOCK", 3)  # of keys that are compared at a time
     names = ["b", "", "ä", "b", "a/b", "a", "", "b", "影", "z" * 300, "a b", "b\udcff", "b\udc80", "b\uffff"]
     order, again = Texts(names).ranked()
     assert order.tolist() == sorted(range(len(names)), key=names.__getitem__)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.commands.preparation import prepare
 from plainfilm.commands.training import describe
 from plainfilm.config import SPLITS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.data.split import split
 from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.training.preparation import prepare
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_val_folder_of_kaggles_layout_leaves_the_rest_in_place(make_films, tmp
 
 
 def test_what_the_model_cannot_do_shows_before_a_film_is_decoded(table, monkeypatch):
-    monkeypatch.setattr("plainfilm.commands.preparation.ingest", lambda *_: pytest.fail("films were decoded"))
+    monkeypatch.setattr("plainfilm.training.preparation.ingest", lambda *_: pytest.fail("films were decoded"))
     for changes, said in (
         ({"model": "vgg16-lr", "channels": 1}, "starts from weights for 3 channels"),
         ({"model": "vgg16-lr", "size": 16}, "too small for this network"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from plainfilm import ranks
 from plainfilm.errors import InputError
+from plainfilm.machine import ranks
 
 
 def test_alone_everything_passes_through():

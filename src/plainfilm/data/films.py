@@ -1,11 +1,15 @@
-"""The table of films that everything else works on: where each film is, what it is, whose it is."""
+"""The table of films that everything else works on: where each film is, what it is, whose it is.
+
+What a film shows is one class (``label``) or several findings, each 1, 0, uncertain or unknown. Further columns of its
+table (age, site, scanner, …) stay with it as text.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -14,10 +18,14 @@ from typing import overload
 import numpy as np
 
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.storage.columns import Kinds, Numbers, Texts
+from plainfilm.storage.columns import Kinds, Numbers, Texts, Words
+from plainfilm.storage.grown import Grown
 from plainfilm.storage.tables import read_csv, write_csv
 
 PARTS = ("train", "val", "test")
+
+POSITIVE, NEGATIVE, UNCERTAIN, UNKNOWN = 1, 0, -1, -2  # a finding's cell; below 0 nobody knows
+UNCERTAINS = ("ignore", "positive", "negative")  # what an uncertain cell counts as: U-Ignore, U-Ones, U-Zeros
 
 Source = Callable[[str, int], bytes]  # a film's path, how many first bytes (0: all) -> bytes; FilmError says why not
 
@@ -49,6 +57,8 @@ class Film:
     width: int = 0  # pixels, known after the film was decoded once
     height: int = 0
     sha256: str = ""
+    findings: Mapping[str, int] = field(default_factory=dict, hash=False)  # name -> POSITIVE, NEGATIVE, …
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)  # name -> the table's cell, as it stands there
 
     @property
     def group(self) -> str:
@@ -60,14 +70,57 @@ class Film:
         return self.source(self.path, first)
 
 
+class Cells:
+    """What is known of several findings: (N, F) int8, a byte per film and finding."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self._bytes = Grown("b")
+
+    @property
+    def array(self) -> np.ndarray:
+        """(N, F) int8: POSITIVE, NEGATIVE, UNCERTAIN or UNKNOWN."""
+        return self._bytes.array.reshape(-1, max(len(self.names), 1))[:, : len(self.names)]
+
+    def append(self, film: Mapping[str, int], films: int) -> None:
+        """Add the cells of one film behind ``films`` others; a finding that it does not name is unknown."""
+        if film.keys() - set(self.names):
+            self._widen(tuple(dict.fromkeys((*self.names, *film))), films)
+        for name in self.names:
+            self._bytes.append(film.get(name, UNKNOWN))
+
+    def at(self, place: int) -> dict[str, int]:
+        """Return the cells of the film at ``place``."""
+        return dict(zip(self.names, self.array[place].tolist(), strict=True)) if self.names else {}
+
+    def take(self, places: np.ndarray) -> Cells:
+        """Return the cells of the films at ``places``."""
+        return Cells.of(self.names, self.array[places] if self.names else np.empty((0, 0), np.int8))
+
+    @staticmethod
+    def of(names: tuple[str, ...], values: np.ndarray) -> Cells:
+        """Return the cells ``values``, (N, F) int8, of the findings ``names``."""
+        cells = Cells()
+        cells.names = names
+        cells._bytes.extend(np.ascontiguousarray(values, np.int8).reshape(-1))
+        return cells
+
+    def _widen(self, names: tuple[str, ...], films: int) -> None:
+        wider = np.full((films, len(names)), UNKNOWN, np.int8)
+        if self.names:
+            wider[:, : len(self.names)] = self.array
+        self.names, self._bytes = names, Cells.of(names, wider)._bytes
+
+
 class Table(Sequence[Film]):
-    """Films as columns, 150 bytes each with their hash (see ``grown`` for where they are); a ``Film`` is made when one
-    is asked for, by its place."""
+    """Films as columns, 150 bytes each with their hash (see ``grown`` for where they are) and a byte per finding; a
+    ``Film`` is made when one is asked for, by its place."""
 
     def __init__(self, films: Iterable[Film] = ()) -> None:
         self.paths, self.patients, self.hashes = Texts(), Texts(), Texts()
         self.labels, self.parts, self.sources = Kinds[str](), Kinds[str](), Kinds[Source]()
         self._widths, self._heights = Numbers(), Numbers()
+        self.findings, self.columns = Cells(), {}  # type: tuple[Cells, dict[str, Words]]
         for film in films:
             self.append(film)
 
@@ -90,11 +143,21 @@ class Table(Sequence[Film]):
             self._widths[place],
             self._heights[place],
             self.hashes[place],
+            self.findings.at(place),
+            {name: column[place] for name, column in self.columns.items()},
         )
 
     def __iter__(self) -> Iterator[Film]:
-        columns = (self.paths, self.labels, self.sources, self.patients, self.parts, self._widths, self._heights)
-        return map(Film, *columns, self.hashes)
+        own = (self.paths, self.labels, self.sources, self.patients, self.parts, self._widths, self._heights)
+        if not self.findings.names and not self.columns:
+            return map(Film, *own, self.hashes)
+        return map(Film, *own, self.hashes, map(self.findings.at, range(len(self))), self._further())
+
+    def _further(self) -> Iterator[dict[str, str]]:
+        """Yield each film's further cells by column."""
+        if not self.columns:
+            return ({} for _ in range(len(self)))
+        return (dict(zip(self.columns, cells, strict=True)) for cells in zip(*self.columns.values(), strict=True))
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -106,7 +169,14 @@ class Table(Sequence[Film]):
     __hash__ = None  # type: ignore[assignment]
 
     def append(self, film: Film) -> None:
-        """Add a film at the end."""
+        """Add a film at the end; a finding that it lacks is unknown, a column that it lacks is empty."""
+        if film.findings or self.findings.names:
+            self.findings.append(film.findings, len(self))
+        for name in film.columns:
+            if name not in self.columns:
+                self.columns[name] = Words([""] * len(self))
+        for name, column in self.columns.items():
+            column.append(film.columns.get(name, ""))
         self.paths.append(film.path)
         self.labels.append(film.label)
         self.sources.append(film.source)
@@ -130,11 +200,23 @@ class Table(Sequence[Film]):
         changed.patients = Texts(patients)
         return changed
 
+    def take(self, places: Iterable[int]) -> Table:
+        """Return the films at ``places``, in that order."""
+        rows = np.fromiter(places, np.int64)
+        rows = np.where(rows < 0, rows + len(self), rows)
+        taken = copy(self)
+        for name in ("paths", "patients", "hashes"):
+            setattr(taken, name, getattr(self, name).take(rows.tolist()))
+        for name in ("labels", "parts", "sources", "_widths", "_heights", "findings"):
+            setattr(taken, name, getattr(self, name).take(rows))
+        taken.columns = {name: column.take(rows) for name, column in self.columns.items()}
+        return taken
+
     def by_path(self) -> Table:
         """Return the films in the order of their paths: this very table where it has it."""
         if all(a <= b for a, b in pairwise(self.paths)):
             return self
-        return Table(self[i] for i in self.paths.ranked()[0].tolist())
+        return self.take(self.paths.ranked()[0].tolist())
 
 
 @dataclass(frozen=True)
@@ -148,6 +230,7 @@ class Films:
     synthetic: bool = False
     protocol: str = ""  # stamp of the split that was made
     divided: tuple[str, int] | None = None  # how, and with which seed, where split or folds did it
+    uncertain: str = "ignore"  # one of UNCERTAINS: what an uncertain cell of a finding counts as
 
     def __len__(self) -> int:
         return len(self.films)
@@ -155,10 +238,40 @@ class Films:
     def __iter__(self) -> Iterator[Film]:
         return iter(self.films)
 
+    @overload
+    def __getitem__(self, place: int) -> Film: ...
+    @overload
+    def __getitem__(self, place: slice | Sequence[int] | np.ndarray) -> Films: ...
+    def __getitem__(self, place: int | slice | Sequence[int] | np.ndarray) -> Film | Films:
+        """Return one film, or the films of a slice, of places, or of a mask (N,) of truth values."""
+        if isinstance(place, int | np.integer):
+            return self.films[int(place)]
+        return self.at(np.arange(len(self))[place])
+
+    def head(self, count: int = 5) -> Films:
+        """Return the first ``count`` films."""
+        return self[:count]
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in sorted order: the one place where their order is fixed."""
         return tuple(sorted(self.films.labels.different))
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Names of the findings in question; none where each film has one class (``--findings NAME`` alone as well)."""
+        return self.films.findings.names
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(N, F) int8 what each film shows of ``findings``: POSITIVE, NEGATIVE, or below 0 where nobody knows, with
+        uncertain cells counted as ``uncertain`` says."""
+        return settled(self.films.findings.array, self.uncertain).reshape(len(self), len(self.findings))
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Further columns of the table by name, each (N,) object of text as it stands there; empty: not known."""
+        return {name: column.array() for name, column in self.films.columns.items()}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -188,6 +301,8 @@ class Films:
         found = hashlib.sha256()
         for f in self.films:
             found.update(f"{f.path}\0{f.label}\0{f.part}\0{f.sha256}\n".encode("utf-8", "surrogateescape"))
+        if self.findings:
+            found.update("\0".join(self.findings).encode("utf-8", "surrogateescape") + self.truth.tobytes())
         return found.hexdigest()
 
     def with_films(self, films: Iterable[Film], **changes: object) -> Films:
@@ -201,7 +316,16 @@ class Films:
 
     def at(self, places: Iterable[int]) -> Films:
         """Return the films at ``places`` alone, in that order."""
-        return replace(self, films=Table(self.films[i] for i in places))
+        return replace(self, films=self.films.take(places))
+
+
+def settled(cells: np.ndarray, uncertain: str) -> np.ndarray:
+    """Return cells with UNCERTAIN ones as ``uncertain`` (of UNCERTAINS) says; "ignore" leaves them as they are.
+
+    Irvin et al. 2019 (arXiv 1901.07031) call the three U-Ignore, U-Ones and U-Zeros.
+    """
+    meant = {"ignore": UNCERTAIN, "positive": POSITIVE, "negative": NEGATIVE}[uncertain]
+    return np.where(cells == UNCERTAIN, np.int8(meant), cells)
 
 
 def find_patient(path: str, *patterns: str) -> str:
@@ -233,12 +357,23 @@ def check_pattern(pattern: str) -> None:
 
 
 FILMS_HEADER = ("path", "label", "patient", "part", "width", "height", "sha256")
+FINDING = "y_"  # how a finding's column begins in films.csv and predictions.csv
+CELLS = {POSITIVE: "1", NEGATIVE: "0", UNCERTAIN: "-1", UNKNOWN: ""}  # as they are written
 
 
 def write_films(films: Films, folder: object) -> None:
-    """Write films.csv and quarantine.csv into ``folder``."""
-    rows = ((f.path, f.label, f.patient, f.part, f.width, f.height, f.sha256) for f in films)
-    write_csv(f"{folder}/films.csv", FILMS_HEADER, rows)
+    """Write films.csv (FILMS_HEADER, ``y_<finding>…``, every further column) and quarantine.csv into ``folder``."""
+    table = films.films
+    header = (*FILMS_HEADER, *(FINDING + name for name in table.findings.names), *table.columns)
+    rows = (
+        (
+            *(f.path, f.label, f.patient, f.part, f.width, f.height, f.sha256),
+            *(CELLS[value] for value in f.findings.values()),
+            *f.columns.values(),
+        )
+        for f in films
+    )
+    write_csv(f"{folder}/films.csv", header, rows)
     write_csv(f"{folder}/quarantine.csv", ("path", "reason"), films.quarantine)
 
 
@@ -249,3 +384,8 @@ def read_films(path: object) -> list[dict[str, str]]:
     if missing:
         raise InputError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}.")
     return rows
+
+
+def further_columns(header: Iterable[str]) -> tuple[str, ...]:
+    """Return which names of a films.csv's header are the table's own further columns."""
+    return tuple(name for name in header if name not in FILMS_HEADER and not name.startswith(FINDING))

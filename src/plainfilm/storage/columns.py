@@ -14,6 +14,7 @@ Value = TypeVar("Value", bound=Hashable)
 
 LONGEST = 256  # bytes by which texts are sorted
 BLOCK = 65_536  # keys compared at a time
+MANY = 10_000  # different cells from which on a column of them is kept as plain text
 
 
 class Column(Sequence[Value]):
@@ -52,6 +53,14 @@ class Texts(Column[str]):
     def append(self, value: str) -> None:
         self._bytes.extend(value.encode("utf-8", "surrogateescape"))
         self._ends.append(len(self._bytes))
+
+    def take(self, places: Iterable[int]) -> Texts:
+        """Return the texts at ``places``, in that order."""
+        taken = Texts()
+        for place in places:
+            taken._bytes.extend(self._of(place))
+            taken._ends.append(len(taken._bytes))
+        return taken
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (N,) the places in the order of the texts, equal ones as they are, and (N,) whether each text, in that
@@ -109,8 +118,56 @@ class Kinds(Column[Value], Generic[Value]):
     def append(self, value: Value) -> None:
         self._codes.append(self.code(value))
 
+    def take(self, places: Iterable[int]) -> Kinds[Value]:
+        """Return the values at ``places``, in that order; ``different`` are those among them, as they first come."""
+        codes = self.codes[_indices(places)]
+        present, first, renumbered = np.unique(codes, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        taken = Kinds[Value]()
+        for code in present[order].tolist():
+            taken.code(self.different[code])
+        taken._codes.extend(np.argsort(order)[renumbered].astype(np.int32))
+        return taken
+
     def _at(self, place: int) -> Value:
         return self.different[int(self._codes.view[place])]
+
+
+class Words(Column[str]):
+    """The cells of a table's column: ``Kinds`` while few differ (sites), ``Texts`` from then on (reports)."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._cells: Kinds[str] | Texts = Kinds()
+        for value in values:
+            self.append(value)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    @property
+    def different(self) -> list[str]:
+        """The different cells, as they first come."""
+        return self._cells.different if isinstance(self._cells, Kinds) else list(dict.fromkeys(self._cells))
+
+    def append(self, value: str) -> None:
+        self._cells.append(value)
+        if isinstance(self._cells, Kinds) and len(self._cells.different) > MANY:
+            self._cells = Texts(self._cells)
+
+    def take(self, places: Iterable[int]) -> Words:
+        """Return the cells at ``places``, in that order."""
+        taken = Words()
+        taken._cells = self._cells.take(places)
+        return taken
+
+    def array(self) -> np.ndarray:
+        """Return (N,) object: every cell, equal ones being one string while few differ."""
+        if isinstance(self._cells, Kinds):
+            return self._cells.mapped(str, object)
+        return np.fromiter(self._cells, object, len(self))
+
+    def _at(self, place: int) -> str:
+        return self._cells[place]
 
 
 class Numbers(Column[int]):
@@ -125,8 +182,18 @@ class Numbers(Column[int]):
     def append(self, value: int) -> None:
         self._numbers.append(value)
 
+    def take(self, places: Iterable[int]) -> Numbers:
+        """Return the numbers at ``places``, in that order."""
+        taken = Numbers()
+        taken._numbers.extend(self._numbers.array[_indices(places)])
+        return taken
+
     def _at(self, place: int) -> int:
         return int(self._numbers.view[place])
+
+
+def _indices(places: Iterable[int]) -> np.ndarray:
+    return places if isinstance(places, np.ndarray) else np.fromiter(places, np.int64)
 
 
 def ranked(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,14 +14,14 @@ import numpy as np
 
 from plainfilm.storage.files import cache_dir
 
-Code = Literal["B", "i", "q", "f", "d"]
+Code = Literal["B", "b", "i", "q", "f", "d"]
 
 SMALL = 2**20  # bytes up to which an array is in memory
 FIRST = 2**10  # bytes of a new one
 
 
 class Grown:
-    """Numbers of one type (``code`` of struct: B, i, q, f, d), end to end.
+    """Numbers of one type (``code`` of struct: B, b, i, q, f, d), end to end.
 
     ``view`` is what was added as a memoryview, and a little room behind it; it is another one after the array grew, and
     the old one stays what it was. Threads may read what is there while one adds.
@@ -58,6 +58,8 @@ class Grown:
 
     def extend(self, values: Any) -> None:
         """Add the numbers of a buffer (bytes, an array in C order) that are of this type. OSError: a full disk."""
+        if not len(values):
+            return
         plain = self._code == "B" and isinstance(values, bytes)
         added = values if plain else memoryview(values).cast("B").cast(self._code)
         end = self._count + len(added)

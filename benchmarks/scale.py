@@ -78,7 +78,7 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
     """Take ``count`` films through every stage in this process."""
     import torch
 
-    from plainfilm.commands.auditing import audit
+    from plainfilm.commands.audit import audit
     from plainfilm.commands.label import labelled
     from plainfilm.config import TrainConfig
     from plainfilm.data.films import write_films
@@ -127,7 +127,7 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
 
 def audited(count: int) -> list[dict[str, object]]:
     """Audit ``count`` films in a process that has done nothing else."""
-    from plainfilm.commands.auditing import audit
+    from plainfilm.commands.audit import audit
 
     stages: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -30,6 +35,30 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("PLAINFILM_CACHE", str(folder))
         patch.delenv("PLAINFILM_WEIGHTS", raising=False)
         yield folder
+
+
+def _stand_in(
+    draw: Callable[..., None], figure: Figure, folder: Path, name: str, kinds: tuple[str, ...] = ("png", "svg")
+) -> None:
+    """Write empty files in a chart's place; montages, which are read again, are drawn."""
+    if name == "montage" or "svg" not in kinds:
+        return draw(figure, folder, name, kinds)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        (Path(folder) / f"{name}.{kind}").write_bytes(b"")
+    return None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_drawing(request: pytest.FixtureRequest):
+    """Commands draw a dozen charts a run, two seconds of work: here they are files without content, but in the test of
+    the paper, which looks at them; tests/report draws all."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name in ("cli", "commands", "runs") and request.path.stem != "test_paper":
+            from plainfilm.report import figures
+
+            patch.setattr(figures, "save", partial(_stand_in, figures.save))
+        yield
 
 
 def film_bytes(number: int, sick: bool, size: tuple[int, int] = (72, 56), form: str = "JPEG") -> bytes:

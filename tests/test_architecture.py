@@ -103,7 +103,7 @@ def test_scores_and_reports_need_no_torch():
     import subprocess
     import sys
 
-    code = "import plainfilm.commands.evaluation, plainfilm.report.html, sys; print('torch' in sys.modules)"
+    code = "import plainfilm.commands.evaluate, plainfilm.report.html, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -20,7 +20,7 @@ COMMANDS = [
 ]
 ELSEWHERE = {
     "fetch",  # a gigabyte; tests/data/test_fetch.py fetches from a server of its own
-    "serve",  # runs until it is stopped; tests/commands/test_serving.py starts and stops one
+    "serve",  # runs until it is stopped; tests/commands/test_serve.py starts and stops one
 }
 SMALL = {"paper": ["--epochs", "1", "--size", "32"], "train": ["--epochs", "1", "--size", "32"]}
 
@@ -34,7 +34,7 @@ def test_the_readme_has_commands():
 def test_commands_in_their_order(tmp_path, monkeypatch, films_folder, vgg16_file, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PLAINFILM_WEIGHTS", str(vgg16_file))
-    monkeypatch.setattr("plainfilm.commands.speed.SECONDS", 0.01)
+    monkeypatch.setattr("plainfilm.training.speed.SECONDS", 0.01)
     shutil.copytree(films_folder, "chest_xray")
     shutil.copytree(films_folder / "PNEUMONIA", "new_films")
     shutil.copytree(films_folder, "local_films")

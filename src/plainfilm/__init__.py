@@ -44,7 +44,7 @@ def train(
 
     ``settings`` are fields of plainfilm.config.TrainConfig. InputError says what is wrong with films or settings.
     """
-    from plainfilm.commands import training
+    from plainfilm.commands import train as training
     from plainfilm.config import checked
 
     training.train(films, Path(out), checked({"model": model, **settings}), resume)
@@ -53,6 +53,6 @@ def train(
 
 def evaluate(run: str | Path) -> dict[str, Any]:
     """Return the scores of a run folder, per part: {part: {score: {"value", "low", "high"}}, "protocol": …}."""
-    from plainfilm.commands.evaluation import evaluate_run
+    from plainfilm.runs.scoring import evaluate_run
 
     return evaluate_run(Path(run))

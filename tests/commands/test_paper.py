@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.cli import main
-from plainfilm.commands.checkup import checkup
+from plainfilm.runs.checkup import checkup
 from plainfilm.storage.files import read_json
 
 

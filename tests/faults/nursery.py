@@ -59,7 +59,7 @@ class Nursery:
 
 def light() -> None:
     """Leave out what is drawn of a finished run; the report's file is still the last one written."""
-    from plainfilm.commands import training
+    from plainfilm.commands import train as training
     from plainfilm.storage.files import write_text
 
     for name in SLOW:
@@ -113,7 +113,7 @@ def _child(order: dict[str, Any], log: Path, count: Path) -> None:
 
 def _serve(log: Path, count: Path) -> None:
     import plainfilm.commands.label
-    import plainfilm.commands.training  # noqa: F401
+    import plainfilm.commands.train  # noqa: F401
 
     codecs.lookup("ascii")  # found here: another user may not be allowed to read Python's own files
     light()

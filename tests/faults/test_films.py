@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.commands import training
+from plainfilm.commands import train as training
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.image.preprocess import Preprocess

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.commands.training import train
+from plainfilm.commands.train import train
 from plainfilm.config import TrainConfig, begun_settings
 from plainfilm.data.films import FilmError
 from plainfilm.data.sources import load, loose

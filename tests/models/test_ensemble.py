@@ -12,9 +12,7 @@ import torch
 from PIL import Image
 
 from plainfilm.commands.paper import paper
-from plainfilm.commands.probing import probe
-from plainfilm.commands.repeating import train_folds, train_seeds
-from plainfilm.commands.training import train
+from plainfilm.commands.train import train, train_folds, train_seeds
 from plainfilm.errors import InputError
 from plainfilm.explain.heatmaps import heat_map
 from plainfilm.image.preprocess import Preprocess
@@ -23,6 +21,7 @@ from plainfilm.models.ensemble import VIEWS, Ensemble, apart, assembled, resizin
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
+from plainfilm.runs.probing import probe
 from plainfilm.storage.files import write_json
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from plainfilm.commands.training import run
+from plainfilm.commands.train import run
 from plainfilm.config import TrainConfig, checked
 from plainfilm.data.sources import load
 from plainfilm.image.preprocess import Preprocess

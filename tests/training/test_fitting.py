@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from plainfilm.commands.training import calibrate
+from plainfilm.commands.train import calibrate
 from plainfilm.config import TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.commands.training import describe
+from plainfilm.commands.train import describe
 from plainfilm.config import SPLITS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.data.split import split

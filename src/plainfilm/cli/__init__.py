@@ -10,7 +10,23 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from plainfilm.cli import judging, place, training, using
+from plainfilm.cli import (
+    adapt,
+    audit,
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    fetch,
+    label,
+    models,
+    paper,
+    search,
+    serve,
+    train,
+)
 from plainfilm.cli.base import DATA, parser_of
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import CheckFailed, InputError, PlainfilmError, did_you_mean
@@ -26,9 +42,24 @@ OUT_OF_MEMORY = re.compile(
 THE_USERS = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
 SHARED = ("audit", "train", "label")  # what several processes of one torchrun can do together
-COMMANDS = {
-    command.name: command for command in (*training.COMMANDS, *judging.COMMANDS, *using.COMMANDS, *place.COMMANDS)
-}
+PAGES = (
+    demo,
+    paper,
+    train,
+    search,
+    audit,
+    evaluate,
+    compare,
+    adapt,
+    label,
+    serve,
+    explain,
+    export,
+    fetch,
+    models,
+    doctor,
+)
+COMMANDS = {page.COMMAND.name: page.COMMAND for page in PAGES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from plainfilm.config import PAPER_MODELS, TrainConfig, from_text
+from plainfilm.config import MAX_BAD, PAPER_MODELS, TrainConfig, from_text
 from plainfilm.errors import InputError
 
 METAVARS = {str: "TEXT", int: "N", float: "X"}
+CLASSES = "what DATA calls the model's classes, where the names differ: healthy=NORMAL,sick=PNEUMONIA"
 DATA = "class folders, {train,val,test}/CLASS folders, a CSV or Parquet, a zip, a MedMNIST npz, or demo:N"
 
 
@@ -97,6 +98,20 @@ def model_names(options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(name.strip() for name in options.models.split(",") if name.strip())
 
 
+def max_bad_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --max-bad."""
+    text = f"share of unreadable films of DATA above which it stops (default {MAX_BAD:g})"
+    parser.add_argument("--max-bad", type=float, metavar="X", help=text)
+
+
+def max_bad(options: argparse.Namespace) -> float:
+    """Return the share given with --max-bad, else the default."""
+    wanted = MAX_BAD if options.max_bad is None else float(options.max_bad)
+    if not 0 <= wanted <= 1:
+        raise InputError(f"--max-bad {wanted:g}: expected a share between 0 and 1.")
+    return wanted
+
+
 def refuse_flags(options: argparse.Namespace, what: str, *names: str) -> None:
     """InputError naming those of the flags ``names`` that were given although they mean nothing for ``what``.
 
@@ -146,3 +161,9 @@ def _range(score: dict[str, float | None]) -> str:
 def number(value: float | None) -> str:
     """Return a score in eight places, "n/a" where it is not defined."""
     return "     n/a" if value is None or value != value else f"{value:8.3f}"
+
+
+def show_table(result: Any) -> str:
+    """Return table.md and where the report is."""
+    out = Path(result["out"])
+    return f"{(out / 'table.md').read_text(encoding='utf-8')}\nReport: {result['report']}"

@@ -44,7 +44,7 @@ def load_model(run: Path, engine: str | None = None, seed: int = 0) -> Model:
         raise InputError(f"{run} can't be run by torch; give the run folder or model.h5 it was exported from.")
     if not exported and engine != "onnx":
         return Model.load(run)
-    from plainfilm.commands.exporting import check_pixels  # a second of imports that most runs have no use for
+    from plainfilm.commands.export import check_pixels  # a second of imports that most runs have no use for
     from plainfilm.export.engine import OnnxModel
 
     if exported:
@@ -245,8 +245,8 @@ class _Counted:
 
 def _draw(sample: Sequence[tuple[Loose, Sequence[Any], int]], picture: Path) -> None:
     """Draw films with their row and class: decoded once more, so that none is kept while thousands go by."""
-    from plainfilm.commands.pictures import picture as small  # seconds of imports, for those who want a picture
     from plainfilm.report.figures import montage, save
+    from plainfilm.report.pictures import picture as small  # seconds of imports, for those who want a picture
 
     tiles = [
         (grey, row[1], float(row[2 + said]), None, path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plainfilm.commands import training
+from plainfilm.commands.train import run
 from plainfilm.config import PAPER_MODELS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
@@ -38,7 +38,7 @@ def paper(
     prepared = prepare(films, configs, data)
     with sealed(out):
         for one in prepared:
-            training.run(one, out / one.config.model, resume)
+            run(one, out / one.config.model, resume)
         write_table(out)  # Table I
         paper_report(out)  # Figures 1 to 4 and what they mean
     return collect(out)

@@ -1,4 +1,4 @@
-"""Commands about this machine and what can be had: fetch, models, doctor."""
+"""The flags of ``plainfilm doctor``."""
 
 from __future__ import annotations
 
@@ -6,41 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, no_flags
+from plainfilm.cli.base import Command
 from plainfilm.errors import CheckFailed
 
 
-def _fetch_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", metavar="NAME", nargs="+", help="kermany, pneumoniamnist[-64|-128|-224], vgg16")
-
-
-def _run_fetch(options: argparse.Namespace) -> Any:
-    from plainfilm.commands.fetch import fetch_names
-
-    return fetch_names(options.names)
-
-
-def _show_fetch(result: Any) -> str:
-    return "\n".join(f"{item['name']}: {item['path']} ({item['checksum']})" for item in result)
-
-
-def _run_models(options: argparse.Namespace) -> Any:
-    from plainfilm.commands.inventory import models
-
-    return models()
-
-
-def _show_models(result: Any) -> str:
-    head = f"{'name':10}{'parameters':>12}{'GFLOP/film':>12}{'input':>13}  weights; licence"
-    rows = [
-        f"{m['name']:10}{m['parameters']:>12,}{m['flops'] / 1e9:>12.2f}{'×'.join(map(str, m['input'])):>13}"
-        f"  {m['weights']}; {m['licence']}"
-        for m in result
-    ]
-    return "\n".join([head, *rows])
-
-
-def _doctor_flags(parser: argparse.ArgumentParser) -> None:
+def _flags(parser: argparse.ArgumentParser) -> None:
     text = "a folder of ours (run, paper, folds, audit, …) to look at instead: whole, unchanged, to be resumed?"
     parser.add_argument("run", metavar="RUN", nargs="?", type=Path, help=text)
     parser.add_argument(
@@ -48,10 +18,10 @@ def _doctor_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run_doctor(options: argparse.Namespace) -> Any:
+def _run(options: argparse.Namespace) -> Any:
     if options.run is not None:
         return _run_checkup(options.run)
-    from plainfilm.commands.inventory import doctor
+    from plainfilm.commands.doctor import doctor
 
     return doctor(options.bench)
 
@@ -68,7 +38,7 @@ def _show_speed(speed: Any) -> list[str]:
 
 
 def _run_checkup(run: Path) -> Any:
-    from plainfilm.commands.checkup import checkup
+    from plainfilm.runs.checkup import checkup
 
     found = checkup(run)
     if not found["ok"]:
@@ -86,7 +56,7 @@ def _show_checkup(result: Any) -> str:
     return "\n".join(lines)
 
 
-def _show_doctor(result: Any) -> str:
+def _show(result: Any) -> str:
     if "findings" in result:
         return _show_checkup(result)
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
@@ -104,29 +74,11 @@ def _show_doctor(result: Any) -> str:
     )
 
 
-COMMANDS = (
-    Command(
-        "fetch",
-        "public sets and weights into the cache, checked and resumable",
-        ("plainfilm fetch vgg16", "plainfilm fetch kermany pneumoniamnist-224"),
-        _fetch_flags,
-        _run_fetch,
-        _show_fetch,
-    ),
-    Command(
-        "models",
-        "every model that can be named",
-        ("plainfilm models", "plainfilm models --json"),
-        no_flags,
-        _run_models,
-        _show_models,
-    ),
-    Command(
-        "doctor",
-        "versions, devices, free disk, weights, speed; or the state of a folder that plainfilm wrote",
-        ("plainfilm doctor --bench", "plainfilm doctor runs/bn"),
-        _doctor_flags,
-        _run_doctor,
-        _show_doctor,
-    ),
+COMMAND = Command(
+    "doctor",
+    "versions, devices, free disk, weights, speed; or the state of a folder that plainfilm wrote",
+    ("plainfilm doctor --bench", "plainfilm doctor runs/bn"),
+    _flags,
+    _run,
+    _show,
 )

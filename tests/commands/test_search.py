@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.commands.checkup import checkup
-from plainfilm.commands.trials import Bench, without_test
 from plainfilm.config import TrainConfig
 from plainfilm.data.sources import load
+from plainfilm.runs.checkup import checkup
 from plainfilm.search.journal import Journal
+from plainfilm.search.trials import Bench, without_test
 from plainfilm.storage.files import read_json
 from plainfilm.storage.tables import read_csv
 from plainfilm.training.preparation import prepare

@@ -1,4 +1,4 @@
-"""What there is: every model that can be named, and this machine with its versions, devices, weights and speed."""
+"""This machine: versions, devices, free disk, weights and speed."""
 
 from __future__ import annotations
 
@@ -9,45 +9,17 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from plainfilm.models.weights import weights_here
-from plainfilm.models.zoo import RECIPES
 from plainfilm.storage.files import cache_dir
-
-
-def models() -> list[dict[str, Any]]:
-    """Return one entry a model: name, title, parameters (2 classes), flops a film, input, licence, weights."""
-    from plainfilm.models.pretrained import pretrained
-    from plainfilm.models.summary import flops, parameters
-
-    found = []
-    for recipe in RECIPES.values():
-        p = recipe.preprocess
-        network = recipe.build(2, p)
-        here = pretrained(recipe.pretrained).here() if recipe.pretrained else None
-        found.append(
-            {
-                "name": recipe.name,
-                "title": recipe.title,
-                "parameters": parameters(network),
-                "flops": flops(network, (p.channels, p.size, p.size)),
-                "input": [p.channels, p.size, p.size],
-                "licence": recipe.licence,
-                "pretrained": recipe.pretrained or None,
-                "weights_here": bool(here) if recipe.pretrained else None,
-                "weights": here
-                or (f"fetched on first use ({recipe.pretrained})" if recipe.pretrained else "none needed"),
-            }
-        )
-    return found
 
 
 def doctor(bench: bool = False) -> dict[str, Any]:
     """Return versions, devices, free disk, weights found, and a figure of speed (float32 matrix product).
 
-    With ``bench`` also what the package itself reaches here, a second: see ``commands.speed``.
+    With ``bench`` also what the package itself reaches here, a second: see ``training.speed``.
     """
     import torch
 
-    from plainfilm.commands import speed
+    from plainfilm.training import speed
 
     cache = cache_dir()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())

@@ -8,9 +8,9 @@ import shutil
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.commands import training
-from plainfilm.commands.checkup import checkup
-from plainfilm.commands.pooling import pool
+from plainfilm.commands import train as training
+from plainfilm.commands.evaluate import evaluate_runs
+from plainfilm.runs.checkup import checkup
 from plainfilm.storage.files import locked, read_json, sealed, write_json, write_text
 
 SETTINGS = {"model": "vgg", "size": 16, "epochs": 1, "batch": 8, "threads": 1}
@@ -115,7 +115,7 @@ def test_folders_with_runs_inside_are_looked_through(finished, tmp_path):
         shutil.copytree(finished, tmp_path / "folds" / name)
     found = checkup(tmp_path / "folds")
     assert found["kind"] == "folds" and found["state"] == "unfinished, can be resumed"
-    pool(tmp_path / "folds", "seeds", ["fold-0", "fold-1"], "grouped", 0)
+    evaluate_runs(tmp_path / "folds", "seeds", ["fold-0", "fold-1"], "grouped", 0)
     assert checkup(tmp_path / "folds")["state"] == "finished"
     (tmp_path / "folds" / "fold-1" / "model.h5").write_bytes(b"")
     found = checkup(tmp_path / "folds")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.commands.checkup import checkup
 from plainfilm.data.films import read_films
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.models.model import Model
+from plainfilm.runs.checkup import checkup
 from plainfilm.storage.files import sha256_file
 
 

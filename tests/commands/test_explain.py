@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.commands.checkup import checkup
-from plainfilm.commands.explaining import HEADER, WRITTEN, explain
+from plainfilm.commands.explain import HEADER, WRITTEN, explain
 from plainfilm.errors import InputError
 from plainfilm.explain.overlay import WARNING
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import PAPER, VGG
 from plainfilm.report.maps import Explained, picture
+from plainfilm.runs.checkup import checkup
 from plainfilm.storage.tables import read_csv
 
 
@@ -137,7 +137,7 @@ def test_an_interrupted_force_leaves_nothing_of_the_model_before(run, tmp_path, 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("plainfilm.commands.explaining.save_picture", interrupted)
+    monkeypatch.setattr("plainfilm.commands.explain.save_picture", interrupted)
     with pytest.raises(KeyboardInterrupt):
         explain(run, [str(tmp_path / "films" / "0.jpeg")], out, checks=0, force=True)
     left = {path.name for path in out.rglob("*") if path.is_file() and path.name != ".lock"}

@@ -17,13 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from plainfilm.commands.evaluation import evaluate_run, verdict
-from plainfilm.commands.pictures import draw_mistakes, draw_montage
-from plainfilm.commands.probing import LIGHT, look_at_subgroups, probe
+from plainfilm.commands.evaluate import evaluate_runs
 from plainfilm.config import OF_STEPS, TrainConfig, begun_settings
 from plainfilm.data.films import FilmError, Films, write_films
 from plainfilm.data.sources import load
-from plainfilm.data.split import crossing
+from plainfilm.data.split import crossing, folds
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import fit_offsets
 from plainfilm.evaluation.operating import Operating, choose
@@ -32,11 +30,15 @@ from plainfilm.machine import ranks
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model
 from plainfilm.models.summary import flops, layers, parameters
+from plainfilm.models.zoo import ENSEMBLE
 from plainfilm.progress import bar, say
 from plainfilm.report.html import run_report
+from plainfilm.report.pictures import draw_mistakes, draw_montage
 from plainfilm.report.runs import read_run
 from plainfilm.report.verdict import red_lines
-from plainfilm.storage.files import occupied, read_json, sealed, sha256_file, write_json
+from plainfilm.runs.probing import LIGHT, look_at_subgroups, probe
+from plainfilm.runs.scoring import evaluate_run, verdict
+from plainfilm.storage.files import SUMS, locked, occupied, read_json, sealed, sha256_file, write_json
 from plainfilm.training.fitting import fit, logits_of
 from plainfilm.training.loop import class_weights
 from plainfilm.training.preparation import Prepared, changed, prepare
@@ -336,3 +338,57 @@ def look_closer(prepared: Prepared, model: Model, out: Path) -> None:
         probe(out, seed=prepared.config.seed, source=prepared.films)
     except (FilmError, InputError) as error:
         say(f"The probes are left out: {error} Later: plainfilm evaluate {out} --probes")
+
+
+# -- several times
+
+
+def train_folds(data: str, out: Path, settings: dict[str, Any], count: int, resume: bool = False) -> dict[str, Any]:
+    """Train and test on each of ``count`` folds in OUT/fold-0 …; pool the out-of-fold predictions in ``out``.
+
+    ``settings["split"]`` "grouped" keeps patients together, "paper" divides by film. Returns what folds.json holds.
+    """
+    config = TrainConfig(**settings)
+    _refuse_ensemble(config, "--folds")
+    films = load(data, config.patient_regex)
+    folds(films, count, config.split, config.seed)  # too few films or patients shows here, before hours of decoding
+    prepared = prepare(films, [config], data)[0]
+    parted = folds(prepared.films, count, config.split, config.seed)
+    jobs = {f"fold-{k}": replace(prepared, films=fold) for k, fold in enumerate(parted)}
+    _run_all(jobs, out, resume)
+    return evaluate_runs(out, "folds", list(jobs), parted[0].protocol, config.seed)
+
+
+def train_seeds(
+    data: str | Films, out: Path, settings: dict[str, Any], count: int, resume: bool = False
+) -> dict[str, Any]:
+    """Train ``count`` times, with the seeds from ``settings["seed"]`` on, in OUT/seed-0 …; return folds.json.
+
+    The seed divides the films too, so the spread is that of the whole protocol.
+    """
+    if count < 2:
+        raise InputError(f"--seeds {count}: at least 2 are needed.")
+    first = TrainConfig(**settings)
+    _refuse_ensemble(first, "--seeds")
+    configs = [replace(first, seed=first.seed + k) for k in range(count)]
+    films = load(data, first.patient_regex) if isinstance(data, str) else data
+    name = data if isinstance(data, str) else films.name
+    jobs = {f"seed-{config.seed}": prepare(films, [config], name)[0] for config in configs}
+    _run_all(jobs, out, resume)
+    return evaluate_runs(out, "seeds", list(jobs), next(iter(jobs.values())).films.protocol, first.seed)
+
+
+def _refuse_ensemble(config: TrainConfig, option: str) -> None:
+    if config.model.startswith(ENSEMBLE):
+        raise InputError(f"{option}: an ensemble's members are of one split; repeat its members, and join each set.")
+
+
+def _run_all(jobs: dict[str, Prepared], out: Path, resume: bool) -> None:
+    if not resume and occupied(out):
+        raise InputError(f"{out} is not empty; continue it with --resume, or choose another --out.")
+    with locked(out):
+        for name, prepared in jobs.items():
+            if all((out / name / last).exists() for last in ("report.html", SUMS)):
+                require_same(prepared, out / name)
+            else:
+                run(prepared, out / name, resume, probes=False)

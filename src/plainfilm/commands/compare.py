@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.evaluation import require_free
+from plainfilm.commands.evaluate import require_free
 from plainfilm.errors import InputError
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.predictions import Predictions, read_predictions

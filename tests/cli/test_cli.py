@@ -244,7 +244,7 @@ def test_models_and_doctor(capsys, monkeypatch):
     assert run("models", "--json") == 0
     found = {m["name"]: m for m in json.loads(capsys.readouterr().out)}
     assert found["vgg"]["parameters"] == 4_482_850 and set(found) >= {"vgg", "vgg-bn", "vgg16-lr", "best"}
-    monkeypatch.setattr("plainfilm.commands.speed.SECONDS", 0.05)
+    monkeypatch.setattr("plainfilm.training.speed.SECONDS", 0.05)
     assert run("doctor", "--bench", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["gflops"] > 0 and found["versions"]["torch"] and found["free_gb"] > 0
@@ -271,7 +271,7 @@ def test_help_loads_neither_torch_nor_numpy():
 
 
 def test_a_bug_is_reported_as_one_and_shows_details_on_request(monkeypatch, capsys):
-    monkeypatch.setattr("plainfilm.commands.inventory.models", lambda: 1 / 0)
+    monkeypatch.setattr("plainfilm.commands.models.models", lambda: 1 / 0)
     assert run("models") == 1
     assert "bug in plainfilm (ZeroDivisionError" in capsys.readouterr().err
     monkeypatch.setenv("PLAINFILM_DEBUG", "1")
@@ -283,7 +283,7 @@ def test_a_full_disk_and_missing_rights_are_sentences(monkeypatch, capsys):
     def full():
         raise OSError(28, "No space left on device", "model.h5")
 
-    monkeypatch.setattr("plainfilm.commands.inventory.models", full)
+    monkeypatch.setattr("plainfilm.commands.models.models", full)
     assert run("models") == 1
     assert "model.h5: the disk is full" in capsys.readouterr().err
 

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.commands.checkup import checkup
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.evaluation.scores import confusion
+from plainfilm.runs.checkup import checkup
 
 SMALL = ["--epochs", "1", "--batch", "8", "--size", "16", "--threads", "1", "--quiet"]
 

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.commands.checkup import checkup
+from plainfilm.runs.checkup import checkup
 
 FILES = ["audit.json", "duplicates.csv", "figures", "films.csv", "manifest.csv", "quarantine.csv", "report.html"]
 

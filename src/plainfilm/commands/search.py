@@ -16,7 +16,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from plainfilm.commands.trials import Bench, by_epochs, price_of
 from plainfilm.config import OF_STEPS, TrainConfig
 from plainfilm.errors import InputError
 from plainfilm.models.zoo import recipe
@@ -27,6 +26,7 @@ from plainfilm.search.algorithms import Algorithm, algorithm
 from plainfilm.search.journal import Journal, Trial
 from plainfilm.search.run import Plan, front, search
 from plainfilm.search.space import Space, check, default_space, varied
+from plainfilm.search.trials import Bench, by_epochs, price_of
 from plainfilm.storage.files import occupied, read_json, sealed, write_json
 from plainfilm.storage.tables import write_csv
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.evaluation import SEEN_BEFORE, as_the_model_says, predict_films, seen_by_model, shared_with
 from plainfilm.config import MAX_BAD
 from plainfilm.data.films import FILMS_HEADER, Film, Films, Table, write_films
 from plainfilm.data.sources import load, unlabelled
@@ -22,6 +21,7 @@ from plainfilm.evaluation.operating import Operating
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.models.model import Model
 from plainfilm.progress import say
+from plainfilm.runs.external import SEEN_BEFORE, as_the_model_says, predict_films, seen_by_model, shared_with
 from plainfilm.storage.files import occupied, sealed, write_json
 from plainfilm.storage.tables import write_csv
 

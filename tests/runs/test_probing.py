@@ -15,9 +15,7 @@ from PIL import Image
 from torch import nn
 
 from plainfilm.cli import main
-from plainfilm.commands import probing
-from plainfilm.commands.auditing import audit
-from plainfilm.commands.probing import probe, stratified
+from plainfilm.commands.audit import audit
 from plainfilm.data.films import Film, write_films
 from plainfilm.data.sources import load
 from plainfilm.data.split import split
@@ -29,6 +27,8 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
+from plainfilm.runs import probing
+from plainfilm.runs.probing import probe, stratified
 from plainfilm.storage.files import read_json, write_json
 
 
@@ -228,7 +228,7 @@ def test_a_planted_shortcut_is_caught_and_an_honest_model_is_not_accused(tmp_pat
 
 
 def test_a_large_network_has_its_subgroups_without_being_asked(films_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("plainfilm.commands.training.LIGHT", 0)
+    monkeypatch.setattr("plainfilm.commands.train.LIGHT", 0)
     out = tmp_path / "run"
     settings = ["--epochs", "1", "--batch", "8", "--size", "16", "--threads", "1", "--quiet"]
     assert main(["train", str(films_folder), "--out", str(out), *settings]) == 0

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.evaluation import measure
 from plainfilm.data.films import read_films
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
-from plainfilm.report.folds import folds_report
-from plainfilm.storage.files import read_json, require_intact, sealed, write_json
+from plainfilm.runs.scoring import measure
+from plainfilm.storage.files import read_json, require_intact, write_json
 from plainfilm.storage.tables import write_csv
 
 SUMMARY = "folds.json"
@@ -34,7 +33,7 @@ KEPT = (
 
 
 def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dict[str, Any]:
-    """Write folds.json, runs.csv, metrics.json, predictions.csv and report.html into ``out`` from its finished runs.
+    """Write folds.json, runs.csv, metrics.json and predictions.csv into ``out`` from its finished runs.
 
     ``kind``: "folds" (test parts that don't overlap are pooled, each film decided by its own fold's threshold) or
     "seeds" (the same films again: scores are listed and not pooled). Returns what folds.json holds.
@@ -54,29 +53,21 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
         "label_noise": [],
         "worst_subgroup": None,
     }
-    with sealed(out):
-        if kind == "folds":
-            together = _together(out, runs)
-            positive = positive_class(together.classes, read_json(out / runs[0] / "model.json")["positive"])
-            pooled = measure(together, positive, 0.5, protocol, seed)
-            write_json(out / "metrics.json", pooled)
-            write_predictions(out / "predictions.csv", together)
-            found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
-            found["worst_subgroup"] = _worst_subgroup(together, read_films(out / runs[0] / "films.csv"), positive, seed)
-        write_csv(
-            out / "runs.csv",
-            ("run", *KEPT),
-            ([run, *(m[part][n]["value"] for n in KEPT)] for run, m in zip(runs, metrics, strict=True)),
-        )
-        write_json(out / SUMMARY, found)
-        folds_report(out)
+    if kind == "folds":
+        together = _together(out, runs)
+        positive = positive_class(together.classes, read_json(out / runs[0] / "model.json")["positive"])
+        pooled = measure(together, positive, 0.5, protocol, seed)
+        write_json(out / "metrics.json", pooled)
+        write_predictions(out / "predictions.csv", together)
+        found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
+        found["worst_subgroup"] = _worst_subgroup(together, read_films(out / runs[0] / "films.csv"), positive, seed)
+    write_csv(
+        out / "runs.csv",
+        ("run", *KEPT),
+        ([run, *(m[part][n]["value"] for n in KEPT)] for run, m in zip(runs, metrics, strict=True)),
+    )
+    write_json(out / SUMMARY, found)
     return found
-
-
-def pool_again(out: Path) -> dict[str, Any]:
-    """Score a folder of repeated runs once more from their predictions; return what folds.json holds."""
-    was = read_json(out / SUMMARY)
-    return pool(out, was["kind"], was["runs"], was["protocol"], was["seed"])
 
 
 def _spread(values: list[float | None]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from plainfilm.commands.exporting import PHANTOMS, check_pixels, export
+from plainfilm.commands.export import PHANTOMS, check_pixels, export
 from plainfilm.errors import InputError
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model

@@ -1,0 +1,35 @@
+"""The flags of ``plainfilm demo``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from plainfilm.cli.base import Command, given_settings, model_names, models_flag, out_flag, settings_flags, show_table
+from plainfilm.config import DEMO_FILMS
+
+
+def _flags(parser: argparse.ArgumentParser) -> None:
+    out_flag(parser, "folder for films, models and report", "demo")
+    text = "how many synthetic films (default %(default)s)"
+    parser.add_argument("--films", type=int, default=DEMO_FILMS, metavar="N", help=text)
+    models_flag(parser)
+    settings_flags(parser, ("model", "split"))
+
+
+def _run(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.demo import demo
+
+    settings = given_settings(options)
+    rows = demo(options.out, options.films, settings, model_names(options), settings.get("seed", 0))
+    return {"out": str(options.out), "report": str(options.out / "report.html"), "table": rows}
+
+
+COMMAND = Command(
+    "demo",
+    "synthetic films and the whole comparison on them",
+    ("plainfilm demo", "plainfilm demo --out demo-small --films 120 --models vgg,vgg-bn --epochs 10"),
+    _flags,
+    _run,
+    show_table,
+)

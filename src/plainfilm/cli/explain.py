@@ -1,0 +1,48 @@
+"""The flags of ``plainfilm explain``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from plainfilm.cli.base import Command, out_flag
+
+
+def _flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="films, folders or zips")
+    out_flag(parser, "folder for pictures, table, checks and page")
+    parser.add_argument(
+        "--class", dest="explained", default="", help="class to explain (default: the one decided for, film by film)"
+    )
+    parser.add_argument("--method", default="hires-cam", help="hires-cam or grad-cam (default %(default)s)")
+    text = "how many films the slow checks look at, 0 for none (default %(default)s)"
+    parser.add_argument("--checks", type=int, default=24, metavar="N", help=text)
+    parser.add_argument("--force", action="store_true", help="replace heat maps that are in --out")
+
+
+def _run(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.explain import explain
+
+    o = options
+    return {**explain(o.run, o.paths, o.out, o.explained, o.method, o.checks, o.seed, o.force), "out": str(o.out)}
+
+
+def _show(result: Any) -> str:
+    head = f"{result['mapped']} of {result['films']} films have a heat map; {result['films_checked']} were checked."
+    red = [f"Red line: {line}" for line in result["red_lines"]]
+    return "\n".join([head, *red, *result["findings"], result["warning"], f"Page: {result['out']}/index.html"])
+
+
+COMMAND = Command(
+    "explain",
+    "heat maps with their sanity figures",
+    (
+        "plainfilm explain runs/bn new_films/ --out maps",
+        "plainfilm explain runs/bn a.jpeg b.png --out maps --class PNEUMONIA --checks 0",
+    ),
+    _flags,
+    _run,
+    _show,
+)

@@ -1,0 +1,42 @@
+"""The flags of ``plainfilm paper``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from plainfilm.cli.base import (
+    DATA,
+    Command,
+    given_settings,
+    model_names,
+    models_flag,
+    out_flag,
+    settings_flags,
+    show_table,
+)
+
+
+def _flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help=DATA)
+    out_flag(parser, "folder for models, tables and report")
+    models_flag(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with what was begun in --out")
+    settings_flags(parser, ("model", "split"))
+
+
+def _run(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.paper import paper
+
+    rows = paper(options.data, options.out, given_settings(options), model_names(options), options.resume)
+    return {"out": str(options.out), "report": str(options.out / "report.html"), "table": rows}
+
+
+COMMAND = Command(
+    "paper",
+    "the paper: three models, Table I beside the paper's figures, Figures 1-4, one report",
+    ("plainfilm paper chest_xray/ --out out/", "plainfilm paper films.zip --out out/ --models vgg-bn,vgg16-lr"),
+    _flags,
+    _run,
+    show_table,
+)

@@ -1,0 +1,114 @@
+"""Scores of a run, of a run on other films, or of any model's predictions.csv. The scores themselves need no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plainfilm.config import MAX_BAD
+from plainfilm.data.sources import load
+from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import positive_class, read_predictions, write_predictions
+from plainfilm.progress import say
+from plainfilm.report.folds import folds_report
+from plainfilm.runs.external import as_the_model_says, predict_films, shared_with, shift_from_training
+from plainfilm.runs.pooling import SUMMARY, pool
+from plainfilm.runs.scoring import measure
+from plainfilm.storage.files import read_json, sealed, write_json
+from plainfilm.storage.tables import write_csv
+
+if TYPE_CHECKING:
+    pass
+
+
+def require_free(out: Path, force: bool, *written: str) -> None:
+    """InputError when ``out`` is a run's own folder, or holds what would be ``written`` and ``force`` does not allow to
+    replace."""
+    if out.is_file() or (out / "model.h5").exists() or (out / "config.json").exists():
+        raise InputError(f"--out {out} is {'a file' if out.is_file() else 'a run of its own'}; choose another folder.")
+    there = next((name for name in written if (out / name).exists()), None)
+    if there and not force:
+        raise InputError(f"{out} holds {there} already; choose another --out, or add --force to replace it.")
+
+
+def evaluate_file(
+    file: Path, positive: str, threshold: float | None, seed: int, out: Path | None, force: bool = False
+) -> dict[str, Any]:
+    """Score any model's predictions.csv; with ``out`` write metrics.json there.
+
+    ``threshold``: of two classes, 0.5 when None; InputError where the file's own thresholds or more classes leave it
+    nothing to do.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"--threshold {threshold}: expected a number between 0 and 1.")
+    if out:
+        require_free(out, force, "metrics.json")
+    predictions = read_predictions(file)
+    if threshold is not None and (predictions.thresholds is not None or len(predictions.classes) > 2):
+        why = "it has a threshold for each film" if len(predictions.classes) == 2 else "it has more than two classes"
+        raise InputError(f"--threshold does nothing for {file}: {why}; leave it out.")
+    metrics = measure(
+        predictions,
+        positive_class(predictions.classes, positive or predictions.threshold_of or None),
+        0.5 if threshold is None else threshold,
+        "predictions as handed in; how the films were divided is not known",
+        seed,
+    )
+    if out:
+        with sealed(out, shared=True):
+            write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def evaluate_elsewhere(
+    run: Path,
+    data: str,
+    patient_regex: str,
+    seed: int,
+    out: Path | None,
+    force: bool = False,
+    classes: str = "",
+    max_bad: float = MAX_BAD,
+) -> dict[str, Any]:
+    """Label the films of another data set with a run's model and score them.
+
+    One class is enough: what needs both is then unknown. ``classes``: what ``data`` calls the model's, see
+    ``as_the_model_says``.
+    Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME. Its "shift" says
+    whether these films can be told from the training films, as in the audit: then scores of the run need not hold here.
+    "shared" counts films and patients that the model was trained on or chosen by.
+    """
+    from plainfilm.models.model import Model  # only other films need torch
+
+    model = Model.load(run)
+    films = as_the_model_says(load(data, patient_regex, fewest=1), model.classes, classes)
+    folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
+    require_free(folder, force, "metrics.json", "predictions.csv", "quarantine.csv")
+    with sealed(folder, shared=True):
+        predictions, good, bad = predict_films(model, films, max_bad)
+        positive = model.classes.index(model.positive)
+        metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)
+        metrics["shift"] = shift_from_training(run, films, seed)
+        metrics["shared"] = shared_with(run, good)
+        write_predictions(folder / "predictions.csv", predictions.deciding(model.threshold, model.positive))
+        write_csv(folder / "quarantine.csv", ("path", "reason"), bad)
+        write_json(folder / "metrics.json", metrics)
+    for line in [*metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:
+        say(f"RED LINE: {line}")
+    say(f"Written to {folder}; {len(bad)} unreadable films left out.")
+    return metrics
+
+
+def evaluate_runs(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dict[str, Any]:
+    """Put repeated runs together in ``out``, see ``runs.pooling.pool``, with their report; return what folds.json
+    holds."""
+    with sealed(out):
+        found = pool(out, kind, runs, protocol, seed)
+        folds_report(out)
+    return found
+
+
+def pool_again(out: Path) -> dict[str, Any]:
+    """Score a folder of repeated runs once more from their predictions; return what folds.json holds."""
+    was = read_json(out / SUMMARY)
+    return evaluate_runs(out, was["kind"], was["runs"], was["protocol"], was["seed"])

@@ -1,0 +1,1 @@
+"""Finished runs: their folder, their scores, what the scores hide, several runs together, their state."""

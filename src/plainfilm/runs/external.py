@@ -1,0 +1,131 @@
+"""Films from elsewhere: their classes by the model's names, what it saw of them before, its predictions, the shift."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plainfilm.config import MAX_BAD
+from plainfilm.data.films import Film, FilmError, Films, read_films
+from plainfilm.data.sources import load_again
+from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.image.store import check_bad
+from plainfilm.machine import ranks
+from plainfilm.machine.ahead import ahead
+from plainfilm.progress import bar
+from plainfilm.storage.files import read_json
+
+if TYPE_CHECKING:
+    from plainfilm.models.model import Model
+
+AHEAD = 8  # films decoded beside the network
+SEEN_BEFORE = "seen_before.csv"  # of an adapted model: the films that trained it
+COMPARED = 1_000  # films of each set that are looked at for a shift
+
+
+def shift_from_training(run: Path, films: Films, seed: int) -> dict[str, Any]:
+    """Return {"tests", "red_lines", "note"} of ``films`` against a sample of the run's training films, if at hand."""
+    from plainfilm.audit.document import shift_lines
+    from plainfilm.audit.measure import measure as look
+    from plainfilm.audit.shift import shift
+
+    try:
+        trained_on = {row["path"]: row["sha256"] for row in read_films(run / "films.csv") if row["part"] == "train"}
+        ours = load_again(read_json(run / "config.json"))
+    except (InputError, OSError) as error:
+        return {"tests": [], "red_lines": [], "note": f"The training films are not at hand ({error})"}
+    rng = np.random.default_rng(seed)
+    samples = []
+    trained = [i for i, path in enumerate(ours.films.paths) if path in trained_on]
+    for name, every, places in (("training films", ours, trained), (films.name, films, range(len(films)))):
+        chosen = (every.films[places[i]] for i in rng.permutation(len(places))[:COMPARED])
+        samples.append(look(films.with_films(chosen, name=name, quarantine=())))
+    if any(trained_on[film.path] != film.sha256 for film in samples[0].films):
+        return {"tests": [], "red_lines": [], "note": "The training films are not at hand (others have their names)"}
+    found = shift(samples[0], samples[1], rng)
+    return {**found, "red_lines": shift_lines("the training films", found), "note": ""}
+
+
+def as_the_model_says(films: Films, classes: tuple[str, ...], names: str) -> Films:
+    """Return ``films`` with the model's names of their classes: by ``names`` ("healthy=NORMAL,sick=PNEUMONIA"), else
+    the one that differs in capitals only. InputError when a class is none of the model's."""
+    ours = {name.lower(): name for name in classes}
+    given = {theirs: own for theirs, _, own in (pair.partition("=") for pair in names.split(",") if pair)}
+    if wrong := [name for name in given if name not in films.classes or given[name] not in classes]:
+        raise InputError(
+            f"--classes: '{wrong[0]}={given[wrong[0]]}' does not name a class of {films.name} "
+            f"({', '.join(films.classes)}) and one of the model's ({', '.join(classes)})."
+        )
+    said = {name: given.get(name) or (name if name in classes else ours.get(name.lower())) for name in films.classes}
+    strange = [name for name in films.classes if said[name] is None]
+    if strange:
+        raise InputError(
+            f"{films.name} has the class {strange[0]}; the model knows {', '.join(classes)}. Say which is which: "
+            f"--classes '{strange[0]}={classes[0]},…'."
+        )
+    return films.with_films(replace(film, label=str(said[film.label])) for film in films)
+
+
+def seen_by_model(run: Path) -> list[dict[str, str]]:
+    """Return the rows of the films that trained or chose anything of the run's model: of an adapted one those that it
+    was adapted to, and those of the model that it was."""
+    rows = read_films(run / "films.csv")
+    if not (run / "adapt.json").exists():
+        return [row for row in rows if row["part"] in ("train", "val")]
+    before = run / SEEN_BEFORE
+    return rows + (read_films(before) if before.exists() else [])
+
+
+def shared_with(run: Path, films: Sequence[Film]) -> dict[str, Any]:
+    """Return {"films", "patients", "red_lines"}: how many of ``films`` (with their sha256), and of their patients by
+    name, are among those that trained or validated the run's model; None for a model file without its run."""
+    if not (run / "films.csv").is_file():
+        return {"films": None, "patients": None, "red_lines": []}
+    known = seen_by_model(run)
+    contents, names = ({row[key] for row in known} - {""} for key in ("sha256", "patient"))
+    same, patients = sum(f.sha256 in contents for f in films), len({f.patient for f in films} & names)
+    shared = [f"{same} of these {len(films)} films"] * bool(same)
+    shared += [f"{patients} of their patients, by name"] * bool(patients)
+    lines = [f"The model was trained on, or chosen by, {' and '.join(shared)}: their scores flatter it."] * bool(shared)
+    return {"films": same, "patients": patients, "red_lines": lines}
+
+
+def predict_films(
+    model: Model, films: Films, max_bad: float = MAX_BAD
+) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
+    """Return the predictions of all readable films, as a test part; these films with their hashes; and (path, reason)
+    of the others.
+
+    A film whose label is empty counts as the first class. InputError when none can be read, or the share of those that
+    can't is above ``max_bad``.
+    """
+    good: list[Film] = []
+    bad: list[tuple[str, str]] = []
+    found = []
+
+    def seen(film: Film) -> tuple[str, np.ndarray] | str:
+        try:
+            data = film.read()
+            return hashlib.sha256(data).hexdigest(), model.preprocess.read(data)
+        except FilmError as error:
+            return str(error)
+
+    with bar("Labelling films", len(films)) as progress:
+        for film, read in zip(films, ahead(seen, films, ranks.cores(), AHEAD), strict=True):
+            if isinstance(read, str):
+                bad.append((film.path, read))
+            else:
+                found.append(model.probabilities(np.stack([read[1]])))
+                good.append(replace(film, sha256=read[0]))
+            progress.step()
+    if not good:
+        raise InputError(f"None of the {len(films)} films can be read ({bad[0][0]}: {bad[0][1]}).")
+    check_bad(films.name, len(good), bad, max_bad)
+    asked = [replace(film, part="") for film in good]  # whatever its folder was called
+    return Predictions.of(asked, np.concatenate(found), model.classes), good, bad

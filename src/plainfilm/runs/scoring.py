@@ -1,0 +1,80 @@
+"""Scores of a run from its predictions.csv; none of it needs torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.data.films import PARTS
+from plainfilm.errors import InputError
+from plainfilm.evaluation.operating import operating_curve
+from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
+from plainfilm.evaluation.scores import one_class_predicted, scores
+from plainfilm.progress import say
+from plainfilm.storage.files import read_json, require_intact, write_json
+
+HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
+
+
+def evaluate_run(run: Path, again: bool = False, changed: bool = False) -> dict[str, Any]:
+    """Score every part of a run from its predictions.csv and write metrics.json; return what it holds.
+
+    "test_openings" counts how often the test part has been scored: once by training, however often that is resumed, and
+    each time ``again`` is set, or other predictions have taken the place of those scored before (``changed``).
+    """
+    if (run / "adapt.json").exists():
+        raise InputError(f"{run} is an adapted model: adapt.json has its scores; other films: evaluate {run} DATA.")
+    if not (run / "predictions.csv").exists():
+        raise InputError(f"{run} is no finished run: it has no predictions.csv; give a run folder or a FILE.csv.")
+    if again:
+        require_intact(run, "predictions.csv", "films.csv", "model.json", "config.json", "metrics.json")
+    predictions, positive, threshold = _of_run(run)
+    config = read_json(run / "config.json")
+    metrics = measure(predictions, positive, threshold, config["protocol"], config["seed"])
+    if "test" in metrics:
+        known = read_json(run / "metrics.json") if (run / "metrics.json").exists() else {}
+        metrics["test_openings"] = known.get("test_openings", int(not changed)) + (again or changed)
+    write_json(run / "metrics.json", metrics)
+    return metrics
+
+
+def _of_run(run: Path) -> tuple[Predictions, int, float]:
+    predictions = read_predictions(run / "predictions.csv", run / "films.csv")
+    about = read_json(run / "model.json")
+    return predictions, positive_class(predictions.classes, about["positive"]), float(about["threshold"])
+
+
+def verdict(run: Path) -> dict[str, Any]:
+    """Return what a user of the model must know in short, to be kept in the model file: the protocol's stamp, which
+    part was scored and how (``scores``), and what each threshold would have meant there (``curve``)."""
+    metrics = read_json(run / "metrics.json")
+    predictions, positive, _ = _of_run(run)
+    part = "test" if "test" in metrics else "val"
+    trained = predictions.part("train")
+    return {
+        "protocol": metrics["protocol"],
+        "part": part,
+        "films": int((predictions.parts == part).sum()),
+        "prevalence": float((trained.labels == positive).mean()),
+        "scores": {name: metrics[part][name] for name in HEADLINE if name in metrics[part]},
+        "curve": operating_curve(predictions.part(part), positive) if len(predictions.classes) == 2 else [],
+    }
+
+
+def measure(
+    predictions: Predictions, positive: int, threshold: float | NDArray[np.float64], protocol: str, seed: int
+) -> dict[str, Any]:
+    """Return {"protocol": …, part: {score: {"value", "low", "high"}}} for every part that has films."""
+    metrics: dict[str, Any] = {"protocol": protocol}
+    present = [part for part in PARTS if (predictions.parts == part).any()]
+    for part in present:
+        some = predictions.part(part)
+        found = scores(some, positive, threshold, np.random.default_rng(seed))
+        metrics[part] = {name: interval.as_dict() for name, interval in found.items()}
+        stuck = one_class_predicted(some, positive, threshold) if len(np.unique(some.labels)) > 1 else None
+        if stuck:
+            say(f"{part}: did not learn: one class predicted ({stuck} for all {len(some)} films).")
+    return metrics

@@ -11,7 +11,6 @@ import numpy as np
 from plainfilm.audit.document import examine
 from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured, measure
 from plainfilm.data.films import FILMS_HEADER, Films, find_patient
-from plainfilm.data.reading import TABLE_ENDINGS
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
@@ -19,7 +18,7 @@ from plainfilm.machine import ranks
 from plainfilm.progress import say
 from plainfilm.report.audit import audit_report
 from plainfilm.storage.files import occupied, sealed, write_json
-from plainfilm.storage.tables import write_csv
+from plainfilm.storage.tables import is_table, write_csv
 
 
 def audit(
@@ -80,7 +79,7 @@ def _other(against: str, patient_regex: str, classes: tuple[str, ...]) -> Films:
     try:
         films = load(against, patient_regex, fewest=1)
     except InputError:
-        if Path(against).suffix.lower() in TABLE_ENDINGS:
+        if is_table(against):
             raise
         films = unlabelled(against)
         films = films.with_films(

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
+from plainfilm.data import words
 from plainfilm.data.films import Film, FilmError, Films, Source, Table
-from plainfilm.data.reading import TABLE_ENDINGS, is_film, plain
+from plainfilm.data.reading import is_film, plain
 from plainfilm.errors import InputError
 from plainfilm.storage.columns import Kinds, Texts
+from plainfilm.storage.dialects import legible
 from plainfilm.storage.files import SUMS
-from plainfilm.storage.tables import stream_csv
+from plainfilm.storage.grown import Grown
+from plainfilm.storage.tables import Rows, is_table, read_table
 
 MAX_TABLE_BYTES = 512 * 2**20  # a table inside a folder or zip
 COLUMNS = ("path", "label", "patient", "split")  # of a list of films; the first two must be there
-FIRST_ROW = 2  # of a table: the header is the first
-TABLE_ROWS = 10_000  # of a Parquet file, turned into strings at a time
-PART_NAMES = {
-    **{name: "train" for name in ("train", "training")},
-    **{name: "val" for name in ("val", "valid", "validation", "dev")},
-    **{name: "test" for name in ("test", "testing")},
-}
+READ = (words.label, words.patient, words.known)  # how the cells of the others are
 OURS = tuple(  # files that stand together in the folders that each command writes
     {SUMS, *marks}
     for marks in (
@@ -51,7 +46,7 @@ def from_files(files: Iterable[str], source: Source, root: Path) -> Films:
     files = Texts(files)
     names = Texts(plain(files))
     around = _around_everything(names)
-    tables = [n for n in names if n.rpartition("/")[0] == around and PurePosixPath(n).suffix.lower() in TABLE_ENDINGS]
+    tables = [n for n in names if n.rpartition("/")[0] == around and is_table(n)]
     listing = {name: table for name in tables if (table := _table_inside(source, root, name))}
     if len(listing) > 1:
         raise InputError(
@@ -125,13 +120,13 @@ def _class_folders(names: set[str]) -> dict[str, tuple[str, str] | None]:
     depth = 0
     while folders and all(len(f) > depth + 1 for f in folders.values()):
         firsts = {f[depth] for f in folders.values()}
-        if len(firsts) > 1 or next(iter(firsts)).lower() in PART_NAMES:
+        if len(firsts) > 1 or words.part(next(iter(firsts))):
             break
         depth += 1  # a folder around everything, such as chest_xray/
     found: dict[str, tuple[str, str] | None] = {}
     for name, parts in folders.items():
         rest = parts[depth:]
-        part = PART_NAMES.get(rest[0].lower(), "") if rest else ""
+        part = words.part(rest[0]) if rest else ""
         rest = rest[1:] if part else rest
         found[name] = (part, rest[0]) if rest else None
     return found
@@ -151,43 +146,13 @@ def _same_inside(places: Mapping[str, tuple[str, str] | None]) -> str:
 
 def _second_copy(folder: str, place: tuple[str, str] | None) -> bool:
     """Whether a folder beside train, val and test has such folders around it once more, as in Kaggle's zip."""
-    return bool(place and not place[0]) and any(p.lower() in PART_NAMES for p in PurePosixPath(folder).parts[1:])
+    return bool(place and not place[0]) and any(map(words.part, PurePosixPath(folder).parts[1:]))
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def read_table(path: Path, data: bytes | None = None) -> tuple[list[str], Iterator[dict[str, str]]]:
-    """Return (header, rows) of a CSV or Parquet file, of ``data`` where its bytes are at hand already."""
-    if path.suffix.lower() == ".csv":
-        return stream_csv(path, data)
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError(f"{path}: Parquet needs the package pyarrow; run: pip install 'plainfilm[parquet]'.") from None
-    try:
-        table = parquet.ParquetFile(path if data is None else io.BytesIO(data))
-        return list(table.schema_arrow.names), _parquet_rows(path, table)
-    except Exception as error:
-        raise _no_parquet(path, error) from None
-
-
-def _parquet_rows(path: Path, table: Any) -> Iterator[dict[str, str]]:
-    try:
-        for batch in table.iter_batches(TABLE_ROWS):
-            for row in batch.to_pylist():
-                yield {name: "" if value is None or value != value else str(value) for name, value in row.items()}
-    except Exception as error:
-        raise _no_parquet(path, error) from None
-
-
-def _no_parquet(path: Path, error: Exception) -> InputError:
-    """Of Arrow's own errors, but also those of codecs, sizes and values."""
-    said = " ".join(str(error).split())[:200]
-    return InputError(f"{path} is not a Parquet file that can be read ({said}).")
-
-
-def _table_inside(source: Source, root: Path, name: str) -> tuple[list[str], Iterator[dict[str, str]]] | None:
+def _table_inside(source: Source, root: Path, name: str) -> tuple[list[str], Rows] | None:
     """The table, when it is a list of films: with ``path`` and ``label``, and none of the probabilities that our own
     tables of what a model said have."""
     try:
@@ -205,7 +170,7 @@ def _table_inside(source: Source, root: Path, name: str) -> tuple[list[str], Ite
     said = any(name.startswith("p_") for name in header) and (
         {"refer", "reason"} <= set(header) or {"path", "part"} <= set(header)
     )
-    return (header, rows) if {*COLUMNS[:2]} <= _columns(header).keys() and not said else None
+    return (header, rows) if {*COLUMNS[:2]} <= set(header) and not said else None
 
 
 def _inside(source: Source, known: set[str], around: str, name: str, first: int = 0) -> bytes:
@@ -216,47 +181,64 @@ def _inside(source: Source, known: set[str], around: str, name: str, first: int 
     raise FilmError("no such file in the data set")
 
 
-def from_table(path: Path, header: list[str], rows: Iterable[dict[str, str]], source: Source) -> Films:
+def from_table(path: Path, header: list[str], rows: Rows, source: Source) -> Films:
     """Return the films that a table (``path,label[,patient,split]``) lists; those without a label are left out, with a
     note. InputError names the first rows that are wrong."""
-    column = _columns(header)
-    missing = [name for name in COLUMNS[:2] if name not in column]
+    missing = [name for name in COLUMNS[:2] if name not in header]
     if missing:
-        hint = " (is it separated by commas?)"
-        raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}{hint}.")
+        raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}.")
     problems: list[tuple[int, str]] = []
-    places, labels, films = Texts(), Kinds[str](), Table()
-    for number, row in enumerate(rows, FIRST_ROW):
-        name = row[column["path"]]
-        label, patient, part = (row[column[key]].strip() if key in column else "" for key in COLUMNS[1:])
-        part = part.lower()
+    numbers, places, labels, films = Grown("q"), Texts(), Kinds[str](), Table()
+    for number, row in rows:
+        name = _as_stored(row["path"], source)
+        label, patient, part = (read(row.get(key, "")) for key, read in zip(COLUMNS[1:], READ, strict=True))
+        part = part or words.known(row.get("part", ""))
+        numbers.append(number)
         places.append(os.path.normpath(name) if name else f"\0{number}")
         labels.append(label)
         if not name:
             problems.append((number, "has no path"))
-        elif strange := next((cell for cell in (label, patient) if not is_text(cell)), None):
-            problems.append((number, f"has {os.fsencode(strange)!r}, which is no UTF-8; save the table as UTF-8"))
-        elif part and part not in PART_NAMES:
+        elif part and not words.part(part):
             problems.append((number, f"has the unknown split '{part}' (train, val or test)"))
         elif label:
-            films.append(Film(name, label, source, patient, PART_NAMES.get(part, "")))
-    problems += _listed_again(places, labels)
+            films.append(Film(name, label, source, patient, words.part(part)))
+    problems += _listed_again(numbers, places, labels)
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         first = "; ".join(f"row {number} {what}" for number, what in sorted(problems)[:5])
         raise InputError(f"{path}: {first}{more}.")
+    films = _without_none(films)
     unknown = len(places) - len(films)
     said = (
         f"{unknown:,} of {len(places):,} films have no label in {path.name} and are left out: unknown is not negative"
     )
-    like = [name for name in header if "patient" in name.lower()] if "patient" not in column else []
+    like = [name for name in header if "patient" in name.lower()] if "patient" not in header else []
     unused = f"No column of {path.name} is named patient; {', '.join(like)}: not used"
     return Films(films, path.name, notes=(said,) * (unknown > 0) + (unused,) * bool(like))
 
 
-def _columns(header: Sequence[str]) -> dict[str, str]:
-    """Return which of the header's names is each of COLUMNS, in whatever capitals."""
-    return {name.lower(): name for name in sorted(header) if name.lower() in COLUMNS}  # small letters sort last
+def _without_none(films: Table) -> Table:
+    """Leave out the films labelled "none": beside two classes or more that is no class, but an empty cell's name."""
+    classes = set(films.labels.different)
+    none = {name for name in classes if name.lower() == words.NONE}
+    return Table(film for film in films if film.label not in none) if none and len(classes - none) > 1 else films
+
+
+def _as_stored(path: str, source: Source) -> str:
+    """Return the path of a table's film as the file is named: with slashes for backslashes, without blanks around it,
+    in Windows-1252, where nothing has the name as it stands."""
+    if (path.isascii() and "\\" not in path and path == path.strip()) or _is_there(path, source):
+        return path
+    plain = legible(path.strip())
+    tries = (path.strip(), path.replace("\\", "/"), plain, plain.replace("\\", "/"))
+    return next((name for name in tries if _is_there(name, source)), plain.replace("\\", "/"))
+
+
+def _is_there(path: str, source: Source) -> bool:
+    try:
+        return bool(source(path, 1))
+    except FilmError:
+        return False
 
 
 def is_text(name: str) -> bool:
@@ -264,10 +246,10 @@ def is_text(name: str) -> bool:
     return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
-def _listed_again(places: Texts, labels: Kinds[str]) -> Iterator[tuple[int, str]]:
+def _listed_again(numbers: Grown, places: Texts, labels: Kinds[str]) -> Iterator[tuple[int, str]]:
     """Yield (row, what is wrong) for each place that is listed more than once."""
     order, again = places.ranked()
     for rank in np.flatnonzero(again).tolist():
         place, before, now = int(order[rank]), labels[order[rank - 1]], labels[order[rank]]
         differently = f", as {before} and as {now}" if now != before else ""
-        yield place + FIRST_ROW, f"lists {places[place]} again{differently}"
+        yield int(numbers.array[place]), f"lists {places[place]} again{differently}"

@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 from plainfilm.data import dicom
 from plainfilm.data.films import FilmError, Source
 from plainfilm.errors import InputError
+from plainfilm.storage.tables import is_table
 
 MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored; for DICOM and TIFF see most_bytes
 MAX_FILMS = 5_000_000
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 FILM_ENDINGS = PICTURE_ENDINGS | {".dcm", ".dicom"}
-TABLE_ENDINGS = {".csv", ".parquet"}
 OTHER_ENDINGS = {".txt", ".md", ".json", ".html", ".pdf", ".py", ".npz", ".zip", ".h5"}
 TIFF = (b"II*\0", b"MM\0*")
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG", *TIFF)  # how JPEG, PNG and TIFF files begin
@@ -135,7 +135,7 @@ def is_film(name: str, source: Source) -> bool:
     ending = PurePosixPath(name).suffix.lower()
     if ending in FILM_ENDINGS:
         return True
-    if ending in TABLE_ENDINGS | OTHER_ENDINGS:
+    if ending in OTHER_ENDINGS or is_table(name):
         return False
     try:
         head = source(name, 132)

@@ -12,10 +12,9 @@ from typing import Any
 from plainfilm.data import dicom
 from plainfilm.data.arrays import from_npz
 from plainfilm.data.films import Film, FilmError, Films, Table, check_pattern, find_patient, known_patterns
-from plainfilm.data.layout import from_files, from_table, is_text, read_table
+from plainfilm.data.layout import from_files, from_table, is_text
 from plainfilm.data.reading import (
     PICTURE_ENDINGS,
-    TABLE_ENDINGS,
     beside,
     folder_files,
     is_film,
@@ -25,7 +24,9 @@ from plainfilm.data.reading import (
 )
 from plainfilm.errors import InputError
 from plainfilm.machine.memory import give_back
+from plainfilm.storage.tables import is_table, read_table
 
+SHEETS = {".xlsx", ".xls", ".xlsm", ".ods", ".numbers"}
 SYNTHETIC = "synthetic-"  # how the demo set's patients begin, in memory or written to a folder
 
 Loose = tuple[str, Callable[[], bytes]]  # path as given, reader
@@ -89,13 +90,14 @@ def _from_path(path: Path, pattern: str) -> Films:
         raise InputError(f"{path} does not exist; give a folder of class folders, a CSV, a zip, an npz or demo:N.")
     if path.is_dir():
         return _ask_headers(from_files(folder_files(path), partial(beside, str(path)), path), pattern)
-    if ending in TABLE_ENDINGS:
+    if is_table(path) or ending == ".txt":
         return _ask_headers(from_table(path, *read_table(path), partial(beside, str(path.parent))), pattern)
     if ending == ".npz":
         return from_npz(path)
     if ending == ".zip":
         return _ask_headers(from_files(*zip_files(path), path), pattern)
-    raise InputError(f"{path} is not a folder, CSV, Parquet, zip or npz file; give one of these, or demo:N.")
+    hint = "; save the sheet as CSV" if ending in SHEETS else ""
+    raise InputError(f"{path} is not a folder, CSV, Parquet, zip or npz file; give one of these, or demo:N{hint}.")
 
 
 def _ask_headers(films: Films, pattern: str) -> Films:

@@ -1,4 +1,4 @@
-"""CSV tables, read and written row by row: names of any bytes, no cell that a spreadsheet would run."""
+"""Tables, read and written row by row: any dialect in, names of any bytes, no cell out that a spreadsheet would run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import fcntl
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from plainfilm.errors import InputError
+from plainfilm.storage.dialects import COLUMNS, legible, opened
 from plainfilm.storage.files import replacing
 
+ENDINGS = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz", ".parquet")  # of the names of tables
+FIRST_ROW = 2  # of a table: the header is the first
+TABLE_ROWS = 10_000  # of a Parquet file, turned into strings at a time
 FORMULA = re.compile(r"'*(?![-+]?[\d.]+(e[-+]?\d+)?$)[=+\-@\t\r].", re.DOTALL)  # a spreadsheet would run such a cell
 
 
@@ -108,44 +112,89 @@ def csv_rows(path: Path, cells: int) -> Iterator[list[str]]:
                 yield [*map(unsafe, row)]
 
 
+Rows = Iterator[tuple[int, dict[str, str]]]
+
+
+def is_table(path: str | Path) -> bool:
+    """Return whether a file is a table by its name."""
+    return str(path).lower().endswith(ENDINGS)
+
+
 def read_csv(path: str | Path, data: bytes | None = None) -> tuple[list[str], list[dict[str, str]]]:
-    """Return (header, rows) of a UTF-8 (or UTF-16 with its mark) CSV, of ``data`` where its bytes are at hand already;
-    InputError says what is wrong with it."""
-    header, rows = stream_csv(path, data)
-    return header, list(rows)
+    """Return (header, rows) of a table, all at once: see ``read_table``."""
+    header, rows = read_table(path, data)
+    return header, [row for _, row in rows]
 
 
-def stream_csv(path: str | Path, data: bytes | None = None) -> tuple[list[str], Iterator[dict[str, str]]]:
-    """Return what ``read_csv`` does, the rows one after the other: what is wrong with one is raised in its turn."""
-    with _csv_lines(path, data) as lines:
-        header = [name.strip() for name in next(lines, [])]
-    if not header:
+def read_table(path: str | Path, data: bytes | None = None, known: Collection[str] = COLUMNS) -> tuple[list[str], Rows]:
+    """Return (header, rows) of any table a user may have: CSV in the dialects of ``dialects.opened``, or Parquet.
+
+    The rows come one after the other with their number, as an editor counts (the header is 1); what is wrong with one
+    is raised as InputError in its turn. Names of columns in ``known`` are found in whatever capitals; columns without a
+    name and rows without a cell are left out; a row that is too short has empty cells.
+    """
+    if str(path).lower().endswith(".parquet"):
+        names, rows = _parquet(path, data)
+    else:
+        with opened(path, data, known) as lines:
+            names, rows = [legible(name) for name in next(lines.rows, [])], _csv_rows(path, data, known)
+    header = _header(path, names, known)
+    return [name for name in header if name], _named(path, header, rows)
+
+
+def _header(path: str | Path, names: Sequence[str], known: Collection[str]) -> list[str]:
+    """Return a name for each column, empty for one that has none."""
+    plain = [name.strip().strip("\ufeff\u200b") for name in names]
+    small = {name.lower(): name for name in sorted(plain) if name.lower() in known}  # small letters sort last
+    header = [name.lower() if small.get(name.lower()) == name else name for name in plain]
+    if not any(header):
         raise InputError(f"{path} is empty; the first line must name the columns.")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise InputError(f"{path} has the column {twice[0]} twice; each name may stand once.")
-    return header, _csv_rows(path, data, header)
+    return header
 
 
-@contextmanager
-def _csv_lines(path: str | Path, data: bytes | None) -> Iterator[Iterator[list[str]]]:
-    """Give the lines of a CSV file, or of ``data``, as they are read; InputError says what is wrong with them."""
+def _named(path: str | Path, header: list[str], rows: Iterable[tuple[int, list[str]]]) -> Rows:
+    wide = len(header)
+    for number, row in rows:
+        if len(row) != wide:
+            if any(cell.strip() for cell in row[wide:]):
+                raise InputError(f"{path}, row {number}: has more cells than the header has names ({wide}).")
+            row = row + [""] * (wide - len(row))
+        if any(row) and any(map(str.strip, row)):
+            yield number, {name: cell for name, cell in zip(header, row, strict=False) if name}
+
+
+def _csv_rows(path: str | Path, data: bytes | None, known: Collection[str]) -> Iterator[tuple[int, list[str]]]:
+    with opened(path, data, known) as lines:
+        next(lines.rows, None)
+        for number, row in enumerate(lines.rows, lines.before + FIRST_ROW):
+            yield number, [*map(unsafe, row)]
+
+
+def _parquet(path: str | Path, data: bytes | None) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     try:
-        with open(path, "rb") if data is None else io.BufferedReader(io.BytesIO(data)) as file:  # type: ignore[arg-type]
-            wide = file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
-            encoding, errors = ("utf-16", "strict") if wide else ("utf-8-sig", "surrogateescape")
-            yield csv.reader(io.TextIOWrapper(file, encoding, errors, newline=""), strict=True)
-    except OSError as error:
-        raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"{path} is not a CSV file that can be read ({error}).") from None
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(f"{path}: Parquet needs the package pyarrow; run: pip install 'plainfilm[parquet]'.") from None
+    try:
+        table = parquet.ParquetFile(path if data is None else io.BytesIO(data))
+        return list(table.schema_arrow.names), enumerate(_parquet_rows(path, table), FIRST_ROW)
+    except Exception as error:
+        raise _no_parquet(path, error) from None
 
 
-def _csv_rows(path: str | Path, data: bytes | None, header: list[str]) -> Iterator[dict[str, str]]:
-    with _csv_lines(path, data) as lines:
-        next(lines, None)
-        for number, row in enumerate(filter(None, lines), 2):
-            if len(row) < len(header) or any(row[len(header) :]):
-                fewer = "fewer" if len(row) < len(header) else "more"
-                raise InputError(f"{path}, row {number}: has {fewer} cells than the header has names ({len(header)}).")
-            yield dict(zip(header, map(unsafe, row), strict=False))
+def _parquet_rows(path: str | Path, table: Any) -> Iterator[list[str]]:
+    try:
+        for batch in table.iter_batches(TABLE_ROWS):
+            for row in batch.to_pylist():
+                yield ["" if value is None or value != value else str(value) for value in row.values()]
+    except Exception as error:
+        raise _no_parquet(path, error) from None
+
+
+def _no_parquet(path: str | Path, error: Exception) -> InputError:
+    """Of Arrow's own errors, but also those of codecs, sizes and values."""
+    said = " ".join(str(error).split())[:200]
+    return InputError(f"{path} is not a Parquet file that can be read ({said}).")

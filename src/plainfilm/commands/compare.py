@@ -26,7 +26,7 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
     if out:
         require_free(out, force, "comparison.json")
     names = _names(places)
-    tables = [_scored(place) for place in places]
+    tables = [scored_films(place) for place in places]
     meant = {table.threshold_of for table in tables} - {""}
     asked = positive or (meant.pop() if len(meant) == 1 else "")
     found = compare(list(zip(names, tables, strict=True)), np.random.default_rng(seed), asked or None)
@@ -38,7 +38,7 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
     return found
 
 
-def _scored(place: Path) -> Predictions:
+def scored_films(place: Path) -> Predictions:
     """Return the scored films of a run or a file, decided as the run decides them."""
     films = place / "films.csv"
     require_intact(place, "predictions.csv", "films.csv", "model.json")

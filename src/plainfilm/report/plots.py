@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from plainfilm.evaluation.calibration import RiskCoverage
@@ -268,4 +268,33 @@ def grid_search(scores: Mapping[float, float], chosen: float) -> Figure:
     axes.margins(0.16, 0.3)
     axes.set(xlabel="C (smaller: more regularised)", ylabel="Mean accuracy of the folds")
     axes.grid(axis="y")
+    return figure
+
+
+# -- Planning: the width of intervals over the number of films --------------------------------------------------------
+
+PLANNED = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}
+
+
+@styled
+def widths_by_films(rows: Sequence[Mapping[str, float]], wanted: float) -> Figure:
+    """Draw the width of each score's 95 % interval over the number of films, both axes logarithmic.
+
+    rows: ``films`` and a width 0..1 per score, as in plan.json; ``wanted``: the width that is asked for.
+    """
+    figure = Figure(figsize=(NARROW * 1.35, 3.0), layout="constrained")
+    axes = figure.subplots()
+    films = [row["films"] for row in rows]
+    for (name, words), (colour, line, mark) in zip(PLANNED.items(), SERIES, strict=False):
+        axes.plot(films, [row[name] for row in rows], color=colour, ls=line, marker=mark, ms=4, label=words)
+    axes.axhline(wanted, color=GREY, lw=1)
+    axes.annotate(f"wanted: {wanted:g}", (films[-1], wanted), (0, 3), textcoords="offset points", ha="right")
+    axes.set(xscale="log", yscale="log", xlabel="Films", ylabel="Width of the 95 % interval")
+    axes.set_xticks(films, [f"{int(n):,}" for n in films], rotation=30, minor=False)
+    axes.xaxis.set_minor_locator(NullLocator())
+    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid()
+    axes.legend()
     return figure

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.errors import InputError, did_you_mean
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
 
 DISCLAIMER = "Research and teaching software, not a medical device."
@@ -246,7 +247,7 @@ def begun_settings(run: Path) -> dict[str, Any]:
 
     InputError when its config.json has none, or is of a newer plainfilm, which may mean other things by them.
     """
-    config = read_json(run / "config.json")
+    config = read_json(run / folders.CONFIG)
     if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
         raise InputError(f"{run / 'config.json'} holds no settings; it is damaged: choose another --out.")
     made = str(config.get("plainfilm"))

@@ -14,7 +14,6 @@ from plainfilm.storage.files import (
     cache_dir,
     damaged,
     locked,
-    occupied,
     read_json,
     read_sums,
     replacing,
@@ -125,14 +124,6 @@ def test_a_table_that_grew_keeps_the_rows_of_any_name(tmp_path):
     with growing_csv(tmp_path / "t.csv", ("path", "x"), "tag", resume=True) as begun:
         assert [row[0] for row in begun.kept] == NAMES
     assert [row["path"] for row in read_csv(tmp_path / "t.csv")[1]] == NAMES
-
-
-def test_hidden_files_do_not_make_a_folder_occupied(tmp_path):
-    assert not occupied(tmp_path / "none")
-    (tmp_path / ".config.json.7fffffff-0123abcd.tmp").write_text("{")
-    assert not occupied(tmp_path)
-    (tmp_path / "films").mkdir()
-    assert occupied(tmp_path) and not occupied(tmp_path, ("films",))
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ class _Pack:
         """Add the facts of the film at ``place`` in the order of paths."""
         found = {"place": place, **facts._asdict(), "codes": [self.names.code(name) for name in facts.names]}
         for name, (code, _) in COLUMNS.items():
-            self._columns[name].extend(np.array(found[name], code))
+            self._columns[name].extend(np.atleast_1d(np.array(found[name], code)))
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns of all films added."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from plainfilm.cli.base import Command, given_settings, model_names, models_flag, out_flag, settings_flags, show_table
 from plainfilm.config import DEMO_FILMS
+from plainfilm.storage import folders
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,7 @@ def _run(options: argparse.Namespace) -> Any:
 
     settings = given_settings(options)
     rows = demo(options.out, options.films, settings, model_names(options), settings.get("seed", 0))
-    return {"out": str(options.out), "report": str(options.out / "report.html"), "table": rows}
+    return {"out": str(options.out), "report": str(options.out / folders.REPORT), "table": rows}
 
 
 COMMAND = Command(

@@ -21,6 +21,7 @@ from plainfilm.cli.base import (
 )
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.progress import say
+from plainfilm.storage import folders
 from plainfilm.storage.files import sealed
 
 
@@ -102,7 +103,7 @@ def _evaluated(options: argparse.Namespace) -> Any:
         refuse_flags(options, "a FILE.csv", *of_run, *of_data)
         how = (options.positive, options.threshold, options.seed, options.out, options.force)
         return evaluate_file(options.run, *how)
-    if (options.run / "folds.json").exists():
+    if (options.run / folders.FOLDS).exists():
         refuse_flags(options, "folds or seeds", *of_file, *of_run, *written, *of_data)
         from plainfilm.commands.evaluate import pool_again
 
@@ -117,7 +118,7 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
     from plainfilm.report.html import run_report
     from plainfilm.runs.scoring import evaluate_run
 
-    if not (options.run / "predictions.csv").exists():
+    if not (options.run / folders.PREDICTIONS).exists():
         raise InputError(f"{options.run} is no finished run; give a run folder or a FILE.csv with predictions.")
     with sealed(options.run):
         metrics = evaluate_run(options.run, again=True)

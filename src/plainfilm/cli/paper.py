@@ -15,6 +15,7 @@ from plainfilm.cli.base import (
     settings_flags,
     show_table,
 )
+from plainfilm.storage import folders
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.paper import paper
 
     rows = paper(options.data, options.out, given_settings(options), model_names(options), options.resume)
-    return {"out": str(options.out), "report": str(options.out / "report.html"), "table": rows}
+    return {"out": str(options.out), "report": str(options.out / folders.REPORT), "table": rows}
 
 
 COMMAND = Command(

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from plainfilm.cli.base import DATA, Command, given_settings, out_flag, settings_flags
+from plainfilm.storage import folders
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def _run(options: argparse.Namespace) -> Any:
     wanted = Wanted(*asked, not options.no_prune)
     settings = given_settings(options)
     found = search_settings(options.data, options.out, settings, wanted, options.resume, options.workers)
-    return {"out": str(options.out), "report": str(options.out / "report.html"), **found}
+    return {"out": str(options.out), "report": str(options.out / folders.REPORT), **found}
 
 
 def _show(result: Any) -> str:

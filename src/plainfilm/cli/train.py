@@ -9,6 +9,7 @@ from plainfilm.cli.base import DATA, Command, given_settings, out_flag, settings
 from plainfilm.config import begun_settings
 from plainfilm.errors import InputError
 from plainfilm.machine import ranks
+from plainfilm.storage import folders
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +30,10 @@ def _run(options: argparse.Namespace) -> Any:
         return _repeat(options, settings)
     from plainfilm.commands.train import train
 
-    if options.resume and (options.out / "config.json").exists():
+    if options.resume and (options.out / folders.CONFIG).exists():
         settings = {**begun_settings(options.out), **settings}
     metrics = train(options.data, options.out, settings, options.resume)
-    return {"run": str(options.out), "report": str(options.out / "report.html"), "metrics": metrics}
+    return {"run": str(options.out), "report": str(options.out / folders.REPORT), "metrics": metrics}
 
 
 def _repeat(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
@@ -42,7 +43,7 @@ def _repeat(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
         settings = {**min(begun, key=lambda each: int(each["seed"])), **settings}
     train, count = (train_folds, options.folds) if options.folds is not None else (train_seeds, options.seeds)
     found = train(options.data, options.out, settings, count, options.resume)
-    return {"run": str(options.out), "report": str(options.out / "report.html"), **found}
+    return {"run": str(options.out), "report": str(options.out / folders.REPORT), **found}
 
 
 def _show(result: Any) -> str:

@@ -21,8 +21,9 @@ from plainfilm.evaluation.operating import Operating
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.models.model import Model
 from plainfilm.progress import say
-from plainfilm.runs.external import SEEN_BEFORE, as_the_model_says, predict_films, seen_by_model, shared_with
-from plainfilm.storage.files import occupied, sealed, write_json
+from plainfilm.runs.external import as_the_model_says, predict_films, seen_by_model, shared_with
+from plainfilm.storage import folders
+from plainfilm.storage.files import sealed, write_json
 from plainfilm.storage.tables import write_csv
 
 
@@ -56,7 +57,7 @@ def adapt_run(
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
         _keep_seen(run, out)
-        write_predictions(out / "predictions.csv", after)
+        write_predictions(out / folders.PREDICTIONS, after)
         if model.verdict.get("curve"):  # the old one is of another temperature and other films
             model.verdict = {**model.verdict, "curve": operating.operating_curve(after, positive)}
         found |= {"quarantined": len(bad), "data_hash": films.data_hash, "shared": shared}
@@ -68,9 +69,9 @@ def adapt_run(
 
 def _keep_seen(run: Path, out: Path) -> None:
     """Write the films that the model had seen beside the adapted one, where they are known."""
-    if (run / "films.csv").is_file():
+    if (run / folders.FILMS).is_file():
         rows = seen_by_model(run)
-        write_csv(out / SEEN_BEFORE, FILMS_HEADER, ([row[name] for name in FILMS_HEADER] for row in rows))
+        write_csv(out / folders.SEEN_BEFORE, FILMS_HEADER, ([row[name] for name in FILMS_HEADER] for row in rows))
 
 
 def _still_off(after: dict[str, dict[str, float]]) -> list[str]:
@@ -119,9 +120,9 @@ def adapt_without_labels(
 def _expected(run: Path, model: Model, threshold: float) -> dict[str, dict[str, float]] | None:
     """Return sensitivity and specificity of the old and the new threshold on the films that the run was scored on: a
     change of prevalence alone leaves both as they are. None for what is no run with its predictions."""
-    if not (run / "metrics.json").is_file():
+    if not (run / folders.METRICS).is_file():
         return None
-    p = read_predictions(run / "predictions.csv")
+    p = read_predictions(run / folders.PREDICTIONS)
     p = p.part("test" if (p.parts == "test").any() else "val")
     positive = model.classes.index(model.positive)
     truth = p.labels == positive
@@ -135,8 +136,7 @@ def _expected(run: Path, model: Model, threshold: float) -> dict[str, dict[str, 
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[None]:
-    if occupied(out):
-        raise InputError(f"{out} is not empty; choose another --out.")
+    folders.require_free(out, folders.ADAPTATION)
     with sealed(out):
         yield
 
@@ -165,6 +165,6 @@ def _write(out: Path, data: str, model: Model, new: Operating, found: dict[str, 
             "films": found["films"],
             "scores": {name: found["after"][name] for name in model.verdict.get("scores", found["after"])},
         }
-    model.save(out / "model.h5")
-    write_json(out / "adapt.json", about)
+    model.save(out / folders.MODEL)
+    write_json(out / folders.ADAPTED, about)
     return about

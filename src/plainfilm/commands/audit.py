@@ -17,7 +17,8 @@ from plainfilm.evaluation.predictions import positive_class, read_predictions
 from plainfilm.machine import ranks
 from plainfilm.progress import say
 from plainfilm.report.audit import audit_report
-from plainfilm.storage.files import occupied, sealed, write_json
+from plainfilm.storage import folders
+from plainfilm.storage.files import sealed, write_json
 from plainfilm.storage.tables import is_table, write_csv
 
 
@@ -38,8 +39,8 @@ def audit(
     """
     with ranks.joined():
         with ranks.together():
-            if out and (out.is_file() or occupied(out)):
-                raise InputError(f"{out} exists and is not an empty folder; choose another --out.")
+            if out:
+                folders.require_free(out, folders.AUDITED)
             films = load(data, patient_regex)
             positive_class(films.classes, positive or None)
             given = read_predictions(predictions) if predictions else None
@@ -95,14 +96,14 @@ def _other(against: str, patient_regex: str, classes: tuple[str, ...]) -> Films:
 
 
 def _write(out: Path, found: dict[str, Any], measured: Measured) -> None:
-    write_json(out / "audit.json", found)
+    write_json(out / folders.AUDIT, found)
     films = measured.films
     columns = [name.replace(" ", "_").lower() for name in (*NUMBERS, *NAMES, *LOOKS)]
     known = [name for name in columns if name not in FILMS_HEADER]
     names = (np.array(measured.different, object)[codes] for codes in measured.codes)
     rows = zip(films, measured.numbers, names, measured.looks, strict=True)
     write_csv(
-        out / "films.csv",
+        out / folders.FILMS,
         (*FILMS_HEADER, *known),
         (
             [
@@ -112,15 +113,15 @@ def _write(out: Path, found: dict[str, Any], measured: Measured) -> None:
             for film, *values in rows
         ),
     )
-    write_csv(out / "quarantine.csv", ("path", "reason"), sorted(films.quarantine))
-    write_csv(out / "manifest.csv", ("sha256", "path"), ((film.sha256, film.path) for film in films))
+    write_csv(out / folders.QUARANTINE, ("path", "reason"), sorted(films.quarantine))
+    write_csv(out / folders.MANIFEST, ("sha256", "path"), ((film.sha256, film.path) for film in films))
     header = ("group", "kind", "correlation", "path", "label", "patient", "part")
     twins = (
         (number, row["kind"], row["correlation"], *film.values())
         for number, row in enumerate(found["duplicates"], 1)
         for film in row["films"]
     )
-    write_csv(out / "duplicates.csv", header, twins)
+    write_csv(out / folders.DUPLICATES, header, twins)
 
 
 def _cells(*values: np.ndarray) -> list[Any]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.evaluate import require_free
 from plainfilm.errors import InputError
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.progress import say
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, require_intact, sealed, write_json
 
 
@@ -24,7 +24,7 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
     if len(places) < 2:
         raise InputError("compare takes two or more run folders or predictions files.")
     if out:
-        require_free(out, force, "comparison.json")
+        folders.require_free(out, folders.COMPARED, force=force)
     names = _names(places)
     tables = [scored_films(place) for place in places]
     meant = {table.threshold_of for table in tables} - {""}
@@ -34,30 +34,30 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
         model["protocol"] = _protocol(place)
     if out:
         with sealed(out, shared=True):
-            write_json(out / "comparison.json", found)
+            write_json(out / folders.COMPARISON, found)
     return found
 
 
 def scored_films(place: Path) -> Predictions:
     """Return the scored films of a run or a file, decided as the run decides them."""
-    films = place / "films.csv"
-    require_intact(place, "predictions.csv", "films.csv", "model.json")
-    file = place / "predictions.csv" if place.is_dir() else place
+    films = place / folders.FILMS
+    require_intact(place, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION)
+    file = place / folders.PREDICTIONS if place.is_dir() else place
     predictions = read_predictions(file, films if films.exists() else None)
     scored = predictions.part("test" if (predictions.parts == "test").any() else "val")
-    if (place / "adapt.json").exists():
+    if (place / folders.ADAPTED).exists():
         say(f"{place} was adapted: five temperatures mix the order of its films; compare its decisions, not its AUROC.")
-    if not (place / "model.json").exists():
+    if not (place / folders.DESCRIPTION).exists():
         return scored
-    about = read_json(place / "model.json")
+    about = read_json(place / folders.DESCRIPTION)
     return scored.deciding(float(about["threshold"]), str(about["positive"]))
 
 
 def _protocol(place: Path) -> str:
     """Return the words that every score of a run carries."""
-    if not (place / "metrics.json").exists():
+    if not (place / folders.METRICS).exists():
         return "predictions as handed in; how the films were divided is not known"
-    return str(read_json(place / "metrics.json").get("protocol", "not recorded"))
+    return str(read_json(place / folders.METRICS).get("protocol", "not recorded"))
 
 
 def _names(places: list[Path]) -> list[str]:

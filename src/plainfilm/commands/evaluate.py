@@ -12,23 +12,14 @@ from plainfilm.evaluation.predictions import positive_class, read_predictions, w
 from plainfilm.progress import say
 from plainfilm.report.folds import folds_report
 from plainfilm.runs.external import as_the_model_says, predict_films, shared_with, shift_from_training
-from plainfilm.runs.pooling import SUMMARY, pool
+from plainfilm.runs.pooling import pool
 from plainfilm.runs.scoring import measure
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, sealed, write_json
 from plainfilm.storage.tables import write_csv
 
 if TYPE_CHECKING:
     pass
-
-
-def require_free(out: Path, force: bool, *written: str) -> None:
-    """InputError when ``out`` is a run's own folder, or holds what would be ``written`` and ``force`` does not allow to
-    replace."""
-    if out.is_file() or (out / "model.h5").exists() or (out / "config.json").exists():
-        raise InputError(f"--out {out} is {'a file' if out.is_file() else 'a run of its own'}; choose another folder.")
-    there = next((name for name in written if (out / name).exists()), None)
-    if there and not force:
-        raise InputError(f"{out} holds {there} already; choose another --out, or add --force to replace it.")
 
 
 def evaluate_file(
@@ -42,7 +33,7 @@ def evaluate_file(
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: expected a number between 0 and 1.")
     if out:
-        require_free(out, force, "metrics.json")
+        folders.require_free(out, folders.EVALUATION, force=force)
     predictions = read_predictions(file)
     if threshold is not None and (predictions.thresholds is not None or len(predictions.classes) > 2):
         why = "it has a threshold for each film" if len(predictions.classes) == 2 else "it has more than two classes"
@@ -56,7 +47,7 @@ def evaluate_file(
     )
     if out:
         with sealed(out, shared=True):
-            write_json(out / "metrics.json", metrics)
+            write_json(out / folders.METRICS, metrics)
     return metrics
 
 
@@ -83,16 +74,17 @@ def evaluate_elsewhere(
     model = Model.load(run)
     films = as_the_model_says(load(data, patient_regex, fewest=1), model.classes, classes)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
-    require_free(folder, force, "metrics.json", "predictions.csv", "quarantine.csv")
+    written = (folders.METRICS, folders.PREDICTIONS, folders.QUARANTINE)
+    folders.require_free(folder, folders.EVALUATION, force=force, written=written)
     with sealed(folder, shared=True):
         predictions, good, bad = predict_films(model, films, max_bad)
         positive = model.classes.index(model.positive)
         metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)
         metrics["shift"] = shift_from_training(run, films, seed)
         metrics["shared"] = shared_with(run, good)
-        write_predictions(folder / "predictions.csv", predictions.deciding(model.threshold, model.positive))
-        write_csv(folder / "quarantine.csv", ("path", "reason"), bad)
-        write_json(folder / "metrics.json", metrics)
+        write_predictions(folder / folders.PREDICTIONS, predictions.deciding(model.threshold, model.positive))
+        write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
+        write_json(folder / folders.METRICS, metrics)
     for line in [*metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:
         say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
@@ -110,5 +102,5 @@ def evaluate_runs(out: Path, kind: str, runs: list[str], protocol: str, seed: in
 
 def pool_again(out: Path) -> dict[str, Any]:
     """Score a folder of repeated runs once more from their predictions; return what folds.json holds."""
-    was = read_json(out / SUMMARY)
+    was = read_json(out / folders.FOLDS)
     return evaluate_runs(out, was["kind"], was["runs"], was["protocol"], was["seed"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from plainfilm.image.decode import decode
 from plainfilm.models.model import Model, batches
 from plainfilm.progress import Bar, bar
 from plainfilm.report.maps import Explained, picture, save_picture, sheet, write_maps_page
+from plainfilm.storage import folders
 from plainfilm.storage.files import SUMS, sealed, write_json
 from plainfilm.storage.tables import write_csv
 
@@ -30,7 +30,7 @@ HEADER = ("path", "label", "p", "explained", "outside_thorax", "outside_thorax_e
 SHEET_FILMS = 24
 LONGEST = 640  # pixels of a film's longer side in a picture
 NAME_LETTERS = 60
-WRITTEN = ("explain.csv", "explain.json", "index.html", "sheet.png", SUMS, "maps")
+WRITTEN = (folders.MAPS_TABLE, folders.MAPS, folders.MAPS_PAGE, "sheet.png", SUMS, "maps")
 NO_MAP = "nothing in the film speaks for this class: no map"
 
 
@@ -51,7 +51,7 @@ def explain(
     done. InputError for an unknown class, films none of which can be read, or anything of that name in ``out`` and no
     ``force``.
     """
-    _require_free(out, force)
+    folders.require_free(out, folders.HEAT_MAPS, force=force, written=WRITTEN)
     model = Model.load(run)
     if explained and explained not in model.classes:
         raise InputError(f"The model has no class '{explained}'.{did_you_mean(explained, model.classes)}")
@@ -63,7 +63,7 @@ def explain(
     with sealed(out):
         _remove_earlier(out)
         with bar("Drawing heat maps", len(films)) as progress:
-            write_csv(out / "explain.csv", HEADER, list(desk.rows(films, out, progress)))
+            write_csv(out / folders.MAPS_TABLE, HEADER, list(desk.rows(films, out, progress)))
         save_picture(sheet(desk.sheet), out / "sheet.png")
         result: dict[str, Any] = {
             "films": len(films),
@@ -73,23 +73,9 @@ def explain(
         }
         result |= {"model": model.name, "model_sha256": model.hash, "method": method, **desk.checked(seed)}
         result |= {"warning": WARNING, "disclaimer": DISCLAIMER}
-        write_json(out / "explain.json", result)
+        write_json(out / folders.MAPS, result)
         write_maps_page(out, result, desk.links)
     return result
-
-
-def _require_free(out: Path, force: bool) -> None:
-    """InputError when ``out`` is no folder, a run's own, or holds what would be replaced and ``force`` is not given."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give the name of a folder.")
-    if (out / "model.h5").exists():
-        raise InputError(f"--out {out} is a run of its own; choose another folder.")
-    there = [name for name in WRITTEN if os.path.lexists(out / name)]
-    if there and not force:
-        cut = "" if "explain.csv" in there else " (left by a run that was interrupted, or yours)"
-        raise InputError(
-            f"{out} holds {', '.join(there)} already{cut}; choose another --out, or add --force to replace them."
-        )
 
 
 def _remove_earlier(out: Path) -> None:

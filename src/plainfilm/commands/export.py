@@ -16,6 +16,7 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.export.onnx import write_onnx
 from plainfilm.export.safetensors import write_safetensors
 from plainfilm.models.model import Model
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, sha256_file
 
 FORMATS = ("onnx", "safetensors")
@@ -80,8 +81,8 @@ def _validation(run: Path) -> list[Callable[[], bytes]]:
     """Return readers of the run's validation films; none where the run's data is no longer there."""
     folder = run if run.is_dir() else run.parent
     try:
-        films = load_again(read_json(folder / "config.json"))
-        wanted = {row["path"] for row in read_films(folder / "films.csv") if row["part"] == "val"}
+        films = load_again(read_json(folder / folders.CONFIG))
+        wanted = {row["path"] for row in read_films(folder / folders.FILMS) if row["part"] == "val"}
         return [film.read for film in films if film.path in wanted]
     except (InputError, OSError, ValueError, KeyError, TypeError):
         return []

@@ -13,7 +13,8 @@ from plainfilm.errors import InputError
 from plainfilm.models.zoo import ENSEMBLE, recipe
 from plainfilm.report.html import paper_report
 from plainfilm.report.table import collect, write_table
-from plainfilm.storage.files import occupied, sealed
+from plainfilm.storage import folders
+from plainfilm.storage.files import sealed
 from plainfilm.training.preparation import prepare
 
 
@@ -30,8 +31,7 @@ def paper(
         raise InputError("--models: an ensemble of runs is made by `plainfilm train DATA --model ensemble:RUN,RUN`.")
     if twice := next((name for name in models if models.count(name) > 1), None):
         raise InputError(f"--models names {twice} twice; name each model once.")
-    if not resume and occupied(out, ("films",)):
-        raise InputError(f"{out} is not empty; continue it with --resume, or choose another --out.")
+    folders.require_free(out, folders.PAPER, resume=resume)
     configs = [TrainConfig(**{**settings, "model": recipe(name).name, "split": "paper"}) for name in models]
 
     films = load(data, configs[0].patient_regex)

@@ -27,10 +27,10 @@ from plainfilm.search.journal import Journal, Trial
 from plainfilm.search.run import Plan, front, search
 from plainfilm.search.space import Space, check, default_space, varied
 from plainfilm.search.trials import Bench, by_epochs, price_of
-from plainfilm.storage.files import occupied, read_json, sealed, write_json
+from plainfilm.storage import folders
+from plainfilm.storage.files import read_json, sealed, write_json
 from plainfilm.storage.tables import write_csv
 
-PLAN = "search.json"
 TRIALS = 20  # that the default budget pays for
 MAY_CHANGE = ("command", "versions", "plainfilm")
 
@@ -78,8 +78,8 @@ def _in_generations(wanted: Wanted, out: Path, resume: bool, workers: int) -> Wa
     what it has."""
     if wanted.population:
         return wanted
-    if resume and (out / PLAN).exists():
-        return replace(wanted, population=read_json(out / PLAN).get("population", 0))
+    if resume and (out / folders.SEARCH).exists():
+        return replace(wanted, population=read_json(out / folders.SEARCH).get("population", 0))
     singly = workers > 1 and wanted.algorithm in ("random", "grid", "tpe")
     return replace(wanted, population=workers) if singly else wanted
 
@@ -137,15 +137,10 @@ def _version(name: str) -> str:
 
 def _begin(out: Path, document: dict[str, Any], resume: bool) -> None:
     """Write search.json into a new folder, or check that the search in it is this one."""
-    present = occupied(out)
-    if present and not (out / PLAN).exists():
-        raise InputError(f"{out} is not empty and holds no search of ours; choose another --out.")
-    if not present:
-        write_json(out / PLAN, document)
+    if not folders.require_free(out, folders.SEARCHED, resume=resume):
+        write_json(out / folders.SEARCH, document)
         return
-    if not resume:
-        raise InputError(f"{out} holds a search already; continue it with --resume, or choose another --out.")
-    old = read_json(out / PLAN)
+    old = read_json(out / folders.SEARCH)
     new = {name: value for name, value in document.items() if name not in (*MAY_CHANGE, "settings")}
     changed = [
         f"{name} was {old.get(name)!r} and is {value!r}" for name, value in new.items() if old.get(name) != value
@@ -214,8 +209,8 @@ def _finish(bench: Bench, document: dict[str, Any], trials: list[Trial]) -> dict
     values = list(dict.fromkeys(name for trial in trials for name in trial.values))
     header = ["trial", *values, *names, "low", "high", "seconds", "epochs", "state", "reason"]
     with sealed(bench.out, wait=True):  # a helper may come to its end at the same time
-        write_csv(bench.out / "search.csv", header, [_row(trial, values, names) for trial in trials])
-        write_json(bench.out / PLAN, document)
+        write_csv(bench.out / folders.TRIALS, header, [_row(trial, values, names) for trial in trials])
+        write_json(bench.out / folders.SEARCH, document)
         search_report(bench.out, document, trials)
         with suppress(OSError):
             (bench.out / "trials").rmdir()  # empty once every trial is done

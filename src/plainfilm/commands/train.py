@@ -38,13 +38,13 @@ from plainfilm.report.runs import read_run
 from plainfilm.report.verdict import red_lines
 from plainfilm.runs.probing import LIGHT, look_at_subgroups, probe
 from plainfilm.runs.scoring import evaluate_run, verdict
-from plainfilm.storage.files import SUMS, locked, occupied, read_json, sealed, sha256_file, write_json
+from plainfilm.storage import folders
+from plainfilm.storage.files import SUMS, locked, read_json, sealed, sha256_file, write_json
 from plainfilm.training.fitting import fit, logits_of
 from plainfilm.training.loop import class_weights
 from plainfilm.training.preparation import Prepared, changed, prepare
 from plainfilm.training.schedules import DESCRIPTIONS
 
-CONFIG, MODEL = "config.json", "model.json"
 PREDICT_BATCH = 256
 
 
@@ -63,7 +63,11 @@ def train(data: str | Films, out: Path, settings: dict[str, Any], resume: bool =
 
 
 def _begun_by_this_job(out: Path) -> bool:
-    return ranks.restarted() and (out / CONFIG).exists() and read_json(out / CONFIG).get("job") == ranks.job()
+    return (
+        ranks.restarted()
+        and (out / folders.CONFIG).exists()
+        and read_json(out / folders.CONFIG).get("job") == ranks.job()
+    )
 
 
 @contextmanager
@@ -78,16 +82,12 @@ def run_folder(out: Path, config: dict[str, Any], films: Films, resume: bool) ->
 
 @contextmanager
 def _held(out: Path, config: dict[str, Any], films: Films, resume: bool) -> Iterator[None]:
-    present = occupied(out)
-    if present and not (out / CONFIG).exists():
-        raise InputError(f"{out} is not empty and holds no run of ours; choose another --out.")
-    if present and not resume:
-        raise InputError(f"{out} holds a run already; continue it with --resume, or choose another --out.")
+    present = folders.require_free(out, folders.RUN, resume=resume)
     with sealed(out):
         if present:
             _same(config, out)
         else:
-            write_json(out / CONFIG, config)
+            write_json(out / folders.CONFIG, config)
         write_films(films, out)
         yield
 
@@ -100,9 +100,9 @@ def _same(new: dict[str, Any], out: Path) -> None:
     ]
     if changed:
         raise InputError(f"{out} was begun with other settings: {'; '.join(changed)}. Choose another --out.")
-    if read_json(out / CONFIG).get("members", {}) != new["members"]:
+    if read_json(out / folders.CONFIG).get("members", {}) != new["members"]:
         raise InputError(f"{out} was begun with other members than {new['settings']['model']} names now.")
-    if read_json(out / CONFIG).get("data_hash") != new["data_hash"]:
+    if read_json(out / folders.CONFIG).get("data_hash") != new["data_hash"]:
         raise InputError(f"{out} was begun with other films than {new['data']} holds now. Choose another --out.")
 
 
@@ -165,36 +165,39 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
     """
     say(f"{prepared.config.model} in {out}: {_derived(prepared)}")
     with run_folder(out, describe(prepared), prepared.films, resume):
-        if not ranks.agreed(resume and (out / "model.h5").exists()):
+        if not ranks.agreed(resume and (out / folders.MODEL).exists()):
             model, facts = fit(prepared, out, resume)
             with ranks.together():
                 if not ranks.rank():
-                    write_json(out / MODEL, {**_about(prepared, model), **facts})
-                    model.save(out / "model.h5")
-        model = Model.load(out / "model.h5")  # from here on the file is what counts
+                    write_json(out / folders.DESCRIPTION, {**_about(prepared, model), **facts})
+                    model.save(out / folders.MODEL)
+        model = Model.load(out / folders.MODEL)  # from here on the file is what counts
         model.network.to(prepared.device)
         _set_bias(model, model.provenance.pop("uncalibrated", None))  # where an interrupted end had moved it
         logits = all_logits(prepared, model)
         ranks.part()
         if ranks.rank():
             return {}
-        (out / "checkpoint.h5").unlink(missing_ok=True)
+        (out / folders.CHECKPOINT).unlink(missing_ok=True)
         logits = calibrate(prepared, model, logits)
         operating = choose_operating(prepared, model, logits)
         model.gate = learn_gate(prepared)
-        write_json(out / MODEL, {**read_json(out / MODEL), **operating.about, "offsets": _offsets(model)})
+        write_json(
+            out / folders.DESCRIPTION,
+            {**read_json(out / folders.DESCRIPTION), **operating.about, "offsets": _offsets(model)},
+        )
         said = _said(prepared, model, logits)
-        before = out / "predictions.csv"
-        scored = sha256_file(before) if before.exists() and (out / "metrics.json").exists() else ""
-        write_predictions(out / "predictions.csv", replace(said, patients=np.array(said.paths)))  # films.csv has them
+        before = out / folders.PREDICTIONS
+        scored = sha256_file(before) if before.exists() and (out / folders.METRICS).exists() else ""
+        write_predictions(out / folders.PREDICTIONS, replace(said, patients=np.array(said.paths)))  # films.csv has them
         metrics = evaluate_run(out, changed=scored not in ("", sha256_file(before)))
-        model.save(out / "model.h5")
+        model.save(out / folders.MODEL)
         draw_montage(prepared.films, prepared.pixels, model, prepared.config.seed, out)
         draw_mistakes(prepared.films, out)
         if probes:
             look_closer(prepared, model, out)
         model.verdict = {**verdict(out), "prior": prior(prepared, model), "red_lines": red_lines([read_run(out)])}
-        model.save(out / "model.h5")
+        model.save(out / folders.MODEL)
         run_report(out)
     return metrics
 
@@ -329,7 +332,7 @@ def prior(prepared: Prepared, model: Model) -> float:
 def look_closer(prepared: Prepared, model: Model, out: Path) -> None:
     """Probe the run, or look at its subgroups alone where the network is a large one; films that have vanished
     meanwhile cost it its probes, not its training."""
-    if read_json(out / MODEL)["flops"] >= LIGHT:
+    if read_json(out / folders.DESCRIPTION)["flops"] >= LIGHT:
         films = prepared.films
         greys = {film.path: float(prepared.pixels[i : i + 1].mean()) for i, film in enumerate(films)}
         look_at_subgroups(out, model, greys, prepared.config.seed)
@@ -384,11 +387,10 @@ def _refuse_ensemble(config: TrainConfig, option: str) -> None:
 
 
 def _run_all(jobs: dict[str, Prepared], out: Path, resume: bool) -> None:
-    if not resume and occupied(out):
-        raise InputError(f"{out} is not empty; continue it with --resume, or choose another --out.")
+    folders.require_free(out, folders.REPETITION, resume=resume)
     with locked(out):
         for name, prepared in jobs.items():
-            if all((out / name / last).exists() for last in ("report.html", SUMS)):
+            if all((out / name / last).exists() for last in (folders.REPORT, SUMS)):
                 require_same(prepared, out / name)
             else:
                 run(prepared, out / name, resume, probes=False)

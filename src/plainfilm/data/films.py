@@ -18,6 +18,7 @@ from typing import overload
 import numpy as np
 
 from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.storage import folders
 from plainfilm.storage.columns import Kinds, Numbers, Texts, Words
 from plainfilm.storage.grown import Grown
 from plainfilm.storage.tables import read_csv, write_csv
@@ -373,8 +374,8 @@ def write_films(films: Films, folder: object) -> None:
         )
         for f in films
     )
-    write_csv(f"{folder}/films.csv", header, rows)
-    write_csv(f"{folder}/quarantine.csv", ("path", "reason"), films.quarantine)
+    write_csv(f"{folder}/{folders.FILMS}", header, rows)
+    write_csv(f"{folder}/{folders.QUARANTINE}", ("path", "reason"), films.quarantine)
 
 
 def read_films(path: object) -> list[dict[str, str]]:

@@ -18,25 +18,13 @@ from plainfilm.data.reading import is_film, plain
 from plainfilm.errors import InputError
 from plainfilm.storage.columns import Kinds, Texts
 from plainfilm.storage.dialects import legible
-from plainfilm.storage.files import SUMS
+from plainfilm.storage.folders import MARKS
 from plainfilm.storage.grown import Grown
 from plainfilm.storage.tables import Rows, is_table, read_table
 
 MAX_TABLE_BYTES = 512 * 2**20  # a table inside a folder or zip
 COLUMNS = ("path", "label", "patient", "split")  # of a list of films; the first two must be there
 READ = (words.label, words.patient, words.known)  # how the cells of the others are
-OURS = tuple(  # files that stand together in the folders that each command writes
-    {SUMS, *marks}
-    for marks in (
-        ("audit.json", "manifest.csv"),
-        ("config.json", "model.json"),
-        ("folds.json", "runs.csv"),
-        ("search.json", "search.csv"),
-        ("explain.json", "explain.csv"),
-        ("adapt.json", "model.h5"),
-        ("metrics.json", "predictions.csv"),
-    )
-)
 MASKS = {"mask", "masks", "lung masks", "lung_masks", "segmentation", "segmentations"}  # folders of no films
 
 
@@ -87,12 +75,12 @@ def _around_everything(names: Texts) -> str:
 
 def _outputs(names: Iterable[str]) -> tuple[str, ...]:
     """Return the folders inside, with a slash, that plainfilm wrote: its pictures are no films."""
-    endings = tuple(f"/{mark}" for mark in {mark for marks in OURS for mark in marks})
+    endings = tuple(f"/{mark}" for mark in {mark for marks in MARKS for mark in marks})
     there: dict[str, set[str]] = {}
     for name in names:
         if name.endswith(endings):
             there.setdefault(_folder(name), set()).add(name.rpartition("/")[2])
-    return tuple(sorted(f"{folder}/" for folder, marks in there.items() if any(own <= marks for own in OURS)))
+    return tuple(sorted(f"{folder}/" for folder, marks in there.items() if any(own <= marks for own in MARKS)))
 
 
 def _others(names: Iterable[str], kept: Iterable[str]) -> Iterator[str]:

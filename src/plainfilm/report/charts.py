@@ -22,6 +22,7 @@ from plainfilm.report.network import NAMES
 from plainfilm.report.network import network as network_figure
 from plainfilm.report.reference import SCORES, TABLE_I
 from plainfilm.report.runs import NOT_DONE, UNDEFINED, Run, count, judged, number, part_in_words, with_interval
+from plainfilm.storage import folders
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 PIXELS_AN_INCH = 120  # of a figure on the page
@@ -58,8 +59,8 @@ class Chart:
 
 def drawn(folder: Path, file: str, figure: Figure, name: str, alt: str, caption: str, table: Table | None) -> Chart:
     """Save ``figure`` into ``folder``/figures and return it ready for the page."""
-    figures.save(figure, folder / "figures", file)
-    svg = (folder / "figures" / f"{file}.svg").read_bytes()
+    figures.save(figure, folder / folders.FIGURES, file)
+    svg = (folder / folders.FIGURES / f"{file}.svg").read_bytes()
     source = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
     return Chart(name, source, alt, caption, round(PIXELS_AN_INCH * figure.get_size_inches()[0]), table)
 
@@ -158,7 +159,7 @@ def no_curve(run: Run) -> str:
 
 def montage(run: Run) -> Chart:
     """Return figures/montage.png, as JPEG because thirty films as PNG would be most of the page."""
-    path = run.folder / "figures" / "montage.png"
+    path = run.folder / folders.FIGURES / "montage.png"
     packed = io.BytesIO()
     try:
         with Image.open(path) as image:

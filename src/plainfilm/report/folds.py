@@ -15,6 +15,7 @@ from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.forest import Spread, strip
 from plainfilm.report.page import write_page
 from plainfilm.report.runs import Run, count, interval, number, read_predictions_of, read_run, with_interval
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
 
 KINDS = {"folds": ("fold", "Folds"), "seeds": ("seed", "Seeds")}
@@ -28,7 +29,7 @@ def folds_report(out: str | Path) -> Path:
     folds.json or a run's file is missing.
     """
     folder = Path(out)
-    about = read_json(folder / "folds.json")
+    about = read_json(folder / folders.FOLDS)
     if about.get("kind") not in KINDS or not about.get("runs"):
         raise InputError(
             f"{folder / 'folds.json'} names no runs of folds or seeds; train with --folds or --seeds anew."
@@ -66,10 +67,10 @@ def _named(run: Run) -> Run:
 
 def _pooled(folder: Path, first: Run) -> Run | None:
     """Return the out-of-fold predictions as if of one run; None where the films of the runs are not pooled."""
-    if not (folder / "predictions.csv").exists():
+    if not (folder / folders.PREDICTIONS).exists():
         return None
     predictions = read_predictions_of(folder, first.folder)
-    metrics = read_json(folder / "metrics.json")
+    metrics = read_json(folder / folders.METRICS)
     return replace(
         first,
         folder=folder,

@@ -19,6 +19,7 @@ from plainfilm.config import DISCLAIMER
 from plainfilm.explain.heatmaps import Map
 from plainfilm.explain.overlay import WARNING, blended, palette
 from plainfilm.report.figures import DPI, LINE, WIDE, label, styled
+from plainfilm.storage import folders
 from plainfilm.storage.files import replacing, write_text
 
 SHEET_COLUMNS = 4
@@ -173,4 +174,4 @@ def write_maps_page(out: Path, told: dict[str, Any], links: list[tuple[str, str,
     page = environment.get_template("maps.html").render(
         told=told, links=links, sheet=f"data:image/png;base64,{picture}", meanings=MEANINGS
     )
-    write_text(out / "index.html", page)
+    write_text(out / folders.MAPS_PAGE, page)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from plainfilm.report.charts import Table
 from plainfilm.report.runs import Run, count, did_not_learn
+from plainfilm.storage import folders
 
 PICTURED = 12  # errors of a kind shown as pictures, where there are some
 SHOWN = 20  # errors of a kind in sight; the others are folded away
@@ -62,7 +63,7 @@ def _kind_of_error(run: Run, title: str, rows: NDArray[np.int64], decided: NDArr
 def picture_of(run: Path, film: str) -> Path:
     """Return where the picture of a wrong film stands in a run folder, if there is one; ``film``: its path there."""
     name = hashlib.sha256(film.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return run / "figures" / "errors" / f"{name}.png"
+    return run / folders.FIGURES / "errors" / f"{name}.png"
 
 
 def _pictures(run: Run, films: list[tuple[str, str]]) -> list[dict[str, str]]:

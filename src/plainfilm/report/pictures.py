@@ -18,6 +18,7 @@ from plainfilm.progress import say
 from plainfilm.report.figures import montage, save
 from plainfilm.report.mistakes import PICTURED, picture_of, wrong_films
 from plainfilm.report.runs import read_run
+from plainfilm.storage import folders
 from plainfilm.storage.files import write_bytes
 
 SIDE = 192
@@ -37,7 +38,7 @@ def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path)
         if (grey := picture(film.path, film.read)) is not None
     ]
     if tiles:
-        save(montage(tiles), out / "figures", "montage")
+        save(montage(tiles), out / folders.FIGURES, "montage")
 
 
 def picture(path: str, read: Callable[[], bytes]) -> np.ndarray | None:

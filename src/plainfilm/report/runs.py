@@ -16,6 +16,7 @@ from plainfilm.evaluation.intervals import UNKNOWN, Interval
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
 from plainfilm.evaluation.scores import by_patient, one_class_predicted
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
 from plainfilm.storage.tables import read_csv
 
@@ -177,21 +178,21 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     return Run(
         folder=folder,
-        config=read_json(folder / "config.json"),
-        model=read_json(folder / "model.json"),
-        metrics=_optional(folder / "metrics.json"),
-        history=[{key: float(cell) for key, cell in row.items()} for row in _rows(folder / "history.csv")],
-        quarantine=_rows(folder / "quarantine.csv"),
+        config=read_json(folder / folders.CONFIG),
+        model=read_json(folder / folders.DESCRIPTION),
+        metrics=_optional(folder / folders.METRICS),
+        history=[{key: float(cell) for key, cell in row.items()} for row in _rows(folder / folders.HISTORY)],
+        quarantine=_rows(folder / folders.QUARANTINE),
         predictions=read_predictions_of(folder, folder),
-        probes=_optional(folder / "probes.json"),
-        audit=_optional(folder / "audit.json"),
+        probes=_optional(folder / folders.PROBES),
+        audit=_optional(folder / folders.AUDIT),
     )
 
 
 def read_predictions_of(folder: Path, films: Path) -> Predictions:
     """Return predictions.csv of ``folder``, with the patients in films.csv of the run folder ``films``, if any."""
-    patients = films / "films.csv"
-    return read_predictions(folder / "predictions.csv", patients if patients.exists() else None)
+    patients = films / folders.FILMS
+    return read_predictions(folder / folders.PREDICTIONS, patients if patients.exists() else None)
 
 
 def _optional(path: Path) -> dict[str, Any]:
@@ -216,11 +217,11 @@ def read_runs(out: str | Path) -> list[Run]:
 
 def unfinished(out: str | Path) -> list[str]:
     """Return the names of the folders of ``out`` in which a run was begun and is not finished."""
-    return [f.name for f in sorted(Path(out).glob("*/")) if (f / "config.json").exists() and _lacking(f)]
+    return [f.name for f in sorted(Path(out).glob("*/")) if (f / folders.CONFIG).exists() and _lacking(f)]
 
 
 def _lacking(folder: Path) -> bool:
-    return not all((folder / name).is_file() for name in ("config.json", "model.json", "predictions.csv"))
+    return not all((folder / name).is_file() for name in (folders.CONFIG, folders.DESCRIPTION, folders.PREDICTIONS))
 
 
 def _rank(model: str) -> tuple[int, str]:

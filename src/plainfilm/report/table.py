@@ -20,6 +20,7 @@ from plainfilm.report.runs import (
     part_in_words,
     read_runs,
 )
+from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
 from plainfilm.storage.tables import write_csv
 
@@ -74,8 +75,8 @@ def write_table(out: str | Path) -> None:
     runs = read_runs(out)
     rows = [table_row(run) for run in runs]
     cells = ([_csv_cell(row[name]) for name in COLUMNS] for row in rows)
-    write_csv(Path(out) / "table.csv", COLUMNS, cells)
-    write_text(Path(out) / "table.md", _markdown(runs, rows))
+    write_csv(Path(out) / folders.TABLE, COLUMNS, cells)
+    write_text(Path(out) / folders.TABLE_TEXT, _markdown(runs, rows))
 
 
 def _csv_cell(value: Any) -> Any:

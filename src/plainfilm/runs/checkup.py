@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,24 +11,9 @@ from plainfilm.config import newer
 from plainfilm.data.films import Film, FilmError, Films, Table, read_films
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions
+from plainfilm.storage import folders
 from plainfilm.storage.files import SUMS, damaged, locked, read_json, read_sums
-
-# What tells a kind of folder, and what a whole one holds. The first that is there decides.
-KINDS = {
-    "folds": ("folds.json", ("folds.json", "runs.csv", "report.html")),
-    "adapted model": ("adapt.json", ("adapt.json", "model.h5", "films.csv", "quarantine.csv")),
-    "search": ("search.json", ("search.json", "search.csv", "report.html")),
-    "heat maps": ("explain.json", ("explain.json", "explain.csv", "index.html")),
-    "run": (
-        "config.json",
-        ("config.json", "films.csv", "model.h5", "model.json", "predictions.csv", "metrics.json", "report.html"),
-    ),
-    "audit": ("audit.json", ("audit.json", "films.csv", "quarantine.csv", "report.html")),  # a run may hold one
-    "paper": ("table.csv", ("table.csv", "table.md", "report.html")),
-    "evaluation": ("metrics.json", ("metrics.json",)),
-    "comparison": ("comparison.json", ("comparison.json",)),
-}
-RESUMABLE = ("run", "folds", "search", "paper")
+from plainfilm.storage.folders import Kind, kind_of
 
 
 class Finding(NamedTuple):
@@ -49,26 +33,25 @@ def checkup(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the folder of a run, a paper, folds, an audit or a search.")
-    inside = sorted(p.parent for name in ("config.json", "metrics.json") for p in folder.glob(f"*/{name}"))
-    kind = _kind(folder, inside)
+    inside = sorted(p.parent for name in (folders.CONFIG, folders.METRICS) for p in folder.glob(f"*/{name}"))
+    kind = kind_of(folder)
     if not kind:
         raise InputError(f"{folder} holds nothing that plainfilm wrote; give a run's folder, or another of ours.")
     findings = [*_found(folder, kind)]
     for run in dict.fromkeys(inside):
-        findings += [f._replace(what=f"{run.name}: {f.what}") for f in _found(run, _kind(run, []))]
+        findings += [f._replace(what=f"{run.name}: {f.what}") for f in _found(run, kind_of(run))]
     state = _state(kind, findings)
     ok = state == "finished"
-    return {"folder": str(folder), "kind": kind, "state": state, "ok": ok, "findings": [f._asdict() for f in findings]}
+    return {
+        "folder": str(folder),
+        "kind": kind.name,
+        "state": state,
+        "ok": ok,
+        "findings": [f._asdict() for f in findings],
+    }
 
 
-def _kind(folder: Path, inside: list[Path]) -> str:
-    found = next((kind for kind, (sign, _) in KINDS.items() if (folder / sign).exists()), "")
-    if found or not any((run / "config.json").exists() for run in inside):
-        return found
-    return "folds" if all(re.fullmatch(r"(fold|seed)-\d+", run.name) for run in inside) else "paper"
-
-
-def _state(kind: str, findings: list[Finding]) -> str:
+def _state(kind: Kind, findings: list[Finding]) -> str:
     wrong = [f for f in findings if not f.ok]
     if any(f.what.endswith("lock") for f in wrong):
         return "in use"
@@ -76,12 +59,13 @@ def _state(kind: str, findings: list[Finding]) -> str:
         return "damaged"
     if not wrong:
         return "finished"
-    return "unfinished, can be resumed" if kind in RESUMABLE else "unfinished"
+    return "unfinished, can be resumed" if kind.resumable else "unfinished"
 
 
-def _found(folder: Path, kind: str) -> Iterator[Finding]:
+def _found(folder: Path, kind: Kind | None) -> Iterator[Finding]:
     yield _lock(folder)
-    yield _files(folder, kind)
+    if kind:
+        yield _files(folder, kind)
     yield from (_asked(name, check, folder) for name, check in CHECKS if (folder / name).exists())
     yield _asked(SUMS, _sums, folder)
 
@@ -98,8 +82,8 @@ def _asked(name: str, check: Callable[[Path], Finding], folder: Path) -> Finding
 
 def _remedy(name: str) -> str:
     return {
-        "checkpoint.h5": "delete it and go on with --resume: the training begins anew",
-        "metrics.json": "write it anew: plainfilm evaluate RUN",
+        folders.CHECKPOINT: "delete it and go on with --resume: the training begins anew",
+        folders.METRICS: "write it anew: plainfilm evaluate RUN",
         SUMS: "restore it from a copy",
     }.get(name, "restore it from a copy, or train anew into another folder")
 
@@ -116,12 +100,12 @@ def _lock(folder: Path) -> Finding:
         return Finding("lock", "can't be tried: the folder is read-only", True)
 
 
-def _files(folder: Path, kind: str) -> Finding:
-    missing = [name for name in KINDS[kind][1] if not (folder / name).exists()]
+def _files(folder: Path, kind: Kind) -> Finding:
+    missing = [name for name in kind.holds if not (folder / name).exists()]
     if not missing and (folder / SUMS).exists():
         return Finding("files", "all present", True)
     what = f"not there: {', '.join(missing or [SUMS])}"
-    advice = "go on with the command that began it, and --resume" if kind in RESUMABLE else "run the command again"
+    advice = "go on with the command that began it, and --resume" if kind.resumable else "run the command again"
     return Finding("files", what, False, advice)
 
 
@@ -136,18 +120,18 @@ def _sums(folder: Path) -> Finding:
 
 
 def _config(folder: Path) -> Finding:
-    config = read_json(folder / "config.json")
+    config = read_json(folder / folders.CONFIG)
     made = config["plainfilm"]
     if newer(made):
         text = f"made by plainfilm {made}, newer than this one ({version('plainfilm')})"
-        return Finding("config.json", text, False, f"update plainfilm to {made} or newer")
+        return Finding(folders.CONFIG, text, False, f"update plainfilm to {made} or newer")
     others = [
         f"{name} {was}, here {now}" for name, was in config["versions"].items() if (now := _installed(name)) != was
     ]
     said = f"plainfilm {made}; " + (
         f"other versions since: {'; '.join(others)}" if others else "the same versions here"
     )
-    return Finding("config.json", f"{said}; {len(config['settings'])} settings; begun by: {config['command']}", True)
+    return Finding(folders.CONFIG, f"{said}; {len(config['settings'])} settings; begun by: {config['command']}", True)
 
 
 def _installed(name: str) -> str:
@@ -162,48 +146,48 @@ def _no_bytes(path: str, first: int = 0) -> bytes:
 
 
 def _films(folder: Path) -> Finding:
-    rows = read_films(folder / "films.csv")
-    if not (folder / "config.json").exists():
-        return Finding("films.csv", f"{len(rows)} films", True)
+    rows = read_films(folder / folders.FILMS)
+    if not (folder / folders.CONFIG).exists():
+        return Finding(folders.FILMS, f"{len(rows)} films", True)
     films = Table(Film(r["path"], r["label"], _no_bytes, part=r["part"], sha256=r["sha256"]) for r in rows)
-    if Films(films, "").data_hash != read_json(folder / "config.json")["data_hash"]:
-        return Finding("films.csv", "not the films that config.json names", False, _remedy("films.csv"))
-    return Finding("films.csv", f"{len(rows)} films, those that config.json names", True)
+    if Films(films, "").data_hash != read_json(folder / folders.CONFIG)["data_hash"]:
+        return Finding(folders.FILMS, "not the films that config.json names", False, _remedy(folders.FILMS))
+    return Finding(folders.FILMS, f"{len(rows)} films, those that config.json names", True)
 
 
 def _model(folder: Path) -> Finding:
     from plainfilm.models.model import Model
 
     model = Model.load(folder)
-    return Finding("model.h5", f"{model.name}, whole: its own sum holds, every array fits ({model.hash[:12]})", True)
+    return Finding(folders.MODEL, f"{model.name}, whole: its own sum holds, every array fits ({model.hash[:12]})", True)
 
 
 def _checkpoint(folder: Path) -> Finding:
     from plainfilm.models.bundle import read_bundle
 
-    epoch = read_bundle(folder / "checkpoint.h5", "checkpoint").about["epoch"]
-    return Finding("checkpoint.h5", f"whole: --resume goes on after epoch {epoch}", True)
+    epoch = read_bundle(folder / folders.CHECKPOINT, "checkpoint").about["epoch"]
+    return Finding(folders.CHECKPOINT, f"whole: --resume goes on after epoch {epoch}", True)
 
 
 def _metrics(folder: Path) -> Finding:
     """Do the scores follow from predictions.csv? Accuracy alone is counted again, of every part."""
-    metrics = read_json(folder / "metrics.json")
-    if not (folder / "model.json").exists():
-        return Finding("metrics.json", metrics["protocol"], True)
-    about, p = read_json(folder / "model.json"), read_predictions(folder / "predictions.csv")
+    metrics = read_json(folder / folders.METRICS)
+    if not (folder / folders.DESCRIPTION).exists():
+        return Finding(folders.METRICS, metrics["protocol"], True)
+    about, p = read_json(folder / folders.DESCRIPTION), read_predictions(folder / folders.PREDICTIONS)
     decided = p.decided(positive_class(p.classes, about["positive"]), float(about["threshold"]))
     for part in sorted(set(p.parts.tolist())):
         counted = float((decided == p.labels)[p.parts == part].mean())
         if abs(counted - metrics[part]["accuracy"]["value"]) > 1e-9:
             text = f"{part}: accuracy {metrics[part]['accuracy']['value']:.4f}, but predictions.csv gives {counted:.4f}"
-            return Finding("metrics.json", text, False, _remedy("metrics.json"))
-    return Finding("metrics.json", f"agrees with the {len(p)} rows of predictions.csv", True)
+            return Finding(folders.METRICS, text, False, _remedy(folders.METRICS))
+    return Finding(folders.METRICS, f"agrees with the {len(p)} rows of predictions.csv", True)
 
 
 CHECKS: tuple[tuple[str, Callable[[Path], Finding]], ...] = (
-    ("config.json", _config),
-    ("films.csv", _films),
-    ("checkpoint.h5", _checkpoint),
-    ("model.h5", _model),
-    ("metrics.json", _metrics),
+    (folders.CONFIG, _config),
+    (folders.FILMS, _films),
+    (folders.CHECKPOINT, _checkpoint),
+    (folders.MODEL, _model),
+    (folders.METRICS, _metrics),
 )

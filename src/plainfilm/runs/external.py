@@ -19,13 +19,13 @@ from plainfilm.image.store import check_bad
 from plainfilm.machine import ranks
 from plainfilm.machine.ahead import ahead
 from plainfilm.progress import bar
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
 
 if TYPE_CHECKING:
     from plainfilm.models.model import Model
 
 AHEAD = 8  # films decoded beside the network
-SEEN_BEFORE = "seen_before.csv"  # of an adapted model: the films that trained it
 COMPARED = 1_000  # films of each set that are looked at for a shift
 
 
@@ -36,8 +36,8 @@ def shift_from_training(run: Path, films: Films, seed: int) -> dict[str, Any]:
     from plainfilm.audit.shift import shift
 
     try:
-        trained_on = {row["path"]: row["sha256"] for row in read_films(run / "films.csv") if row["part"] == "train"}
-        ours = load_again(read_json(run / "config.json"))
+        trained_on = {row["path"]: row["sha256"] for row in read_films(run / folders.FILMS) if row["part"] == "train"}
+        ours = load_again(read_json(run / folders.CONFIG))
     except (InputError, OSError) as error:
         return {"tests": [], "red_lines": [], "note": f"The training films are not at hand ({error})"}
     rng = np.random.default_rng(seed)
@@ -75,17 +75,17 @@ def as_the_model_says(films: Films, classes: tuple[str, ...], names: str) -> Fil
 def seen_by_model(run: Path) -> list[dict[str, str]]:
     """Return the rows of the films that trained or chose anything of the run's model: of an adapted one those that it
     was adapted to, and those of the model that it was."""
-    rows = read_films(run / "films.csv")
-    if not (run / "adapt.json").exists():
+    rows = read_films(run / folders.FILMS)
+    if not (run / folders.ADAPTED).exists():
         return [row for row in rows if row["part"] in ("train", "val")]
-    before = run / SEEN_BEFORE
+    before = run / folders.SEEN_BEFORE
     return rows + (read_films(before) if before.exists() else [])
 
 
 def shared_with(run: Path, films: Sequence[Film]) -> dict[str, Any]:
     """Return {"films", "patients", "red_lines"}: how many of ``films`` (with their sha256), and of their patients by
     name, are among those that trained or validated the run's model; None for a model file without its run."""
-    if not (run / "films.csv").is_file():
+    if not (run / folders.FILMS).is_file():
         return {"films": None, "patients": None, "red_lines": []}
     known = seen_by_model(run)
     contents, names = ({row[key] for row in known} - {""} for key in ("sha256", "patient"))

@@ -13,10 +13,10 @@ from plainfilm.evaluation.predictions import Predictions, positive_class, read_p
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
 from plainfilm.runs.scoring import measure
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, require_intact, write_json
 from plainfilm.storage.tables import write_csv
 
-SUMMARY = "folds.json"
 SUSPECTS = 50  # label-noise candidates that are listed; nothing is relabelled
 KEPT = (
     "accuracy",
@@ -39,8 +39,8 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
     "seeds" (the same films again: scores are listed and not pooled). Returns what folds.json holds.
     """
     for run in runs:
-        require_intact(out / run, "predictions.csv", "films.csv", "model.json", "metrics.json")
-    metrics = [read_json(out / run / "metrics.json") for run in runs]
+        require_intact(out / run, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.METRICS)
+    metrics = [read_json(out / run / folders.METRICS) for run in runs]
     part = "test" if "test" in metrics[0] else "val"
     found: dict[str, Any] = {
         "kind": kind,
@@ -55,18 +55,18 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
     }
     if kind == "folds":
         together = _together(out, runs)
-        positive = positive_class(together.classes, read_json(out / runs[0] / "model.json")["positive"])
+        positive = positive_class(together.classes, read_json(out / runs[0] / folders.DESCRIPTION)["positive"])
         pooled = measure(together, positive, 0.5, protocol, seed)
-        write_json(out / "metrics.json", pooled)
-        write_predictions(out / "predictions.csv", together)
+        write_json(out / folders.METRICS, pooled)
+        write_predictions(out / folders.PREDICTIONS, together)
         found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
-        found["worst_subgroup"] = _worst_subgroup(together, read_films(out / runs[0] / "films.csv"), positive, seed)
+        found["worst_subgroup"] = _worst_subgroup(together, read_films(out / runs[0] / folders.FILMS), positive, seed)
     write_csv(
-        out / "runs.csv",
+        out / folders.RUNS,
         ("run", *KEPT),
         ([run, *(m[part][n]["value"] for n in KEPT)] for run, m in zip(runs, metrics, strict=True)),
     )
-    write_json(out / SUMMARY, found)
+    write_json(out / folders.FOLDS, found)
     return found
 
 
@@ -84,8 +84,8 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
 
 def _together(out: Path, runs: list[str]) -> Predictions:
     """Return the out-of-fold predictions of all films in the order of their paths, each with its fold's threshold."""
-    tables = [read_predictions(out / run / "predictions.csv", out / run / "films.csv").part("test") for run in runs]
-    cuts = [float(read_json(out / run / "model.json")["threshold"]) for run in runs]
+    tables = [read_predictions(out / run / folders.PREDICTIONS, out / run / folders.FILMS).part("test") for run in runs]
+    cuts = [float(read_json(out / run / folders.DESCRIPTION)["threshold"]) for run in runs]
     all_films = replace(
         tables[0],
         paths=[path for table in tables for path in table.paths],
@@ -94,7 +94,7 @@ def _together(out: Path, runs: list[str]) -> Predictions:
         probabilities=np.concatenate([table.probabilities for table in tables]),
         patients=np.concatenate([table.patients for table in tables]),
         thresholds=np.concatenate([np.full(len(table), cut) for table, cut in zip(tables, cuts, strict=True)]),
-        threshold_of=str(read_json(out / runs[0] / "model.json")["positive"]),
+        threshold_of=str(read_json(out / runs[0] / folders.DESCRIPTION)["positive"]),
     )
     order = np.array(sorted(range(len(all_films)), key=all_films.paths.__getitem__), dtype=np.int64)
     return all_films.take(order)

@@ -39,6 +39,7 @@ from plainfilm.machine.ahead import ahead
 from plainfilm.models.ensemble import Ensemble
 from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.progress import bar
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, require_intact, write_json
 
 LIGHT = 1e9  # FLOPs a film: below it every scored film can be labelled some 25 times over
@@ -79,7 +80,7 @@ def probe(
     audited = _audited(audit, run) if audit else {"baselines": []}
     model = Model.load(run)
     part, scored, facts = _scored_part(run, model)
-    count = films or (MOST_FILMS if read_json(run / "model.json")["flops"] < LIGHT else FEW_FILMS)
+    count = films or (MOST_FILMS if read_json(run / folders.DESCRIPTION)["flops"] < LIGHT else FEW_FILMS)
     rows = stratified(scored.labels, count, seed)
     looked = _look(model, _films(run, [facts[i] for i in rows], source), scored.take(rows), seed)
     found = {
@@ -91,9 +92,9 @@ def probe(
         **_about_subgroups(model, scored, facts, rows, looked.brightness, seed),
         **_about_changes(model, looked, audited["baselines"], seed),
     }
-    write_json(run / "probes.json", found)
+    write_json(run / folders.PROBES, found)
     if audit:
-        write_json(run / "audit.json", audited)
+        write_json(run / folders.AUDIT, audited)
     return found
 
 
@@ -106,18 +107,18 @@ def look_at_subgroups(run: Path, model: Model, brightness: Mapping[str, float], 
     greys = np.array([brightness[path] for path in scored.paths])
     about = {"films": len(scored), "scored": len(scored), "part": part, "seed": seed, "positive": model.positive}
     everyone = np.arange(len(scored))
-    write_json(run / "probes.json", about | _about_subgroups(model, scored, facts, everyone, greys, seed))
+    write_json(run / folders.PROBES, about | _about_subgroups(model, scored, facts, everyone, greys, seed))
 
 
 def _audited(audit: Path, run: Path) -> dict[str, Any]:
     """Return the document of an audit that has seen every film of the run."""
-    if not (audit / "audit.json").is_file():
+    if not (audit / folders.AUDIT).is_file():
         raise InputError(f"{audit} is no audit; make one of the run's films: plainfilm audit DATA --out DIR.")
-    require_intact(audit, "audit.json", "films.csv")
-    seen = {row["sha256"] for row in read_films(audit / "films.csv")}
-    if unseen := sum(row["sha256"] not in seen for row in read_films(run / "films.csv")):
+    require_intact(audit, folders.AUDIT, folders.FILMS)
+    seen = {row["sha256"] for row in read_films(audit / folders.FILMS)}
+    if unseen := sum(row["sha256"] not in seen for row in read_films(run / folders.FILMS)):
         raise InputError(f"{audit} has not seen {unseen} of the films of {run}; audit the set that it was trained on.")
-    found: dict[str, Any] = read_json(audit / "audit.json")
+    found: dict[str, Any] = read_json(audit / folders.AUDIT)
     return found
 
 
@@ -135,7 +136,7 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 def _scored_part(run: Path, model: Model) -> tuple[str, Predictions, list[dict[str, str]]]:
     """Return (part, its predictions, its rows of films.csv in the same order)."""
-    predictions = read_predictions(run / "predictions.csv", run / "films.csv")
+    predictions = read_predictions(run / folders.PREDICTIONS, run / folders.FILMS)
     if predictions.classes != model.classes:
         classes = f"{', '.join(predictions.classes)} against {', '.join(model.classes)}"
         raise InputError(
@@ -143,7 +144,7 @@ def _scored_part(run: Path, model: Model) -> tuple[str, Predictions, list[dict[s
         )
     part = "test" if (predictions.parts == "test").any() else "val"
     scored = predictions.part(part)
-    facts = {row["path"]: row for row in read_films(run / "films.csv")}
+    facts = {row["path"]: row for row in read_films(run / folders.FILMS)}
     unknown = next((path for path in scored.paths if path not in facts), None)
     if unknown is not None:
         raise InputError(f"{run}: films.csv lacks {unknown}, which predictions.csv holds; restore the run's files.")
@@ -152,7 +153,7 @@ def _scored_part(run: Path, model: Model) -> tuple[str, Predictions, list[dict[s
 
 def _films(run: Path, facts: Sequence[Mapping[str, str]], source: Films | None) -> list[Film]:
     """Return the films named in ``facts``, each with the hash that its bytes must have."""
-    config = read_json(run / "config.json")
+    config = read_json(run / folders.CONFIG)
     try:
         films = source or load_again(config)
     except InputError as error:

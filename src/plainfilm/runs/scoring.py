@@ -14,6 +14,7 @@ from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
 from plainfilm.evaluation.scores import one_class_predicted, scores
 from plainfilm.progress import say
+from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, require_intact, write_json
 
 HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
@@ -25,32 +26,32 @@ def evaluate_run(run: Path, again: bool = False, changed: bool = False) -> dict[
     "test_openings" counts how often the test part has been scored: once by training, however often that is resumed, and
     each time ``again`` is set, or other predictions have taken the place of those scored before (``changed``).
     """
-    if (run / "adapt.json").exists():
+    if (run / folders.ADAPTED).exists():
         raise InputError(f"{run} is an adapted model: adapt.json has its scores; other films: evaluate {run} DATA.")
-    if not (run / "predictions.csv").exists():
+    if not (run / folders.PREDICTIONS).exists():
         raise InputError(f"{run} is no finished run: it has no predictions.csv; give a run folder or a FILE.csv.")
     if again:
-        require_intact(run, "predictions.csv", "films.csv", "model.json", "config.json", "metrics.json")
+        require_intact(run, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.CONFIG, folders.METRICS)
     predictions, positive, threshold = _of_run(run)
-    config = read_json(run / "config.json")
+    config = read_json(run / folders.CONFIG)
     metrics = measure(predictions, positive, threshold, config["protocol"], config["seed"])
     if "test" in metrics:
-        known = read_json(run / "metrics.json") if (run / "metrics.json").exists() else {}
+        known = read_json(run / folders.METRICS) if (run / folders.METRICS).exists() else {}
         metrics["test_openings"] = known.get("test_openings", int(not changed)) + (again or changed)
-    write_json(run / "metrics.json", metrics)
+    write_json(run / folders.METRICS, metrics)
     return metrics
 
 
 def _of_run(run: Path) -> tuple[Predictions, int, float]:
-    predictions = read_predictions(run / "predictions.csv", run / "films.csv")
-    about = read_json(run / "model.json")
+    predictions = read_predictions(run / folders.PREDICTIONS, run / folders.FILMS)
+    about = read_json(run / folders.DESCRIPTION)
     return predictions, positive_class(predictions.classes, about["positive"]), float(about["threshold"])
 
 
 def verdict(run: Path) -> dict[str, Any]:
     """Return what a user of the model must know in short, to be kept in the model file: the protocol's stamp, which
     part was scored and how (``scores``), and what each threshold would have meant there (``curve``)."""
-    metrics = read_json(run / "metrics.json")
+    metrics = read_json(run / folders.METRICS)
     predictions, positive, _ = _of_run(run)
     part = "test" if "test" in metrics else "val"
     trained = predictions.part("train")

@@ -21,6 +21,7 @@ from plainfilm.evaluation.predictions import Predictions
 from plainfilm.image.store import Rows
 from plainfilm.models.linear import fit_logistic
 from plainfilm.progress import bar
+from plainfilm.storage import folders
 from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import Progress
 from plainfilm.training.feed import Material
@@ -58,7 +59,7 @@ def train_epochs(
     optimizer = optimizer_for(network, config)
     averaged = copy.deepcopy(network) if config.average else network
     kept = {"weights": network, **({"averaged": averaged} if config.average else {})}
-    saved = folder / "checkpoint.h5"
+    saved = folder / folders.CHECKPOINT
     progress = checkpoint.load(saved, kept, optimizer) if saved.exists() else Progress()
     scaler = torch.amp.GradScaler(enabled=next(network.parameters()).device.type == "cuda")
     run = Training(network, averaged, inputs, material, config, optimizer, scaler)

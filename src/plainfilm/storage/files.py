@@ -11,7 +11,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,6 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}); it may be damaged.") from None
-
-
-def occupied(folder: Path, besides: Sequence[str] = ()) -> bool:
-    """Return whether ``folder`` holds anything ``besides`` hidden files: a lock, what a killed writer left."""
-    return folder.exists() and any(not name.startswith(".") and name not in besides for name in os.listdir(folder))
 
 
 def _runs(process: int) -> bool:

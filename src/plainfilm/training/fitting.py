@@ -27,6 +27,7 @@ from plainfilm.models.standardise import Standardise
 from plainfilm.models.summary import parameters
 from plainfilm.models.vgg import VGG, initialise
 from plainfilm.progress import say
+from plainfilm.storage import folders
 from plainfilm.training.checkpoint import optimizer_arrays
 from plainfilm.training.feed import Material
 from plainfilm.training.loop import Inputs, class_weights, train_network
@@ -67,7 +68,7 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
     changed, more = copies(prepared, network)
     learn_scale(prepared, network, rows)
     if prepared.recipe.trained == "mlp" and not ranks.rank():
-        write_features(out / "features.h5", films, rows)
+        write_features(out / folders.FEATURES, films, rows)
     weights = class_weights(config.class_weights, films.weighed)
     material = Material(
         rows,
@@ -167,7 +168,7 @@ def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[
     features, _, _, extraction = stages(prepared, network)
     if ranks.rank():  # one process is enough for what is left
         return _model(prepared, network, {}, start), {}
-    write_features(out / "features.h5", films, features)
+    write_features(out / folders.FEATURES, films, features)
     began = time.perf_counter()
     train = films.where("train")
     grouped = config.split != "paper"  # folds inside the training part follow the protocol of the split itself

@@ -22,6 +22,7 @@ from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.machine import ranks
 from plainfilm.machine.ahead import ahead
 from plainfilm.progress import Bar, bar
+from plainfilm.storage import folders
 from plainfilm.storage.tables import write_csv
 from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import HISTORY, Progress
@@ -114,7 +115,7 @@ def train_network(
     best = copy.deepcopy(network) if config.patience else averaged
     kept = {"weights": network, **({"averaged": averaged} if config.average else {})}
     kept |= {"best": best} if config.patience else {}
-    saved = folder / "checkpoint.h5"
+    saved = folder / folders.CHECKPOINT
     begun = ranks.agreed(resume and saved.exists())
     with ranks.together():
         progress = checkpoint.load(saved, kept, optimizer) if begun else Progress()
@@ -136,7 +137,7 @@ def train_network(
             with ranks.together():
                 if not ranks.rank():
                     checkpoint.save(saved, kept, optimizer, progress)
-                    write_csv(folder / "history.csv", HISTORY, progress.history)
+                    write_csv(folder / folders.HISTORY, HISTORY, progress.history)
             shown.line(f"epoch {progress.epoch:3d}  loss {row[1]:.3f} {row[3]:.3f}  accuracy {row[2]:.3f} {row[4]:.3f}")
     network.load_state_dict(best.state_dict())
     return progress, optimizer

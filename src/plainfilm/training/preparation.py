@@ -23,6 +23,7 @@ from plainfilm.models.pretrained import pretrained
 from plainfilm.models.weights import Weights
 from plainfilm.models.zoo import Recipe, recipe
 from plainfilm.progress import say
+from plainfilm.storage import folders
 from plainfilm.training.loop import class_weights
 
 
@@ -124,10 +125,10 @@ def changed(config: TrainConfig, names: Sequence[str]) -> list[str]:
 def _check_member(films: Films, run: Path) -> None:
     """InputError when a run knows the films by other classes, or has them in other parts: it may have learned from what
     tests it now."""
-    if not (run / "films.csv").is_file():
+    if not (run / folders.FILMS).is_file():
         raise InputError(f"{run} is no run folder; an ensemble is made of whole ones, which know their films.")
     theirs, ours = defaultdict(list), defaultdict(list)
-    for row in read_films(run / "films.csv"):
+    for row in read_films(run / folders.FILMS):
         theirs[row["sha256"]].append((row["part"], row["label"]))
     for film in films:
         ours[film.sha256].append((film.part, film.label))

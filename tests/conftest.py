@@ -124,3 +124,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("real films and weights are not beside the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def shared_cases(shared: Path) -> Path:
+    """The folder of small inputs from public reports, a README with the right value each; skips where it is not."""
+    if not (shared / "cases").is_dir():
+        pytest.skip("the cases are not beside the repository")
+    return shared / "cases"

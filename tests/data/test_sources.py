@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from plainfilm.data import dicom, reading
-from plainfilm.data.films import FilmError, find_patient, read_films, write_films
+from plainfilm.data.films import FilmError, read_films, write_films
+from plainfilm.data.identity import find_patient
 from plainfilm.data.reading import MAX_BYTES, read_file
 from plainfilm.data.sources import load, loose, stream
 from plainfilm.errors import InputError

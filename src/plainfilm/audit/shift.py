@@ -26,6 +26,7 @@ from plainfilm.audit.telling import (
     tell,
     too_few,
 )
+from plainfilm.data import identity
 from plainfilm.data.films import Table
 from plainfilm.evaluation.intervals import Bools, Floats
 from plainfilm.storage.columns import Kinds
@@ -162,9 +163,9 @@ def _median(values: Floats) -> float:
 
 
 def _shared(both: Measured, foreign: Bools, twins: list[Twins]) -> dict[str, int]:
-    patients = [{f.patient for f, out in zip(both.films, foreign, strict=True) if out == s} - {""} for s in (0, 1)]
+    ours, theirs = ([f.patient for f, out in zip(both.films, foreign, strict=True) if out == s] for s in (0, 1))
     across = [twin for twin in twins if len({bool(foreign[row]) for row in twin.rows}) > 1]
-    return {"pictures": len(across), "patients": len(patients[0] & patients[1])}
+    return {"pictures": len(across), "patients": identity.shared(ours, theirs)[0]}
 
 
 def _most_unlike(both: Measured, foreign: Bools, scores: Floats) -> list[dict[str, Any]]:

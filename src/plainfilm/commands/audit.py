@@ -10,7 +10,8 @@ import numpy as np
 
 from plainfilm.audit.document import examine
 from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured, measure
-from plainfilm.data.films import FILMS_HEADER, Films, find_patient
+from plainfilm.data.films import FILMS_HEADER, Films
+from plainfilm.data.identity import find_patient
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions

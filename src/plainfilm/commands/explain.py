@@ -12,7 +12,8 @@ import numpy as np
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.data import dicom
-from plainfilm.data.films import FilmError, find_patient, known_patterns
+from plainfilm.data.films import FilmError
+from plainfilm.data.identity import find_patient, known_patterns
 from plainfilm.data.sources import Loose, loose
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.explain.checks import check_films, outside_thorax, summary

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import struct
@@ -12,7 +11,9 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from plainfilm.data import words
 from plainfilm.data.films import FilmError
+from plainfilm.data.identity import pseudonym
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -21,8 +22,6 @@ MAX_BYTES = 64 * 2**20  # 25 megapixels of 16 bits and their header; detectors d
 HEAD = 2**16  # bytes of a file that hold the patient in all but odd files
 MAX_READS = 100_000  # steps of the parser; a film's header takes a few hundred
 MAX_VALUE = 2**18  # bytes of one value other than the pixels; a look-up table has 131,072
-
-PSEUDONYM = "dicom-"  # how one begins
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -131,17 +130,12 @@ def patient(data: bytes) -> str | None:
         return ""
     try:
         found = read(data, last=ROWS)  # every picture has Rows: once they are there, a missing ID is missing
-        identity = str(found.get("PatientID") or "").strip()
+        identity = words.patient(str(found.get("PatientID") or ""))
     except Exception:  # cut off within a sequence, or damaged, which decoding will name
         return None
     if identity:
         return pseudonym(identity)
     return "" if "Rows" in found else None
-
-
-def pseudonym(identity: str) -> str:
-    """Return what stands for a PatientID: "dicom-" and 16 hex digits of its SHA-256."""
-    return PSEUDONYM + hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def silence() -> None:

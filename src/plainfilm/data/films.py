@@ -7,7 +7,6 @@ table (age, site, scanner, …) stay with it as text.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -29,17 +28,6 @@ POSITIVE, NEGATIVE, UNCERTAIN, UNKNOWN = 1, 0, -1, -2  # a finding's cell; below
 UNCERTAINS = ("ignore", "positive", "negative")  # what an uncertain cell counts as: U-Ignore, U-Ones, U-Zeros
 
 Source = Callable[[str, int], bytes]  # a film's path, how many first bytes (0: all) -> bytes; FilmError says why not
-
-SERIES = r"((?:NORMAL2-)?IM-\d+)-\d+"  # Kermany: normal
-
-# Names that carry the patient, by data set. The first group is the patient.
-PATIENT_PATTERNS = (
-    r"(person\d+)_(?:bacteria|virus)_\d+",  # Kermany: pneumonia
-    SERIES,
-    r"(synthetic-p\d+)-\d+",  # our own demo set
-    r"(patient\d{5})/study\d+",  # CheXpert
-    r"(?:^|/)(\d{8})_\d{3}\.png$",  # NIH ChestX-ray14
-)
 
 
 class FilmError(PlainfilmError):
@@ -327,34 +315,6 @@ def settled(cells: np.ndarray, uncertain: str) -> np.ndarray:
     """
     meant = {"ignore": UNCERTAIN, "positive": POSITIVE, "negative": NEGATIVE}[uncertain]
     return np.where(cells == UNCERTAIN, np.int8(meant), cells)
-
-
-def find_patient(path: str, *patterns: str) -> str:
-    """Return the patient that ``path`` names, by ``patterns`` or the known data sets' names; empty when none does."""
-    for expression in patterns or PATIENT_PATTERNS:
-        match = re.search(expression, path)
-        if match:
-            return next((group for group in match.groups() if group), "")
-    return ""
-
-
-def known_patterns(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return those of PATIENT_PATTERNS that may be meant: archives name the first film of every study IM-0001-0001, so
-    that IM- is Kermany's only where such names differ."""
-    series = [found[0] for path in paths if (found := re.search(SERIES + r"[^/]*$", path))]
-    if 2 * len(set(series)) >= len(series):
-        return PATIENT_PATTERNS
-    return tuple(pattern for pattern in PATIENT_PATTERNS if pattern != SERIES)
-
-
-def check_pattern(pattern: str) -> None:
-    """InputError unless ``pattern`` is empty or a regular expression with a group."""
-    try:
-        groups = re.compile(pattern).groups if pattern else 1
-    except re.error as error:
-        raise InputError(f"--patient-regex {pattern!r} is not a regular expression ({error}).") from None
-    if groups < 1:
-        raise InputError(f"--patient-regex {pattern!r} needs a group in parentheses that holds the patient.")
 
 
 FILMS_HEADER = ("path", "label", "patient", "part", "width", "height", "sha256")

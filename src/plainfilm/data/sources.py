@@ -11,7 +11,16 @@ from typing import Any
 
 from plainfilm.data import dicom
 from plainfilm.data.arrays import from_npz
-from plainfilm.data.films import Film, FilmError, Films, Table, check_pattern, find_patient, known_patterns
+from plainfilm.data.films import Film, FilmError, Films, Table
+from plainfilm.data.identity import (
+    PSEUDONYM,
+    check_pattern,
+    find_patient,
+    known_patterns,
+    lost_digits,
+    one_spelling,
+    pseudonym,
+)
 from plainfilm.data.layout import from_files, from_table, is_text
 from plainfilm.data.reading import (
     PICTURE_ENDINGS,
@@ -44,7 +53,7 @@ def load(data: str | os.PathLike[str], patient_regex: str = "", fewest: int = 2)
     patterns = (patient_regex,) if patient_regex else known_patterns(films.films.paths)
     known = zip(films.films.paths, films.films.patients, strict=True)
     named = (patient or find_patient(path, *patterns) for path, patient in known)
-    films = films.with_films(films.films.with_patients(named))
+    films = _one_spelling_of_patients(films.with_films(films.films.with_patients(named)))
     films = replace(films, synthetic=any(patient.startswith(SYNTHETIC) for patient in films.films.patients))
     films = _one_spelling(films)
     if not len(films):
@@ -58,6 +67,13 @@ def load(data: str | os.PathLike[str], patient_regex: str = "", fewest: int = 2)
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
     give_back()
     return films
+
+
+def _one_spelling_of_patients(films: Films) -> Films:
+    """Take all spellings of a patient as one, and say so; say too where a spreadsheet made one of many."""
+    patients, said = one_spelling(films.films.patients)
+    notes = tuple(note for note in (said, lost_digits(patients)) if note)
+    return replace(films, films=films.films.with_patients(patients), notes=films.notes + notes) if notes else films
 
 
 def _one_spelling(films: Films) -> Films:
@@ -108,10 +124,10 @@ def _ask_headers(films: Films, pattern: str) -> Films:
         return film.patient if named else _patient_in_header(film)
 
     table = films.films.with_patients(map(asked, films))
-    headed = [place for place, patient in enumerate(table.patients) if patient.startswith(dicom.PSEUDONYM)]
-    own = all(table.patients[place] == dicom.pseudonym(PurePosixPath(table.paths[place]).stem) for place in headed)
+    headed = [place for place, patient in enumerate(table.patients) if patient.startswith(PSEUDONYM)]
+    own = all(table.patients[place] == pseudonym(PurePosixPath(table.paths[place]).stem) for place in headed)
     if headed and own and len({table.patients[place] for place in headed}) == len(headed):  # RSNA: the films' own names
-        table = table.with_patients("" if p.startswith(dicom.PSEUDONYM) else p for p in table.patients)
+        table = table.with_patients("" if p.startswith(PSEUDONYM) else p for p in table.patients)
     return replace(films, films=table)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plainfilm.config import MAX_BAD
+from plainfilm.data import identity
 from plainfilm.data.films import Film, FilmError, Films, read_films
 from plainfilm.data.sources import load_again
 from plainfilm.errors import InputError
@@ -88,10 +89,11 @@ def shared_with(run: Path, films: Sequence[Film]) -> dict[str, Any]:
     if not (run / folders.FILMS).is_file():
         return {"films": None, "patients": None, "red_lines": []}
     known = seen_by_model(run)
-    contents, names = ({row[key] for row in known} - {""} for key in ("sha256", "patient"))
-    same, patients = sum(f.sha256 in contents for f in films), len({f.patient for f in films} & names)
+    contents = {row["sha256"] for row in known} - {""}
+    same = sum(f.sha256 in contents for f in films)
+    patients, spelt = identity.shared((row["patient"] for row in known), (f.patient for f in films))
     shared = [f"{same} of these {len(films)} films"] * bool(same)
-    shared += [f"{patients} of their patients, by name"] * bool(patients)
+    shared += [f"{patients} of their patients, by name{spelt}"] * bool(patients)
     lines = [f"The model was trained on, or chosen by, {' and '.join(shared)}: their scores flatter it."] * bool(shared)
     return {"films": same, "patients": patients, "red_lines": lines}
 

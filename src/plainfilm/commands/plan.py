@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.commands.compare import scored_films
-from plainfilm.commands.evaluate import require_free
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation import planning
 from plainfilm.evaluation.planning import Assumed, Needed
 from plainfilm.evaluation.predictions import positive_class
+from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
 
 
@@ -38,7 +38,7 @@ def plan(
     the risk at which net benefit is looked at. InputError for values outside their ranges.
     """
     if out:
-        require_free(Path(out), force, "plan.json")
+        folders.require_free(Path(out), folders.EVALUATION, force=force, written=("plan.json",))
     known = _known(pilot, assumed)
     found: dict[str, Any] = {
         "assumed": {field.name: getattr(known, field.name) for field in fields(known) if field.name != "log_odds"},

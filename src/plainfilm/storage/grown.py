@@ -58,7 +58,7 @@ class Grown:
 
     def extend(self, values: Any) -> None:
         """Add the numbers of a buffer (bytes, an array in C order) that are of this type. OSError: a full disk."""
-        if not len(values):
+        if not memoryview(values).nbytes:
             return
         plain = self._code == "B" and isinstance(values, bytes)
         added = values if plain else memoryview(values).cast("B").cast(self._code)

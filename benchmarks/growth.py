@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from plainfilm.machine.startup import tune_process
+
 STAGES = ("audit", "ingest", "extraction", "label")
 COUNTS = (1_000, 5_000, 20_000, 50_000)
 TABLE = "8 P 8 P 8 P 8 P |"  # 128 features of a film at 64×64
@@ -69,6 +71,7 @@ def _draw(found: dict[str, list[dict[str, float]]], counts: tuple[int, ...], fig
 
 def prepared(stage: str, folder: str) -> Callable[[], object]:
     """Return what does the work of ``stage``, all that comes before it done."""
+    tune_process()
     import numpy as np
     import torch
 

@@ -1,5 +1,6 @@
 """The same work by plainfilm's own public functions."""
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import http.client
@@ -15,6 +16,11 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+
+from plainfilm.machine.startup import tune_process
+
+tune_process()  # as the command does, before torch is loaded
+# isort: split
 import torch
 
 import scikit

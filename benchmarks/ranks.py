@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm.machine.startup import tune_process
+
 FILMS, EPOCHS, ROUNDS = 256, 3, 2
 CASES = (("vgg", 32), ("vgg", 128), ("vgg-bn", 32), ("vgg-bn", 128))
 EXTRACTED = 64
@@ -24,6 +26,7 @@ EXTRACTED = 64
 
 def work(folder: Path) -> None:
     """What every process does: print films a second of each case, on rank 0."""
+    tune_process()
     import torch
 
     from plainfilm.config import TrainConfig

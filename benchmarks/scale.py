@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm.machine.startup import tune_process
+
 SIZES = (10_000, 100_000, 1_000_000)
 SIDE = 28
 STEPS = 100  # of training
@@ -76,6 +78,7 @@ def watched(stages: list[dict[str, object]], name: str, films: int) -> Iterator[
 
 def one(count: int, folder: Path) -> list[dict[str, object]]:
     """Take ``count`` films through every stage in this process."""
+    tune_process()
     import torch
 
     from plainfilm.commands.audit import audit
@@ -127,6 +130,7 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
 
 def audited(count: int) -> list[dict[str, object]]:
     """Audit ``count`` films in a process that has done nothing else."""
+    tune_process()
     from plainfilm.commands.audit import audit
 
     stages: list[dict[str, object]] = []

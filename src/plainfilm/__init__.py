@@ -9,7 +9,6 @@ model = pf.Model.load("runs/bn/model.h5")
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from plainfilm.models.model import Model
 
 __all__ = ["Model", "evaluate", "load", "split", "train"]
-
-# Before torch is loaded: its threads shall sleep while they wait for each other. By default they spin, and when
-# anything else runs here, each of the hundred waits of a training step costs a turn of the scheduler (LOG.md).
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _PLACES = {"load": "data.sources", "split": "data.split", "Model": "models.model"}
 

@@ -3,4 +3,5 @@
 from plainfilm.cli import main
 from plainfilm.machine.ranks import end
 
-end(main())
+if __name__ == "__main__":
+    end(main())

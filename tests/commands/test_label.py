@@ -24,7 +24,7 @@ from plainfilm.errors import InputError
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
-from plainfilm.machine.ahead import ahead
+from plainfilm.machine.threads import prefetched
 from plainfilm.models.gate import fit_gate
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
@@ -269,7 +269,7 @@ def test_a_picture_is_written_under_the_very_name_or_not_at_all(tmp_path, films_
 def test_quiet_holds_in_the_threads_that_answer():
     told = quiet.set(True)
     try:
-        assert list(ahead(lambda _: quiet.get(), range(3), 2, 2)) == [True] * 3
+        assert list(prefetched(lambda _: quiet.get(), range(3), 2, 2)) == [True] * 3
     finally:
         quiet.reset(told)
 

@@ -123,6 +123,7 @@ JPEG = saved(Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300
         (JPEG[:2] + b"\xff\xda" * 101 + JPEG[2:], "more than 100 scans"),
         (bytes(17 * 2**20), "limit is 16 MB"),
         (png_header(50_000, 50_000), "limit is 25 megapixels"),
+        (png_header(10_000, 9_500), "limit is 25 megapixels"),  # of which Pillow by itself would warn
         (png_header(1, 1), "shorter side"),
         (png_header(8, 2_000), "shorter side"),
         (png_header(20, 2_000), "too long and narrow"),

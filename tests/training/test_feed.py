@@ -13,7 +13,7 @@ from plainfilm.config import TrainConfig
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.machine import ranks
-from plainfilm.machine.ahead import ahead
+from plainfilm.machine.threads import prefetched
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.training.feed import Feed, Material
@@ -31,7 +31,7 @@ def material(films: int = 40) -> Material:
 
 def test_items_come_in_order_and_are_made_by_another_thread():
     made: list[tuple[int, int]] = []
-    coming = ahead(lambda item: made.append((item, threading.get_ident())) or item * 10, range(6), 1, 2)
+    coming = prefetched(lambda item: made.append((item, threading.get_ident())) or item * 10, range(6), 1, 2)
     assert next(coming) == 0 and list(islice(coming, 3)) == [10, 20, 30]
     assert list(coming) == [40, 50]
     assert [item for item, _ in made] == list(range(6)) and {thread for _, thread in made} != {threading.get_ident()}
@@ -39,14 +39,14 @@ def test_items_come_in_order_and_are_made_by_another_thread():
 
 def test_no_more_is_made_than_may_wait():
     made: list[int] = []
-    coming = ahead(made.append, iter(range(100)), 1, 2)
+    coming = prefetched(made.append, iter(range(100)), 1, 2)
     next(coming)
     coming.close()  # waits for the one that is being made
     assert len(made) <= 3
 
 
 def test_what_goes_wrong_is_raised_where_its_item_is_due():
-    coming = ahead(lambda item: 1 // item, [1, 1, 0, 1], 1, 2)
+    coming = prefetched(lambda item: 1 // item, [1, 1, 0, 1], 1, 2)
     assert [next(coming), next(coming)] == [1, 1]
     with pytest.raises(ZeroDivisionError):
         next(coming)
@@ -63,7 +63,7 @@ def test_training_on_batches_made_ahead_gives_the_same_bytes(tmp_path, monkeypat
         monkeypatch.setattr(
             Training,
             "_batches",
-            lambda run, parts, generator: ahead(lambda films: run.feed.batch(films, generator), parts, 1, 2),
+            lambda run, parts, generator: prefetched(lambda films: run.feed.batch(films, generator), parts, 1, 2),
         )
     assert found[0] == found[1]
 
@@ -73,7 +73,7 @@ def test_a_rank_makes_its_own_share_whichever_thread_makes_it(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr(ranks, "_joined", 2)
     feed = Feed(material(), TrainConfig())
-    [batch] = ahead(lambda films: feed.batch(films, torch.Generator()), [np.arange(24)], 1, 2)
+    [batch] = prefetched(lambda films: feed.batch(films, torch.Generator()), [np.arange(24)], 1, 2)
     assert torch.equal(batch.pixels, torch.from_numpy(material().pixels[np.arange(12, 24)]))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -16,10 +15,10 @@ from scipy.ndimage import laplace
 from plainfilm.data import dicom
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.errors import InputError
-from plainfilm.image.decode import FORMATS, decode
+from plainfilm.image.decode import decode, opened
 from plainfilm.machine import ranks
-from plainfilm.machine.ahead import ahead
 from plainfilm.machine.memory import give_back
+from plainfilm.machine.threads import prefetched
 from plainfilm.progress import bar
 from plainfilm.storage.columns import Kinds
 from plainfilm.storage.grown import Code, Grown
@@ -115,7 +114,7 @@ def measure(films: Films) -> Measured:
     bad: list[tuple[str, str]] = []
     pack = _Pack()
     with ranks.together(), bar(f"Auditing {films.name}", len(own)) as progress:
-        facts = ahead(_facts, (ordered[place] for place in own), ranks.cores(), AHEAD)  # Pillow leaves the lock
+        facts = prefetched(_facts, (ordered[place] for place in own), ranks.cores(), AHEAD)  # Pillow leaves the lock
         for place, found in zip(own, facts, strict=True):
             progress.step()
             if isinstance(found, str):
@@ -248,7 +247,7 @@ def _of_dicom(data: bytes, size: tuple[float, ...]) -> tuple[tuple[float, ...], 
 
 
 def _of_picture(data: bytes, size: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[str, ...]]:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with opened(data) as image:
         exif = image.getexif()
         dpi = float(image.info.get("dpi", (np.nan,))[0])
         depth = 16.0 if image.mode.startswith("I") else 1.0 if image.mode == "1" else 8.0

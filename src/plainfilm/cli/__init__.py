@@ -32,6 +32,7 @@ from plainfilm.cli.base import DATA, parser_of
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import CheckFailed, InputError, PlainfilmError, did_you_mean
 from plainfilm.machine import ranks
+from plainfilm.machine.startup import tune_process
 from plainfilm.storage.files import to_json
 
 NO_MEMORY = "There is not enough memory; use fewer films, a smaller --batch or a machine with more."
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed, 2 input at fault, 3 check failed, 130 interrupted."""
     from plainfilm.progress import quiet
 
+    tune_process()
     told = quiet.set(False)
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))

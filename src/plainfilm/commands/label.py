@@ -19,7 +19,7 @@ from plainfilm.data.reading import read_file
 from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
 from plainfilm.machine import ranks
-from plainfilm.machine.ahead import ahead
+from plainfilm.machine.threads import prefetched
 from plainfilm.models.answer import Film, alone, answer, blas_alone, look
 from plainfilm.models.model import Model
 from plainfilm.progress import bar, say
@@ -193,7 +193,7 @@ def _require_same_film(row: Sequence[str], film: Loose | None, out: Path) -> Non
 def labelled(model: Model, films: Iterable[Loose]) -> Iterator[list[Any]]:
     """Yield one row of the table a film, in the order given; films are answered side by side, one a core."""
     with blas_alone():
-        yield from ahead(partial(_row, model), films, ranks.cores(), AHEAD * ranks.cores(), alone)
+        yield from prefetched(partial(_row, model), films, ranks.cores(), AHEAD * ranks.cores(), alone)
 
 
 def _looked(model: Model, named: Loose) -> tuple[str, Film | FilmError]:

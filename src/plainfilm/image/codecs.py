@@ -92,6 +92,7 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for the parent
         )
+        atexit.register(self.close)
 
     def ask(self, header: dict[str, Any], pixel_data: bytes) -> tuple[dict[str, Any], bytes]:
         assert self.process.stdin and self.process.stdout
@@ -108,6 +109,7 @@ class _Worker:
             alarm.cancel()
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe
             with suppress(OSError):  # what was still in the pipe goes nowhere
@@ -116,12 +118,6 @@ class _Worker:
 
 
 _idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-
-
-@atexit.register
-def _close_idle() -> None:
-    while not _idle.empty():
-        _idle.get_nowait().close()
 
 
 def _send(pipe: IO[bytes], about: dict[str, Any], data: bytes | memoryview) -> None:

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import io
 import re
+import struct
+from contextlib import suppress
 from itertools import islice
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import FilmError
@@ -25,10 +31,8 @@ PHOTOMETRIC = 262  # TIFF's tag that says what zero means
 RULES = 2  # raised whenever a film's bytes give other pixels than before, or none: stored ones are then made anew
 MAX_SCANS = 100  # of a progressive JPEG; each costs a pass over all pixels
 SCAN = re.compile(b"\xff\xda")  # how one begins; looked for three times faster so than by bytes.count
-FORMATS = ("JPEG", "PNG", "TIFF")  # decided by content, never by the file's name
-
-# Our own limit is checked on the header, before a pixel is decoded; Pillow's would only warn below 179 megapixels.
-Image.MAX_IMAGE_PIXELS = None
+# What Pillow reads them with. The content decides, never the file's name.
+FORMATS = tuple(Image.OPEN[plugin.format] for plugin in (JpegImageFile, PngImageFile, TiffImageFile))
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -64,8 +68,21 @@ def check_bytes(data: bytes) -> None:
         raise FilmError("two formats in one file: a picture's first bytes, then DICOM")
 
 
+def opened(data: bytes) -> ImageFile:
+    """Return the JPEG, PNG or TIFF in ``data`` with its header read and no pixel decoded: `check_header` comes next.
+
+    Like PIL.Image.open, but without its limit, which belongs to the program that uses us (and by default warns from 89
+    megapixels on, and refuses from 179). UnidentifiedImageError for anything else, what Pillow raises for damage.
+    """
+    for read, begins_so in FORMATS:
+        if begins_so and begins_so(data[:16]):
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):  # as Pillow: not of this format after all
+                return read(io.BytesIO(data), "")
+    raise UnidentifiedImageError("cannot identify image file")
+
+
 def _grey(data: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with opened(data) as image:
         check_header(image)
         with room_for(*image.size):
             return _upright(image)

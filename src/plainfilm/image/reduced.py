@@ -7,16 +7,14 @@ goes the plain one, and so does whatever fails here: the reason why a film can't
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from PIL.ExifTags import Base
 
-from plainfilm.image.decode import check_bytes, check_header, decode
+from plainfilm.image.decode import check_bytes, check_header, decode, opened
 
 
 class Picture(NamedTuple):
@@ -46,7 +44,7 @@ def factor_for(data: bytes, least: int) -> int:
         return 1
     with _left_to_decode():
         check_bytes(data)
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        with opened(data) as image:
             check_header(image)
             if image.format == "JPEG" and image.getexif().get(Base.Orientation, 1) == 1:
                 return next((factor for factor in (8, 4, 2) if min(image.size) >= factor * least), 1)
@@ -78,7 +76,7 @@ def _left_to_decode() -> Iterator[None]:
 
 
 def _reduced(data: bytes, factor: int) -> Picture:
-    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+    with opened(data) as image:
         width, height = image.size
         image.draft("L", (width // factor, height // factor))
         return Picture(np.asarray(image.convert("L")), width, height, factor)

@@ -28,8 +28,8 @@ from plainfilm.image.digests import Digests
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.reduced import decode_at
 from plainfilm.machine import ranks
-from plainfilm.machine.ahead import ahead
 from plainfilm.machine.memory import give_back
+from plainfilm.machine.threads import prefetched
 from plainfilm.progress import bar
 from plainfilm.storage.files import cache_dir, locked, to_json, write_json
 from plainfilm.storage.grown import Grown
@@ -304,7 +304,7 @@ def _read_all(
         except FilmError as error:
             return film, str(error), []
 
-    return ahead(read, films, ranks.cores(), 64)
+    return prefetched(read, films, ranks.cores(), 64)
 
 
 def check_bad(name: str, good: int, bad: list[tuple[str, str]], max_bad: float) -> None:

@@ -18,7 +18,7 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.image.store import check_bad
 from plainfilm.machine import ranks
-from plainfilm.machine.ahead import ahead
+from plainfilm.machine.threads import prefetched
 from plainfilm.progress import bar
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
@@ -119,7 +119,7 @@ def predict_films(
             return str(error)
 
     with bar("Labelling films", len(films)) as progress:
-        for film, read in zip(films, ahead(seen, films, ranks.cores(), AHEAD), strict=True):
+        for film, read in zip(films, prefetched(seen, films, ranks.cores(), AHEAD), strict=True):
             if isinstance(read, str):
                 bad.append((film.path, read))
             else:

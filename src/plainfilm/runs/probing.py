@@ -35,7 +35,7 @@ from plainfilm.evaluation.subgroups import groupings, series, source_folders, su
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.machine import ranks
-from plainfilm.machine.ahead import ahead
+from plainfilm.machine.threads import prefetched
 from plainfilm.models.ensemble import Ensemble
 from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.progress import bar
@@ -174,7 +174,7 @@ def _look(model: Model, films: Sequence[Film], clean: Predictions, seed: int) ->
     alone = not isinstance(model.network, Ensemble)  # an ensemble has no last layer, but one for each member and view
     names = (UNTOUCHED, *(c.name for c in CORRUPTIONS), *_probes(model.preprocess))
     with bar("Probing films", len(films) * len(names)) as progress:
-        for made in batches(ahead(versions, films, ranks.cores(), BATCH), BATCH):
+        for made in batches(prefetched(versions, films, ranks.cores(), BATCH), BATCH):
             brightness += [mean for mean, _ in made]
             for name in names:
                 pixels = np.stack([pictures[name] for _, pictures in made])

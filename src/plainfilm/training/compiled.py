@@ -32,11 +32,12 @@ def chosen(network: nn.Module, how: str, x: torch.Tensor) -> nn.Module:
     gpu = next(network.parameters()).device.type == "cuda"
     if how == "off" or (how == "auto" and (not gpu or ranks.world() > 1)):
         return network
-    warnings.filterwarnings("ignore", "The .grad attribute of a Tensor")  # of tracing, and nothing to a user
     fast = cast(nn.Module, torch.compile(network, options={"fallback_random": True}))  # dropout draws as it does
     try:
-        _seconds(fast, network, x[1:])  # the last batch of an epoch has another size: it must compile too
-        plain, quick = (_seconds(model, network, x) for model in (network, fast))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor")  # of tracing, and nothing to a user
+            _seconds(fast, network, x[1:])  # the last batch of an epoch has another size: it must compile too
+            plain, quick = (_seconds(model, network, x) for model in (network, fast))
     except Exception as error:  # of the compiler's many parts
         if how == "on":
             said = str(error).strip().splitlines()[:1]

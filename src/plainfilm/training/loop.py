@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from plainfilm.config import TrainConfig, name_values
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.machine import ranks
-from plainfilm.machine.ahead import ahead
+from plainfilm.machine.threads import prefetched
 from plainfilm.progress import Bar, bar
 from plainfilm.storage import folders
 from plainfilm.storage.tables import write_csv
@@ -206,7 +206,7 @@ class Training:
 
     def _batches(self, parts: list[np.ndarray], generator: torch.Generator) -> Iterator[Batch]:
         if self.device.type == "cuda":
-            return ahead(lambda films: pinned(self.feed.batch(films, generator)), parts, 1, AHEAD)
+            return prefetched(lambda films: pinned(self.feed.batch(films, generator)), parts, 1, AHEAD)
         return (self.feed.batch(films, generator) for films in parts)
 
     def step(self, batch: Batch, learning_rate: float) -> tuple[float, int]:

@@ -48,8 +48,8 @@ class Prepared:
 def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Prepared]:
     """Check everything that can be checked before a folder is made; decode each film once for all ``configs``.
 
-    The configs differ in the model only; films that have been split already keep their parts. InputError says what
-    is wrong with films or settings.
+    The configs differ in the model only; films that have been split already keep their parts. Torch's threads are set
+    as ``threads`` says. InputError says what is wrong with films or settings.
     """
     first = configs[0]
     with ranks.together():
@@ -65,6 +65,7 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         number_list("regularisation", first.regularisation)
         operating.check(first.threshold, first.refer, films.classes)
         device = _device(first)
+        torch.set_num_threads(first.threads or ranks.cores())
         positive_class(films.classes, first.positive or None)
         class_weights(first.class_weights, films.counts)
     names = sorted({r.pretrained for r in recipes if r.pretrained})
@@ -143,5 +144,4 @@ def _check_member(films: Films, run: Path) -> None:
 def _device(config: TrainConfig) -> torch.device:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: there is no CUDA device that torch can use; leave it out for the CPU.")
-    torch.set_num_threads(config.threads or ranks.cores())
     return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")

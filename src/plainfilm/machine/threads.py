@@ -1,4 +1,4 @@
-"""Work that threads do ahead of the caller, in order: decoding beside a network, batches beside a GPU."""
+"""Work that threads do before it is asked for, in order: decoding beside a network, batches beside a GPU."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-def ahead(
+def prefetched(
     make: Callable[[Item], Made],
     items: Iterable[Item],
     threads: int,
     count: int,
     begin: Callable[[], None] | None = None,
 ) -> Iterator[Made]:
-    """Yield ``make(item)`` of each item in turn, made by ``threads`` threads, at most ``count`` ahead of the caller.
+    """Yield ``make(item)`` of each item in turn, made by ``threads`` threads, at most ``count`` before it is asked for.
 
-    Each thread calls ``begin`` first.
-    What ``make`` raises is raised where its item is due. Items are taken as they are needed; what has not begun when
-    the caller leaves never does.
+    Each thread calls ``begin`` first. What ``make`` raises is raised where its item is due. Items are taken as they are
+    needed; what has not begun when the caller leaves never does.
     """
     waiting: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(threads, "ahead", begin) as pool:
+    with ThreadPoolExecutor(threads, "prefetch", begin) as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(copy_context().run, make, item))  # whoever was told to be quiet is so here
+                waiting.append(pool.submit(copy_context().run, make, item))  # the thread inherits quiet mode
                 if len(waiting) > count:
                     yield waiting.popleft().result()
             while waiting:

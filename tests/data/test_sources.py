@@ -622,7 +622,7 @@ def test_columns_in_capitals_count_and_others_that_speak_of_patients_are_named(t
     films = load(tmp_path / "a.csv")
     assert films.films[0].patient.startswith("p") and films.films[0].part == "train" and not films.notes
     (tmp_path / "b.csv").write_text("\n".join(["path,label,patient_id,split", *rows]))
-    assert "patient_id: not used" in load(tmp_path / "b.csv").notes[0]
+    assert "patient_id: not taken for patients" in load(tmp_path / "b.csv").notes[0]
     for header in (",path,label", "path,label,"):  # a column without a name, as pandas writes its index
         lines = [
             f"{i},{r[: r.index(',p')]}" if header[0] == "," else f"{r[: r.index(',p')]},note"

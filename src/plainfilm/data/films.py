@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -86,12 +86,16 @@ class Cells:
         """Return the cells of the films at ``places``."""
         return Cells.of(self.names, self.array[places] if self.names else np.empty((0, 0), np.int8))
 
+    def extend(self, values: np.ndarray) -> None:
+        """Add the cells ``values``, (N, F) int8, of N films."""
+        self._bytes.extend(np.ascontiguousarray(values, np.int8).reshape(-1))
+
     @staticmethod
     def of(names: tuple[str, ...], values: np.ndarray) -> Cells:
         """Return the cells ``values``, (N, F) int8, of the findings ``names``."""
         cells = Cells()
         cells.names = names
-        cells._bytes.extend(np.ascontiguousarray(values, np.int8).reshape(-1))
+        cells.extend(values)
         return cells
 
     def _widen(self, names: tuple[str, ...], films: int) -> None:
@@ -175,6 +179,29 @@ class Table(Sequence[Film]):
         self._heights.append(film.height)
         self.hashes.append(film.sha256)
 
+    def extend(
+        self,
+        source: Source,
+        paths: Sequence[str],
+        patients: Sequence[str],
+        parts: Sequence[str],
+        cells: np.ndarray,
+        columns: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Add N films without a label at the end, faster than one after the other: their cells (N, F) int8 of the
+        table's findings, their cells of all its columns."""
+        self.paths.extend(paths)
+        self.patients.extend(patients)
+        self.parts.extend(parts)
+        self.findings.extend(cells)
+        for name, cells_of_it in self.columns.items():
+            cells_of_it.extend(columns[name])
+        for column in (self.labels, self.hashes):
+            column.extend([""] * len(paths))
+        self.sources.extend([source] * len(paths))
+        for sides in (self._widths, self._heights):
+            sides.extend([0] * len(paths))
+
     def with_parts(self, parts: Iterable[str]) -> Table:
         """Return the same films with other parts; all other columns are shared."""
         changed = copy(self)
@@ -193,10 +220,11 @@ class Table(Sequence[Film]):
         """Return the films at ``places``, in that order."""
         rows = np.fromiter(places, np.int64)
         rows = np.where(rows < 0, rows + len(self), rows)
+        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"place {rows.max()} of {len(self)} films")
         taken = copy(self)
-        for name in ("paths", "patients", "hashes"):
-            setattr(taken, name, getattr(self, name).take(rows.tolist()))
-        for name in ("labels", "parts", "sources", "_widths", "_heights", "findings"):
+        columns = ("paths", "patients", "hashes", "labels", "parts", "sources", "_widths", "_heights", "findings")
+        for name in columns:
             setattr(taken, name, getattr(self, name).take(rows))
         taken.columns = {name: column.take(rows) for name, column in self.columns.items()}
         return taken
@@ -220,6 +248,8 @@ class Films:
     protocol: str = ""  # stamp of the split that was made
     divided: tuple[str, int] | None = None  # how, and with which seed, where split or folds did it
     uncertain: str = "ignore"  # one of UNCERTAINS: what an uncertain cell of a finding counts as
+    also: tuple[str, ...] = ()  # columns that are findings which are not in question
+    listed: Mapping[str, Any] = field(default_factory=dict)  # what a public set's tables list, here or not
 
     def __len__(self) -> int:
         return len(self.films)

@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from plainfilm.data import words
-from plainfilm.data.films import Film, FilmError, Films, Source, Table
+from plainfilm.data.films import FILMS_HEADER, Film, FilmError, Films, Source, Table
 from plainfilm.data.reading import is_film, plain
+from plainfilm.data.recognise import refuse_root
 from plainfilm.errors import InputError
 from plainfilm.storage.columns import Kinds, Texts
 from plainfilm.storage.dialects import legible
@@ -28,25 +29,27 @@ READ = (words.label, words.patient, words.known)  # how the cells of the others 
 MASKS = {"mask", "masks", "lung masks", "lung_masks", "segmentation", "segmentations"}  # folders of no films
 
 
-def from_files(files: Iterable[str], source: Source, root: Path) -> Films:
+def from_files(files: Iterable[str], source: Source, root: Path, findings: str = "") -> Films:
     """Return the films among the files, ascending, of a folder or zip, by its folders or by the one table in its
-    root."""
+    root, with or without ``findings`` in question: see ``from_table``."""
     files = Texts(files)
     names = Texts(plain(files))
     around = _around_everything(names)
     tables = [n for n in names if n.rpartition("/")[0] == around and is_table(n)]
-    listing = {name: table for name in tables if (table := _table_inside(source, root, name))}
+    needed = {"path"} if findings else {"path", "label"}
+    listing = {name: table for name in tables if (table := _table_inside(source, root, name, needed))}
     if len(listing) > 1:
         raise InputError(
             f"{root} holds several lists of films ({', '.join(listing)}); name the one that is meant as DATA."
         )
     for name, table in listing.items():
-        listed = from_table(root, *table, partial(_inside, source, set(files), around))
+        listed = from_table(root, *table, partial(_inside, source, set(files), around), findings)
         return replace(listed, notes=(*listed.notes, f"Which films, and their labels, are taken from {name}"))
     outputs = tuple(folder for folder in _outputs(names) if not f"{around}/".startswith(folder))
     pictures = Texts(
         name for name in names if not _among_masks(name) and not name.startswith(outputs) and is_film(name, source)
     )
+    refuse_root(root, pictures)
     places = _class_folders({_folder(name) for name in pictures})
     if any(place and place[0] for place in places.values()):
         places = {folder: place for folder, place in places.items() if not _second_copy(folder, place)}
@@ -140,8 +143,8 @@ def _second_copy(folder: str, place: tuple[str, str] | None) -> bool:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table_inside(source: Source, root: Path, name: str) -> tuple[list[str], Rows] | None:
-    """The table, when it is a list of films: with ``path`` and ``label``, and none of the probabilities that our own
+def _table_inside(source: Source, root: Path, name: str, needed: set[str]) -> tuple[list[str], Rows] | None:
+    """The table, when it is a list of films: with the columns ``needed``, and none of the probabilities that our own
     tables of what a model said have."""
     try:
         data = source(name, MAX_TABLE_BYTES + 1)
@@ -158,7 +161,7 @@ def _table_inside(source: Source, root: Path, name: str) -> tuple[list[str], Row
     said = any(name.startswith("p_") for name in header) and (
         {"refer", "reason"} <= set(header) or {"path", "part"} <= set(header)
     )
-    return (header, rows) if {*COLUMNS[:2]} <= set(header) and not said else None
+    return (header, rows) if needed <= set(header) and not said else None
 
 
 def _inside(source: Source, known: set[str], around: str, name: str, first: int = 0) -> bytes:
@@ -169,17 +172,23 @@ def _inside(source: Source, known: set[str], around: str, name: str, first: int 
     raise FilmError("no such file in the data set")
 
 
-def from_table(path: Path, header: list[str], rows: Rows, source: Source) -> Films:
-    """Return the films that a table (``path,label[,patient,split]``) lists; those without a label are left out, with a
-    note. InputError names the first rows that are wrong."""
-    missing = [name for name in COLUMNS[:2] if name not in header]
+def from_table(path: Path, header: list[str], rows: Rows, source: Source, findings: str = "") -> Films:
+    """Return the films that a table (``path,label[,patient,split]``) lists, with all its other columns.
+
+    Films without a label are left out, with a note; where ``findings`` are in question, no label is needed or read.
+    InputError names the first rows that are wrong.
+    """
+    missing = [name for name in COLUMNS[: 1 if findings else 2] if name not in header]
     if missing:
-        raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}.")
+        hint = " Columns of findings (1, 0 or empty) are named by --findings." if missing == ["label"] else ""
+        raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}.{hint}")
+    further = [name for name in header if name not in (*COLUMNS, *FILMS_HEADER)]
     problems: list[tuple[int, str]] = []
     numbers, places, labels, films = Grown("q"), Texts(), Kinds[str](), Table()
     for number, row in rows:
         name = _as_stored(row["path"], source)
         label, patient, part = (read(row.get(key, "")) for key, read in zip(COLUMNS[1:], READ, strict=True))
+        label = "" if findings else label
         part = part or words.known(row.get("part", ""))
         numbers.append(number)
         places.append(os.path.normpath(name) if name else f"\0{number}")
@@ -188,8 +197,9 @@ def from_table(path: Path, header: list[str], rows: Rows, source: Source) -> Fil
             problems.append((number, "has no path"))
         elif part and not words.part(part):
             problems.append((number, f"has the unknown split '{part}' (train, val or test)"))
-        elif label:
-            films.append(Film(name, label, source, patient, words.part(part)))
+        elif label or findings:
+            about = {name: words.known(row[name]) for name in further}
+            films.append(Film(name, label, source, patient, words.part(part), columns=about))
     problems += _listed_again(numbers, places, labels)
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
@@ -201,7 +211,7 @@ def from_table(path: Path, header: list[str], rows: Rows, source: Source) -> Fil
         f"{unknown:,} of {len(places):,} films have no label in {path.name} and are left out: unknown is not negative"
     )
     like = [name for name in header if "patient" in name.lower()] if "patient" not in header else []
-    unused = f"No column of {path.name} is named patient; {', '.join(like)}: not used"
+    unused = f"No column of {path.name} is named patient; {', '.join(like)}: not taken for patients"
     return Films(films, path.name, notes=(said,) * (unknown > 0) + (unused,) * bool(like))
 
 

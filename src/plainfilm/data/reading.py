@@ -63,7 +63,7 @@ def folder_files(root: Path, inner: str = "", seen: set[str] | None = None) -> I
     seen = set() if seen is None else seen
     with os.scandir(f"{root}/{inner}") as entries:
         names = sorted(
-            f"{entry.name}/" if _is_folder(entry) else entry.name for entry in entries if not _is_junk(entry.name)
+            f"{entry.name}/" if is_folder(entry) else entry.name for entry in entries if not _is_junk(entry.name)
         )
     for name in names:
         if not name.endswith("/"):
@@ -72,7 +72,8 @@ def folder_files(root: Path, inner: str = "", seen: set[str] | None = None) -> I
             yield from folder_files(root, inner + name, seen)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from plainfilm.data import dicom
 from plainfilm.data.arrays import from_npz
-from plainfilm.data.films import Film, FilmError, Films, Table
+from plainfilm.data.films import UNCERTAINS, Film, FilmError, Films, Table
+from plainfilm.data.findings import in_question
+from plainfilm.data.frames import frame_rows, is_frame
 from plainfilm.data.identity import (
     PSEUDONYM,
     check_pattern,
@@ -22,6 +24,8 @@ from plainfilm.data.identity import (
     pseudonym,
 )
 from plainfilm.data.layout import from_files, from_table, is_text
+from plainfilm.data.place import Place
+from plainfilm.data.public import READERS
 from plainfilm.data.reading import (
     PICTURE_ENDINGS,
     beside,
@@ -31,38 +35,66 @@ from plainfilm.data.reading import (
     read_file,
     zip_files,
 )
-from plainfilm.errors import InputError
+from plainfilm.data.recognise import Found, near_tables, public_films, public_set, public_table
+from plainfilm.errors import InputError, did_you_mean
 from plainfilm.machine.memory import give_back
 from plainfilm.storage.tables import is_table, read_table
 
 SHEETS = {".xlsx", ".xls", ".xlsm", ".ods", ".numbers"}
+PROJECTIONS = ("frontal", "all")  # which films of a set with laterals
+ZIP_DEPTH = 2  # folders around a public set's tables in a zip
 SYNTHETIC = "synthetic-"  # how the demo set's patients begin, in memory or written to a folder
 
 Loose = tuple[str, Callable[[], bytes]]  # path as given, reader
 
 
-def load(data: str | os.PathLike[str], patient_regex: str = "", fewest: int = 2) -> Films:
-    """Return the films of ``data``: class folders, the Kaggle layout, CSV or Parquet, a zip, a MedMNIST npz, demo:N.
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read, as the settings of the same names say."""
+
+    patient_regex: str = ""
+    findings: str = ""
+    uncertain: str = "ignore"
+    readers: str = "majority"
+    projection: str = "frontal"
+
+    def __post_init__(self) -> None:
+        check_pattern(self.patient_regex)
+        for name, known in (("uncertain", UNCERTAINS), ("readers", READERS), ("projection", PROJECTIONS)):
+            if (value := getattr(self, name)) not in known:
+                raise InputError(f"{name}={value!r} is not known.{did_you_mean(value, known)}")
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> Reading:
+        """Return how the films were read, by a run's settings; those that an older plainfilm did not know are usual."""
+        return Reading(**{field.name: settings[field.name] for field in fields(Reading) if field.name in settings})
+
+
+def load(data: Any, patient_regex: str = "", fewest: int = 2, **reading: str) -> Films:
+    """Return the films of ``data``: class folders, the Kaggle layout, CSV or Parquet, a zip, a MedMNIST npz, demo:N, a
+    public set as its owner ships it, or a pandas DataFrame with such columns.
 
     Films come sorted by path whatever the file system's order. The patient is that of the table's column, else what
     ``patient_regex`` finds in the path, else the hash of a DICOM header's PatientID, else what a known data set's name
-    says. InputError when there are no films, or fewer than ``fewest`` classes.
+    says. ``reading``: findings ("all", "NAME" or "NAME,NAME"), uncertain, readers and projection, see docs/config.md.
+    InputError when there are no films, or fewer than ``fewest`` classes.
     """
-    check_pattern(patient_regex)
-    films = _from_demo(str(data)) if str(data).startswith("demo:") else _from_path(Path(data), patient_regex)
+    how = Reading(patient_regex, **reading)
+    films = _read(data, how)
     patterns = (patient_regex,) if patient_regex else known_patterns(films.films.paths)
     known = zip(films.films.paths, films.films.patients, strict=True)
     named = (patient or find_patient(path, *patterns) for path, patient in known)
     films = _one_spelling_of_patients(films.with_films(films.films.with_patients(named)))
     films = replace(films, synthetic=any(patient.startswith(SYNTHETIC) for patient in films.films.patients))
     films = _one_spelling(films)
+    films = replace(films, notes=(*films.notes, *_columns_kept(films)))
     if not len(films):
         raise InputError(
             f"{data} holds no films; expected one folder a class with JPEG, PNG, TIFF or DICOM files inside."
         )
     if wrong := next((name for name in films.classes if not is_text(name)), None):
         raise InputError(f"{data} has the class {os.fsencode(wrong)!r}, which is no UTF-8; name it otherwise.")
-    if len(films.classes) < fewest:
+    if len(films.classes) < fewest and not films.findings:
         only = f"{films.classes[0]}, {len(films)} film{'s' * (len(films) > 1)}"
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
     give_back()
@@ -97,21 +129,61 @@ def load_again(config: Mapping[str, Any]) -> Films:
     data = str(config["data"])
     from_there = Path(config.get("folder", "")) / data  # what has the same name here may be other films
     there = not data.startswith("demo:") and from_there.exists()
-    return load(from_there if there else data, config["settings"]["patient_regex"])
+    return load(from_there if there else data, **asdict(Reading.of(config["settings"])))
 
 
-def _from_path(path: Path, pattern: str) -> Films:
-    ending = path.suffix.lower()
+def _read(data: Any, how: Reading) -> Films:
+    """Return the films of any source, as the question that is asked about them wants them."""
+    if isinstance(data, str) and data.startswith("demo:"):
+        return in_question(_from_demo(data), how.findings, how.uncertain)
+    if is_frame(data):
+        films = from_table(Path("DataFrame"), *frame_rows(data), partial(beside, ""), how.findings)
+        return in_question(films, how.findings, how.uncertain)
+    place, found = _public(Path(data))
+    if place and found:
+        films = public_films(found, place, how.readers, how.projection == "all")
+        known = found.known
+        return in_question(
+            _ask_headers(films, how.patient_regex), how.findings, how.uncertain, known.question, known.beside
+        )
+    return in_question(_from_path(Path(data), how), how.findings, how.uncertain)
+
+
+def _public(path: Path) -> tuple[Place | None, Found | None]:
+    """Return the files of a folder, zip or table's folder that hold a public set, and its tables; None for another."""
+    if path.is_dir():
+        place = Place.folder(path)
+        return place, public_set(place, near_tables(path))
+    if path.suffix.lower() == ".zip" and path.exists():
+        names, source = zip_files(path)
+        place = Place.listed(path, names, source)
+        return place, public_set(place, [name for name in names if name.count("/") <= ZIP_DEPTH])
+    if is_table(path) and path.exists():
+        return public_table(path)
+    return None, None
+
+
+def _columns_kept(films: Films) -> list[str]:
+    """Say which further columns came along."""
+    shown = [name for name in films.films.columns if name not in films.also]
+    more = f"; and as columns the other findings {', '.join(films.also)}" if films.also else ""
+    return [f"Columns kept with each film: {', '.join(shown) or 'none'}{more}"] * bool(shown or more)
+
+
+def _from_path(path: Path, how: Reading) -> Films:
+    ending, pattern = path.suffix.lower(), how.patient_regex
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of class folders, a CSV, a zip, an npz or demo:N.")
     if path.is_dir():
-        return _ask_headers(from_files(folder_files(path), partial(beside, str(path)), path), pattern)
+        files = from_files(folder_files(path), partial(beside, str(path)), path, how.findings)
+        return _ask_headers(files, pattern)
     if is_table(path) or ending == ".txt":
-        return _ask_headers(from_table(path, *read_table(path), partial(beside, str(path.parent))), pattern)
+        listed = from_table(path, *read_table(path), partial(beside, str(path.parent)), how.findings)
+        return _ask_headers(listed, pattern)
     if ending == ".npz":
         return from_npz(path)
     if ending == ".zip":
-        return _ask_headers(from_files(*zip_files(path), path), pattern)
+        return _ask_headers(from_files(*zip_files(path), path, how.findings), pattern)
     hint = "; save the sheet as CSV" if ending in SHEETS else ""
     raise InputError(f"{path} is not a folder, CSV, Parquet, zip or npz file; give one of these, or demo:N{hint}.")
 
@@ -119,11 +191,13 @@ def _from_path(path: Path, pattern: str) -> Films:
 def _ask_headers(films: Films, pattern: str) -> Films:
     """Take the patient of DICOM films from their headers where neither the table nor ``pattern`` names one."""
 
-    def asked(film: Film) -> str:
-        named = film.patient or (pattern and find_patient(film.path, pattern))
-        return film.patient if named else _patient_in_header(film)
+    def asked(place: int, patient: str, path: str) -> str:
+        if patient or not _may_have_header(path) or (pattern and find_patient(path, pattern)):
+            return patient
+        return _patient_in_header(films.films[place])
 
-    table = films.films.with_patients(map(asked, films))
+    known = zip(range(len(films)), films.films.patients, films.films.paths, strict=True)
+    table = films.films.with_patients(asked(*film) for film in known)
     headed = [place for place, patient in enumerate(table.patients) if patient.startswith(PSEUDONYM)]
     own = all(table.patients[place] == pseudonym(PurePosixPath(table.paths[place]).stem) for place in headed)
     if headed and own and len({table.patients[place] for place in headed}) == len(headed):  # RSNA: the films' own names
@@ -131,10 +205,12 @@ def _ask_headers(films: Films, pattern: str) -> Films:
     return replace(films, films=table)
 
 
+def _may_have_header(path: str) -> bool:
+    return not path.lower().endswith(tuple(PICTURE_ENDINGS))
+
+
 def _patient_in_header(film: Film) -> str:
     """The first bytes of a file are enough in nearly all cases. A film that can't be read gets its reason later."""
-    if PurePosixPath(film.path).suffix.lower() in PICTURE_ENDINGS:
-        return ""
     try:
         found = dicom.patient(film.read(dicom.HEAD))
         return (dicom.patient(film.read()) if found is None else found) or ""

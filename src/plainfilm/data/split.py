@@ -81,7 +81,7 @@ def folds(films: Films, count: int, how: str = "grouped", seed: int = 0) -> list
 
 def _stamp(films: Films, stamp: str) -> str:
     """Return the words of a split; those of one by patient hold only where patients are known."""
-    known = sum(bool(film.patient) for film in films) / max(len(films), 1)
+    known = sum(map(bool, films.films.patients)) / max(len(films), 1)
     if stamp != STAMPS["grouped"] or known >= KNOWN:
         return stamp
     return "patients unknown; split by film" if not known else f"patients separate where known ({known:.0%} of films)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -44,8 +45,8 @@ class Texts(Column[str]):
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._bytes, self._ends = Grown("B"), Grown("q", [0])
-        for text in texts:
-            self.append(text)
+        for block in _blocks(texts):
+            self.extend(block)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -54,13 +55,30 @@ class Texts(Column[str]):
         self._bytes.extend(value.encode("utf-8", "surrogateescape"))
         self._ends.append(len(self._bytes))
 
+    def extend(self, values: Sequence[str]) -> None:
+        """Add many at the end: faster than one after the other."""
+        encoded = [value.encode("utf-8", "surrogateescape") for value in values]
+        ends = len(self._bytes) + np.cumsum([len(text) for text in encoded], dtype=np.int64)
+        self._bytes.extend(b"".join(encoded))
+        self._ends.extend(ends)
+
     def take(self, places: Iterable[int]) -> Texts:
         """Return the texts at ``places``, in that order."""
-        taken = Texts()
-        for place in places:
-            taken._bytes.extend(self._of(place))
-            taken._ends.append(len(taken._bytes))
+        rows, taken = _indices(places), Texts()
+        for start in range(0, len(rows), BLOCK):
+            some = rows[start : start + BLOCK]
+            begins, ends = self._ends.array[some], self._ends.array[some + 1]
+            bounds = zip(begins.tolist(), ends.tolist(), strict=True)
+            grown = len(taken._bytes) + np.cumsum(ends - begins)
+            taken._bytes.extend(b"".join([self._bytes.view[begin:end] for begin, end in bounds]))
+            taken._ends.extend(grown)
         return taken
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), BLOCK):
+            ends = self._ends.array[start : start + BLOCK + 1].tolist()
+            view = self._bytes.view
+            yield from [str(view[a:b], "utf-8", "surrogateescape") for a, b in pairwise(ends)]
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (N,) the places in the order of the texts, equal ones as they are, and (N,) whether each text, in that
@@ -69,8 +87,8 @@ class Texts(Column[str]):
             return np.empty(0, np.int64), np.empty(0, bool)
         width = max(1, max(len(self._key(place)) for place in range(len(self))))
         padded = Grown("B")
-        for place in range(len(self)):
-            padded.extend(self._key(place).ljust(width, b"\0"))
+        for places in _blocks(range(len(self))):
+            padded.extend(b"".join([self._key(place).ljust(width, b"\0") for place in places]))
         return ranked(padded.array.view(f"S{width}"))
 
     def _key(self, place: int) -> bytes:
@@ -93,11 +111,15 @@ class Kinds(Column[Value], Generic[Value]):
     def __init__(self, values: Iterable[Value] = ()) -> None:
         self.different: list[Value] = []
         self._codes, self._code_of = Grown("i"), {}  # type: tuple[Grown, dict[Value, int]]
-        for value in values:
-            self.append(value)
+        for block in _blocks(values):
+            self.extend(block)
 
     def __len__(self) -> int:
         return len(self._codes)
+
+    def __iter__(self) -> Iterator[Value]:
+        for start in range(0, len(self), BLOCK):
+            yield from map(self.different.__getitem__, self.codes[start : start + BLOCK].tolist())
 
     @property
     def codes(self) -> np.ndarray:
@@ -117,6 +139,13 @@ class Kinds(Column[Value], Generic[Value]):
 
     def append(self, value: Value) -> None:
         self._codes.append(self.code(value))
+
+    def extend(self, values: Sequence[Value]) -> None:
+        """Add many at the end: faster than one after the other."""
+        codes = [*map(self._code_of.get, values)]
+        if None in codes:
+            codes = [self.code(value) for value in values]
+        self._codes.extend(np.array(codes, np.int32))
 
     def take(self, places: Iterable[int]) -> Kinds[Value]:
         """Return the values at ``places``, in that order; ``different`` are those among them, as they first come."""
@@ -138,11 +167,14 @@ class Words(Column[str]):
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._cells: Kinds[str] | Texts = Kinds()
-        for value in values:
-            self.append(value)
+        for block in _blocks(values):
+            self.extend(block)
 
     def __len__(self) -> int:
         return len(self._cells)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
 
     @property
     def different(self) -> list[str]:
@@ -154,17 +186,37 @@ class Words(Column[str]):
         if isinstance(self._cells, Kinds) and len(self._cells.different) > MANY:
             self._cells = Texts(self._cells)
 
+    def extend(self, values: Sequence[str]) -> None:
+        """Add many at the end: faster than one after the other."""
+        self._cells.extend(values)
+        if isinstance(self._cells, Kinds) and len(self._cells.different) > MANY:
+            self._cells = Texts(self._cells)
+
     def take(self, places: Iterable[int]) -> Words:
         """Return the cells at ``places``, in that order."""
         taken = Words()
         taken._cells = self._cells.take(places)
         return taken
 
+    def mapped(self, of: Callable[[str], Any], dtype: Any) -> np.ndarray:
+        """Return (N,) what ``of`` makes of each cell, asked once a different one while few differ."""
+        if isinstance(self._cells, Kinds):
+            return self._cells.mapped(of, dtype)
+        return np.array([of(cell) for cell in self._cells], dtype)
+
     def array(self) -> np.ndarray:
         """Return (N,) object: every cell, equal ones being one string while few differ."""
-        if isinstance(self._cells, Kinds):
-            return self._cells.mapped(str, object)
-        return np.fromiter(self._cells, object, len(self))
+        return self.mapped(str, object)
+
+    @staticmethod
+    def coded(different: Sequence[str], codes: np.ndarray) -> Words:
+        """Return the cells ``different[code]`` of codes (N,)."""
+        words = Words()
+        kinds = Kinds[str](different)
+        kinds._codes = Grown("i")
+        kinds._codes.extend(codes.astype(np.int32))
+        words._cells = kinds
+        return words
 
     def _at(self, place: int) -> str:
         return self._cells[place]
@@ -173,14 +225,18 @@ class Words(Column[str]):
 class Numbers(Column[int]):
     """Whole numbers of 8 bytes."""
 
-    def __init__(self) -> None:
-        self._numbers = Grown("q")
+    def __init__(self, numbers: Iterable[int] = ()) -> None:
+        self._numbers = Grown("q", numbers)
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def append(self, value: int) -> None:
         self._numbers.append(value)
+
+    def extend(self, values: Sequence[int]) -> None:
+        """Add many at the end: faster than one after the other."""
+        self._numbers.extend(np.array(values, np.int64))
 
     def take(self, places: Iterable[int]) -> Numbers:
         """Return the numbers at ``places``, in that order."""
@@ -190,6 +246,12 @@ class Numbers(Column[int]):
 
     def _at(self, place: int) -> int:
         return int(self._numbers.view[place])
+
+
+def _blocks(values: Iterable[Value]) -> Iterator[list[Value]]:
+    rest = iter(values)
+    while block := list(islice(rest, BLOCK)):
+        yield block
 
 
 def _indices(places: Iterable[int]) -> np.ndarray:

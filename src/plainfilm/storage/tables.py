@@ -163,14 +163,16 @@ def _named(path: str | Path, header: list[str], rows: Iterable[tuple[int, list[s
                 raise InputError(f"{path}, row {number}: has more cells than the header has names ({wide}).")
             row = row + [""] * (wide - len(row))
         if any(row) and any(map(str.strip, row)):
-            yield number, {name: cell for name, cell in zip(header, row, strict=False) if name}
+            named = dict(zip(header, row, strict=False))
+            named.pop("", None)
+            yield number, named
 
 
 def _csv_rows(path: str | Path, data: bytes | None, known: Collection[str]) -> Iterator[tuple[int, list[str]]]:
     with opened(path, data, known) as lines:
         next(lines.rows, None)
         for number, row in enumerate(lines.rows, lines.before + FIRST_ROW):
-            yield number, [*map(unsafe, row)]
+            yield number, [*map(unsafe, row)] if "'" in "".join(row) else row
 
 
 def _parquet(path: str | Path, data: bytes | None) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:

@@ -65,7 +65,7 @@ PAGES = (
 COMMANDS = {page.COMMAND.name: page.COMMAND for page in PAGES}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: C901, PLR0911, PLR0912 - each way to end has its sentence and its exit code
     """Run one command; return its exit code: 0 done, 1 failed, 2 input at fault, 3 check failed, 130 interrupted."""
     from plainfilm.progress import quiet
 

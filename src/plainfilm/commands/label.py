@@ -104,7 +104,7 @@ def label(
     return counted.about
 
 
-def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None, force: bool) -> int:
+def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None, force: bool) -> int:  # noqa: C901 - a line for each thing that is refused
     """Return how many films are in ``paths``, once nothing stands against labelling them."""
     if picture and picture.suffix != ".png":
         raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")

@@ -156,7 +156,7 @@ def _pictures_crossing(prepared: Prepared) -> int:
     return sum(map(len, apart))
 
 
-def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True) -> dict[str, Any]:
+def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True) -> dict[str, Any]:  # noqa: PLR0915 - a training from its first file to its last
     """Train the prepared model into the run folder ``out``, whole: model, predictions, scores, figures, report.
 
     Returns what metrics.json holds. With ``resume`` a run that was begun is continued where it stopped. ``probes``:

@@ -94,7 +94,7 @@ def check_films(
     return found
 
 
-def randomisation(
+def randomisation(  # noqa: PLR0913 - what the maps depend on
     model: Model,
     pixels: np.ndarray,
     targets: np.ndarray,

@@ -123,7 +123,7 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
 
 
-def _checked(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+def _checked(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:  # noqa: C901, PLR0912 - a line for each thing that a file from elsewhere may lack
     """Return metadata and the gate's arrays of an ONNX file once all that could reach out or surprise was refused.
 
     The seal finds damage and careless edits; it is no signature.

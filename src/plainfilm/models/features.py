@@ -108,7 +108,7 @@ def shape_behind(front: Front, preprocess: Preprocess) -> tuple[int, ...]:
         return tuple(front(one.to(next(front.parameters()).device)).shape[1:])
 
 
-def extract(
+def extract(  # noqa: PLR0913 - what the features depend on
     films: Films,
     pixels: Rows | Copy,
     network: Backbone | Front,

@@ -48,7 +48,7 @@ class Fit:
             layer.bias.copy_(torch.from_numpy(self.bias))
 
 
-def fit_logistic(
+def fit_logistic(  # noqa: PLR0913 - the quantities of one fit
     features: Rows,
     films: np.ndarray,
     labels: np.ndarray,

@@ -57,7 +57,7 @@ class Chart:
         return self.width > 600
 
 
-def drawn(folder: Path, file: str, figure: Figure, name: str, alt: str, caption: str, table: Table | None) -> Chart:
+def drawn(folder: Path, file: str, figure: Figure, name: str, alt: str, caption: str, table: Table | None) -> Chart:  # noqa: PLR0913 - the parts of a figure on a page
     """Save ``figure`` into ``folder``/figures and return it ready for the page."""
     figures.save(figure, folder / folders.FIGURES, file)
     svg = (folder / folders.FIGURES / f"{file}.svg").read_bytes()

@@ -189,7 +189,7 @@ def _draw_block(axes: Axes, block: _Block, centre: float, middle: float, scale: 
     return start, left + depth
 
 
-def _cuboid(axes: Axes, x: float, y: float, width: float, height: float, depth: float, kind: str) -> None:
+def _cuboid(axes: Axes, x: float, y: float, width: float, height: float, depth: float, kind: str) -> None:  # noqa: PLR0913 - a place and three sides
     up = 0.6 * depth
     style: dict[str, Any] = {"ec": BLACK, "lw": 0.6, "joinstyle": "round"}
     fill = FILLS.get(kind, "#BBBBBB")

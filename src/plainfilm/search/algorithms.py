@@ -253,7 +253,7 @@ LEAST = {"de": 4, "pso": 2, "gwo": 3, "woa": 2, "ga": 2, "cmaes": 2}  # points a
 NAMES = ("random", "grid", "tpe", "cmaes", "ga", *SWARMS)
 
 
-def algorithm(
+def algorithm(  # noqa: PLR0913 - what any of the algorithms may be told
     name: str,
     dimensions: int,
     seed: int,

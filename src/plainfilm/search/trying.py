@@ -41,7 +41,7 @@ class Fitted:
     pruned: bool
 
 
-def train_epochs(
+def train_epochs(  # noqa: PLR0913 - those of train_network, and when to stop
     network: nn.Module,
     inputs: Inputs,
     material: Material,
@@ -92,7 +92,7 @@ def probabilities_of(network: nn.Module, inputs: Inputs, material: Material, fil
     return np.concatenate(found)
 
 
-def fit_head(
+def fit_head(  # noqa: PLR0913 - the quantities of one fit
     coordinates: Floats,
     labels: np.ndarray,
     train: np.ndarray,

@@ -77,7 +77,7 @@ class _WholeBatch(TorchFunctionMode):
             whole = whole.contiguous(memory_format=torch.channels_last)
         return x * draw(whole, p)[share(self.films)]
 
-    def _batch_norm(
+    def _batch_norm(  # noqa: PLR0913 - the arguments of PyTorch's own
         self,
         x: torch.Tensor,
         running_mean: torch.Tensor | None,

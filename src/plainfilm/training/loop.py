@@ -97,7 +97,7 @@ def _seeded(seed: int, epoch: int) -> Iterator[torch.Generator]:
         yield torch.Generator().manual_seed(own)
 
 
-def train_network(
+def train_network(  # noqa: PLR0915 - the loop in plain sight
     network: nn.Module, inputs: Inputs, material: Material, config: TrainConfig, folder: Path, resume: bool
 ) -> tuple[Progress, torch.optim.Optimizer]:
     """Train ``network`` in place; after every epoch write ``folder``/checkpoint.h5 and history.csv.

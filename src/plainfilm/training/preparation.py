@@ -45,7 +45,7 @@ class Prepared:
             raise PlainfilmError(f"{len(self.pixels)} rows of pixels for {len(self.films)} films: this is a bug.")
 
 
-def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Prepared]:
+def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Prepared]:  # noqa: C901, PLR0912, PLR0915 - the checks in the order that a user meets them
     """Check everything that can be checked before a folder is made; decode each film once for all ``configs``.
 
     The configs differ in the model only; films that have been split already keep their parts. Torch's threads are set

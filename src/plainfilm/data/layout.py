@@ -172,7 +172,7 @@ def _inside(source: Source, known: set[str], around: str, name: str, first: int 
     raise FilmError("no such file in the data set")
 
 
-def from_table(path: Path, header: list[str], rows: Rows, source: Source, findings: str = "") -> Films:
+def from_table(path: Path, header: list[str], rows: Rows, source: Source, findings: str = "") -> Films:  # noqa: PLR0915 - the columns in the order in which they are read
     """Return the films that a table (``path,label[,patient,split]``) lists, with all its other columns.
 
     Films without a label are left out, with a note; where ``findings`` are in question, no label is needed or read.

@@ -52,7 +52,7 @@ def told_by(header: Iterable[str]) -> tuple[PublicSet, str] | None:
     return max(fitting, key=lambda found: found[0])[1:] if fitting else None
 
 
-def public_set(place: Place, names: Iterable[str]) -> Found | None:
+def public_set(place: Place, names: Iterable[str]) -> Found | None:  # noqa: C901, PLR0912 - a branch for each set
     """Return the public set whose tables are among the files ``names``; None where there are none.
 
     InputError where there are tables of several sets, or one that it needs is missing: the sentence names its file.

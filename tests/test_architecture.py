@@ -29,6 +29,7 @@ ROOMS = (
     "search",
     "report",
     "serving",
+    "hospital",
     "commands",
     "cli",
 )

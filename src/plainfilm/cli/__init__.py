@@ -24,9 +24,11 @@ from plainfilm.cli import (
     models,
     paper,
     plan,
+    receive,
     search,
     serve,
     train,
+    watch,
 )
 from plainfilm.cli.base import DATA, parser_of
 from plainfilm.config import DISCLAIMER
@@ -56,6 +58,8 @@ PAGES = (
     adapt,
     label,
     serve,
+    receive,
+    watch,
     explain,
     export,
     fetch,

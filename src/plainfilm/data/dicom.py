@@ -8,7 +8,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from plainfilm.data import words
@@ -86,8 +86,8 @@ def library() -> None:
         import pydicom.uid  # noqa: F401
 
 
-def read(data: bytes, last: int = PIXELS) -> Dataset:
-    """Return the elements in WANTED up to the tag ``last``, with ``file_meta.TransferSyntaxUID``.
+def read(data: bytes, last: int = PIXELS, wanted: Collection[int] = WANTED) -> Dataset:
+    """Return the elements ``wanted`` up to the tag ``last``, with ``file_meta.TransferSyntaxUID``.
 
     Nothing is decoded. FilmError for what is not DICOM, is damaged, or is out of every proportion. The messages of
     pydicom are not passed on: they quote values, and a value may be a name.
@@ -106,9 +106,8 @@ def read(data: bytes, last: int = PIXELS) -> Dataset:
         body = meta
         if syntax == DEFLATED:
             syntax, body = EXPLICIT, _Limited(_inflate(data[meta.tell() :]))
-        found = read_dataset(
-            body, syntax == IMPLICIT, syntax != BIG_ENDIAN, stop_when=_stop_after(last), specific_tags=list(WANTED)
-        )
+        stop, tags = _stop_after(last, wanted), list(wanted)
+        found = read_dataset(body, syntax == IMPLICIT, syntax != BIG_ENDIAN, stop_when=stop, specific_tags=tags)
         found.file_meta = FileMetaDataset()
         found.file_meta.TransferSyntaxUID = UID(syntax)
         return found
@@ -159,13 +158,13 @@ class _Limited(io.BytesIO):
         return super().read(size)
 
 
-def _stop_after(last: int) -> Callable[[int, str | None, int], bool]:
+def _stop_after(last: int, wanted: Collection[int]) -> Callable[[int, str | None, int], bool]:
     """Stop behind ``last``, or behind the pixels: what follows them may be anything, zeros without end as well."""
     before = 0
 
     def stop(tag: int, _vr: str | None, length: int) -> bool:
         nonlocal before
-        if tag in WANTED and tag != PIXELS and MAX_VALUE < length < 0xFFFFFFFF:
+        if tag in wanted and tag != PIXELS and MAX_VALUE < length < 0xFFFFFFFF:
             raise FilmError(f"DICOM header with a value of {length:,} bytes")
         done = tag > last or before == PIXELS
         before = tag

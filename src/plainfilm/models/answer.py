@@ -53,9 +53,12 @@ def blas_alone() -> AbstractContextManager[object]:
     return limited
 
 
-def look(model: Model, data: bytes) -> Film:
-    """Return the film in ``data``; FilmError with the reason when it can't be used."""
-    return Film(model.preprocess.read(data), header(data).remarks if is_dicom(data) else ())
+def look(model: Model, data: bytes, grey: np.ndarray | None = None) -> Film:
+    """Return the film in ``data``; FilmError with the reason when it can't be used.
+
+    ``grey``: the decoded film, where the caller has it already.
+    """
+    return Film(model.preprocess.read(data, grey), header(data).remarks if is_dicom(data) else ())
 
 
 def answer(model: Model, film: Film) -> Answer:

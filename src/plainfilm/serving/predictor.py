@@ -94,7 +94,7 @@ class Predictor:
         self._open.enter_context(blas_alone())
         self.films = Line("film", min(ranks.cores(), MOST_WORKERS), limits)
         self.maps = Line("map", 1, limits)
-        self._explained = replace(model, network=_twin(model.network))
+        self._explained = replace(model, network=twin(model.network))
         self.films.seconds = self.films.threads.submit(copy_context().run, self._warm).result()
         self.maps.seconds = 3 * self.films.seconds  # as a gradient is three passes, until there are some
 
@@ -148,7 +148,7 @@ class Predictor:
         return time.monotonic() - begun
 
 
-def _twin(network: nn.Module) -> nn.Module:
+def twin(network: nn.Module) -> nn.Module:
     """Return a network with the same weights (no second copy of them) and layers of its own: heat maps hang hooks on
     theirs, and films pass through the others meanwhile."""
     weights = chain(network.parameters(), network.buffers())

@@ -1,0 +1,35 @@
+"""The flags of ``plainfilm watch``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from plainfilm.cli.base import Command, out_flag
+from plainfilm.cli.receive import _show, announcer, patience_flags, patience_of
+
+
+def _flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder, a model.h5 or an exported .onnx")
+    parser.add_argument("folder", metavar="IN", type=Path, help="the folder that DICOM films are put into")
+    out_flag(parser, "the folder for answers and their trail")
+    patience_flags(parser)
+
+
+def _run(options: argparse.Namespace) -> Any:
+    from plainfilm.commands.watch import watch
+
+    patience = patience_of(options)
+    how = (patience, options.metrics_port, announcer(options))
+    raise SystemExit(watch(options.run, options.folder, options.out, *how))
+
+
+COMMAND = Command(
+    "watch",
+    "a folder whose DICOM films are answered as they come",
+    ("plainfilm watch runs/bn incoming/ --out answers/", "plainfilm watch runs/bn incoming/ --out answers/ --wait 2"),
+    _flags,
+    _run,
+    _show,
+)

@@ -1,0 +1,164 @@
+"""Films in, answers out, until told to stop: one loop makes answers, one hands them over, each where the other stands.
+
+Whatever happens to either, a film is in the spool until its answer has been taken and the trail says so.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from plainfilm.hospital.answering import answered
+from plainfilm.hospital.archive import Archive, Refused, Unreachable
+from plainfilm.hospital.counters import Counters
+from plainfilm.hospital.spool import Spool, Waiting, files_of, line_of
+from plainfilm.hospital.trail import DONE, Trail
+from plainfilm.machine import ranks
+from plainfilm.machine.ahead import ahead
+from plainfilm.models.answer import alone, blas_alone
+from plainfilm.models.model import Model
+from plainfilm.progress import say
+from plainfilm.serving.predictor import twin
+
+LOOK = 0.1  # seconds between two looks at the spool
+SHORTEST, LONGEST = 1.0, 300.0  # seconds until an archive that took nothing is tried again, at first and at last
+REFUSALS = 5  # of one answer, after which it is given up
+AGAIN = 5.0  # seconds until a film is tried again that the machine had no room for
+
+
+@dataclass
+class Service:
+    """A model between a spool and an archive. ``quiet``: seconds without a further film after which a study is
+    answered; ``give_up``: seconds after which an answer that nobody takes is put aside."""
+
+    model: Model
+    spool: Spool
+    trail: Trail
+    counters: Counters
+    archive: Archive
+    quiet: float
+    give_up: float
+    pictures: bool = True
+    stop: threading.Event = field(default_factory=threading.Event)
+    _own: threading.local = field(default_factory=threading.local)
+    _busy: dict[str, float] = field(default_factory=dict)  # films under way; until when they are left alone
+    _tries: dict[str, int] = field(default_factory=dict)
+    _later: dict[str, float] = field(default_factory=dict)  # when a refused answer is tried again
+
+    def run(self) -> None:
+        """Answer and hand over until ``stop`` is set."""
+        handing = threading.Thread(target=self._hand_over, name="hand over")
+        handing.start()
+        try:
+            with blas_alone():
+                for _ in ahead(self._answer, self._due(), ranks.cores(), ranks.cores(), alone):
+                    pass
+        finally:
+            self.stop.set()
+            handing.join()
+            self.archive.close()
+
+    def _due(self) -> Iterator[Waiting]:
+        """Yield films as their studies fall quiet."""
+        while not self.stop.is_set():
+            now = time.monotonic()
+            due = [each for each in self.spool.quiet(self.quiet) if self._busy.get(each.film, 0) <= now]
+            for each in due:
+                if self.stop.is_set():
+                    return
+                self._busy[each.film] = float("inf")
+                yield each
+            if not due:
+                self.stop.wait(LOOK)
+
+    def _answer(self, film: Waiting) -> None:
+        begun, until = time.monotonic(), 0.0
+        try:
+            if not self.trail.knows(film.film, self.model.hash):
+                made = answered(self.model, self._explained(), film.path.read_bytes(), self.pictures)
+                self.spool.keep(film.film, made)
+                self.counters.referred.inc(made.line["refer"])
+            else:  # killed between its line and its end
+                self.spool.drop(film.film, film.study)
+        except (OSError, MemoryError) as error:
+            say(f"Film {film.film[:8]} has to wait: {type(error).__name__}; trying again in {AGAIN:g} seconds.")
+            until = time.monotonic() + AGAIN
+        except Exception as error:  # whatever a header can do to what writes answers: this film, and no other
+            self._give_up(film.film, film.study, f"No answer could be made ({type(error).__name__}).")
+        finally:
+            self._busy[film.film] = until
+            if not until:
+                self._busy.pop(film.film)
+        self.counters.seconds.observe(time.monotonic() - begun)
+
+    def _explained(self) -> Model:
+        """This thread's own twin of the model: heat maps hang hooks on its layers."""
+        if not hasattr(self._own, "model"):
+            self._own.model = replace(self.model, network=twin(self.model.network))
+        found: Model = self._own.model
+        return found
+
+    def _hand_over(self) -> None:
+        pause = SHORTEST
+        while not self.stop.is_set():
+            now = time.monotonic()
+            waiting = [
+                path for path in sorted(self.spool.answers.glob("*.zip")) if self._later.get(path.stem, 0) <= now
+            ]
+            for path in waiting:
+                if self.stop.is_set():
+                    return
+                try:
+                    self._handed(path)
+                    pause = SHORTEST
+                except (Unreachable, OSError) as error:
+                    self.counters.retries.inc()
+                    self._if_too_old(path, str(error))
+                    say(f"{len(waiting)} answers wait: {error}; trying again in {pause:g} seconds.")
+                    self.stop.wait(pause)
+                    pause = min(2 * pause, LONGEST)
+                    break
+            if not waiting:
+                self.stop.wait(LOOK)
+
+    def _handed(self, path: Path) -> None:
+        """Hand over one answer, write its line, and forget the film; or count the refusal."""
+        film = path.stem
+        try:
+            line, files = line_of(path), files_of(path)
+        except (zipfile.BadZipFile, ValueError, KeyError):  # a disk that lost bytes: the film is answered anew
+            path.unlink()
+            return
+        self._tries[film] = self._tries.get(film, 0) + 1
+        try:
+            self.archive.send({f"{film}-{kind}.dcm": data for kind, data in files.items()})
+        except Refused as error:
+            self._refused(film, line["study"], str(error))
+            return
+        self.trail.add({**line, "attempts": self._tries.pop(film), "outcome": DONE})
+        self.spool.drop(film, line["study"])
+        self._later.pop(film, None)
+        self.counters.answers.labels(DONE).inc()
+
+    def _refused(self, film: str, study: str, why: str) -> None:
+        self.counters.retries.inc()
+        tries = self._tries[film]
+        if tries >= REFUSALS:
+            self._give_up(film, study, f"The archive refused the answer {tries} times: {why}.")
+        else:
+            self._later[film] = time.monotonic() + SHORTEST * 2**tries
+
+    def _if_too_old(self, path: Path, why: str) -> None:
+        if time.time() - path.stat().st_mtime > self.give_up:
+            self._give_up(path.stem, line_of(path)["study"], f"Nobody has taken the answer: {why}.")
+
+    def _give_up(self, film: str, study: str, why: str) -> None:
+        self._tries.pop(film, None)
+        self._later.pop(film, None)
+        say(f"Gave up film {film[:8]}: {why} It lies in {self.spool.failed}.")
+        self.counters.answers.labels("given up").inc()
+        self.spool.give_up(film, study, why)

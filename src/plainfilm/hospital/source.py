@@ -1,0 +1,94 @@
+"""Whose film it is: what an answer must repeat of a film's header, so that it lands in the right study.
+
+This is the one place that reads names and IDs. They go into answers, which go where the film came from, and nowhere
+else: no log, no trail, no counter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from typing import TYPE_CHECKING
+
+from plainfilm.data import dicom
+from plainfilm.data.films import FilmError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+CR = "1.2.840.10008.5.1.4.1.1.1"
+DX = "1.2.840.10008.5.1.4.1.1.1.1"
+FILMS = {CR, DX}  # storage classes that are answered: computed radiography, digital radiography for presentation
+
+# Patient and study as the source has them (PS3.3 C.7.1.1, C.7.2.1); type 2: empty where it has none
+_REPEATED = (
+    "SpecificCharacterSet",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+)
+_OPTIONAL = {"SpecificCharacterSet", "StudyDescription", "IssuerOfPatientID"}
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_LAST = 0x00200013  # Instance Number
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+
+
+def identity(data: bytes) -> Dataset:
+    """Return the elements of a DICOM film that an answer repeats, with the four UIDs that name it.
+
+    Texts are decoded, so that they are written as UTF-8 where they are not ASCII. FilmError without usable UIDs.
+    """
+    dicom.library()
+    from pydicom.datadict import tag_for_keyword
+    from pydicom.dataset import Dataset
+
+    wanted = [int(tag_for_keyword(name) or 0) for name in (*_REPEATED, *_UIDS, "InstanceNumber", "Modality")]
+    found = dicom.read(data, _LAST, wanted)
+    kept = Dataset()
+    kept.file_meta = found.file_meta
+    for name in _UIDS:
+        setattr(kept, name, _uid(found, name))
+    try:
+        found.decode()
+        for name in _REPEATED[1:]:
+            if name in found or name not in _OPTIONAL:
+                setattr(kept, name, _value(found, name))
+        kept.InstanceNumber = int(found.get("InstanceNumber") or 1)
+    except Exception as error:  # values of any kind; their words stay here
+        raise FilmError(f"damaged DICOM header ({type(error).__name__})") from None
+    if not all(str(element.value).isascii() for element in kept):
+        kept.SpecificCharacterSet = "ISO_IR 192"
+    return kept
+
+
+def hashed(uid: str) -> str:
+    """Return what stands for a UID where nobody should read it: 32 hex digits of its SHA-256."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:32]
+
+
+def derived(*parts: str) -> str:
+    """Return a UID that is the same whenever ``parts`` are (PS3.5 B.2: 2.25 and a UUID as a number)."""
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
+
+
+def _uid(found: Dataset, name: str) -> str:
+    text = str(found.get(name) or "").strip("\0 ")
+    if len(text) > 64 or not _UID.fullmatch(text):
+        raise FilmError(f"DICOM header without a usable {name}")
+    return text
+
+
+def _value(found: Dataset, name: str) -> str:
+    """The text of an element, without what no element may hold; the length is the source's affair."""
+    value = found.get(name)
+    return "" if value is None else "".join(c for c in str(value) if c.isprintable())

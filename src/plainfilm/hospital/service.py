@@ -18,7 +18,7 @@ from plainfilm.hospital.counters import Counters
 from plainfilm.hospital.spool import Spool, Waiting, files_of, line_of
 from plainfilm.hospital.trail import DONE, Trail
 from plainfilm.machine import ranks
-from plainfilm.machine.ahead import ahead
+from plainfilm.machine.threads import prefetched
 from plainfilm.models.answer import alone, blas_alone
 from plainfilm.models.model import Model
 from plainfilm.progress import say
@@ -55,7 +55,7 @@ class Service:
         handing.start()
         try:
             with blas_alone():
-                for _ in ahead(self._answer, self._due(), ranks.cores(), ranks.cores(), alone):
+                for _ in prefetched(self._answer, self._due(), ranks.cores(), ranks.cores(), alone):
                     pass
         finally:
             self.stop.set()

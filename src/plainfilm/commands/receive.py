@@ -80,10 +80,8 @@ def receive(run: Path, spool: Path, network: Network, patience: Patience, announ
         ExitStack() as open_,
     ):
         if network.port is not None:
-            limits, callers = receiver.Limits(), network.callers
-            server = receiver.listen(
-                door, network.ae_title, network.host, network.port, callers, limits, tls and tls[0]
-            )
+            at = receiver.Address(network.ae_title, network.host, network.port, network.callers, tls and tls[0])
+            server = receiver.listen(door, at, receiver.Limits())
             open_.callback(server.shutdown)
             about["films"] = f"{network.ae_title}@{network.host}:{server.server_address[1]}"
         if web:

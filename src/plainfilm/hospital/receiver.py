@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
@@ -187,23 +187,22 @@ class _Server(ThreadedAssociationServer):
         """A peer's misbehaviour is no news."""
 
 
-def listen(
-    door: Door,
-    title: str,
-    host: str,
-    port: int,
-    callers: tuple[str, ...],
-    limits: Limits,
-    tls: ssl.SSLContext | None,
-) -> ThreadedAssociationServer:
-    """Answer C-ECHO and C-STORE on ``host`` and ``port`` in threads; return the server, to be shut down.
+class Address(NamedTuple):
+    """Where we listen, as whom, and to whom: ``callers`` are the AE titles that may send, all when empty."""
 
-    ``callers``: the AE titles that may send, all when empty. InputError when the port can't be had.
-    """
+    title: str
+    host: str
+    port: int  # 0: any free one
+    callers: tuple[str, ...] = ()
+    tls: ssl.SSLContext | None = None
+
+
+def listen(door: Door, at: Address, limits: Limits) -> ThreadedAssociationServer:
+    """Answer C-ECHO and C-STORE in threads; return the server, to be shut down. InputError when the port is taken."""
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it quotes what peers send
-    entity = AE(ae_title=title)
+    entity = AE(ae_title=at.title)
     entity.require_called_aet = True
-    entity.require_calling_aet = list(callers)
+    entity.require_calling_aet = list(at.callers)
     entity.maximum_associations, entity.maximum_pdu_size = limits.associations, PDU_BYTES
     entity.acse_timeout = entity.dimse_timeout = limits.pdu_seconds
     entity.network_timeout = limits.idle_seconds
@@ -217,10 +216,12 @@ def listen(
     ]
     kind = type("_Bounded", (_Server,), {"limits": limits, "memory": _Memory(limits.memory_bytes)})
     try:
-        how = {"evt_handlers": handlers, "ssl_context": tls, "server_class": kind, "request_handler": _Handler}
-        server: ThreadedAssociationServer = entity.make_server((host, port), title, **how)  # type: ignore[arg-type]
+        how = {"evt_handlers": handlers, "ssl_context": at.tls, "server_class": kind, "request_handler": _Handler}
+        server: ThreadedAssociationServer = entity.make_server((at.host, at.port), at.title, **how)  # type: ignore[arg-type]
     except OSError as error:
-        raise InputError(f"Port {port} of {host} can't be used ({error.strerror}); choose another --port.") from None
+        raise InputError(
+            f"Port {at.port} of {at.host} can't be used ({error.strerror}); choose another --port."
+        ) from None
     entity._servers.append(server)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="dicom", daemon=True).start()
     return server

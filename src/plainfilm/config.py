@@ -20,6 +20,10 @@ PAPER_MODELS = ("vgg", "vgg-bn", "vgg16-lr")  # what `paper` and `demo` compare
 DEMO_FILMS = 240
 MAX_BAD = 0.01  # share of unreadable films above which a command stops
 MONTAGE_FILMS = 30  # the paper's Fig. 3
+UNCERTAINS = ("ignore", "positive", "negative")  # U-Ignore, U-Ones and U-Zeros of Irvin et al. 2019
+READERS = ("majority", "any", "all")
+PROJECTIONS = ("frontal", "all")
+READING = ("patient_regex", "findings", "uncertain", "readers", "projection")  # settings of how DATA is read
 DECAYS = ("keras", "recursion", "epoch", "cosine", "one-cycle")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lion")
 RESIZES = ("crop", "pad", "stretch")
@@ -145,6 +149,12 @@ class TrainConfig:
     )
     threads: int = _setting(0, "CPU threads; 0 = one a core")
     patient_regex: str = _setting("", "regular expression on the path; its first group is the patient")
+    findings: str = _setting(
+        "", "which findings of DATA are in question: NAME (a question of yes or no), NAME,NAME or `all`"
+    )
+    uncertain: str = _setting("ignore", "what a finding's uncertain cells (-1) count as", UNCERTAINS)
+    readers: str = _setting("majority", "how many of a film's readers make a finding positive", READERS)
+    projection: str = _setting("frontal", "which films of a set with lateral ones", PROJECTIONS)
     max_bad: float = _setting(MAX_BAD, "share of unreadable films above which the run stops")
 
     def __init__(self, **given: Any) -> None:
@@ -155,6 +165,11 @@ class TrainConfig:
         problems = list(_wrong_types(self)) or list(_problems(self))
         if problems:
             raise InputError("Settings: " + " ".join(problems))
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The settings of how DATA is read, as ``data.sources.load`` takes them."""
+        return {name: getattr(self, name) for name in READING}
 
 
 def _wrong_types(config: TrainConfig) -> Any:
@@ -237,7 +252,7 @@ OF_ENSEMBLES = (  # settings that mean something to an ensemble: the others are 
     "refer",
     "device",
     "threads",
-    "patient_regex",
+    *READING,
     "max_bad",
 )
 

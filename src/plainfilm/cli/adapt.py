@@ -6,7 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import CLASSES, DATA, Command, max_bad, max_bad_flag, number, out_flag, refuse_flags
+from plainfilm.cli.base import (
+    CLASSES,
+    DATA,
+    Command,
+    given_reading,
+    max_bad,
+    max_bad_flag,
+    number,
+    out_flag,
+    reading_flags,
+    refuse_flags,
+)
+from plainfilm.config import READING
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +29,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", metavar="RULE", help=text)
     text = "films for a reader: share=0.05, error=0.01 or none (default share=0.05)"
     parser.add_argument("--refer", metavar="RULE", help=text)
-    parser.add_argument("--patient-regex", default="", help="patient in DATA's paths: an expression with a group")
+    reading_flags(parser)
     parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
     max_bad_flag(parser)
     parser.add_argument("--unlabelled", action="store_true", help="DATA has no labels: estimate the prevalence there")
@@ -28,11 +40,11 @@ def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.adapt import adapt_run, adapt_without_labels
 
     if options.unlabelled or options.prevalence is not None:
-        refuse_flags(options, "films without labels", "refer", "patient_regex", "classes")
+        refuse_flags(options, "films without labels", "refer", "classes", *READING)
         moved = (options.prevalence, options.threshold, max_bad(options))
         found = adapt_without_labels(options.run, options.data, options.out, *moved)
     else:
-        rules = (options.threshold or "auto", options.refer or "share=0.05", options.patient_regex)
+        rules = (options.threshold or "auto", options.refer or "share=0.05", given_reading(options))
         found = adapt_run(
             options.run, options.data, options.out, *rules, options.seed, options.classes, max_bad(options)
         )

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import DATA, Command, number
+from plainfilm.cli.base import DATA, Command, given_reading, number, reading_flags
 from plainfilm.progress import say
 
 
@@ -16,7 +16,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for report.html, tables (default: print only)")
     parser.add_argument("--strict", action="store_true", help="exit code 3 for a red line or an unreadable film")
     parser.add_argument("--positive", default="", help="class to tell from the others (default: the one not normal)")
-    parser.add_argument("--patient-regex", default="", help="patient in the paths: an expression with a group")
+    reading_flags(parser)
     text = "a model's predictions.csv, out of fold: names doubtful labels in a weak probe's place"
     parser.add_argument("--predictions", type=Path, metavar="FILE", help=text)
 
@@ -24,7 +24,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.audit import audit, check
 
-    where = (options.against, options.out, options.positive, options.patient_regex, options.predictions)
+    where = (options.against, options.out, options.positive, given_reading(options), options.predictions)
     found = audit(options.data, *where, options.seed)
     if options.out and found:
         say(f"Report: {options.out / 'report.html'}")

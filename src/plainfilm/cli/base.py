@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from plainfilm.config import MAX_BAD, PAPER_MODELS, TrainConfig, from_text
+from plainfilm.config import MAX_BAD, PAPER_MODELS, READING, TrainConfig, from_text
 from plainfilm.errors import InputError
 
 METAVARS = {str: "TEXT", int: "N", float: "X"}
 CLASSES = "what DATA calls the model's classes, where the names differ: healthy=NORMAL,sick=PNEUMONIA"
-DATA = "class folders, {train,val,test}/CLASS folders, a CSV or Parquet, a zip, a MedMNIST npz, or demo:N"
+DATA = (
+    "class folders, {train,val,test}/CLASS folders, a CSV or Parquet, a public set as shipped (fetch --list), a zip,"
+    " a MedMNIST npz, or demo:N"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -77,6 +80,21 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
             raise InputError(f"--set {pair!r} is not of the form KEY=VALUE.")
         given[key.strip().replace("-", "_")] = value
     return {name: from_text(name, text) for name, text in given.items()}
+
+
+def reading_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of how DATA is read, for commands that take no others."""
+    for field in dataclasses.fields(TrainConfig):
+        if field.name in READING:
+            choices = f": {', '.join(field.metadata['choices'])}" if field.metadata["choices"] else ""
+            shown = f" (default {field.default})" if field.default else ""
+            text = field.metadata["help"] + choices + shown
+            parser.add_argument("--" + field.name.replace("_", "-"), metavar="TEXT", help=text)
+
+
+def given_reading(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of how DATA is read that were given."""
+    return {name: getattr(options, name) for name in READING if getattr(options, name) is not None}
 
 
 def out_flag(parser: argparse.ArgumentParser, what: str, default: str | None = None) -> None:

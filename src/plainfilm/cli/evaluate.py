@@ -11,14 +11,17 @@ from plainfilm.cli.base import (
     CLASSES,
     DATA,
     Command,
+    given_reading,
     max_bad,
     max_bad_flag,
     number,
     out_flag,
+    reading_flags,
     refuse_flags,
     show_metrics,
     show_runs,
 )
+from plainfilm.config import READING
 from plainfilm.errors import CheckFailed, InputError
 from plainfilm.progress import say
 from plainfilm.storage import folders
@@ -34,9 +37,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
         "--positive", default="", help="positive class of a FILE.csv (default: the one not called normal)"
     )
     parser.add_argument("--threshold", type=float, metavar="X", help="threshold for a FILE.csv (default 0.5)")
-    parser.add_argument(
-        "--patient-regex", default="", help="patient in DATA's paths: a regular expression with a group"
-    )
+    reading_flags(parser)
     parser.add_argument("--force", action="store_true", help="replace scores that are in --out")
     text = "exit code 3 when it holds, such as auroc<0.9 or sensitivity.low<0.85; may be repeated"
     parser.add_argument("--fail-if", action="append", default=[], metavar="SCORE<X", help=text)
@@ -94,10 +95,10 @@ def _evaluated(options: argparse.Namespace) -> Any:
     from plainfilm.commands.evaluate import evaluate_elsewhere, evaluate_file
 
     of_file, of_run, written = ("positive", "threshold"), ("probes", "films", "audit"), ("out", "force")
-    of_data = ("patient_regex", "classes", "max_bad")
+    of_data = ("classes", "max_bad", *READING)
     if options.data:
         refuse_flags(options, "a run on other films (DATA)", *of_file, *of_run)
-        where = (options.run, options.data, options.patient_regex, options.seed, options.out, options.force)
+        where = (options.run, options.data, given_reading(options), options.seed, options.out, options.force)
         return evaluate_elsewhere(*where, options.classes, max_bad(options))
     if options.run.suffix.lower() == ".csv":
         refuse_flags(options, "a FILE.csv", *of_run, *of_data)

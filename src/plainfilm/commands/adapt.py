@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from plainfilm.config import MAX_BAD
 from plainfilm.data.films import FILMS_HEADER, Film, Films, Table, write_films
+from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError
 from plainfilm.evaluation import operating
@@ -33,14 +34,15 @@ def adapt_run(
     out: Path,
     threshold: str,
     refer: str,
-    patient_regex: str,
+    reading: Mapping[str, Any],
     seed: int,
     classes: str = "",
     max_bad: float = MAX_BAD,
 ) -> dict[str, Any]:
     """Fit temperature, threshold and refer band of ``run``'s model to the labelled films of ``data``.
 
-    ``classes``: what ``data`` calls the model's classes, see ``as_the_model_says``.
+    ``classes``: what ``data`` calls the model's classes, see ``as_the_model_says``. ``reading``: how it is read, see
+    ``data.sources.load``.
 
     Writes into ``out``: model.h5, adapt.json (before, after cross-fitted, difference, how many films are enough),
     predictions.csv (cross-fitted), films.csv, quarantine.csv. Returns what adapt.json holds. InputError when ``out`` is
@@ -48,7 +50,7 @@ def adapt_run(
     """
     model = Model.load(run)
     operating.check(threshold, refer, model.classes)
-    films = as_the_model_says(load(data, patient_regex), model.classes, classes)
+    films = as_the_model_says(load(data, question=question_of(model.classes), **reading), model.classes, classes)
     with _new_folder(out):
         raw, good, bad = _at_temperature_one(model, films, max_bad)
         shared = shared_with(run, good)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from plainfilm.audit.document import examine
 from plainfilm.audit.measure import LOOKS, NAMES, NUMBERS, Measured, measure
 from plainfilm.data.films import FILMS_HEADER, Films
+from plainfilm.data.findings import question_of
 from plainfilm.data.identity import find_patient
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import CheckFailed, InputError
@@ -28,13 +30,14 @@ def audit(
     against: str = "",
     out: Path | None = None,
     positive: str = "",
-    patient_regex: str = "",
+    reading: Mapping[str, Any] | None = None,
     predictions: Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Audit the films of ``data``, and with ``against`` whether that set is like them; return audit.json's document.
 
     With ``out``, which must be new or empty, everything found is written there; without, nothing is written.
+    ``reading``: how ``data`` is read, see ``data.sources.load``; of ``against`` the same finding is asked.
     Processes that torchrun started measure films by turns; the first does the rest, the others return {}.
     InputError says which source can't be used, and why.
     """
@@ -42,10 +45,10 @@ def audit(
         with ranks.together():
             if out:
                 folders.require_free(out, folders.AUDITED)
-            films = load(data, patient_regex)
+            films = load(data, **(reading or {}))
             positive_class(films.classes, positive or None)
             given = read_predictions(predictions) if predictions else None
-            other = _other(against, patient_regex, films.classes) if against else None
+            other = _other(against, reading or {}, films.classes) if against else None
             if other and other.name == films.name:  # both are called `train`, say
                 other = replace(other, name=against)
             if out:
@@ -73,13 +76,14 @@ def check(found: dict[str, Any]) -> None:
         raise CheckFailed(f"--strict: {found['data']} has {' and '.join(reasons)}.", found)
 
 
-def _other(against: str, patient_regex: str, classes: tuple[str, ...]) -> Films:
+def _other(against: str, reading: Mapping[str, Any], classes: tuple[str, ...]) -> Films:
     """Return the films of the other set, with a label only where it is one of our ``classes``.
 
     A set that is no classified one (loose films, one class) is taken as well: its folders may still name our classes.
     """
+    alike = {name: value for name, value in reading.items() if name != "findings"}  # it may have classes instead
     try:
-        films = load(against, patient_regex, fewest=1)
+        films = load(against, fewest=1, question=question_of(classes), **alike)
     except InputError:
         if is_table(against):
             raise
@@ -88,7 +92,7 @@ def _other(against: str, patient_regex: str, classes: tuple[str, ...]) -> Films:
             replace(
                 film,
                 label=PurePosixPath(film.path).parent.name,
-                patient=find_patient(film.path, *filter(None, [patient_regex])),
+                patient=find_patient(film.path, *filter(None, [reading.get("patient_regex")])),
             )
             for film in films
         )

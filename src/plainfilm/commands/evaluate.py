@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plainfilm.config import MAX_BAD
+from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import positive_class, read_predictions, write_predictions
@@ -54,7 +56,7 @@ def evaluate_file(
 def evaluate_elsewhere(
     run: Path,
     data: str,
-    patient_regex: str,
+    reading: Mapping[str, Any],
     seed: int,
     out: Path | None,
     force: bool = False,
@@ -64,7 +66,7 @@ def evaluate_elsewhere(
     """Label the films of another data set with a run's model and score them.
 
     One class is enough: what needs both is then unknown. ``classes``: what ``data`` calls the model's, see
-    ``as_the_model_says``.
+    ``as_the_model_says``; ``reading``: how it is read, see ``data.sources.load``.
     Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME. Its "shift" says
     whether these films can be told from the training films, as in the audit: then scores of the run need not hold here.
     "shared" counts films and patients that the model was trained on or chosen by.
@@ -72,7 +74,9 @@ def evaluate_elsewhere(
     from plainfilm.models.model import Model  # only other films need torch
 
     model = Model.load(run)
-    films = as_the_model_says(load(data, patient_regex, fewest=1), model.classes, classes)
+    films = as_the_model_says(
+        load(data, fewest=1, question=question_of(model.classes), **reading), model.classes, classes
+    )
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
     written = (folders.METRICS, folders.PREDICTIONS, folders.QUARANTINE)
     folders.require_free(folder, folders.EVALUATION, force=force, written=written)

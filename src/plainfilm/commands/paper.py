@@ -34,7 +34,7 @@ def paper(
     folders.require_free(out, folders.PAPER, resume=resume)
     configs = [TrainConfig(**{**settings, "model": recipe(name).name, "split": "paper"}) for name in models]
 
-    films = load(data, configs[0].patient_regex)
+    films = load(data, **configs[0].reading)
     prepared = prepare(films, configs, data)
     with sealed(out):
         for one in prepared:

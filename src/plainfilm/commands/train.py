@@ -57,7 +57,7 @@ def train(data: str | Films, out: Path, settings: dict[str, Any], resume: bool =
     with ranks.joined():
         with ranks.together():
             config = TrainConfig(**settings)
-            films = load(data, config.patient_regex) if isinstance(data, str) else data
+            films = load(data, **config.reading) if isinstance(data, str) else data
         prepared = prepare(films, [config], films.name if isinstance(data, Films) else data)[0]
         return run(prepared, out, resume or _begun_by_this_job(out))
 
@@ -353,7 +353,7 @@ def train_folds(data: str, out: Path, settings: dict[str, Any], count: int, resu
     """
     config = TrainConfig(**settings)
     _refuse_ensemble(config, "--folds")
-    films = load(data, config.patient_regex)
+    films = load(data, **config.reading)
     folds(films, count, config.split, config.seed)  # too few films or patients shows here, before hours of decoding
     prepared = prepare(films, [config], data)[0]
     parted = folds(prepared.films, count, config.split, config.seed)
@@ -374,7 +374,7 @@ def train_seeds(
     first = TrainConfig(**settings)
     _refuse_ensemble(first, "--seeds")
     configs = [replace(first, seed=first.seed + k) for k in range(count)]
-    films = load(data, first.patient_regex) if isinstance(data, str) else data
+    films = load(data, **first.reading) if isinstance(data, str) else data
     name = data if isinstance(data, str) else films.name
     jobs = {f"seed-{config.seed}": prepare(films, [config], name)[0] for config in configs}
     _run_all(jobs, out, resume)

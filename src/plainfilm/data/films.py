@@ -25,7 +25,6 @@ from plainfilm.storage.tables import read_csv, write_csv
 PARTS = ("train", "val", "test")
 
 POSITIVE, NEGATIVE, UNCERTAIN, UNKNOWN = 1, 0, -1, -2  # a finding's cell; below 0 nobody knows
-UNCERTAINS = ("ignore", "positive", "negative")  # what an uncertain cell counts as: U-Ignore, U-Ones, U-Zeros
 
 Source = Callable[[str, int], bytes]  # a film's path, how many first bytes (0: all) -> bytes; FilmError says why not
 
@@ -247,7 +246,7 @@ class Films:
     synthetic: bool = False
     protocol: str = ""  # stamp of the split that was made
     divided: tuple[str, int] | None = None  # how, and with which seed, where split or folds did it
-    uncertain: str = "ignore"  # one of UNCERTAINS: what an uncertain cell of a finding counts as
+    uncertain: str = "ignore"  # ignore, positive or negative: what an uncertain cell of a finding counts as
     also: tuple[str, ...] = ()  # columns that are findings which are not in question
     listed: Mapping[str, Any] = field(default_factory=dict)  # what a public set's tables list, here or not
 
@@ -339,7 +338,7 @@ class Films:
 
 
 def settled(cells: np.ndarray, uncertain: str) -> np.ndarray:
-    """Return cells with UNCERTAIN ones as ``uncertain`` (of UNCERTAINS) says; "ignore" leaves them as they are.
+    """Return cells with UNCERTAIN ones as ``uncertain`` (positive, negative) says; "ignore" leaves them as they are.
 
     Irvin et al. 2019 (arXiv 1901.07031) call the three U-Ignore, U-Ones and U-Zeros.
     """

@@ -32,6 +32,11 @@ def no(finding: str) -> str:
     return f"no {finding}"
 
 
+def question_of(classes: Sequence[str]) -> str:
+    """Return the finding whose question of yes or no the two ``classes`` answer; "" where they are others."""
+    return next((name for name in classes if len(classes) == 2 and no(name) in classes), "")
+
+
 def in_question(
     films: Films, findings: str, uncertain: str = "ignore", default: str = "", beside: Sequence[str] = ()
 ) -> Films:
@@ -40,12 +45,15 @@ def in_question(
 
     One name makes two classes, NAME and no NAME, of the films whose cell is known; the others are left out. Several
     stay findings, unknown cells and all. Findings that are not in question become further columns, up to KEPT.
-    ``default``: the finding that is meant where none is named; ``beside``: those that "all" does not mean.
+    ``default``: the finding that is meant where none is named and the films have no class. ``beside``: those that "all"
+    does not mean.
     """
     own = films.films.findings.names
-    if not (wanted := findings or default):
-        if own:
-            raise InputError(_choose(films))
+    labelled = bool(set(films.films.labels.different) - {""})
+    wanted = findings or ("" if labelled else default)
+    if not wanted and own:
+        raise InputError(_choose(films))
+    if not wanted:
         return films
     possible = own or _like_findings(films.films)
     if wanted.strip().lower() == ALL:

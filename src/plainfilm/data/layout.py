@@ -29,9 +29,9 @@ READ = (words.label, words.patient, words.known)  # how the cells of the others 
 MASKS = {"mask", "masks", "lung masks", "lung_masks", "segmentation", "segmentations"}  # folders of no films
 
 
-def from_files(files: Iterable[str], source: Source, root: Path, findings: str = "") -> Films:
+def from_files(files: Iterable[str], source: Source, root: Path, findings: str = "", question: str = "") -> Films:
     """Return the films among the files, ascending, of a folder or zip, by its folders or by the one table in its
-    root, with or without ``findings`` in question: see ``from_table``."""
+    root, with or without findings in question: see ``from_table``."""
     files = Texts(files)
     names = Texts(plain(files))
     around = _around_everything(names)
@@ -43,7 +43,7 @@ def from_files(files: Iterable[str], source: Source, root: Path, findings: str =
             f"{root} holds several lists of films ({', '.join(listing)}); name the one that is meant as DATA."
         )
     for name, table in listing.items():
-        listed = from_table(root, *table, partial(_inside, source, set(files), around), findings)
+        listed = from_table(root, *table, partial(_inside, source, set(files), around), findings, question)
         return replace(listed, notes=(*listed.notes, f"Which films, and their labels, are taken from {name}"))
     outputs = tuple(folder for folder in _outputs(names) if not f"{around}/".startswith(folder))
     pictures = Texts(
@@ -172,12 +172,16 @@ def _inside(source: Source, known: set[str], around: str, name: str, first: int 
     raise FilmError("no such file in the data set")
 
 
-def from_table(path: Path, header: list[str], rows: Rows, source: Source, findings: str = "") -> Films:  # noqa: PLR0915 - the columns in the order in which they are read
+def from_table(  # noqa: PLR0915 - the columns in the order in which they are read
+    path: Path, header: list[str], rows: Rows, source: Source, findings: str = "", question: str = ""
+) -> Films:
     """Return the films that a table (``path,label[,patient,split]``) lists, with all its other columns.
 
-    Films without a label are left out, with a note; where ``findings`` are in question, no label is needed or read.
+    Films without a label are left out, with a note; where ``findings`` are in question, or there is a ``question`` and
+    no label, none is needed or read.
     InputError names the first rows that are wrong.
     """
+    findings = findings or (question if "label" not in header else "")
     missing = [name for name in COLUMNS[: 1 if findings else 2] if name not in header]
     if missing:
         hint = " Columns of findings (1, 0 or empty) are named by --findings." if missing == ["label"] else ""

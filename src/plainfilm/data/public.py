@@ -285,7 +285,6 @@ def _padchest_cells(words: frozenset[str] | None, findings: tuple[str, ...]) -> 
 
 # --- VinDr-CXR --------------------------------------------------------------------------------------------------------
 
-READERS = ("majority", "any", "all")
 VINDR_NONE = "No finding"
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from plainfilm.config import PROJECTIONS, READERS, READING, UNCERTAINS
 from plainfilm.data import dicom
 from plainfilm.data.arrays import from_npz
-from plainfilm.data.films import UNCERTAINS, Film, FilmError, Films, Table
+from plainfilm.data.films import Film, FilmError, Films, Table
 from plainfilm.data.findings import in_question
 from plainfilm.data.frames import frame_rows, is_frame
 from plainfilm.data.identity import (
@@ -25,7 +26,6 @@ from plainfilm.data.identity import (
 )
 from plainfilm.data.layout import from_files, from_table, is_text
 from plainfilm.data.place import Place
-from plainfilm.data.public import READERS
 from plainfilm.data.reading import (
     PICTURE_ENDINGS,
     beside,
@@ -41,7 +41,6 @@ from plainfilm.machine.memory import give_back
 from plainfilm.storage.tables import is_table, read_table
 
 SHEETS = {".xlsx", ".xls", ".xlsm", ".ods", ".numbers"}
-PROJECTIONS = ("frontal", "all")  # which films of a set with laterals
 ZIP_DEPTH = 2  # folders around a public set's tables in a zip
 SYNTHETIC = "synthetic-"  # how the demo set's patients begin, in memory or written to a folder
 
@@ -57,17 +56,13 @@ class Reading:
     uncertain: str = "ignore"
     readers: str = "majority"
     projection: str = "frontal"
+    question: str = ""  # the finding that is meant, if the source has findings and none is named
 
     def __post_init__(self) -> None:
         check_pattern(self.patient_regex)
         for name, known in (("uncertain", UNCERTAINS), ("readers", READERS), ("projection", PROJECTIONS)):
             if (value := getattr(self, name)) not in known:
                 raise InputError(f"{name}={value!r} is not known.{did_you_mean(value, known)}")
-
-    @staticmethod
-    def of(settings: Mapping[str, Any]) -> Reading:
-        """Return how the films were read, by a run's settings; those that an older plainfilm did not know are usual."""
-        return Reading(**{field.name: settings[field.name] for field in fields(Reading) if field.name in settings})
 
 
 def load(data: Any, patient_regex: str = "", fewest: int = 2, **reading: str) -> Films:
@@ -129,24 +124,26 @@ def load_again(config: Mapping[str, Any]) -> Films:
     data = str(config["data"])
     from_there = Path(config.get("folder", "")) / data  # what has the same name here may be other films
     there = not data.startswith("demo:") and from_there.exists()
-    return load(from_there if there else data, **asdict(Reading.of(config["settings"])))
+    known = {name: config["settings"][name] for name in READING if name in config["settings"]}
+    return load(from_there if there else data, **known)
 
 
 def _read(data: Any, how: Reading) -> Films:
     """Return the films of any source, as the question that is asked about them wants them."""
-    if isinstance(data, str) and data.startswith("demo:"):
-        return in_question(_from_demo(data), how.findings, how.uncertain)
-    if is_frame(data):
-        films = from_table(Path("DataFrame"), *frame_rows(data), partial(beside, ""), how.findings)
-        return in_question(films, how.findings, how.uncertain)
-    place, found = _public(Path(data))
+    place, found = (None, None) if is_frame(data) or _is_demo(data) else _public(Path(data))
     if place and found:
-        films = public_films(found, place, how.readers, how.projection == "all")
         known = found.known
-        return in_question(
-            _ask_headers(films, how.patient_regex), how.findings, how.uncertain, known.question, known.beside
-        )
-    return in_question(_from_path(Path(data), how), how.findings, how.uncertain)
+        films = _ask_headers(public_films(found, place, how.readers, how.projection == "all"), how.patient_regex)
+        return in_question(films, how.findings, how.uncertain, how.question or known.question, known.beside)
+    if is_frame(data):
+        films = from_table(Path("DataFrame"), *frame_rows(data), partial(beside, ""), how.findings, how.question)
+    else:
+        films = _from_demo(data) if _is_demo(data) else _from_path(Path(data), how)
+    return in_question(films, how.findings, how.uncertain, how.question)
+
+
+def _is_demo(data: Any) -> bool:
+    return isinstance(data, str) and data.startswith("demo:")
 
 
 def _public(path: Path) -> tuple[Place | None, Found | None]:
@@ -175,15 +172,15 @@ def _from_path(path: Path, how: Reading) -> Films:
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of class folders, a CSV, a zip, an npz or demo:N.")
     if path.is_dir():
-        files = from_files(folder_files(path), partial(beside, str(path)), path, how.findings)
+        files = from_files(folder_files(path), partial(beside, str(path)), path, how.findings, how.question)
         return _ask_headers(files, pattern)
     if is_table(path) or ending == ".txt":
-        listed = from_table(path, *read_table(path), partial(beside, str(path.parent)), how.findings)
+        listed = from_table(path, *read_table(path), partial(beside, str(path.parent)), how.findings, how.question)
         return _ask_headers(listed, pattern)
     if ending == ".npz":
         return from_npz(path)
     if ending == ".zip":
-        return _ask_headers(from_files(*zip_files(path), path, how.findings), pattern)
+        return _ask_headers(from_files(*zip_files(path), path, how.findings, how.question), pattern)
     hint = "; save the sheet as CSV" if ending in SHEETS else ""
     raise InputError(f"{path} is not a folder, CSV, Parquet, zip or npz file; give one of these, or demo:N{hint}.")
 

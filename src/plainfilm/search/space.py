@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.config import TrainConfig, from_text
+from plainfilm.config import READING, TrainConfig, from_text
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.image.augment import LIMITS, Augment
@@ -106,7 +106,7 @@ def _known(name: str) -> str:
     names = [*fields, *(f"augment.{kind}" for kind in LIMITS), WEIGHT]
     if name not in names:
         raise InputError(f"--vary: there is no setting '{name}'.{did_you_mean(name, names)}")
-    if name in ("model", "split", "seed", "epochs", "patience", "positive", "patient_regex", "max_bad"):
+    if name in ("model", "split", "seed", "epochs", "patience", "positive", "max_bad", *READING):
         raise InputError(f"--vary {name}: trials that differ in it can't be compared; set it with --{name}.")
     return name
 

@@ -50,7 +50,7 @@ class Bench:
     @staticmethod
     def open(data: str, out: Path, config: TrainConfig, names: tuple[str, ...]) -> Bench:
         """Load, split and decode; InputError where films or settings are at fault."""
-        films = load(data, config.patient_regex)
+        films = load(data, **config.reading)
         first = prepare(films, [config], data)[0]
         bench = Bench(data, out, config, names, films, first.films.weighed)
         bench.ready[first.preprocess] = without_test(first)

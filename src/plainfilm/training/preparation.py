@@ -52,6 +52,8 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     as ``threads`` says. InputError says what is wrong with films or settings.
     """
     first = configs[0]
+    if films.findings:
+        raise InputError(f"{data} asks about {len(films.findings)} findings at once; ask about one: --findings NAME.")
     with ranks.together():
         recipes = [recipe(config.model) for config in configs]
         for r, config in zip(recipes, configs, strict=True):

@@ -1,4 +1,4 @@
-"""Write docs/cli.md and docs/config.md from the code; --check fails when they are not what the code says."""
+"""Write docs/cli.md, config.md and datasets.md from the code; --check fails when they are not what the code says."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ os.environ["COLUMNS"] = "100"  # argparse wraps its help to the terminal; these 
 from plainfilm.cli import COMMANDS
 from plainfilm.cli.base import parser_of
 from plainfilm.config import TrainConfig
+from plainfilm.data.public import SETS
 
 HERE = Path(__file__).parent
 NOTE = "<!-- made by docs/make.py from the code: change it there, then run `make docs` -->\n\n"
@@ -43,9 +44,62 @@ def config() -> str:
     return NOTE + "\n".join(lines)
 
 
+def datasets() -> str:
+    """Public sets: what plainfilm knows of each, said once in ``data.public``."""
+    lines = [
+        "# Public sets of chest films",
+        "",
+        "For those who have downloaded a public set and want to train or test on it.",
+        "",
+        "Hand in the set's folder as its owner ships it. plainfilm knows the owner's table by its columns.",
+        "It says which set it is, its licence, and how many films of the table are there.",
+        "",
+        "```sh",
+        "plainfilm audit ChestX-ray14/ --findings Pneumonia",
+        "plainfilm train ChestX-ray14/ --findings Pneumonia --model vgg-bn --out runs/nih",
+        "```",
+        "",
+        "`--findings NAME` asks one question: the finding or not. Without it, plainfilm lists the findings with their",
+        "counts. The table may be packed (`.csv.gz`); films may be moved together or converted to another format.",
+        "",
+    ]
+    for known in SETS:
+        files = ", ".join(f"`{name}`" for name, _ in known.tables.values())
+        lines += [
+            f"## {known.title}",
+            "",
+            f"- Get it: {known.get}.",
+            f"- Licence: {known.licence}.",
+            f"- Table: {files}. A film: `{known.example}`.",
+            f"- Labels: {known.labels}.",
+            f"- Cite: {known.citation}.",
+            "",
+        ]
+    return NOTE + "\n".join([*lines, *LABELS]) + "\n"
+
+
+LABELS = (
+    "## What a label means",
+    "",
+    "- **Unknown is not negative.** Films whose cell is empty are left out of a question, and counted.",
+    "- **Uncertain** (`-1`) is left out too. `--uncertain positive` or `negative` counts it (U-Ones and U-Zeros of",
+    "  Irvin et al. 2019).",
+    "- **Laterals** are left out, and counted. `--projection all` keeps them.",
+    "- **Readers** who disagree: `--readers majority`, `any` or `all`. The agreement of the readers is reported.",
+    "- **Patients** decide what may stand on both sides of a split. RSNA and VinDr-CXR do not name them.",
+    "- **Further columns** (age, sex, view, scanner) stay with the films: `plainfilm evaluate RUN --by age,sex`.",
+    "",
+    "## Any other table",
+    "",
+    "A CSV, TSV or Parquet file with `path` and `label`, and where known `patient` and `split`. Paths are relative to",
+    "the table. A table of findings has a column for each, with 1, 0, -1 (uncertain) or nothing (unknown), and no",
+    "`label`. Every further column is kept. MedMNIST files are read as they are; `chestmnist` has 14 findings.",
+)
+
+
 def pages() -> dict[Path, str]:
     """Return what each generated page must hold."""
-    return {HERE / "cli.md": cli(), HERE / "config.md": config()}
+    return {HERE / "cli.md": cli(), HERE / "config.md": config(), HERE / "datasets.md": datasets()}
 
 
 if __name__ == "__main__":

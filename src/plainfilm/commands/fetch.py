@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from plainfilm.data.fetch import Download, announcement, fetch, find
+from plainfilm.data.fetch import CATALOGUE, MEGABYTE, Download, announcement, fetch, find
+from plainfilm.data.public import SETS
 from plainfilm.models.weights import vgg16_weights
 from plainfilm.progress import say
 from plainfilm.storage import files
@@ -18,6 +19,24 @@ def fetch_names(names: list[str]) -> list[dict[str, Any]]:
     ``citation``. InputError for an unknown name, before anything is fetched; DownloadError when one can't be had.
     """
     return [_fetched(item) for item in [find(name) for name in names]]
+
+
+def known_sets() -> list[dict[str, str]]:
+    """Return ``name``, ``title``, ``get`` (how), ``licence``, ``labels`` and ``citation`` of everything that can be
+    fetched, and of the public sets that are read as their owners ship them."""
+    fetched = [
+        {
+            "name": item.name,
+            "title": f"{item.filename}, {item.bytes / MEGABYTE:,.0f} MB",
+            "get": f"plainfilm fetch {item.name}",
+            "licence": item.licence,
+            "labels": "",
+            "citation": item.citation,
+        }
+        for item in CATALOGUE.values()
+    ]
+    names = ("name", "title", "get", "licence", "labels", "citation")
+    return fetched + [{name: getattr(known, name) for name in names} for known in SETS]
 
 
 def _fetched(item: Download) -> dict[str, Any]:

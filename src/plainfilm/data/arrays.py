@@ -13,22 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.data.films import PARTS, Film, Films, Table
+from plainfilm.data.films import PARTS, Cells, Film, Films, Source, Table
 from plainfilm.errors import InputError
 from plainfilm.storage.files import cache_dir, replacing
 
 MAX_ARRAY_BYTES = 32 * 2**30  # one array, unpacked
 IN_MEMORY = 8 * 2**20  # a larger one stays on disk
 MEDMNIST_CLASSES = {"pneumoniamnist": ("normal", "pneumonia")}
+MEDMNIST_FINDINGS = {  # medmnist/info.py of MedMNIST 3.0.2
+    "chestmnist": (
+        *("atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia", "pneumothorax"),
+        *("consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia"),
+    )
+}
 
 
 def from_npz(path: Path) -> Films:
     """Return the films of a MedMNIST file (``train_images`` (N, H, W[, 3]) uint8, ``train_labels``, …), as PNG when
-    they are read. InputError when it is none."""
+    they are read. Labels (N,) are classes, (N, F) of 0 and 1 findings. InputError when it is none."""
     films = Table()
     parts: dict[str, np.ndarray] = {}
     source = partial(_as_png, parts)
-    names = next((v for k, v in MEDMNIST_CLASSES.items() if path.name.lower().startswith(k)), ())
     try:
         with zipfile.ZipFile(path) as archive:
             large = [m.filename for m in archive.infolist() if m.file_size > MAX_ARRAY_BYTES]
@@ -37,17 +42,37 @@ def from_npz(path: Path) -> Films:
         with np.load(path, allow_pickle=False) as arrays:
             for part in PARTS:
                 if f"{part}_images" in arrays:
-                    parts[part], labels = _array(path, arrays, f"{part}_images"), arrays[f"{part}_labels"].reshape(-1)
-                    labels = labels.astype(np.int64) if labels.dtype.kind in "bUS" else labels
-                    _check_arrays(path, part, parts[part], labels)
-                    for i, c in enumerate(labels.tolist()):  # whole numbers from 0
-                        label = names[int(c)] if int(c) < len(names) else str(int(c))
-                        films.append(Film(f"{part}/{i:06d}", label, source, part=part))
+                    parts[part] = _array(path, arrays, f"{part}_images")
+                    _add(films, path, part, parts[part], arrays[f"{part}_labels"], source)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a hostile file can fail in zlib, struct, a header's syntax or a codec
         raise InputError(f"{path} is not a MedMNIST file that can be read ({error}).") from None
     return Films(films, path.name)
+
+
+def _add(films: Table, path: Path, part: str, images: np.ndarray, labels: np.ndarray, source: Source) -> None:
+    several = labels.ndim == 2 and labels.shape[1] > 1
+    labels = labels if several else labels.reshape(-1)
+    labels = labels.astype(np.int64) if labels.dtype.kind in "bUS" else labels
+    _check_arrays(path, part, images, labels)
+    names = _known(path, MEDMNIST_CLASSES)
+    if not several:
+        for i, c in enumerate(labels.tolist()):  # whole numbers from 0
+            label = names[int(c)] if int(c) < len(names) else str(int(c))
+            films.append(Film(f"{part}/{i:06d}", label, source, part=part))
+        return
+    if (labels > 1).any():
+        raise InputError(f"{path}: {part}_labels of several findings must be 0 or 1.")
+    names = _known(path, MEDMNIST_FINDINGS)
+    names = names if len(names) == labels.shape[1] else tuple(f"finding {k + 1}" for k in range(labels.shape[1]))
+    films.findings = films.findings if films.findings.names else Cells.of(names, np.empty((0, len(names)), np.int8))
+    paths = [f"{part}/{i:06d}" for i in range(len(labels))]
+    films.extend(source, paths, [""] * len(paths), [part] * len(paths), labels.astype(np.int8), {})
+
+
+def _known(path: Path, names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return next((v for k, v in names.items() if path.name.lower().startswith(k)), ())
 
 
 def _array(path: Path, arrays: Any, name: str) -> np.ndarray:

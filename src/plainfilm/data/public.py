@@ -344,7 +344,9 @@ def _agreement(
     most = max(len(readers[film]) for film in films)
     alike = [film for film in films if len(readers[film]) == most]
     said = {name: fleiss(np.array([votes[film][name] for film in alike]), most) for name in findings}
-    shown = ", ".join(f"{name} {kappa:.2f}" for name, kappa in sorted(said.items(), key=lambda pair: -pair[1]))
+    shown = ", ".join(
+        f"{name} {round(kappa, 2) + 0:.2f}" for name, kappa in sorted(said.items(), key=lambda pair: -pair[1])
+    )
     return [
         f"A finding is positive where {'most' if rule == 'majority' else rule} of a film's readers say so (--readers);"
         f" agreement of {most} readers on {len(alike):,} films (Fleiss' kappa): {shown}"

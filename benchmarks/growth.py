@@ -78,6 +78,7 @@ def prepared(stage: str, folder: str) -> Callable[[], object]:
     from plainfilm.audit.document import audit
     from plainfilm.commands.label import label
     from plainfilm.data.sources import load
+    from plainfilm.evaluation.decision import Decision
     from plainfilm.image.preprocess import Preprocess
     from plainfilm.image.store import ingest
     from plainfilm.models.features import extract
@@ -102,7 +103,7 @@ def prepared(stage: str, folder: str) -> Callable[[], object]:
     network = recipe("vgg").build(2, p)
     initialise(network, torch.Generator().manual_seed(0))
     gate = fit_gate(rows, np.arange(len(films)), np.random.default_rng(0))
-    model = Model(network, "vgg", ("NORMAL", "PNEUMONIA"), p, "PNEUMONIA", gate=gate)
+    model = Model(network, "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), p, gate=gate)
     model.save(f"{os.environ['PLAINFILM_CACHE']}/model.h5")
     model = Model.load(f"{os.environ['PLAINFILM_CACHE']}/model.h5")
     return lambda: label(model, [folder], Path(os.environ["PLAINFILM_CACHE"]) / "labels.csv")

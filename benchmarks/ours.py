@@ -29,6 +29,7 @@ from plainfilm.commands.label import labelled
 from plainfilm.config import TrainConfig
 from plainfilm.data.films import Film, Films, Table
 from plainfilm.data.sources import load, loose
+from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.image.store import Rows, ingest
 from plainfilm.models.answer import alone, answer, blas_alone, look
 from plainfilm.models.features import extract
@@ -135,7 +136,7 @@ def _model(folder: str) -> Model:
     films, (rows,) = ingest(load(folder), [p])
     gate = fit_gate(rows, np.arange(len(films)), np.random.default_rng(0))
     path = Path(os.environ["PLAINFILM_CACHE"]) / "model.h5"
-    Model(network, "vgg", ("NORMAL", "PNEUMONIA"), p, "PNEUMONIA", refer=(0.4, 0.6), gate=gate).save(path)
+    Model(network, "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", refer=Band(0.4, 0.6)), p, gate=gate).save(path)
     return Model.load(path)
 
 

@@ -87,6 +87,7 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
     from plainfilm.data.films import write_films
     from plainfilm.data.sources import load
     from plainfilm.data.split import split
+    from plainfilm.evaluation.decision import Decision
     from plainfilm.image.preprocess import Preprocess
     from plainfilm.image.store import ingest
     from plainfilm.models.model import Model
@@ -120,7 +121,7 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
         for batch in np.array_split(order[: STEPS * config.batch], STEPS):
             run.step(run.feed.batch(batch, draws), 0.01)
     with watched(stages, "label", count):
-        model = Model(network, "vgg", films.classes, p, films.classes[1])
+        model = Model(network, "vgg", Decision(films.classes, films.classes[1]), p)
         for _ in labelled(model, ((film.path, film.read) for film in films)):
             pass
     with watched(stages, "audit", count):

@@ -12,6 +12,7 @@ from plainfilm.audit.telling import learnt_from
 from plainfilm.data.demo_films import planted_faults
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.storage.files import to_json
 
@@ -108,7 +109,9 @@ def test_labels_doubted_by_given_predictions(plain_set):
     sure = np.array([[0.9, 0.1] if f.label == "NORMAL" else [0.2, 0.8] for f in items])
     sure[3] = sure[3][::-1]
     paths = [f.path for f in items]
-    given = Predictions(paths, np.full(12, "test"), items.labels, sure, ("NORMAL", "SICK"), np.array(paths))
+    given = Predictions(
+        paths, np.full(12, "test"), items.labels, sure, Decision(("NORMAL", "SICK"), "SICK"), np.array(paths)
+    )
     found = audit(items, predictions=given)["doubtful_labels"]
     assert found["source"] == "the predictions given"
     assert [row["path"] for row in found["films"]] == [paths[3]]
@@ -203,7 +206,7 @@ def test_films_that_trained_a_model_are_not_asked_about_their_labels(plain_set):
     parts = np.array(["train", "test"] * 30)
     labels = np.array([film.label == "SICK" for film in measured], np.int64)
     against = np.eye(2)[1 - labels] * 0.9 + 0.05  # every label is doubted
-    table = Predictions(paths, parts, labels, against, ("NORMAL", "SICK"), np.array(paths))
+    table = Predictions(paths, parts, labels, against, Decision(("NORMAL", "SICK"), "SICK"), np.array(paths))
     found = audit(measured, predictions=table)["doubtful_labels"]
     assert len(found["films"]) == 30 and "without 30 films that trained" in found["source"]
     assert {row["path"] for row in found["films"]} == {

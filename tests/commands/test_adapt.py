@@ -94,7 +94,7 @@ def test_adapt_keeps_the_weights_and_says_where_it_came_from(run, make_films, tm
     assert new.threshold == found["to"]["threshold"] and new.temperature == found["to"]["temperature"]
     assert new.provenance["adapted"]["from_model"] == old.hash and found["from"]["threshold"] == old.threshold
     middle, p = new.verdict["curve"][49], read_predictions(out / "predictions.csv")
-    assert np.mean(p.decided(1, 0.5) == p.labels) == found["after"]["accuracy"]["value"]
+    assert np.mean(p.decided == p.labels) == found["after"]["accuracy"]["value"]
     assert middle["sensitivity"]["value"] == np.mean(p.probabilities[p.labels == 1, 1] >= 0.5)
     assert new.verdict["part"] == "local films" and "cross-fitted" in new.verdict["protocol"]
     assert {"adapt.json", "films.csv", "predictions.csv", "quarantine.csv", "model.h5"} <= {

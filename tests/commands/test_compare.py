@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions, write_predictions
 
 
@@ -15,7 +16,12 @@ def predictions(path, sharpness: float, count: int = 400, part: str = "test", se
     p = 1 / (1 + np.exp(-(sharpness * (2 * labels - 1) + noise)))
     names = [f"{i}.png" for i in range(count)]
     table = Predictions(
-        names, np.full(count, part), labels, np.stack([1 - p, p], 1), ("NORMAL", "SICK"), np.array(names)
+        names,
+        np.full(count, part),
+        labels,
+        np.stack([1 - p, p], 1),
+        Decision(("NORMAL", "SICK"), "SICK"),
+        np.array(names),
     )
     write_predictions(path, table)
     if cuts:  # as the pooled file of folds has it

@@ -10,6 +10,7 @@ from PIL import Image
 
 from plainfilm.commands.explain import HEADER, WRITTEN, explain
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.explain.overlay import WARNING
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
@@ -23,7 +24,7 @@ from plainfilm.storage.tables import read_csv
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     network = VGG(PAPER, 2, 16)
-    Model(network, "vgg", ("NORMAL", "PNEUMONIA"), Preprocess(size=16), "PNEUMONIA").save(folder / "model.h5")
+    Model(network, "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), Preprocess(size=16)).save(folder / "model.h5")
     return folder
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from plainfilm.commands.export import PHANTOMS, check_pixels, export
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import PAPER, VGG
@@ -19,7 +20,7 @@ from plainfilm.storage.tables import write_csv
 def run(tmp_path, films_folder):
     folder = tmp_path / "run"
     folder.mkdir()
-    model = Model(VGG(PAPER, 2, 16), "vgg", ("NORMAL", "PNEUMONIA"), Preprocess(size=16), "PNEUMONIA")
+    model = Model(VGG(PAPER, 2, 16), "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), Preprocess(size=16))
     model.save(folder / "model.h5")
     header = ("path", "label", "patient", "part", "width", "height", "sha256")
     names = sorted(path.name for path in (films_folder / "NORMAL").iterdir())

@@ -21,6 +21,7 @@ from plainfilm.cli import main
 from plainfilm.commands.label import load_model
 from plainfilm.data.sources import loose
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
@@ -34,12 +35,14 @@ from plainfilm.storage.files import cache_dir
 from plainfilm.storage.tables import growing_csv
 
 
-def model_file(folder, **changes):
+def model_file(folder, gate=None, **changes):
     p = Preprocess(size=16)
     network = recipe("vgg").build(2, p)
     initialise(network, torch.Generator().manual_seed(0))
     folder.mkdir(parents=True, exist_ok=True)
-    Model(network, "vgg", ("NORMAL", "PNEUMONIA"), p, "PNEUMONIA", **changes).save(folder / "model.h5")
+    Model(network, "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", **changes), p, gate=gate).save(
+        folder / "model.h5"
+    )
     return folder
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from plainfilm.cli import main
+from plainfilm.evaluation.decision import Decision
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
@@ -26,7 +27,7 @@ def run_folder(tmp_path_factory):
     network = recipe("vgg").build(2, p)
     initialise(network, torch.Generator().manual_seed(0))
     folder = tmp_path_factory.mktemp("run")
-    Model(network, "vgg", ("NORMAL", "PNEUMONIA"), p, "PNEUMONIA").save(folder / "model.h5")
+    Model(network, "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), p).save(folder / "model.h5")
     return folder
 
 

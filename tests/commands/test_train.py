@@ -48,7 +48,7 @@ def test_pooled_scores_decide_each_film_by_its_own_folds_threshold(folds):
     right = sum((float(r["p_PNEUMONIA"]) >= float(r["threshold"])) == (r["label"] == "PNEUMONIA") for r in pooled)
     assert summary["pooled"]["accuracy"]["value"] == pytest.approx(right / 40)
     p = read_predictions(folds / "predictions.csv")
-    assert confusion(p, 1, 0.5).trace() == right  # whatever other threshold is asked for: compare and evaluate too
+    assert confusion(p).trace() == right  # whatever other threshold is asked for: compare and evaluate too
     assert summary["protocol"] == "2-fold, patients separate" and summary["runs"] == ["fold-0", "fold-1"]
     values = [
         json.loads((folds / f / "metrics.json").read_text())["test"]["accuracy"]["value"] for f in summary["runs"]

@@ -8,11 +8,11 @@ from scipy.special import expit
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.adapting import _enough, adapt, adapt_unlabelled, cross_fitted
-from plainfilm.evaluation.calibration import apply_temperature
-from plainfilm.evaluation.operating import Operating, choose
+from plainfilm.evaluation.decision import Band, Decision
+from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
 
-OLD = Operating(1.0, 0.5, "as trained", (0.4, 0.6))
+OLD = Decision(("NORMAL", "SICK"), "SICK", refer=Band(0.4, 0.6))
 
 
 def site(n: int = 200, shift: float = 3.0, sharper: float = 2.0, patients: int = 0) -> Predictions:
@@ -23,11 +23,11 @@ def site(n: int = 200, shift: float = 3.0, sharper: float = 2.0, patients: int =
     p = expit(odds)
     names = [f"film{i}" for i in range(n)]
     whose = np.array([f"p{i % patients}" for i in range(n)] if patients else names)
-    return Predictions(names, np.full(n, "test"), labels, np.column_stack([1 - p, p]), ("NORMAL", "SICK"), whose)
+    return Predictions(names, np.full(n, "test"), labels, np.column_stack([1 - p, p]), OLD, whose)
 
 
 def test_the_threshold_moves_to_the_site_and_the_gain_is_shown_with_its_interval():
-    new, _, found = adapt(site(), 1, OLD, "auto", "share=0.05", np.random.default_rng(0))
+    new, _, found = adapt(site(), OLD, "auto", "share=0.05", np.random.default_rng(0))
     assert np.log(new.threshold / (1 - new.threshold)) * new.temperature == pytest.approx(6, abs=1.5)
     before, after, gain = (found[k]["balanced_accuracy"] for k in ("before", "after", "difference"))
     assert before["value"] < 0.7 and after["value"] > 0.85
@@ -51,21 +51,20 @@ def test_after_is_not_flattered_where_there_is_nothing_to_learn():
     flattered, honest = [], []
     for _ in range(40):
         lots = replace(films, labels=rng.permutation(np.arange(60) % 2))
-        own = choose(lots, 1, "youden", "none", fitted=True)
-        cool = replace(lots, probabilities=apply_temperature(lots.probabilities, own.temperature))
-        flattered.append(balanced_accuracy(cool, own.threshold))
-        honest.append(balanced_accuracy(*cross_fitted(lots, 1, "youden", "none", rng)[:2]))
+        own = choose(lots, "youden", "none", fitted=True)
+        flattered.append(balanced_accuracy(lots.under(own)))
+        honest.append(balanced_accuracy(cross_fitted(lots, "youden", "none", rng)[0]))
     assert np.mean(flattered) > 0.56 and abs(np.mean(honest) - 0.5) < 0.03
 
 
-def balanced_accuracy(p, threshold):
-    called = p.probabilities[:, 1] >= threshold
+def balanced_accuracy(p):
+    called = p.probabilities[:, 1] >= p.decision.threshold
     return (called[p.labels == 1].mean() + (~called)[p.labels == 0].mean()) / 2
 
 
 def test_a_patients_films_are_judged_by_others_only():
     films = site(100, patients=20)
-    _, cuts, _ = cross_fitted(films, 1, "auto", "none", np.random.default_rng(1))
+    cuts = cross_fitted(films, "auto", "none", np.random.default_rng(1))[0].decision.threshold
     assert len(set(cuts.tolist())) == 5
     for patient in set(films.patients.tolist()):
         assert len(set(cuts[films.patients == patient].tolist())) == 1
@@ -75,18 +74,18 @@ def test_too_few_films_of_a_class_are_refused():
     films = site(60)
     few = films.take(np.concatenate([np.flatnonzero(films.labels == 1), np.flatnonzero(films.labels == 0)[:4]]))
     with pytest.raises(InputError, match="at least 10 local films of each class, and there are 4 of NORMAL"):
-        adapt(few, 1, OLD, "auto", "none", np.random.default_rng(0))
+        adapt(few, OLD, "auto", "none", np.random.default_rng(0))
 
 
 def test_without_labels_the_threshold_follows_the_prior_odds():
     films = site(4000, shift=0.0, sharper=16 / 9)  # calibrated: log-odds of two normals with means ±2, variance 2.25
     rare = films.take(np.concatenate([np.flatnonzero(films.labels == 0), np.flatnonzero(films.labels == 1)[:200]]))
     share = float((rare.labels == 1).mean())
-    new, about = adapt_unlabelled(rare.probabilities, 1, OLD, 0.5, None)
+    new, about = adapt_unlabelled(rare.probabilities, OLD, 0.5, None)
     assert about["prevalence_estimated"] == pytest.approx(share, abs=0.02)
     assert np.log(new.threshold / (1 - new.threshold)) == pytest.approx(-np.log(share / (1 - share)), abs=0.3)
     assert new.rule == "fewest errors at a prevalence estimated without labels"
-    known, _ = adapt_unlabelled(rare.probabilities, 1, OLD, 0.5, 0.5)
+    known, _ = adapt_unlabelled(rare.probabilities, OLD, 0.5, 0.5)
     assert known.threshold == pytest.approx(0.5) and known.rule == "fewest errors at a known prevalence"
 
 
@@ -94,7 +93,7 @@ def test_without_labels_the_threshold_follows_the_prior_odds():
 def test_a_threshold_at_an_end_moves_and_leaves_a_band_of_numbers(old):
     films = site(400, shift=0.0)
     for band in ((0.0, 0.6), (0.4, 1.0), (0.4, 0.6)):
-        new, _ = adapt_unlabelled(films.probabilities, 1, OLD._replace(threshold=old, refer=band), 0.5, 0.1)
+        new, _ = adapt_unlabelled(films.probabilities, replace(OLD, threshold=old, refer=Band(*band)), 0.5, 0.1)
         assert new.threshold == pytest.approx(0.9) and np.isfinite(new.refer).all()
 
 
@@ -104,15 +103,18 @@ def test_no_threshold_errs_less_at_a_known_prevalence_whatever_the_old_one(old, 
     films = site(40_000, shift=0.0, sharper=16 / 9)  # calibrated for one half, see above
     sick, well = (np.flatnonzero(films.labels == k) for k in (1, 0))
     rare = films.take(np.concatenate([well, sick[: round(len(well) * prevalence / (1 - prevalence))]]))
-    found, _ = adapt_unlabelled(rare.probabilities, 1, OLD._replace(threshold=old), 0.5, prevalence)
-    errors = {cut: (rare.decided(1, cut) != rare.labels).mean() for cut in (*np.arange(0.02, 1, 0.02), found.threshold)}
+    found, _ = adapt_unlabelled(rare.probabilities, replace(OLD, threshold=old), 0.5, prevalence)
+    errors = {
+        cut: (rare.by(threshold=cut).decided != rare.labels).mean()
+        for cut in (*np.arange(0.02, 1, 0.02), found.threshold)
+    }
     assert errors[found.threshold] <= min(errors.values()) + 0.004
 
 
 def test_a_temperature_moves_no_area_under_the_curve():
     """Five folds have five temperatures; pooled as they are, the films would be in another order than the model's."""
-    _, decided, found = adapt(site(120, patients=60), 1, OLD, "auto", "none", np.random.default_rng(0))
+    _, decided, found = adapt(site(120, patients=60), OLD, "auto", "none", np.random.default_rng(0))
     order = [found[when] for when in ("before", "after")]
     for name in ("auroc", "auroc_by_patient", "auprc"):
         assert order[0][name] == order[1][name]
-    assert order[0]["brier"] != order[1]["brier"] and len(set(decided.thresholds.tolist())) == 5
+    assert order[0]["brier"] != order[1]["brier"] and len(set(decided.decision.threshold.tolist())) == 5

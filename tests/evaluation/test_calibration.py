@@ -14,7 +14,6 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import (
     ReferBand,
     adjust_prevalence,
-    apply_temperature,
     calibration_line,
     certainty,
     ece_interval,
@@ -23,11 +22,11 @@ from plainfilm.evaluation.calibration import (
     expected_calibration_error,
     fit_offsets,
     fit_temperature,
-    log_odds,
     refer_band,
     reliability,
     risk_coverage,
 )
+from plainfilm.evaluation.decision import Band, Bools, Decision, apply_temperature, log_odds
 from plainfilm.evaluation.intervals import Floats, wilson
 from plainfilm.evaluation.predictions import Predictions
 
@@ -39,7 +38,9 @@ def table(labels: ArrayLike, probabilities: Floats, patients: NDArray[np.int64] 
     paths = [f"film{i:05d}" for i in range(n)]
     who = paths if patients is None else [f"patient{int(i):05d}" for i in patients]
     truth = np.asarray(labels).astype(np.int64)
-    return Predictions(paths, np.full(n, "val"), truth, probabilities, CLASSES[:k], np.array(who, dtype=np.str_))
+    return Predictions(
+        paths, np.full(n, "val"), truth, probabilities, Decision(CLASSES[:k], CLASSES[1]), np.array(who, dtype=np.str_)
+    )
 
 
 def binary(labels: ArrayLike, positive: Floats) -> Predictions:
@@ -66,7 +67,7 @@ def test_bins_hold_equal_mass_and_never_cut_a_tie() -> None:
 def test_the_reliability_table_counts_every_film_once() -> None:
     logits, labels = honest_films(624)
     p = table(labels, softmax(logits, axis=1))
-    rows = reliability(p, positive=1)
+    rows = reliability(p)
     assert sum(row["n"] for row in rows) == 624
     assert {row["n"] for row in rows} == {41, 42}
     assert sum(row["n"] * row["observed"] for row in rows) == pytest.approx((labels == 1).sum())
@@ -110,7 +111,7 @@ def test_slope_and_intercept_equal_statsmodels_with_clustered_errors() -> None:
     logits, labels = honest_films(500, seed=1)
     patients = np.random.default_rng(0).integers(0, 200, 500)
     p = table(labels, softmax(1.7 * logits + [0, 0.8], axis=1), patients)
-    slope, intercept = calibration_line(p, positive=1)
+    slope, intercept = calibration_line(p)
     x, truth = log_odds(p.probabilities, 1), (labels == 1).astype(np.float64)
     groups = len(np.unique(patients))
     clusters = {"groups": patients, "use_correction": False}
@@ -126,25 +127,25 @@ def test_slope_and_intercept_equal_statsmodels_with_clustered_errors() -> None:
 
 def test_a_calibrated_model_has_slope_one_and_intercept_zero() -> None:
     logits, labels = honest_films(4000, seed=2, k=3)
-    slope, intercept = calibration_line(table(labels, softmax(logits, axis=1)), positive=2)
+    slope, intercept = calibration_line(table(labels, softmax(logits, axis=1)).by(positive="viral"))
     assert slope.low < 1 < slope.high
     assert intercept.low < 0 < intercept.high
 
 
 def test_the_slope_of_separated_classes_is_unknown_and_with_one_class_so_is_all() -> None:
-    slope, intercept = calibration_line(binary([0, 0, 1, 1], np.array([0.1, 0.4, 0.4, 0.9])), positive=1)
+    slope, intercept = calibration_line(binary([0, 0, 1, 1], np.array([0.1, 0.4, 0.4, 0.9])))
     assert np.isnan(slope).all() and np.isfinite(intercept).all()
-    constant = calibration_line(binary([0, 1, 1, 1], np.full(4, 0.5)), positive=1)
+    constant = calibration_line(binary([0, 1, 1, 1], np.full(4, 0.5)))
     assert np.isnan(constant[0]).all() and constant[1].value == pytest.approx(np.log(3))
-    assert all(np.isnan(found).all() for found in calibration_line(binary([1, 1], np.array([0.3, 0.9])), positive=1))
+    assert all(np.isnan(found).all() for found in calibration_line(binary([1, 1], np.array([0.3, 0.9]))))
 
 
 def test_probabilities_of_zero_and_one_do_not_break_the_fit() -> None:
-    slope, intercept = calibration_line(binary([0, 0, 1, 1, 0, 1], np.array([0, 0.3, 1, 0.6, 1, 0.2])), positive=1)
+    slope, intercept = calibration_line(binary([0, 0, 1, 1, 0, 1], np.array([0, 0.3, 1, 0.6, 1, 0.2])))
     assert np.isfinite(slope).all() and np.isnan(intercept).all()  # one film of probability 1 is wrong
-    right = calibration_line(binary([0, 0, 1, 1, 0, 1], np.array([0, 0.3, 1, 0.6, 0.7, 0.2])), positive=1)
+    right = calibration_line(binary([0, 0, 1, 1, 0, 1], np.array([0, 0.3, 1, 0.6, 0.7, 0.2])))
     assert np.isfinite(right).all()
-    sure = calibration_line(binary([0] * 40 + [1] * 40, np.array([0.001] * 40 + [0.999] * 40)), positive=1)
+    sure = calibration_line(binary([0] * 40 + [1] * 40, np.array([0.001] * 40 + [0.999] * 40)))
     assert np.isnan(sure[1]).all()
 
 
@@ -195,7 +196,7 @@ def test_a_temperature_is_a_positive_number(temperature: float) -> None:
 
 def test_the_risk_coverage_curve_by_hand() -> None:
     p = binary([1, 0, 1, 0, 1], np.array([0.99, 0.02, 0.1, 0.4, 0.6]))  # wrong: the third; .4 and .6 are equally sure
-    curve = risk_coverage(p, positive=1, threshold=0.5)
+    curve = risk_coverage(p)
     assert curve.coverage == pytest.approx([0.2, 0.4, 0.6, 1.0])
     assert curve.risk == pytest.approx([0, 0, 1 / 3, 1 / 5])
     assert curve.area == pytest.approx((0 + 0 + 1 / 3 + 2 / 5) / 5)
@@ -204,21 +205,25 @@ def test_the_risk_coverage_curve_by_hand() -> None:
 def test_the_risk_of_keeping_all_films_is_the_error_rate() -> None:
     logits, labels = honest_films(300, k=3)
     p = table(labels, softmax(logits, axis=1))
-    curve = risk_coverage(p, positive=1, threshold=0.5)
+    curve = risk_coverage(p)
     assert curve.coverage[-1] == 1
     assert curve.risk[-1] == pytest.approx((p.probabilities.argmax(axis=1) != labels).mean())
+
+
+def referred(p: Predictions, found: ReferBand) -> Bools:
+    return p.by(refer=found.band).decision.refers(p.probabilities)
 
 
 @pytest.mark.parametrize(("k", "threshold"), [(2, 0.5), (2, 0.2), (3, 0.5)])
 def test_the_band_is_the_narrowest_that_keeps_the_error_low_enough(k: int, threshold: float) -> None:
     logits, labels = honest_films(400, seed=5, k=k)
     p = table(labels, softmax(logits, axis=1))
-    band = refer_band(p, 1, threshold, error=0.08)
-    kept = ~band.refers(p.probabilities, 1)
-    wrong = p.decided(1, threshold) != labels
+    p = p.by(threshold=threshold)
+    band = refer_band(p, error=0.08)
+    kept, wrong = ~referred(p, band), p.decided != labels
     assert band.coverage == pytest.approx(kept.mean())
     assert band.error == pytest.approx(wrong[kept].mean()) and band.error <= 0.08
-    by_certainty = np.argsort(-certainty(p.probabilities, 1, threshold))
+    by_certainty = np.argsort(-certainty(p))
     risks = np.cumsum(wrong[by_certainty]) / np.arange(1, 401)
     assert kept.sum() == 1 + np.flatnonzero(risks <= 0.08).max()
 
@@ -227,16 +232,16 @@ def test_the_band_is_the_narrowest_that_keeps_the_error_low_enough(k: int, thres
 def test_the_band_refers_the_share_that_was_asked_for(k: int) -> None:
     logits, labels = honest_films(400, seed=6, k=k)
     p = table(labels, softmax(logits, axis=1))
-    band = refer_band(p, 1, 0.5, share=0.1)
-    assert band.refers(p.probabilities, 1).sum() == 40
-    none, everything = refer_band(p, 1, 0.5, share=0.0), refer_band(p, 1, 0.5, share=1.0)
-    assert none.refers(p.probabilities, 1).sum() == 0 and none.coverage == 1
-    assert everything.refers(p.probabilities, 1).all() and everything.coverage == 0
+    band = refer_band(p, share=0.1)
+    assert referred(p, band).sum() == 40
+    none, everything = refer_band(p, share=0.0), refer_band(p, share=1.0)
+    assert referred(p, none).sum() == 0 and none.coverage == 1
+    assert referred(p, everything).all() and everything.coverage == 0
 
 
 def test_the_band_is_symmetric_in_log_odds_about_the_threshold() -> None:
     logits, labels = honest_films(400, seed=7)
-    band = refer_band(table(labels, softmax(logits, axis=1)), 1, 0.2, share=0.3)
+    band = refer_band(table(labels, softmax(logits, axis=1)).by(threshold=0.2), share=0.3).band
     assert band.low < 0.2 < band.high
     odds = np.log([band.low / (1 - band.low), 0.25, band.high / (1 - band.high)])
     assert np.log(0.25) - odds[0] == pytest.approx(odds[2] - np.log(0.25))
@@ -244,22 +249,22 @@ def test_the_band_is_symmetric_in_log_odds_about_the_threshold() -> None:
 
 def test_an_error_no_band_reaches_refers_every_film_even_the_surest() -> None:
     p = binary([0, 1, 0], np.array([1.0, 0.9, 0.2]))  # the surest film of all is wrong
-    band = refer_band(p, 1, 0.5, error=0.1)
+    band = refer_band(p, error=0.1)
     assert band.coverage == 0 and np.isnan(band.error)
-    assert band.refers(np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]]), 1).all()
+    assert referred(binary([0, 0, 0], np.array([1.0, 0.0, 0.5])), band).all()
 
 
 def test_float32_saturation_does_not_move_a_film_across_the_band() -> None:
     # In float32 a probability of 1 - 3e-8 is 1, while the other class still holds 3e-8.
     surest, sure = [1e-11, 1.0], [3e-8, 1.0]
-    band = ReferBand(float(expit(-20)), float(expit(20)), 0.5, 0.0)
-    assert band.refers(np.array([surest, sure]), 1).tolist() == [False, True]
+    decision = Decision(CLASSES[:2], CLASSES[1], refer=Band(float(expit(-20)), float(expit(20))))
+    assert decision.refers(np.array([surest, sure])).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("wanted", [{}, {"error": 0.1, "share": 0.1}, {"error": 1.5}, {"share": -0.1}])
 def test_a_band_needs_one_wish_in_range(wanted: dict[str, float]) -> None:
     with pytest.raises(InputError, match="either an error or a share"):
-        refer_band(binary([0, 1], np.array([0.2, 0.9])), 1, 0.5, **wanted)
+        refer_band(binary([0, 1], np.array([0.2, 0.9])), **wanted)
 
 
 # -- prevalence -------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from plainfilm.evaluation.compare import (
     smallest_difference,
     verdict,
 )
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Bools, Floats, Interval
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
@@ -51,7 +52,7 @@ def model(odds: Floats, labels: NDArray[np.int64], patients: NDArray[np.int64]) 
         np.full(len(odds), "test"),
         labels,
         np.column_stack([1 - share, share]),
-        ("normal", "pneumonia"),
+        Decision(("normal", "pneumonia"), "pneumonia"),
         np.array([f"patient{i:04d}" for i in patients]),
     )
 
@@ -184,10 +185,11 @@ def test_a_comparison_of_three_models() -> None:
 def test_each_difference_is_that_of_the_two_scores() -> None:
     models = three_models(200)
     cuts = {"good": 0.4, "poor": 0.7}
-    decided = [(name, p.deciding(cuts.get(name, 0.5), p.classes[1])) for name, p in models]
+    decided = [(name, p.by(threshold=cuts.get(name, 0.5)).deciding()) for name, p in models]
     found = compare(decided, np.random.default_rng(0), draws=50)
     by_name = {
-        name: scores(p, 1, cuts.get(name, 0.5), np.random.default_rng(0), draws=5) for name, p in align_named(models)
+        name: scores(p.by(threshold=cuts.get(name, 0.5)), np.random.default_rng(0), draws=5)
+        for name, p in align_named(models)
     }
     for pair in found["pairs"]:
         for name, difference in pair["differences"].items():
@@ -203,7 +205,7 @@ def align_named(models: list[tuple[str, Predictions]]) -> list[tuple[str, Predic
 def test_pairing_makes_the_difference_far_surer_than_the_scores() -> None:
     good, near, _ = three_models()
     pair = compare([good, near], np.random.default_rng(0), draws=300)["pairs"][0]
-    alone = scores(good[1], 1, 0.5, np.random.default_rng(0), draws=300)["brier"]
+    alone = scores(good[1], np.random.default_rng(0), draws=300)["brier"]
     paired = pair["differences"]["brier"]
     assert paired["high"] - paired["low"] < (alone.high - alone.low) / 3
 
@@ -219,7 +221,7 @@ def test_a_model_is_identical_to_itself() -> None:
 def test_neither_the_order_of_rows_nor_of_classes_matters() -> None:
     (_, good), _, (_, poor) = three_models(100)
     turned = poor.take(np.random.default_rng(1).permutation(100))
-    turned = replace(turned, classes=turned.classes[::-1], probabilities=turned.probabilities[:, ::-1])
+    turned = replace(turned.by(classes=turned.classes[::-1]), probabilities=turned.probabilities[:, ::-1])
     turned = replace(turned, labels=1 - turned.labels)
     expected = compare([("a", good), ("b", poor)], np.random.default_rng(0), draws=50)["pairs"]
     found = compare([("a", good), ("b", turned)], np.random.default_rng(0), draws=50)["pairs"]
@@ -243,7 +245,10 @@ def test_models_on_other_films_are_refused_with_counts() -> None:
     assert "3 films are only in good, 2 films are labelled differently; give" in str(refusal.value)
     assert "only in near" not in str(refusal.value)
     with pytest.raises(InputError, match="their classes differ"):
-        compare([("good", good), ("near", replace(near, classes=("normal", "covid")))], np.random.default_rng(0))
+        compare(
+            [("good", good), ("near", replace(near, decision=Decision(("normal", "covid"), "covid")))],
+            np.random.default_rng(0),
+        )
 
 
 def test_one_model_or_two_of_a_name_are_no_comparison() -> None:
@@ -311,9 +316,9 @@ def test_the_paired_interval_covers_93_to_97_percent() -> None:
 def test_a_model_decides_by_the_class_that_its_threshold_is_of() -> None:
     """NORMAL from 0.9 on is not SICK from 0.9 on: a run whose positive class is the other one keeps its decisions."""
     (_, first), (_, second), _ = three_models(200)
-    cautious = first.deciding(0.9, first.classes[0])
-    found = compare([("a", cautious), ("b", second)], np.random.default_rng(0), first.classes[1], draws=50)
+    cautious = first.by(threshold=0.9, positive=first.classes[0]).deciding().by(positive=first.classes[1])
+    found = compare([("a", cautious), ("b", second)], np.random.default_rng(0), draws=50)
     called = np.where(first.probabilities[:, 0] >= 0.9, 0, 1)
     assert found["models"][0]["scores"]["accuracy"]["value"] == pytest.approx((called == first.labels).mean())
     assert found["models"][0]["decided_by"] == f"the threshold 0.900 of {first.classes[0]}"
-    assert cautious.decided(1, 0.5).tolist() == cautious.decided(0, 0.1).tolist() == called.tolist()
+    assert cautious.decided.tolist() == cautious.by(positive=first.classes[0]).decided.tolist() == called.tolist()

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.operating import balanced_threshold, check, choose, operating_curve
 from plainfilm.evaluation.predictions import Predictions
 
@@ -16,11 +17,13 @@ def validation(sharper: float = 1.0, shift: float = 0.0, n: int = 4000) -> Predi
     labels = (rng.random(n) < expit(odds)).astype(np.int64)
     p = expit(odds * sharper + shift)
     names = [str(i) for i in range(n)]
-    return Predictions(names, np.full(n, "val"), labels, np.column_stack([1 - p, p]), ("A", "B"), np.array(names))
+    return Predictions(
+        names, np.full(n, "val"), labels, np.column_stack([1 - p, p]), Decision(("A", "B"), "B"), np.array(names)
+    )
 
 
 def test_temperature_and_threshold_are_those_of_the_validation_films():
-    found = choose(validation(sharper=3.0), 1, "auto", "share=0.1", fitted=True)
+    found = choose(validation(sharper=3.0), "auto", "share=0.1", fitted=True)
     assert found.temperature == pytest.approx(3.0, rel=0.1)
     assert found.threshold == pytest.approx(0.5, abs=0.04)
     assert found.rule == "both classes equally likely by a logistic line on validation"
@@ -31,17 +34,17 @@ def test_temperature_and_threshold_are_those_of_the_validation_films():
 
 
 def test_nothing_is_fitted_where_validation_is_what_is_scored():
-    found = choose(validation(sharper=3.0, shift=2), 1, "auto", "none", fitted=False)
-    assert found == (1.0, 0.5, "0.5", None)
+    found = choose(validation(sharper=3.0, shift=2), "auto", "none", fitted=False)
+    assert found.operating == {"temperature": 1.0, "threshold": 0.5, "threshold_rule": "0.5", "refer": None}
 
 
 def test_a_sensitivity_or_a_number_can_be_asked_for():
     val = validation()
-    wanted = choose(val, 1, "sensitivity=0.95", "none", fitted=True)
+    wanted = choose(val, "sensitivity=0.95", "none", fitted=True)
     cool = expit(np.log(val.probabilities[:, 1] / val.probabilities[:, 0]) / wanted.temperature)
     reached = np.mean(cool[val.labels == 1] >= wanted.threshold)
     assert 0.95 <= reached < 0.953
-    assert choose(val, 1, "0.3", "none", fitted=True).threshold == 0.3
+    assert choose(val, "0.3", "none", fitted=True).threshold == 0.3
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ def test_a_rule_of_another_form_is_refused_before_the_training(threshold, refer,
 
 
 def test_the_curve_says_what_each_threshold_means():
-    curve = operating_curve(validation(), 1)
+    curve = operating_curve(validation())
     assert [row["threshold"] for row in curve][:3] == [0.01, 0.02, 0.03] and len(curve) == 99
     sensitivity = [row["sensitivity"]["value"] for row in curve]
     assert sensitivity == sorted(sensitivity, reverse=True)
@@ -75,8 +78,8 @@ def test_the_balanced_threshold_varies_less_than_youdens_and_exists_without_an_e
     for _ in range(60):
         sample = validation(shift=1.5).take(rng.choice(4000, 100, replace=False))
         for rule, found in chosen.items():
-            found.append(np.log(1 / choose(sample, 1, rule, "none", fitted=True).threshold - 1))
+            found.append(np.log(1 / choose(sample, rule, "none", fitted=True).threshold - 1))
     assert np.std(chosen["balanced"]) < 0.7 * np.std(chosen["youden"])
     clean = validation().take(np.flatnonzero(np.abs(validation().probabilities[:, 1] - validation().labels) < 0.3))
-    assert 0.3 < balanced_threshold(clean, 1) < 0.7
-    assert np.isnan(balanced_threshold(clean.take(clean.labels == 1), 1))
+    assert 0.3 < balanced_threshold(clean) < 0.7
+    assert np.isnan(balanced_threshold(clean.take(clean.labels == 1)))

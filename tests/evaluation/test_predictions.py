@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision, positive_class, positive_is_a_guess
 from plainfilm.evaluation.predictions import (
     Predictions,
-    positive_class,
-    positive_is_a_guess,
     read_predictions,
     write_predictions,
 )
@@ -25,7 +24,7 @@ def some(paths: list[str], patients: list[str] | None = None) -> Predictions:
         np.array(["val"] + ["test"] * (len(paths) - 1)),
         np.arange(len(paths)) % 2,
         np.column_stack([1 - share, share]),
-        ("NORMAL", "PNEUMONIA"),
+        Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"),
         np.array(patients or paths),
     )
 
@@ -196,10 +195,9 @@ def test_an_unknown_positive_class_is_refused_with_the_nearest() -> None:
 def test_a_film_at_the_threshold_is_positive_and_many_classes_go_to_the_first_of_the_likeliest() -> None:
     p = some(["a", "b", "c"])
     p.probabilities[:] = [[0.7, 0.3], [0.5, 0.5], [0.8, 0.2]]
-    assert p.decided(positive=1, threshold=0.3).tolist() == [1, 1, 0]
-    assert p.decided(positive=0, threshold=0.8).tolist() == [1, 1, 0]
-    three = Predictions(["a"], p.parts[:1], p.labels[:1], np.array([[0.2, 0.4, 0.4]]), ("x", "y", "z"), p.patients[:1])
-    assert three.decided(positive=2, threshold=0.1).tolist() == [1]
+    assert p.by(threshold=0.3).decided.tolist() == [1, 1, 0]
+    assert p.by(positive="NORMAL", threshold=0.8).decided.tolist() == [1, 1, 0]
+    assert Decision(("x", "y", "z"), "z", 0.1).decide(np.array([[0.2, 0.4, 0.4]])).tolist() == [1]
 
 
 def test_a_table_of_labels_is_no_truth(tmp_path: Path) -> None:

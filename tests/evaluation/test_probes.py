@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from plainfilm.evaluation.compare import paired_delong
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.probes import (
     COVERS,
@@ -30,7 +31,9 @@ def table(score, labels, patients=None, classes=CLASSES) -> Predictions:
     rest = (1 - score) / (len(classes) - 1)
     columns = np.column_stack([*[rest] * (len(classes) - 1), score])
     who = np.array(paths if patients is None else patients)
-    return Predictions(paths, np.full(len(score), "test"), np.asarray(labels), columns, classes, who)
+    return Predictions(
+        paths, np.full(len(score), "test"), np.asarray(labels), columns, Decision(classes, classes[1]), who
+    )
 
 
 @pytest.mark.parametrize(("area", "share"), [(lungs, 0.72), (borders, 0.36), (corners, 0.16)])
@@ -92,7 +95,7 @@ def rows_of(places):
         name: table(reads(np.stack([cover(film, mask, "crop") for film in films]), places), labels)
         for name, mask in COVERS.items()
     }
-    return {row["name"]: row for row in probe_rows(table(reads(films, places), labels), changed, 1, 0.5)}
+    return {row["name"]: row for row in probe_rows(table(reads(films, places), labels), changed)}
 
 
 def test_a_model_that_reads_only_the_border_raises_both_lines():
@@ -135,18 +138,18 @@ def test_rows_are_delong_s_and_a_missing_class_is_unknown():
     labels = np.arange(40) % 2
     a, b = (np.random.default_rng(i).uniform(0, 1, 40) for i in (0, 1))
     clean, covered = table(a, labels), table(b, labels)
-    row = probe_rows(clean, {"x": covered}, 1, 0.5)[1]
+    row = probe_rows(clean, {"x": covered})[1]
     difference, p = paired_delong(labels == 1, b, a)
     assert row["change"] == difference.as_dict() and row["p"] == p
     one = np.ones(40, np.int64)
-    row = probe_rows(table(a, one), {"x": table(b, one)}, 1, 0.5)[1]
+    row = probe_rows(table(a, one), {"x": table(b, one)})[1]
     assert np.isnan(row["auroc"]["value"]) and np.isnan(row["change"]["value"]) and row["flipped"]["value"] > 0
 
 
 def test_baselines_stand_in_the_same_form():
     found = baseline_rows([{"title": "borders only", "auc": interval(0.9, 0.8, 0.95)}])
     assert found[0]["kind"] == "baseline" and found[0]["auroc"]["value"] == 0.9
-    assert set(found[0]) == set(probe_rows(table([0.1, 0.9], [0, 1]), {}, 1, 0.5)[0])
+    assert set(found[0]) == set(probe_rows(table([0.1, 0.9], [0, 1]), {})[0])
 
 
 # -- sources ----------------------------------------------------------------------------------------------------------

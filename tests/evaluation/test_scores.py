@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats, wilson
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import (
@@ -39,7 +40,9 @@ def table(labels: NDArray[np.int64], probabilities: Floats, patients: NDArray[np
     n, k = probabilities.shape
     paths = [f"film{i:04d}" for i in range(n)]
     who = np.array(paths, dtype=np.str_) if patients is None else np.array([f"patient{i:04d}" for i in patients])
-    return Predictions(paths, np.full(n, "test"), np.asarray(labels), probabilities, CLASSES[:k], who)
+    return Predictions(
+        paths, np.full(n, "test"), np.asarray(labels), probabilities, Decision(CLASSES[:k], CLASSES[1]), who
+    )
 
 
 def binary(labels: list[int] | NDArray[np.int64], positive: list[float] | Floats) -> Predictions:
@@ -58,7 +61,7 @@ def example(k: int, n: int = 300, decimals: int = 2, seed: int = 0) -> Predictio
 
 
 def values(p: Predictions, positive: int = 1, threshold: float = 0.5) -> dict[str, float]:
-    found = scores(p, positive, threshold, np.random.default_rng(0), draws=20)
+    found = scores(p.by(positive=p.classes[positive], threshold=threshold), np.random.default_rng(0), draws=20)
     return {name: interval.value for name, interval in found.items()}
 
 
@@ -67,14 +70,14 @@ def values(p: Predictions, positive: int = 1, threshold: float = 0.5) -> dict[st
 
 def test_the_names_are_those_of_metrics_json() -> None:
     p = example(2)
-    found = scores(p, 1, 0.5, np.random.default_rng(0), draws=10)
+    found = scores(p, np.random.default_rng(0), draws=10)
     assert list(found) == NAMES + [f"{name}_by_patient" for name in (*NAMES[:5], "auroc")]
     for name in (*NAMES[:5], "auroc"):
         whole = found[f"{name}_by_patient"]
         assert whole.value == pytest.approx(found[name].value)
         assert whole.low <= found[name].low + 1e-9 and whole.high >= found[name].high - 1e-9
     alone = table(p.labels, p.probabilities)  # a patient a film
-    assert list(scores(alone, 1, 0.5, np.random.default_rng(0), draws=10)) == NAMES
+    assert list(scores(alone, np.random.default_rng(0), draws=10)) == NAMES
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.83])
@@ -135,11 +138,11 @@ def test_three_classes_equal_scikit_learn() -> None:
 def test_weighted_films_score_like_repeated_ones(k: int) -> None:
     p = example(k, n=150)
     weights = np.random.default_rng(3).integers(0, 4, (5, 150))
-    names, statistic = weighted_scores(p, 1, 0.5)
+    names, statistic = weighted_scores(p)
     found = statistic(weights.astype(np.float64))
     for draw, row in zip(weights, found, strict=True):
         repeated = p.take(np.repeat(np.arange(150), draw))
-        expected = weighted_scores(repeated, 1, 0.5)[1](np.ones((1, len(repeated))))[0]
+        expected = weighted_scores(repeated)[1](np.ones((1, len(repeated))))[0]
         assert dict(zip(names, row, strict=True)) == pytest.approx(dict(zip(names, expected, strict=True)))
 
 
@@ -169,11 +172,11 @@ def test_ece_of_a_constant_model_is_its_distance_from_the_share_of_positives() -
 
 def test_the_confusion_table_has_the_truth_in_rows() -> None:
     p = binary([0, 0, 0, 1, 1], [0.1, 0.5, 0.2, 0.4, 0.9])
-    assert confusion(p, positive=1, threshold=0.5).tolist() == [[2, 1], [1, 1]]
-    assert confusion(p, positive=1, threshold=0.0).tolist() == [[0, 3], [0, 2]]
+    assert confusion(p).tolist() == [[2, 1], [1, 1]]
+    assert confusion(p.by(threshold=0.0)).tolist() == [[0, 3], [0, 2]]
     three = example(3)
     expected = metrics.confusion_matrix(three.labels, three.probabilities.argmax(axis=1))
-    assert confusion(three, 2, 0.5).tolist() == expected.tolist()
+    assert confusion(three.by(positive=three.classes[2])).tolist() == expected.tolist()
 
 
 def test_the_other_class_as_positive_mirrors_the_rates() -> None:
@@ -190,8 +193,8 @@ def test_the_other_class_as_positive_mirrors_the_rates() -> None:
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_every_interval_holds_its_value_and_shrinks_with_more_films(k: int) -> None:
-    small = scores(example(k, n=200, decimals=8), 1, 0.5, np.random.default_rng(0), draws=200)
-    large = scores(example(k, n=1800, decimals=8), 1, 0.5, np.random.default_rng(0), draws=200)
+    small = scores(example(k, n=200, decimals=8), np.random.default_rng(0), draws=200)
+    large = scores(example(k, n=1800, decimals=8), np.random.default_rng(0), draws=200)
     for name in small:
         assert small[name].low <= small[name].value <= small[name].high, name
         assert large[name].high - large[name].low < small[name].high - small[name].low, name
@@ -199,7 +202,7 @@ def test_every_interval_holds_its_value_and_shrinks_with_more_films(k: int) -> N
 
 def test_rates_carry_wilsons_interval() -> None:
     p = binary([0] * 10 + [1] * 20, [0.9] * 3 + [0.1] * 7 + [0.8] * 18 + [0.3] * 2)
-    found = scores(p, 1, 0.5, np.random.default_rng(0), draws=10)
+    found = scores(p, np.random.default_rng(0), draws=10)
     assert found["accuracy"] == wilson(25, 30)
     assert found["sensitivity"] == found["recall_bacterial"] == wilson(18, 20)
     assert found["specificity"] == found["recall_normal"] == wilson(7, 10)
@@ -211,8 +214,8 @@ def test_rates_carry_wilsons_interval() -> None:
 def test_the_order_of_the_rows_does_not_matter(k: int) -> None:
     p = example(k, n=200)
     order = np.random.default_rng(1).permutation(200)
-    a = scores(p, 1, 0.4, np.random.default_rng(7), draws=100)
-    b = scores(p.take(order), 1, 0.4, np.random.default_rng(7), draws=100)
+    a = scores(p.by(threshold=0.4), np.random.default_rng(7), draws=100)
+    b = scores(p.take(order).by(threshold=0.4), np.random.default_rng(7), draws=100)
     for name in a:
         if name != "ece":  # its lower bound compares with truth drawn film by film
             assert b[name] == pytest.approx(a[name], abs=1e-9), name
@@ -226,8 +229,8 @@ def test_a_patients_films_widen_the_interval() -> None:
     by_film = table(labels[ten_times], shares[ten_times])
     by_patient = table(labels[ten_times], shares[ten_times], patients=ten_times)
     rng = np.random.default_rng
-    narrow = scores(by_film, 1, 0.5, rng(0), draws=300)["mcc"]
-    wide = scores(by_patient, 1, 0.5, rng(0), draws=300)["mcc"]
+    narrow = scores(by_film, rng(0), draws=300)["mcc"]
+    wide = scores(by_patient, rng(0), draws=300)["mcc"]
     assert 2.5 < (wide.high - wide.low) / (narrow.high - narrow.low) < 4  # about the square root of ten
 
 
@@ -235,7 +238,7 @@ def test_a_patients_films_widen_the_interval() -> None:
 
 
 def test_perfect_predictions_score_one_without_claiming_certainty() -> None:
-    found = scores(binary([0] * 30 + [1] * 70, [0.0] * 30 + [1.0] * 70), 1, 0.5, np.random.default_rng(0), draws=50)
+    found = scores(binary([0] * 30 + [1] * 70, [0.0] * 30 + [1.0] * 70), np.random.default_rng(0), draws=50)
     for name in NAMES[:18]:
         assert found[name].value == 1 and found[name].high == 1, name
         assert 0.8 < found[name].low < 1, name
@@ -245,11 +248,11 @@ def test_perfect_predictions_score_one_without_claiming_certainty() -> None:
 
 def test_a_model_that_says_one_class_only_is_named_and_scored_like_scikit_learn() -> None:
     p = binary([0] * 30 + [1] * 70, [0.7] * 100)
-    found = scores(p, 1, 0.5, np.random.default_rng(0), draws=50)
+    found = scores(p, np.random.default_rng(0), draws=50)
     decided = np.ones(100, dtype=int)
-    assert one_class_predicted(p, 1, 0.5) == "bacterial"
-    assert one_class_predicted(p, 1, 0.8) == "normal"
-    assert one_class_predicted(example(2), 1, 0.5) is None
+    assert one_class_predicted(p) == "bacterial"
+    assert one_class_predicted(p.by(threshold=0.8)) == "normal"
+    assert one_class_predicted(example(2)) is None
     assert found["precision_macro"].value == metrics.precision_score(
         p.labels, decided, average="macro", zero_division=0
     )
@@ -268,7 +271,7 @@ def test_a_part_with_one_class_leaves_undefined_what_needs_two() -> None:
 
 
 def test_no_films_give_no_figures() -> None:
-    found = scores(example(2).take(np.array([], dtype=np.int64)), 1, 0.5, np.random.default_rng(0), draws=5)
+    found = scores(example(2).take(np.array([], dtype=np.int64)), np.random.default_rng(0), draws=5)
     assert list(found) == NAMES
     assert np.isnan([interval for interval in found.values()]).all()
 
@@ -290,7 +293,7 @@ def test_nothing_warns_on_tiny_tables() -> None:
         for n in (1, 2, 3, 5):
             for k in (2, 3):
                 shares = rng.dirichlet(np.ones(k), n)
-                found = scores(table(rng.integers(0, k, n), shares), 1, 0.5, rng, draws=30)
+                found = scores(table(rng.integers(0, k, n), shares), rng, draws=30)
                 assert 0 <= found["accuracy"].value <= 1
 
 
@@ -301,52 +304,52 @@ def test_the_curves_are_scikit_learns() -> None:
     p = example(2)
     score = p.probabilities[:, 1]
     fpr, tpr, cuts = metrics.roc_curve(p.labels, score, drop_intermediate=False)
-    for found, expected in zip(roc_points(p, 1), (fpr, tpr, cuts), strict=True):
+    for found, expected in zip(roc_points(p), (fpr, tpr, cuts), strict=True):
         assert found == pytest.approx(expected)
     precision, recall, cuts = metrics.precision_recall_curve(p.labels, score)
-    for found, expected in zip(pr_points(p, 1), (recall[-2::-1], precision[-2::-1], cuts[::-1]), strict=True):
+    for found, expected in zip(pr_points(p), (recall[-2::-1], precision[-2::-1], cuts[::-1]), strict=True):
         assert found == pytest.approx(expected)
 
 
 def test_youden_takes_the_cut_with_the_most_right_in_both_classes() -> None:
     p = binary([0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.6, 0.8])
-    assert youden_threshold(p, 1) == pytest.approx(0.5)  # halfway between .4 and .6
+    assert youden_threshold(p) == pytest.approx(0.5)  # halfway between .4 and .6
     separated = binary([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
-    assert youden_threshold(separated, 1) == pytest.approx(0.5)
+    assert youden_threshold(separated) == pytest.approx(0.5)
 
 
 def test_youden_equals_a_search_over_all_cuts() -> None:
     p = example(2, seed=4)
     score = p.probabilities[:, 1]
     indices = [(score[p.labels == 1] >= t).mean() - (score[p.labels == 0] >= t).mean() for t in np.unique(score)]
-    t = youden_threshold(p, 1)
+    t = youden_threshold(p)
     chosen = (score[p.labels == 1] >= t).mean() - (score[p.labels == 0] >= t).mean()
     assert chosen == pytest.approx(max(indices))
 
 
 def test_the_sensitive_threshold_is_the_highest_that_is_sensitive_enough() -> None:
     p = binary([0] * 5 + [1] * 20, [0.3] * 5 + [i / 20 for i in range(1, 21)])
-    t = sensitivity_threshold(p, 1, 0.95)  # 19 of 20: all but the lowest, 0.05
+    t = sensitivity_threshold(p, 0.95)  # 19 of 20: all but the lowest, 0.05
     assert t == pytest.approx(0.075)
-    assert sensitivity_threshold(p, 1, 1.0) == pytest.approx(0.025)
+    assert sensitivity_threshold(p, 1.0) == pytest.approx(0.025)
 
 
 def test_operating_points_are_chosen_on_validation_and_realised_on_the_test_films() -> None:
     val, test = example(2, seed=1), example(2, seed=2)
-    points = operating_points(val, test, positive=1)
+    points = operating_points(val, test)
     assert list(points) == ["0.5", "youden", "sensitivity_95"]
     assert points["0.5"]["threshold"] == 0.5
     assert points["sensitivity_95"]["validation"]["sensitivity"]["value"] >= 0.95
     for point in points.values():
         for part, p in (("validation", val), ("test", test)):
-            found = scores(p, 1, point["threshold"], np.random.default_rng(0), draws=5)
+            found = scores(p.by(threshold=point["threshold"]), np.random.default_rng(0), draws=5)
             for name in ("sensitivity", "specificity", "ppv", "npv"):
                 assert point[part][name] == found[name].as_dict()
 
 
 def test_a_validation_part_of_one_class_chooses_no_threshold() -> None:
-    assert list(operating_points(binary([0, 0], [0.1, 0.2]), example(2), 1)) == ["0.5"]
-    assert np.isnan(youden_threshold(binary([0, 0], [0.1, 0.2]), 1))
+    assert list(operating_points(binary([0, 0], [0.1, 0.2]), example(2))) == ["0.5"]
+    assert np.isnan(youden_threshold(binary([0, 0], [0.1, 0.2])))
 
 
 def test_predictive_values_fall_with_prevalence() -> None:
@@ -367,7 +370,7 @@ def test_predictive_values_at_the_films_own_prevalence_are_the_observed_ones() -
 def test_net_benefit_by_hand() -> None:
     # 100 films, 20 positive; at 0.25 the model finds 15 of them with 8 false alarms: 15/100 - 8/100 · 1/3.
     p = binary([1] * 20 + [0] * 80, [0.3] * 15 + [0.1] * 5 + [0.25] * 8 + [0.2] * 72)
-    curve = decision_curve(p, 1, np.array([0.25, 0.5]))
+    curve = decision_curve(p, np.array([0.25, 0.5]))
     assert curve["model"] == pytest.approx([15 / 100 - 8 / 100 / 3, 0])
     assert curve["treat_all"] == pytest.approx([0.2 - 0.8 / 3, 0.2 - 0.8])
     assert curve["treat_none"].tolist() == [0, 0]
@@ -377,8 +380,8 @@ def test_net_benefit_at_another_prevalence_is_that_of_so_many_films() -> None:
     p = binary([1] * 20 + [0] * 80, [0.3] * 15 + [0.1] * 5 + [0.25] * 8 + [0.2] * 72)
     rare = p.take(np.concatenate([np.arange(20), np.tile(np.arange(20, 100), 4)]))
     t = np.array([0.1, 0.25])
-    expected = decision_curve(rare, 1, t)
-    found = decision_curve(p, 1, t, prevalence=20 / 340)
+    expected = decision_curve(rare, t)
+    found = decision_curve(p, t, prevalence=20 / 340)
     assert found["model"] == pytest.approx(expected["model"])
     assert found["treat_all"] == pytest.approx(expected["treat_all"])
-    assert len(decision_curve(p, 1)["threshold"]) == 99
+    assert len(decision_curve(p)["threshold"]) == 99

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import wilson
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
@@ -23,7 +24,9 @@ def predictions(labels, positive_share, paths=None, classes=CLASSES) -> Predicti
     rest = (1 - share) / (len(classes) - 1)
     columns = np.column_stack([*[rest] * (len(classes) - 1), share])
     labels = np.asarray(labels, dtype=np.int64)
-    return Predictions(paths, np.full(len(share), "test"), labels, columns, classes, np.array(paths))
+    return Predictions(
+        paths, np.full(len(share), "test"), labels, columns, Decision(classes, classes[1]), np.array(paths)
+    )
 
 
 def kermany() -> Predictions:
@@ -87,19 +90,19 @@ def test_films_of_unknown_size_are_in_no_size_group():
 
 def test_a_kind_of_pneumonia_is_held_against_all_normal_films():
     p = kermany()
-    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))), 1, 0.5, seed=0, draws=200)
+    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))), seed=0, draws=200)
     viral = next(row for row in rows if row["group"] == "virus")
     assert viral["films"] == 40 and viral["positives"] == 40 and viral["negatives"] == 60
     assert viral["against"] == "all negative films"
     assert viral["sensitivity"] == wilson(20, 40).as_dict() and np.isnan(viral["specificity"]["value"])
-    expected = scores(p.take(np.r_[0:60, 100:140]), 1, 0.5, np.random.default_rng(0), 200)
+    expected = scores(p.take(np.r_[0:60, 100:140]), np.random.default_rng(0), 200)
     assert viral["auroc"] == expected["auroc"].as_dict()
     assert viral["balanced_accuracy"]["value"] == pytest.approx(0.75)
 
 
 def test_a_series_of_normal_films_is_held_against_all_positive_ones():
     p = kermany()
-    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))), 1, 0.5, seed=0, draws=100)
+    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))), seed=0, draws=100)
     series = next(row for row in rows if row["group"] == "NORMAL2-IM")
     assert series["against"] == "all positive films" and series["specificity"] == wilson(30, 30).as_dict()
     assert (series["positives"], series["negatives"]) == (80, 30)
@@ -107,8 +110,8 @@ def test_a_series_of_normal_films_is_held_against_all_positive_ones():
 
 def test_the_subgroup_that_is_missed_is_the_worst_and_shown_to_be():
     p = kermany()
-    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))), 1, 0.5, seed=0, draws=500)
-    whole = scores(p, 1, 0.5, np.random.default_rng(0), 200)["balanced_accuracy"].value
+    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))), seed=0, draws=500)
+    whole = scores(p, np.random.default_rng(0), 200)["balanced_accuracy"].value
     worst = worst_subgroup(rows, whole)
     assert worst["group"] == "virus" and worst["worse"] and worst["compared"] == 4
     assert "worse than the whole" in worst["sentence"] and "not shown" not in worst["sentence"]
@@ -135,7 +138,7 @@ def test_too_few_films_are_never_the_worst():
 
 def test_one_class_only_gives_nulls_and_no_worst():
     p = predictions([1] * 30, np.linspace(0.1, 0.9, 30))
-    rows = subgroups(p, {"half": np.array(["a", "b"] * 15)}, 1, 0.5, seed=0, draws=50)
+    rows = subgroups(p, {"half": np.array(["a", "b"] * 15)}, seed=0, draws=50)
     assert worst_subgroup(rows, float("nan")) is None
     assert json.loads(to_json(rows[0]))["auroc"] == {"value": None, "low": None, "high": None}
 
@@ -144,7 +147,7 @@ def test_a_subgroup_of_one_film_and_three_classes_do_not_fail():
     labels = np.arange(60) % 3
     p = predictions(labels, np.where(labels == 2, 0.8, 0.1), classes=("a", "b", "c"))
     groups = np.array(["lone"] + ["rest"] * 59)
-    lone, rest = subgroups(p, {"g": groups}, 2, 0.5, seed=0, draws=50)
+    lone, rest = subgroups(p.by(positive=p.classes[2]), {"g": groups}, seed=0, draws=50)
     assert lone["films"] == 1 and lone["against"] == "all other classes"
     assert rest["against"] == "" and rest["auroc"]["value"] == 1.0
 
@@ -156,8 +159,8 @@ def test_a_subgroup_of_some_classes_is_held_against_all_others_so_that_it_is_com
     p = predictions(labels, np.eye(3)[called][:, 2], classes=("a", "b", "c"))
     p = replace(p, probabilities=np.eye(3)[called])
     groups = np.array(["a"] * 40 + ["rest"] * 80)
-    own, rest = subgroups(p, {"kind": groups}, 2, 0.5, seed=0, draws=50)
-    whole = scores(p, 2, 0.5, np.random.default_rng(0), 50)["balanced_accuracy"].value
+    own, rest = subgroups(p.by(positive=p.classes[2]), {"kind": groups}, seed=0, draws=50)
+    whole = scores(p.by(positive=p.classes[2]), np.random.default_rng(0), 50)["balanced_accuracy"].value
     assert own["against"] == rest["against"] == "all other classes"
     assert own["balanced_accuracy"]["value"] == rest["balanced_accuracy"]["value"] == pytest.approx(whole)
 
@@ -165,4 +168,4 @@ def test_a_subgroup_of_some_classes_is_held_against_all_others_so_that_it_is_com
 def test_a_folder_named_like_a_third_does_not_stop_anything():
     labels = np.arange(40) % 2
     groups = np.array(["the third (x"] * 20 + [""] * 20)
-    assert len(subgroups(predictions(labels, labels * 0.8 + 0.1), {"source folder": groups}, 1, 0.5, 0, draws=50)) == 1
+    assert len(subgroups(predictions(labels, labels * 0.8 + 0.1), {"source folder": groups}, 0, draws=50)) == 1

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from plainfilm.evaluation.decision import Decision
 from plainfilm.explain.checks import (
     FilmChecks,
     deletion_insertion,
@@ -42,7 +43,7 @@ class Corner(nn.Module):
 @pytest.fixture
 def model() -> Model:
     preprocess = Preprocess(size=SIZE, channels=1, scaling="unit")
-    return Model(Corner(), "vgg", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA")
+    return Model(Corner(), "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), preprocess)
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ class Edges(nn.Module):
 
 
 def test_a_map_that_survives_shuffled_weights_is_found_out(film):
-    one = Model(Edges(), "vgg", ("a", "b"), Preprocess(size=SIZE, channels=1, scaling="unit"), "b")
+    one = Model(Edges(), "vgg", Decision(("a", "b"), "b"), Preprocess(size=SIZE, channels=1, scaling="unit"))
     maps = heat_map(one, film[None], 1)
     found = randomisation(one, film[None], np.array([1]), maps, "hires-cam", 1.0, np.random.default_rng(0))
     assert found == pytest.approx([1.0])

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.explain.heatmaps import heat_map, on_film, on_input, seen
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
@@ -17,7 +18,7 @@ SIZE = 32
 
 def model_of(network: nn.Module, **preprocess) -> Model:
     chosen = Preprocess(**{"size": SIZE, "channels": 1, "scaling": "unit", **preprocess})
-    return Model(network, "vgg", ("NORMAL", "PNEUMONIA"), chosen, "PNEUMONIA")
+    return Model(network, "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), chosen)
 
 
 class Bright(nn.Module):
@@ -75,7 +76,7 @@ def test_the_other_class_has_no_evidence_and_so_an_empty_map():
 
 def test_without_a_target_the_class_decided_for_is_explained():
     model = model_of(Bright())
-    assert model.decide(model.probabilities(films())).tolist() == [1, 1, 1]
+    assert model.decision.decide(model.probabilities(films())).tolist() == [1, 1, 1]
     assert np.array_equal(heat_map(model, films()), heat_map(model, films(), np.array([1, 1, 1])))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from plainfilm.evaluation.decision import Decision
 from plainfilm.explain.overlay import LONGEST, blended, coloured, heat_png, overlay_png, palette, reduced
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
@@ -15,7 +16,7 @@ from plainfilm.models.model import Model
 
 def model() -> Model:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 30 * 30, 2))
-    return Model(network, "vgg", ("a", "b"), Preprocess(size=32, channels=1), "b")
+    return Model(network, "vgg", Decision(("a", "b"), "b"), Preprocess(size=32, channels=1))
 
 
 def test_both_pictures_have_the_films_shape(make_film):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.explain.checks import check_films
 from plainfilm.explain.heatmaps import METHODS, heat_map
 from plainfilm.image.preprocess import Preprocess
@@ -38,7 +39,7 @@ def model_of(name: str, monkeypatch) -> Model:
         torch.manual_seed(0)
         preprocess = Preprocess(size=SIZE, scaling="unit")
         network = backbones.build(name, 0, 2, preprocess).eval()
-    return Model(network, f"timm:{name}-ft", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA")
+    return Model(network, f"timm:{name}-ft", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), preprocess)
 
 
 @pytest.mark.parametrize("name", GRIDS)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.export.safetensors import write_safetensors
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
@@ -27,8 +28,13 @@ from plainfilm.export.engine import OnnxModel  # noqa: E402
 
 def paper_model() -> Model:
     preprocess = Preprocess(size=16)
-    model = Model(VGG(PAPER, 2, 16, batch_norm=True), "vgg-bn", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA")
-    model.threshold, model.temperature, model.refer, model.hash = 0.47, 1.7, (0.4, 0.6), "ab" * 32
+    model = Model(
+        VGG(PAPER, 2, 16, batch_norm=True),
+        "vgg-bn",
+        Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", 0.47, 1.7, Band(0.4, 0.6)),
+        preprocess,
+    )
+    model.hash = "ab" * 32
     rows = Rows(pixels(24), np.arange(24), {})
     model.gate = fit_gate(rows, np.arange(24), np.random.default_rng(0))
     return model
@@ -59,7 +65,7 @@ def test_it_labels_films_as_the_model_does(written, make_film):
     p = other.predict_proba(films)
     assert p == pytest.approx(model.predict_proba(films), abs=1e-5)
     assert other.predict(films).tolist() == model.predict(films).tolist()
-    assert other.refers(p).tolist() == model.refers(p).tolist()
+    assert other.decision == model.decision
 
 
 def test_it_holds_the_gate_to_the_last_bit(written):
@@ -189,7 +195,9 @@ def test_what_is_no_onnx_is_refused(tmp_path, data):
 def test_a_run_is_exported_into_the_cache_once(tmp_path, monkeypatch):
     monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "cache"))
     preprocess = Preprocess(size=16)
-    model = Model(VGG(PAPER, 2, 16), "vgg", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA", provenance={"run": "a"})
+    model = Model(
+        VGG(PAPER, 2, 16), "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), preprocess, provenance={"run": "a"}
+    )
     model.save(tmp_path / "model.h5")
     first = OnnxModel.of_run(tmp_path, pixels())
     assert first.probabilities(pixels()) == pytest.approx(model.probabilities(pixels()), abs=1e-5)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.data.films import FilmError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.reduced import decode_at, factor_for
@@ -152,7 +153,7 @@ def test_damaged_films_have_the_same_reason_both_ways():
 
 def test_a_model_keeps_its_rule_and_an_older_one_decodes_whole(tmp_path):
     rule = Preprocess(size=16, oversample=2)
-    Model(recipe("vgg").build(2, rule), "vgg", ("a", "b"), rule, "b").save(tmp_path / "model.h5")
+    Model(recipe("vgg").build(2, rule), "vgg", Decision(("a", "b"), "b"), rule).save(tmp_path / "model.h5")
     assert Model.load(tmp_path / "model.h5").preprocess == rule
     bundle = read_bundle(tmp_path / "model.h5")
     del bundle.about["preprocess"]["oversample"]

@@ -8,8 +8,9 @@ import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from plainfilm.data.films import FilmError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.image.preprocess import Preprocess
-from plainfilm.models.answer import Film, alone, answer, blas_alone, look, score
+from plainfilm.models.answer import Film, alone, answer, blas_alone, look
 from plainfilm.models.gate import STATISTICS, Verdict
 from plainfilm.models.model import Model
 
@@ -35,8 +36,8 @@ class Doubting:
         return [Verdict(0.01, self.reason, (0.0,) * len(STATISTICS))] * len(pixels)
 
 
-def model(logits=(0.0, 1.0), classes=("NORMAL", "PNEUMONIA"), **more):
-    return Model(Fixed(list(logits)), "fixed", classes, Preprocess(size=16), classes[-1], **more)
+def model(logits=(0.0, 1.0), classes=("NORMAL", "PNEUMONIA"), gate=None, **more):
+    return Model(Fixed(list(logits)), "fixed", Decision(classes, classes[-1], **more), Preprocess(size=16), gate=gate)
 
 
 FILM = Film(np.arange(256, dtype=np.uint8).reshape(16, 16), ())
@@ -57,7 +58,7 @@ def test_threshold_temperature_and_band_are_the_models():
         "the probability of PNEUMONIA, 0.731, is in the band for a reader (0.700 to 0.750)"
     )
     assert not answer(model(refer=(0.74, 0.75)), FILM).refer
-    assert model(refer=(0.0, 1.0)).refers(np.array([[0.0, 1.0], [1.0, 0.0]])).all()  # everything is everything
+    assert model(refer=(0.0, 1.0)).decision.refers(np.array([[0.0, 1.0], [1.0, 0.0]])).all()  # everything is everything
 
 
 def test_every_reason_is_given():
@@ -72,7 +73,7 @@ def test_every_reason_is_given():
 def test_more_classes_are_scored_by_the_largest():
     three = model((0.0, 2.0, 1.0), ("A", "B", "C"), refer=(0.6, 0.7))
     found = answer(three, FILM)
-    assert found.label == "B" and score(three, found.probabilities) == pytest.approx(found.probabilities.max())
+    assert found.label == "B" and three.decision.score(found.probabilities[None]) == found.probabilities.max()
     assert "the largest probability, 0.665" in found.reason
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from plainfilm.evaluation.decision import Decision
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.engines import Features, Ncnn, told
 from plainfilm.models.features import cut, put_vgg16
@@ -70,7 +71,7 @@ def test_vgg16_in_a_model_from_its_file(vgg16_file, tmp_path, capsys):
     network = recipe("vgg16-lr").build(2, p)
     put_vgg16(network, vgg16_weights(vgg16_file).arrays)
     torch.nn.init.normal_(network.head[-1].weight, std=1e-4, generator=torch.Generator().manual_seed(0))
-    Model(network, "vgg16-lr", ("NORMAL", "PNEUMONIA"), p, "PNEUMONIA").save(tmp_path / "model.h5")
+    Model(network, "vgg16-lr", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), p).save(tmp_path / "model.h5")
     model = Model.load(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32), np.uint8)
     fast = model.probabilities(pixels)

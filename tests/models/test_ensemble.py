@@ -14,6 +14,7 @@ from PIL import Image
 from plainfilm.commands.paper import paper
 from plainfilm.commands.train import train, train_folds, train_seeds
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.explain.heatmaps import heat_map
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle
@@ -29,12 +30,13 @@ def model(name: str, size: int, seed: int, **preprocess) -> Model:
     p = replace(recipe(name).preprocess, size=size, **preprocess)
     network = recipe(name).build(2, p).eval()
     initialise(network, torch.Generator().manual_seed(seed))
-    return Model(network, name, ("NORMAL", "PNEUMONIA"), p, "PNEUMONIA", temperature=1 + seed / 10)
+    return Model(network, name, Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", temperature=1 + seed / 10), p)
 
 
 def whole(models: list[Model], views: int = 1) -> Model:
     network, preprocess = assembled(models, views)
-    return replace(models[0], network=network, name="ensemble:x", preprocess=preprocess, temperature=1.0)
+    decision = replace(models[0].decision, temperature=1.0)
+    return replace(models[0], network=network, name="ensemble:x", preprocess=preprocess, decision=decision)
 
 
 FILMS = np.random.default_rng(0).integers(0, 255, (5, 48, 48), dtype=np.uint8)

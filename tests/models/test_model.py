@@ -8,10 +8,11 @@ import torch
 
 from plainfilm.data.films import FilmError
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle
-from plainfilm.models.model import Model, decide
+from plainfilm.models.model import Model
 from plainfilm.models.vgg import VGG, initialise
 from plainfilm.models.zoo import recipe
 
@@ -21,7 +22,7 @@ def model():
     p = Preprocess(size=16)
     network = recipe("vgg-bn").build(2, p)
     initialise(network, torch.Generator().manual_seed(0))
-    return Model(network, "vgg-bn", ("NORMAL", "PNEUMONIA"), p, "PNEUMONIA", 0.4, 1.5, {"epoch": 3})
+    return Model(network, "vgg-bn", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", 0.4, 1.5), p, {"epoch": 3})
 
 
 def test_paths_bytes_arrays_and_stored_pixels_agree(model, tmp_path, make_film):
@@ -44,7 +45,7 @@ def test_save_and_load_give_the_same_answers_and_the_same_bytes(model, tmp_path,
     again = Model.load(tmp_path)
     film = [make_film(1, True)]
     assert np.array_equal(again.predict_proba(film), model.predict_proba(film))
-    assert (again.threshold, again.temperature, again.provenance, again.classes) == (
+    assert (again.threshold, again.decision.temperature, again.provenance, again.classes) == (
         0.4,
         1.5,
         {"epoch": 3},
@@ -57,9 +58,9 @@ def test_save_and_load_give_the_same_answers_and_the_same_bytes(model, tmp_path,
 
 def test_threshold_decides_for_two_classes_and_the_largest_for_more():
     p = np.array([[0.7, 0.3], [0.6, 0.4], [0.5, 0.5]])
-    assert decide(p, 1, 0.4).tolist() == [0, 1, 1]
-    assert decide(p, 0, 0.65).tolist() == [0, 1, 1]
-    assert decide(np.array([[0.2, 0.5, 0.3]]), 0, 0.1).tolist() == [1]
+    assert Decision(("a", "b"), "b", 0.4).decide(p).tolist() == [0, 1, 1]
+    assert Decision(("a", "b"), "a", 0.65).decide(p).tolist() == [0, 1, 1]
+    assert Decision(("a", "b", "c"), "a", 0.1).decide(np.array([[0.2, 0.5, 0.3]])).tolist() == [1]
 
 
 def test_predict_speaks_scikit_learn(model, make_film):
@@ -103,8 +104,8 @@ def test_files_that_do_not_fit_together(model, tmp_path, change, said):
 
 def test_temperature_softens(model, make_film):
     film = [make_film(1, True)]
-    cold = replace(model, temperature=1.0).predict_proba(film)
-    hot = replace(model, temperature=100.0).predict_proba(film)
+    cold = replace(model, decision=replace(model.decision, temperature=1.0)).predict_proba(film)
+    hot = replace(model, decision=replace(model.decision, temperature=100.0)).predict_proba(film)
     assert np.abs(hot - 0.5).max() < np.abs(cold - 0.5).max()
 
 

@@ -97,12 +97,9 @@ def make(
     number = {name: part.count(name) for name in ("train", "val", "test")}
     write_json(folder / "config.json", config(model, counts, number, split, synthetic))
     write_csv(folder / "quarantine.csv", ["path", "reason"], [])
-    p = read_predictions(folder / "predictions.csv")
+    p = read_predictions(folder / "predictions.csv").by(positive=classes[-1])
     found = {
-        name: {
-            key: score.as_dict()
-            for key, score in scores(p.part(name), len(classes) - 1, 0.5, np.random.default_rng(0), 50).items()
-        }
+        name: {key: score.as_dict() for key, score in scores(p.part(name), np.random.default_rng(0), 50).items()}
         for name in parts
     }
     opened = {} if openings is None else {"test_openings": openings}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plainfilm.evaluation.calibration import apply_temperature
+from plainfilm.evaluation.decision import apply_temperature
 from plainfilm.evaluation.intervals import wilson
 from plainfilm.report import charts, practice, verdict
 from plainfilm.report.runs import Run, percent, read_run, with_interval
@@ -143,7 +143,8 @@ def test_a_decision_curve_with_a_gap_is_not_said_to_be_the_highest_there() -> No
 @pytest.mark.usefixtures("words_only")
 def test_what_was_fitted_is_said_and_as_trained_is_before_all_of_it(make_run: MakeRun, tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, temperature=2.0))
-    run = dataclasses.replace(run, model={**run.model, "offsets": [-0.25, 0.25]})
+    moved = run.predictions.by(offsets=(-0.25, 0.25))
+    run = dataclasses.replace(run, model={**run.model, "offsets": [-0.25, 0.25]}, predictions=moved)
     odds = [np.log(p[:, 1] / p[:, 0]) for p in (run.scored.probabilities, run.as_trained.probabilities)]
     assert np.allclose(odds[1], 2 * odds[0] - 0.5, atol=1e-6)
     assert run.fitted == "temperature 2.00, log-odds of PNEUMONIA moved by +0.50, fitted on validation films"

@@ -20,6 +20,7 @@ from plainfilm.data.films import Film, write_films
 from plainfilm.data.sources import load
 from plainfilm.data.split import split
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.evaluation.probes import COVERS
 from plainfilm.evaluation.robustness import CORRUPTIONS
@@ -44,7 +45,7 @@ def make_run(
         preprocess = Preprocess(size=16)
         network = recipe("vgg").build(len(films.classes), preprocess)
         initialise(network, torch.Generator().manual_seed(1))
-        model = Model(network, "vgg", films.classes, preprocess, positive)
+        model = Model(network, "vgg", Decision(films.classes, positive), preprocess)
         model.save(out / "model.h5")
     write_json(out / "config.json", {"data": str(data), "settings": {"patient_regex": ""}})
     write_json(out / "model.json", {"flops": 1e6})
@@ -53,7 +54,7 @@ def make_run(
         np.array([film.part for film in films]),
         films.labels,
         model.predict_proba([film.read() for film in films]),
-        films.classes,
+        model.decision,
         np.array([film.group for film in films]),
     )
     write_predictions(out / "predictions.csv", table)
@@ -219,7 +220,7 @@ def plant(folder: Path, where: str) -> Path:
 def test_a_planted_shortcut_is_caught_and_an_honest_model_is_not_accused(tmp_path, monkeypatch, where, lines):
     """The whole way from bytes to red lines, with a network that is known to read the border, or the centre."""
     preprocess = Preprocess(size=32, channels=1, scaling="unit")
-    model = Model(Reader(*places(where)).eval(), "vgg", ("NORMAL", "PNEUMONIA"), preprocess, "PNEUMONIA")
+    model = Model(Reader(*places(where)).eval(), "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), preprocess)
     run = make_run(tmp_path / "run", plant(tmp_path / "films", where), "paper", model=model)
     monkeypatch.setattr(Model, "load", classmethod(lambda cls, path: model))
     found = probe(run)

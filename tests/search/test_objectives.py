@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
 from plainfilm.search.objectives import COSTS, OBJECTIVES, cost, interval, judged, parse, specificity_at
@@ -15,16 +16,18 @@ def predictions(seed: int = 0, count: int = 60) -> Predictions:
     p = 1 / (1 + np.exp(-(labels * 2 - 1 + rng.normal(0, 1.5, count))))
     paths = [f"{i}.png" for i in range(count)]
     who = np.array([str(i // 2) for i in range(count)])
-    return Predictions(paths, np.array(["val"] * count), labels, np.stack([1 - p, p], 1), ("a", "b"), who)
+    return Predictions(
+        paths, np.array(["val"] * count), labels, np.stack([1 - p, p], 1), Decision(("a", "b"), "b"), who
+    )
 
 
 def test_every_score_is_that_of_the_evaluation():
     p = predictions()
     names = [name for name in OBJECTIVES if name not in COSTS]
-    found = judged(p, 1, names)
+    found = judged(p, names)
     assert list(found) == names
     assert all(0 <= value <= 1 for name, value in found.items() if name != "mcc")
-    official = scores(p, 1, 0.5, np.random.default_rng(0), 50)
+    official = scores(p, np.random.default_rng(0), 50)
     for name in ("auroc", "auprc", "brier", "ece"):  # those that need no threshold
         assert found[name] == pytest.approx(official[name].value)
 
@@ -41,8 +44,8 @@ def test_specificity_at_a_sensitivity_by_hand():
 def test_intervals_hold_the_value():
     p = predictions()
     for name in ("auroc", "specificity_at_95", "brier", "mcc"):
-        value, low, high = interval(p, 1, name, 0)
-        assert low <= value <= high and value == pytest.approx(judged(p, 1, [name])[name])
+        value, low, high = interval(p, name, 0)
+        assert low <= value <= high and value == pytest.approx(judged(p, [name])[name])
 
 
 def test_smaller_is_told_as_better():

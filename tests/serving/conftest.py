@@ -15,6 +15,7 @@ import pytest
 import torch
 import uvicorn
 
+from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
@@ -106,9 +107,9 @@ def model(films_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Model:
     initialise(network, torch.Generator().manual_seed(0))
     path = tmp_path_factory.mktemp("serving") / "model.h5"
     verdict = {"protocol": "grouped"}
-    Model(network, "vgg", ("NORMAL", "PNEUMONIA"), p, "PNEUMONIA", 0.45, 1.5, refer=(0.4, 0.6), verdict=verdict).save(
-        path
-    )
+    Model(
+        network, "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", 0.45, 1.5, Band(0.4, 0.6)), p, verdict=verdict
+    ).save(path)
     return Model.load(path)
 
 

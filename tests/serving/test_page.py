@@ -17,6 +17,7 @@ from PIL import Image
 from plainfilm.commands.train import run
 from plainfilm.config import TrainConfig, checked
 from plainfilm.data.sources import load
+from plainfilm.evaluation.decision import Decision
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
@@ -253,7 +254,7 @@ def test_more_than_two_classes_have_no_threshold(serve, show, make_film, tmp_pat
     p = Preprocess(size=16)
     network = recipe("vgg").build(3, p)
     initialise(network, torch.Generator().manual_seed(0))
-    Model(network, "vgg", ("BACTERIA", "NORMAL", "VIRUS"), p, "BACTERIA").save(tmp_path / "model.h5")
+    Model(network, "vgg", Decision(("BACTERIA", "NORMAL", "VIRUS"), "BACTERIA"), p).save(tmp_path / "model.h5")
     with serve(Model.load(tmp_path)) as running:
         page = show(running)
         put(page, make_film(0, True))

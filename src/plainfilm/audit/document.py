@@ -12,7 +12,8 @@ from plainfilm.audit.measure import Measured, measure
 from plainfilm.audit.shift import ALL, shift
 from plainfilm.audit.telling import EACH, RULE, learnt_from, too_few
 from plainfilm.data.films import Films
-from plainfilm.evaluation.predictions import Predictions, positive_class
+from plainfilm.evaluation.decision import positive_class
+from plainfilm.evaluation.predictions import Predictions
 
 LITTLE_KNOWN = 0.95  # share of films with a patient below which that is said
 

@@ -17,8 +17,7 @@ from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError
 from plainfilm.evaluation import operating
 from plainfilm.evaluation.adapting import adapt, adapt_unlabelled
-from plainfilm.evaluation.calibration import apply_temperature
-from plainfilm.evaluation.operating import Operating
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.models.model import Model
 from plainfilm.progress import say
@@ -54,14 +53,13 @@ def adapt_run(
     with _new_folder(out):
         raw, good, bad = _at_temperature_one(model, films, max_bad)
         shared = shared_with(run, good)
-        positive = model.classes.index(model.positive)
-        new, after, found = adapt(raw, positive, _operating(model), threshold, refer, np.random.default_rng(seed))
+        new, after, found = adapt(raw, _as_trained(model), threshold, refer, np.random.default_rng(seed))
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
         _keep_seen(run, out)
         write_predictions(out / folders.PREDICTIONS, after)
         if model.verdict.get("curve"):  # the old one is of another temperature and other films
-            model.verdict = {**model.verdict, "curve": operating.operating_curve(after, positive)}
+            model.verdict = {**model.verdict, "curve": operating.operating_curve(after)}
         found |= {"quarantined": len(bad), "data_hash": films.data_hash, "shared": shared}
         found["red_lines"] = shared["red_lines"] + _still_off(found["after"])
         for line in found["red_lines"]:
@@ -105,10 +103,9 @@ def adapt_without_labels(
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
     with _new_folder(out):
         raw, _, bad = _at_temperature_one(model, unlabelled(data), max_bad)
-        cool = apply_temperature(raw.probabilities, model.temperature)
-        positive = model.classes.index(model.positive)
-        new, found = adapt_unlabelled(cool, positive, _operating(model), model.verdict["prior"], prevalence, wanted)
-        found |= {"expected": _expected(run, model, new.threshold)}
+        cool = model.decision.tempered(raw.probabilities)
+        new, found = adapt_unlabelled(cool, _as_trained(model), model.verdict["prior"], prevalence, wanted)
+        found |= {"expected": _expected(run, model.decision, new)}
         model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
             **model.verdict,
             "protocol": f"threshold moved to a prevalence of {found['prevalence_used']:.3f} ({new.rule}); not measured",
@@ -119,21 +116,22 @@ def adapt_without_labels(
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})
 
 
-def _expected(run: Path, model: Model, threshold: float) -> dict[str, dict[str, float]] | None:
+def _expected(run: Path, old: Decision, new: Decision) -> dict[str, dict[str, float]] | None:
     """Return sensitivity and specificity of the old and the new threshold on the films that the run was scored on: a
     change of prevalence alone leaves both as they are. None for what is no run with its predictions."""
     if not (run / folders.METRICS).is_file():
         return None
     p = read_predictions(run / folders.PREDICTIONS)
     p = p.part("test" if (p.parts == "test").any() else "val")
-    positive = model.classes.index(model.positive)
-    truth = p.labels == positive
 
-    def at(cut: float) -> dict[str, float]:
-        called = p.decided(positive, cut) == positive
-        return {"sensitivity": float(called[truth].mean()), "specificity": float((~called[~truth]).mean())}
+    def at(decision: Decision) -> dict[str, float]:
+        told = replace(p, decision=decision)
+        return {
+            "sensitivity": float(told.called[told.truth].mean()),
+            "specificity": float((~told.called[~told.truth]).mean()),
+        }
 
-    return {"before": at(model.threshold), "after": at(threshold)}
+    return {"before": at(old), "after": at(new)}
 
 
 @contextmanager
@@ -143,21 +141,21 @@ def _new_folder(out: Path) -> Iterator[None]:
         yield
 
 
-def _operating(model: Model) -> Operating:
-    return Operating(model.temperature, model.threshold, "as trained", model.refer)
+def _as_trained(model: Model) -> Decision:
+    return replace(model.decision, rule="as trained")
 
 
 def _at_temperature_one(
     model: Model, films: Films, max_bad: float
 ) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
-    return predict_films(replace(model, temperature=1.0), films, max_bad)
+    return predict_films(replace(model, decision=replace(model.decision, temperature=1.0)), films, max_bad)
 
 
-def _write(out: Path, data: str, model: Model, new: Operating, found: dict[str, Any]) -> dict[str, Any]:
+def _write(out: Path, data: str, model: Model, new: Decision, found: dict[str, Any]) -> dict[str, Any]:
     """Write the model with its new operating point and adapt.json; what the model was is kept in its provenance."""
-    old = _operating(model).about
-    about = {"from_model": model.hash, "from": old, "data": data, "to": new.about, **found}
-    model.temperature, model.threshold, _, model.refer = new
+    old = _as_trained(model).operating
+    about = {"from_model": model.hash, "from": old, "data": data, "to": new.operating, **found}
+    model.decision = new
     model.provenance = {**model.provenance, "adapted": about}
     if "after" in found:
         model.verdict = {

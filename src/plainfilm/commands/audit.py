@@ -16,7 +16,8 @@ from plainfilm.data.findings import question_of
 from plainfilm.data.identity import find_patient
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import CheckFailed, InputError
-from plainfilm.evaluation.predictions import positive_class, read_predictions
+from plainfilm.evaluation.decision import positive_class
+from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.machine import ranks
 from plainfilm.progress import say
 from plainfilm.report.audit import audit_report

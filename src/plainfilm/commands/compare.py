@@ -9,6 +9,7 @@ import numpy as np
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.compare import compare
+from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.progress import say
 from plainfilm.storage import folders
@@ -27,9 +28,10 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
         folders.require_free(out, folders.COMPARED, force=force)
     names = _names(places)
     tables = [scored_films(place) for place in places]
-    meant = {table.threshold_of for table in tables} - {""}
-    asked = positive or (meant.pop() if len(meant) == 1 else "")
-    found = compare(list(zip(names, tables, strict=True)), np.random.default_rng(seed), asked or None)
+    meant = {table.decision.threshold_of for table in tables} - {""}
+    asked = positive or (meant.pop() if len(meant) == 1 else None)
+    tables[0] = tables[0].by(positive=tables[0].classes[positive_class(tables[0].classes, asked)])
+    found = compare(list(zip(names, tables, strict=True)), np.random.default_rng(seed))
     for place, model in zip(places, found["models"], strict=True):
         model["protocol"] = _protocol(place)
     if out:
@@ -43,14 +45,12 @@ def scored_films(place: Path) -> Predictions:
     films = place / folders.FILMS
     require_intact(place, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION)
     file = place / folders.PREDICTIONS if place.is_dir() else place
-    predictions = read_predictions(file, films if films.exists() else None)
+    about = read_json(place / folders.DESCRIPTION) if (place / folders.DESCRIPTION).exists() else None
+    predictions = read_predictions(file, films if films.exists() else None, about)
     scored = predictions.part("test" if (predictions.parts == "test").any() else "val")
     if (place / folders.ADAPTED).exists():
         say(f"{place} was adapted: five temperatures mix the order of its films; compare its decisions, not its AUROC.")
-    if not (place / folders.DESCRIPTION).exists():
-        return scored
-    about = read_json(place / folders.DESCRIPTION)
-    return scored.deciding(float(about["threshold"]), str(about["positive"]))
+    return scored.deciding() if about else scored
 
 
 def _protocol(place: Path) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plainfilm.config import MAX_BAD
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
-from plainfilm.evaluation.predictions import positive_class, read_predictions, write_predictions
+from plainfilm.evaluation.decision import positive_class
+from plainfilm.evaluation.predictions import read_predictions, write_predictions
 from plainfilm.progress import say
 from plainfilm.report.folds import folds_report
 from plainfilm.runs.external import as_the_model_says, predict_films, shared_with, shift_from_training
@@ -20,8 +21,6 @@ from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, sealed, write_json
 from plainfilm.storage.tables import write_csv
 
-if TYPE_CHECKING:
-    pass
 
 
 def evaluate_file(
@@ -37,16 +36,15 @@ def evaluate_file(
     if out:
         folders.require_free(out, folders.EVALUATION, force=force)
     predictions = read_predictions(file)
-    if threshold is not None and (predictions.thresholds is not None or len(predictions.classes) > 2):
-        why = "it has a threshold for each film" if len(predictions.classes) == 2 else "it has more than two classes"
+    decision = predictions.decision
+    if threshold is not None and (decision.own_thresholds or not decision.two):
+        why = "it has a threshold for each film" if decision.two else "it has more than two classes"
         raise InputError(f"--threshold does nothing for {file}: {why}; leave it out.")
-    metrics = measure(
-        predictions,
-        positive_class(predictions.classes, positive or predictions.threshold_of or None),
-        0.5 if threshold is None else threshold,
-        "predictions as handed in; how the films were divided is not known",
-        seed,
-    )
+    changes: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
+    if positive:
+        changes["positive"] = predictions.classes[positive_class(predictions.classes, positive)]
+    protocol = "predictions as handed in; how the films were divided is not known"
+    metrics = measure(predictions.by(**changes), protocol, seed)
     if out:
         with sealed(out, shared=True):
             write_json(out / folders.METRICS, metrics)
@@ -82,11 +80,10 @@ def evaluate_elsewhere(
     folders.require_free(folder, folders.EVALUATION, force=force, written=written)
     with sealed(folder, shared=True):
         predictions, good, bad = predict_films(model, films, max_bad)
-        positive = model.classes.index(model.positive)
-        metrics = measure(predictions, positive, model.threshold, f"other films than the model's own: {data}", seed)
+        metrics = measure(predictions, f"other films than the model's own: {data}", seed)
         metrics["shift"] = shift_from_training(run, films, seed)
         metrics["shared"] = shared_with(run, good)
-        write_predictions(folder / folders.PREDICTIONS, predictions.deciding(model.threshold, model.positive))
+        write_predictions(folder / folders.PREDICTIONS, predictions.deciding())
         write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
         write_json(folder / folders.METRICS, metrics)
     for line in [*metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:

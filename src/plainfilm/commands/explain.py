@@ -139,7 +139,7 @@ class _Desk:
             return
         pixels = np.stack(films)
         probabilities = self.model.probabilities(pixels)
-        targets = self.model.decide(probabilities)
+        targets = self.model.decision.decide(probabilities)
         if self.explained:
             targets = np.full(len(films), self.model.classes.index(self.explained))
         yield from zip(
@@ -162,7 +162,7 @@ class _Desk:
         outside = outside_thorax(heat, self.model.preprocess, width, height)
         film = Explained(
             path,
-            self.model.classes[int(self.model.decide(p[None])[0])],
+            self.model.classes[int(self.model.decision.decide(p[None])[0])],
             self.model.classes[target],
             float(p[target]),
             small,

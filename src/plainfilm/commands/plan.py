@@ -10,7 +10,6 @@ from plainfilm.commands.compare import scored_films
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation import planning
 from plainfilm.evaluation.planning import Assumed, Needed
-from plainfilm.evaluation.predictions import positive_class
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
 
@@ -76,9 +75,7 @@ def _known(pilot: str | Path | None, given: dict[str, float]) -> Assumed:
 
 def _of_pilot(place: Path) -> Assumed:
     films = scored_films(place)
-    positive = positive_class(films.classes, films.threshold_of or None)
-    called = films.decided(positive, 0.5) == positive
-    return planning.piloted(films.labels == positive, called, films.probabilities[:, positive], films.patients)
+    return planning.piloted(films.truth, films.called, films.score, films.patients)
 
 
 def _rows(found: dict[str, Needed]) -> dict[str, dict[str, int]]:

@@ -24,8 +24,9 @@ from plainfilm.data.sources import load
 from plainfilm.data.split import crossing, folds
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import fit_offsets
-from plainfilm.evaluation.operating import Operating, choose
-from plainfilm.evaluation.predictions import Predictions, positive_class, positive_is_a_guess, write_predictions
+from plainfilm.evaluation.decision import Decision, positive_class, positive_is_a_guess
+from plainfilm.evaluation.operating import choose
+from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.machine import ranks
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model
@@ -184,7 +185,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
         model.gate = learn_gate(prepared)
         write_json(
             out / folders.DESCRIPTION,
-            {**read_json(out / folders.DESCRIPTION), **operating.about, "offsets": _offsets(model)},
+            {**read_json(out / folders.DESCRIPTION), **operating.operating, "offsets": _offsets(model)},
         )
         said = _said(prepared, model, logits)
         before = out / folders.PREDICTIONS
@@ -233,9 +234,9 @@ def _about(prepared: Prepared, model: Model) -> dict[str, Any]:
         "flops": flops(model.network, shape),
         "input": shape,
         "layers": [asdict(layer) for layer in layers(model.network, shape)],
-        "positive": model.positive,
+        "positive": model.decision.positive,
         "threshold": model.threshold,
-        "temperature": model.temperature,
+        "temperature": model.decision.temperature,
         "search": None,
         "weights": None,
     }
@@ -256,7 +257,7 @@ def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
 
 
 def _said(prepared: Prepared, model: Model, logits: torch.Tensor) -> Predictions:
-    return Predictions.of(prepared.films.films, model.from_logits(logits), prepared.films.classes)
+    return Predictions.of(prepared.films.films, model.from_logits(logits), model.decision)
 
 
 def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.Tensor:
@@ -269,7 +270,7 @@ def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.T
     films = prepared.films
     if not prepared.recipe.by_steps or len(films.classes) > 2 or not films.where("test").size:
         return logits
-    model.temperature = 1.0
+    model.decision = replace(model.decision, temperature=1.0)
     offsets = fit_offsets(_said(prepared, model, logits).part("val")).astype(np.float32)
     trained = _last_layer(model).bias.tolist()
     model.provenance["uncalibrated"] = trained
@@ -296,16 +297,14 @@ def _set_bias(model: Model, values: list[float] | None) -> None:
         bias.copy_(torch.tensor(values, dtype=bias.dtype))
 
 
-def choose_operating(prepared: Prepared, model: Model, logits: torch.Tensor) -> Operating:
+def choose_operating(prepared: Prepared, model: Model, logits: torch.Tensor) -> Decision:
     """Give ``model`` its temperature, threshold and refer band from its validation films, and return them."""
     films, config = prepared.films, prepared.config
-    model.temperature = 1.0
+    model.decision = replace(model.decision, temperature=1.0)
     val = _said(prepared, model, logits).part("val")
     scored_there = not films.where("test").size
-    positive = films.classes.index(model.positive)
-    operating = choose(val, positive, config.threshold, config.refer, not scored_there)
-    model.temperature, model.threshold, _, model.refer = operating
-    return operating
+    model.decision = choose(val, config.threshold, config.refer, not scored_there)
+    return model.decision
 
 
 def learn_gate(prepared: Prepared) -> Gate:
@@ -326,7 +325,7 @@ def prior(prepared: Prepared, model: Model) -> float:
     if prepared.recipe.by_steps and "uncalibrated" not in model.provenance:  # a logistic regression has no weights
         weights = class_weights(prepared.config.class_weights, films.weighed)
         weighed *= [weights[name] for name in films.classes]
-    return float(weighed[films.classes.index(model.positive)] / weighed.sum())
+    return float(weighed[model.decision.column] / weighed.sum())
 
 
 def look_closer(prepared: Prepared, model: Model, out: Path) -> None:

@@ -15,15 +15,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.calibration import (
-    FLOOR,
-    ReferBand,
-    adjust_prevalence,
-    apply_temperature,
-    estimate_prevalence,
-)
+from plainfilm.evaluation.calibration import adjust_prevalence, estimate_prevalence
+from plainfilm.evaluation.decision import FLOOR, Band, Decision
 from plainfilm.evaluation.intervals import percentile_interval, resample, wilson_by_patient
-from plainfilm.evaluation.operating import Operating, choose
+from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores, weighted_scores
 
@@ -38,9 +33,9 @@ COMPARED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "f1_m
 
 
 def adapt(
-    raw: Predictions, positive: int, old: Operating, threshold: str, refer: str, rng: np.random.Generator
-) -> tuple[Operating, Predictions, dict[str, Any]]:
-    """Return the new operating point, fitted to all local films; the films cross-fitted; and what is known of it.
+    raw: Predictions, old: Decision, rule: str, refer: str, rng: np.random.Generator
+) -> tuple[Decision, Predictions, dict[str, Any]]:
+    """Return the new rule of decision, fitted to all local films; the films cross-fitted; and what is known of it.
 
     ``raw``: the local films with their labels, probabilities at temperature 1. The dictionary has "before" and "after"
     ({score: {"value", "low", "high"}}, after cross-fitted but for OF_ORDER), "difference" (after - before, bootstrap of
@@ -57,36 +52,28 @@ def adapt(
     known = min(len(np.unique(raw.patients[raw.labels == k])) for k in range(len(raw.classes)))
     if known < FOLDS:
         raise InputError(f"adapt needs films of at least {FOLDS} patients of each class, and there are {known}.")
-    new = choose(raw, positive, threshold, refer, fitted=True)
-    new = new._replace(rule=new.rule.replace("on validation", "on local films"))
-    before = _with(raw, old.temperature)
-    after, cuts, referred = cross_fitted(raw, positive, threshold, refer, rng)
-    two = len(raw.classes) == 2
-    decided = replace(after, thresholds=cuts if two else None, threshold_of=raw.classes[positive] if two else "")
-    curve = learning_curve(raw, positive, threshold, rng)
-    scored = {"before": _scored(before, positive, old.threshold, rng), "after": _scored(after, positive, cuts, rng)}
-    if two:  # a temperature leaves the order of the films as it is; those of the folds are five, and would mix it
+    new = choose(raw, rule, refer, fitted=True)
+    new = replace(new, rule=new.rule.replace("on validation", "on local films"))
+    before = raw.under(old)
+    after, referred = cross_fitted(raw, rule, refer, rng)
+    curve = learning_curve(raw, rule, rng)
+    scored = {"before": _scored(before, rng), "after": _scored(after, rng)}
+    if old.two:  # a temperature leaves the order of the films as it is; those of the folds are five, and would mix it
         scored["after"] |= {name: scored["before"][name] for name in OF_ORDER if name in scored["before"]}
     found = {
         "films": len(raw),
         "patients": len(set(raw.patients.tolist())),
         **scored,
-        "difference": _difference((before, old.threshold), (after, cuts), positive, rng),
-        "refer": _referring(after, positive, cuts, referred) if new.refer else None,
+        "difference": _difference(before, after, rng),
+        "refer": _referring(after, referred) if new.refer else None,
         "learning_curve": curve,
         "enough": _enough(curve),
     }
-    return new, decided, found
+    return new, after, found
 
 
-def _with(raw: Predictions, temperature: float) -> Predictions:
-    return replace(raw, probabilities=apply_temperature(raw.probabilities, temperature))
-
-
-def _referring(
-    p: Predictions, positive: int, cuts: NDArray[np.float64], referred: NDArray[np.bool_]
-) -> dict[str, dict[str, float]]:
-    wrong = p.decided(positive, cuts) != p.labels
+def _referring(p: Predictions, referred: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
+    wrong = p.decided != p.labels
     return {
         "share": wilson_by_patient(referred, p.patients).as_dict(),
         "error_among_others": wilson_by_patient(wrong[~referred], p.patients[~referred]).as_dict(),
@@ -94,20 +81,20 @@ def _referring(
 
 
 def cross_fitted(
-    raw: Predictions, positive: int, threshold: str, refer: str, rng: np.random.Generator
-) -> tuple[Predictions, NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the films with probabilities, each film's threshold (N,), and whether it goes to a reader (N,): all fitted
-    to the other patients' films."""
+    raw: Predictions, rule: str, refer: str, rng: np.random.Generator
+) -> tuple[Predictions, NDArray[np.bool_]]:
+    """Return the films with probabilities and, with two classes, thresholds of their own, and whether each goes to a
+    reader (N,): all fitted to the other patients' films."""
     cool, cuts, referred = raw.probabilities.copy(), np.empty(len(raw)), np.zeros(len(raw), bool)
     fold = _folds(raw, rng)
     for number in range(FOLDS):
         here = fold == number
-        fitted = choose(raw.take(~here), positive, threshold, refer, fitted=True)
-        cool[here] = apply_temperature(raw.probabilities[here], fitted.temperature)
+        fitted = choose(raw.take(~here), rule, refer, fitted=True)
+        cool[here] = fitted.tempered(raw.probabilities[here])
         cuts[here] = fitted.threshold
-        if fitted.refer:
-            referred[here] = ReferBand(*fitted.refer, np.nan, np.nan).refers(cool[here], positive)
-    return replace(raw, probabilities=cool), cuts, referred
+        referred[here] = fitted.refers(cool[here])
+    own = {"threshold": cuts, "threshold_of": raw.decision.positive} if raw.decision.two else {}
+    return replace(raw, probabilities=cool).by(**own), referred
 
 
 def _folds(raw: Predictions, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -119,33 +106,26 @@ def _folds(raw: Predictions, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.array([fold_of[name] for name in raw.patients.tolist()], dtype=np.int64)
 
 
-def _scored(
-    p: Predictions, positive: int, threshold: float | NDArray[np.float64], rng: np.random.Generator
-) -> dict[str, dict[str, float]]:
-    return {name: interval.as_dict() for name, interval in scores(p, positive, threshold, rng).items()}
+def _scored(p: Predictions, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    return {name: interval.as_dict() for name, interval in scores(p, rng).items()}
 
 
-def _difference(
-    before: tuple[Predictions, float],
-    after: tuple[Predictions, NDArray[np.float64]],
-    positive: int,
-    rng: np.random.Generator,
-) -> dict[str, dict[str, float]]:
+def _difference(before: Predictions, after: Predictions, rng: np.random.Generator) -> dict[str, dict[str, float]]:
     """Return {score: interval of after - before} by resampling the patients of both together."""
-    names, old = weighted_scores(before[0], positive, before[1])
-    _, new = weighted_scores(after[0], positive, after[1])
+    names, old = weighted_scores(before)
+    _, new = weighted_scores(after)
     chosen = [names.index(name) for name in COMPARED]
 
     def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray((new(weights) - old(weights))[:, chosen])
 
-    value = statistic(np.ones((1, len(before[0]))))[0]
-    drawn = resample(statistic, before[0].patients, rng)
+    value = statistic(np.ones((1, len(before))))[0]
+    drawn = resample(statistic, before.patients, rng)
     return {name: percentile_interval(float(value[i]), drawn[:, i]).as_dict() for i, name in enumerate(COMPARED)}
 
 
 def learning_curve(
-    raw: Predictions, positive: int, threshold: str, rng: np.random.Generator, sizes: Sequence[int] = SIZES
+    raw: Predictions, rule: str, rng: np.random.Generator, sizes: Sequence[int] = SIZES
 ) -> list[dict[str, float]]:
     """Return for each number of films fitted the balanced accuracy on the films left out: mean, 10 % and 90 % quantile.
 
@@ -154,7 +134,7 @@ def learning_curve(
     """
     rows = []
     for size in (s for s in sizes if s <= 2 * len(raw) / 3):
-        found = [_one_draw(raw, positive, threshold, size, rng) for _ in range(REPEATS)]
+        found = [_one_draw(raw, rule, size, rng) for _ in range(REPEATS)]
         known = np.array([value for value in found if value is not None])
         if known.size:
             low, high = np.quantile(known, (0.1, 0.9))
@@ -162,7 +142,7 @@ def learning_curve(
     return rows
 
 
-def _one_draw(raw: Predictions, positive: int, threshold: str, size: int, rng: np.random.Generator) -> float | None:
+def _one_draw(raw: Predictions, rule: str, size: int, rng: np.random.Generator) -> float | None:
     """Return the balanced accuracy on the films outside a random sample of about ``size``, fitted inside it."""
     names, where = np.unique(raw.patients, return_inverse=True)
     rank = rng.permutation(len(names))[where]
@@ -171,10 +151,8 @@ def _one_draw(raw: Predictions, positive: int, threshold: str, size: int, rng: n
     outside = ~np.isin(where, where[inside])
     if any(len(np.unique(raw.labels[rows])) < len(raw.classes) for rows in (inside, outside)):
         return None
-    fitted = choose(raw.take(inside), positive, threshold, "none", fitted=True)
-    rest = _with(raw.take(outside), fitted.temperature)
-    decided = rest.decided(positive, fitted.threshold)
-    recalls = [(decided[rest.labels == k] == k).mean() for k in range(len(raw.classes))]
+    rest = raw.take(outside).under(choose(raw.take(inside), rule, "none", fitted=True))
+    recalls = [(rest.decided[rest.labels == k] == k).mean() for k in range(len(raw.classes))]
     return float(np.mean(recalls))
 
 
@@ -187,14 +165,9 @@ def _enough(curve: list[dict[str, float]]) -> int | None:
 
 
 def adapt_unlabelled(
-    probabilities: NDArray[np.float64],
-    positive: int,
-    old: Operating,
-    trained: float,
-    prevalence: float | None,
-    aim: float = 0.5,
-) -> tuple[Operating, dict[str, Any]]:
-    """Return the operating point moved to another prevalence, for films without labels, and what it rests on.
+    probabilities: NDArray[np.float64], old: Decision, trained: float, prevalence: float | None, aim: float = 0.5
+) -> tuple[Decision, dict[str, Any]]:
+    """Return the old rule of decision moved to another prevalence, for films without labels, and what it rests on.
 
     ``probabilities``: (N, 2) at the old temperature; ``trained``: the share that training gave the positive class;
     ``prevalence``: its share at the new site where it is known, else it is estimated from the probabilities (Saerens et
@@ -205,19 +178,19 @@ def adapt_unlabelled(
     """
     if probabilities.shape[1] != 2:
         raise InputError("adapt without labels works with two classes; give labelled films.")
-    shares = np.array([1 - trained, trained]) if positive == 1 else np.array([trained, 1 - trained])
-    estimate = float(estimate_prevalence(probabilities, shares)[positive])
+    score = probabilities[:, old.column]
+    shares = _shares(trained, old)
+    estimate = float(estimate_prevalence(probabilities, shares)[old.column])
     wanted = estimate if prevalence is None else prevalence
     if not EDGE <= wanted <= 1 - EDGE:
         raise InputError(
             f"The prevalence comes out as {wanted:.4f}, which no threshold is made for: these films look otherwise "
             "than the training films, or are all of one class; give labelled films, or --prevalence where it is known."
         )
-    given = np.array([1 - wanted, wanted]) if positive == 1 else np.array([wanted, 1 - wanted])
-    moved = adjust_prevalence(probabilities, shares, np.clip(given, 1e-6, 1))
+    moved = adjust_prevalence(probabilities, shares, np.clip(_shares(wanted, old), 1e-6, 1))
     threshold = float(expit(logit(aim) + logit(trained) - logit(wanted)))
     shift = float(logit(threshold) - logit(np.clip(old.threshold, FLOOR, 1 - FLOOR)))
-    band = old.refer and (_moved(old.refer[0], shift), _moved(old.refer[1], shift))
+    band = old.refer and Band(*(_moved(bound, shift) for bound in old.refer))
     goal = "fewest errors" if aim == 0.5 else f"corrected probability {aim:g}"
     rule = f"{goal} at {'a known prevalence' if prevalence is not None else 'a prevalence estimated without labels'}"
     about = {
@@ -225,12 +198,17 @@ def adapt_unlabelled(
         "prevalence_trained": trained,
         "prevalence_estimated": estimate,
         "prevalence_used": wanted,
-        "called_positive_before": float((probabilities[:, positive] >= old.threshold).mean()),
-        "called_positive_after": float((probabilities[:, positive] >= threshold).mean()),
-        "mean_probability_before": float(probabilities[:, positive].mean()),
-        "mean_probability_after": float(moved[:, positive].mean()),
+        "called_positive_before": float((score >= old.threshold).mean()),
+        "called_positive_after": float((score >= threshold).mean()),
+        "mean_probability_before": float(score.mean()),
+        "mean_probability_after": float(moved[:, old.column].mean()),
     }
-    return Operating(old.temperature, threshold, rule, band), about
+    return replace(old, threshold=threshold, rule=rule, refer=band), about
+
+
+def _shares(share: float, decision: Decision) -> NDArray[np.float64]:
+    """Return (2,) the shares of both classes where the positive one has ``share``."""
+    return np.array([1 - share, share] if decision.column == 1 else [share, 1 - share])
 
 
 def _moved(probability: float, shift: float) -> float:

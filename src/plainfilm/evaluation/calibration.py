@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,19 +10,12 @@ from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import expit, logsumexp
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.intervals import UNKNOWN, Bools, Floats, Interval, bootstrap, normal_quantile, ratio, wilson
+from plainfilm.evaluation.decision import FLOOR, TINY, Band, log_odds
+from plainfilm.evaluation.intervals import UNKNOWN, Floats, Interval, bootstrap, normal_quantile, ratio, wilson
 from plainfilm.evaluation.predictions import Predictions
 
 BINS = 15
-FLOOR = 1e-12  # a probability printed as 0 is taken as this, so that no single film weighs without bound
-TINY = 1e-300  # where logits are got back from probabilities: what a sure network says is not cut
 TEMPERATURES = (1 / 20, 20.0)
-
-
-def log_odds(probabilities: Floats, positive: int) -> Floats:
-    """Return (N,) log(p / (1 - p)) of class ``positive`` from (N, K) probabilities, within ±27.6 (see FLOOR)."""
-    other = np.delete(probabilities, positive, axis=1).sum(axis=1)
-    return np.asarray(np.log(np.maximum(probabilities[:, positive], FLOOR)) - np.log(np.maximum(other, FLOOR)))
 
 
 # -- reliability ------------------------------------------------------------------------------------------------------
@@ -86,27 +78,27 @@ def _groups(score: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return order, np.flatnonzero(np.diff(score[order], prepend=-np.inf))
 
 
-def reliability(p: Predictions, positive: int, bins: int = BINS) -> list[dict[str, float]]:
+def reliability(p: Predictions, bins: int = BINS) -> list[dict[str, float]]:
     """Return the reliability table: for each bin that holds films their ``n``, ``mean_predicted`` probability of the
     positive class, and the ``observed`` share of positives with its Wilson interval ``low``, ``high``.
 
     The bins are those of ``expected_calibration_error``.
     """
-    score = p.probabilities[:, positive]
+    score = p.score
     order, starts = _groups(score)
     sizes = np.diff(starts, append=len(score))
     bin_of = np.repeat(equal_mass_bins(sizes[None].astype(np.float64), bins)[0], sizes)
     table = []
     for number in np.unique(bin_of):
         films = order[bin_of == number]
-        observed = wilson(int((p.labels[films] == positive).sum()), len(films))
+        observed = wilson(int(p.truth[films].sum()), len(films))
         row = {"n": len(films), "mean_predicted": float(score[films].mean()), "observed": observed.value}
         table.append({**row, "low": observed.low, "high": observed.high})
     return table
 
 
-def calibration_line(p: Predictions, positive: int, level: float = 0.95) -> tuple[Interval, Interval]:
-    """Return calibration slope and intercept of the probability of ``positive``; 1 and 0 when calibrated.
+def calibration_line(p: Predictions, level: float = 0.95) -> tuple[Interval, Interval]:
+    """Return calibration slope and intercept of the positive class's probability; 1 and 0 when calibrated.
 
     Slope: of a logistic regression of the truth on the log-odds; below 1 the model is too sure. Intercept: with the
     slope held at 1 (calibration in the large); above 0 it says too little. Both with the fit's own interval, its
@@ -115,10 +107,10 @@ def calibration_line(p: Predictions, positive: int, level: float = 0.95) -> tupl
     (it would be infinite), the intercept when a film with probability 0 or 1 is wrong (its log-odds are made up) or all
     are nearly that sure, both when a class is missing.
     """
-    truth = (p.labels == positive).astype(np.float64)
+    truth = p.truth.astype(np.float64)
     if truth.all() or not truth.any():
         return UNKNOWN, UNKNOWN
-    x = log_odds(p.probabilities, positive)
+    x = log_odds(p.probabilities, p.decision.column)
     offset = float(brentq(lambda a: float((truth - expit(a + x)).sum()), -100, 100))
     ones = np.ones((len(x), 1))
     intercept = _wald(offset, _robust_error(ones, truth - expit(offset + x), expit(offset + x), p.patients)[0], level)
@@ -219,38 +211,15 @@ def fit_offsets(p: Predictions) -> Floats:
     return np.asarray(offsets - offsets.mean())
 
 
-def apply_temperature(probabilities: Floats, temperature: float) -> Floats:
-    """Return (N, K) softmax(log p / T): T above 1 makes less sure, below 1 more; the order of the classes stays."""
-    if not 0 < temperature < np.inf:
-        raise InputError(f"A temperature must be a number above 0, and this one is {temperature}; 1 changes nothing.")
-    logs = np.log(np.maximum(probabilities, TINY)) / temperature
-    return np.asarray(np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
-
-
-def as_trained(probabilities: Floats, temperature: float, offsets: Sequence[float]) -> Floats:
-    """Return (N, K) what the probabilities were before ``offsets`` (K,) were added to the logits and the sums divided
-    by ``temperature``: softmax(T log p - b)."""
-    logs = temperature * np.log(np.maximum(probabilities, TINY)) - np.asarray(offsets)
-    return np.asarray(np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
-
-
 # -- referring films to a reader --------------------------------------------------------------------------------------
 
 
 class ReferBand(NamedTuple):
-    """Films with low <= score < high go to a reader. The score is the probability of the positive class, and with
-    more than two classes the largest probability. coverage and error: of the films kept, where the band was chosen."""
+    """A band for a reader, and the share of films kept and of errors among them on the films it was chosen on."""
 
-    low: float
-    high: float
+    band: Band
     coverage: float
     error: float
-
-    def refers(self, probabilities: Floats, positive: int) -> Bools:
-        """Return (N,) whether each film of (N, K) probabilities is referred."""
-        two = probabilities.shape[1] == 2
-        odds = log_odds(probabilities, positive) if two else log_odds(np.sort(probabilities, axis=1), -1)
-        return np.asarray((expit(odds) >= self.low) & ((expit(odds) < self.high) | (self.high >= 1)))
 
 
 class RiskCoverage(NamedTuple):
@@ -261,35 +230,34 @@ class RiskCoverage(NamedTuple):
     area: float
 
 
-def certainty(probabilities: Floats, positive: int, threshold: float) -> Floats:
+def certainty(p: Predictions) -> Floats:
     """Return (N,) how sure each decision is, in log-odds: with two classes the distance from the threshold, with more
     the log-odds of the likeliest class."""
-    if probabilities.shape[1] == 2:
-        return np.abs(log_odds(probabilities, positive) - _odds_of(threshold))
-    return log_odds(np.sort(probabilities, axis=1), -1)
+    if not p.decision.two:
+        return log_odds(np.sort(p.probabilities, axis=1), -1)
+    return np.abs(log_odds(p.probabilities, p.decision.column) - _odds_of(p.decision.threshold))
 
 
-def _odds_of(probability: float) -> float:
-    return float(log_odds(np.array([[1 - probability, probability]]), 1)[0])
+def _odds_of(threshold: float | Floats) -> Floats:
+    probability = np.atleast_1d(threshold)
+    return log_odds(np.stack([1 - probability, probability], axis=1), 1)
 
 
-def risk_coverage(p: Predictions, positive: int, threshold: float) -> RiskCoverage:
+def risk_coverage(p: Predictions) -> RiskCoverage:
     """Return the risk-coverage curve (El-Yaniv & Wiener 2010, JMLR 11:1605), one point for each distinct certainty.
 
     Films that are equally sure are kept or referred together.
     """
-    wrong = p.decided(positive, threshold) != p.labels
-    order, starts = _groups(-certainty(p.probabilities, positive, threshold))
+    wrong = p.decided != p.labels
+    order, starts = _groups(-certainty(p))
     sizes = np.diff(starts, append=len(order))
     kept = np.cumsum(sizes)
     risk = np.cumsum(np.add.reduceat(wrong[order].astype(np.float64), starts)) / kept
     return RiskCoverage(kept / len(order), risk, float((risk * sizes).sum() / len(order)))
 
 
-def refer_band(
-    p: Predictions, positive: int, threshold: float, *, error: float | None = None, share: float | None = None
-) -> ReferBand:
-    """Return the band of films to refer, chosen on validation films ``p``; symmetric in log-odds about the threshold.
+def refer_band(p: Predictions, *, error: float | None = None, share: float | None = None) -> ReferBand:
+    """Return the band of films to refer, chosen on validation films ``p``; symmetric in log-odds about their threshold.
 
     ``error``: the narrowest band that leaves at most this share of errors among the films kept. ``share``: the
     narrowest band that refers at least this share of films. Exactly one is given, in 0..1. Where no band reaches the
@@ -298,21 +266,21 @@ def refer_band(
     wanted = error if error is not None else share
     if wanted is None or (error is not None and share is not None) or not 0 <= wanted <= 1:
         raise InputError("A refer band needs either an error or a share of films to refer, between 0 and 1.")
-    curve = risk_coverage(p, positive, threshold)
+    curve = risk_coverage(p)
     meets = curve.risk <= wanted if error is not None else curve.coverage <= 1 - wanted + 1e-12
     if not meets.any():
-        return ReferBand(0.0, 1.0, 0.0, float("nan"))  # log-odds end at ±27.6, so no film is at 1 itself
+        return ReferBand(Band(0.0, 1.0), 0.0, float("nan"))  # log-odds end at ±27.6, so no film is at 1 itself
     last = int(np.flatnonzero(meets)[-1])
-    levels = np.unique(certainty(p.probabilities, positive, threshold))[::-1]
+    levels = np.unique(certainty(p))[::-1]
     # Halfway between the last film kept and the first referred, so that rounding can't move a film across.
     reach = float(levels[last] + levels[last + 1]) / 2 if last + 1 < len(levels) else 0.0
     kept = float(curve.coverage[last]), float(curve.risk[last])
     if reach == 0:
-        return ReferBand(threshold, threshold, *kept)
-    if len(p.classes) > 2:
-        return ReferBand(0.0, float(expit(reach)), *kept)
-    middle = _odds_of(threshold)
-    return ReferBand(float(expit(middle - reach)), float(expit(middle + reach)), *kept)
+        return ReferBand(Band(float(p.decision.threshold), float(p.decision.threshold)), *kept)
+    if not p.decision.two:
+        return ReferBand(Band(0.0, float(expit(reach))), *kept)
+    middle = float(_odds_of(p.decision.threshold)[0])
+    return ReferBand(Band(float(expit(middle - reach)), float(expit(middle + reach))), *kept)
 
 
 # -- prevalence -------------------------------------------------------------------------------------------------------

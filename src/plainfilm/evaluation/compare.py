@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import (
     DRAWS,
     Bools,
@@ -25,10 +26,9 @@ from plainfilm.evaluation.intervals import (
     normal_quantile,
     placements,
 )
-from plainfilm.evaluation.predictions import Predictions, positive_class
+from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores, weighted_scores
 
-HALF = 0.5  # decides where a table has no thresholds of its own
 SIGNIFICANT = 0.05
 POWER = 0.8
 
@@ -112,7 +112,7 @@ def smallest_difference(n: int, discordance: float, power: float = POWER, level:
 
 
 def align(models: Sequence[tuple[str, Predictions]]) -> list[Predictions]:
-    """Return the predictions of all models with rows in the order of the paths and classes in that of the first model.
+    """Return the predictions of all models with rows in the order of the paths, and the first one's classes.
 
     InputError unless all have the same films with the same labels and classes. The patients are those of the model
     that knows most (the fewest distinct ones), because a foreign file seldom has them.
@@ -124,7 +124,7 @@ def align(models: Sequence[tuple[str, Predictions]]) -> list[Predictions]:
     for name, table in zip(names[1:], tables[1:], strict=True):
         _require_same_films(names[0], tables[0], name, table)
     patients = min((table.patients for table in tables), key=lambda who: len(np.unique(who)))
-    return [replace(_with_classes(table, tables[0].classes), patients=patients) for table in tables]
+    return [replace(_told_like(table, tables[0].decision), patients=patients) for table in tables]
 
 
 def _require_same_films(name: str, first: Predictions, other_name: str, other: Predictions) -> None:
@@ -145,21 +145,21 @@ def _require_same_films(name: str, first: Predictions, other_name: str, other: P
         )
 
 
-def _with_classes(p: Predictions, classes: tuple[str, ...]) -> Predictions:
-    columns = [p.classes.index(name) for name in classes]
+def _told_like(p: Predictions, first: Decision) -> Predictions:
+    columns = [p.classes.index(name) for name in first.classes]
     labels = np.argsort(columns)[p.labels]
-    return replace(p, classes=classes, probabilities=p.probabilities[:, columns], labels=labels)
+    decision = replace(p.decision, classes=first.classes, positive=first.positive)
+    return replace(p, probabilities=p.probabilities[:, columns], labels=labels, decision=decision)
 
 
 def compare(
     models: Sequence[tuple[str, Predictions]],
     rng: np.random.Generator,
-    positive: str | None = None,
     draws: int = DRAWS,
 ) -> dict[str, Any]:
     """Return scores of each model and the paired comparison of every two, ready for JSON.
 
-    Films are decided by the thresholds of their table, at 0.5 where it has none. ``models`` holds name, threshold
+    Films are decided as their table says; the positive class is the first model's. ``models`` holds name, threshold
     (None where each fold has its own, and for more than two classes), ``decided_by`` in words, and scores; ``pairs``
     for every two models ``first`` and ``second``: ``accuracy`` (McNemar's exact test, films only one model gets right)
     and ``auroc`` (paired DeLong), each with the difference (first - second), p, p_holm (over all pairs), the smallest
@@ -170,16 +170,15 @@ def compare(
     """
     tables = align(models)
     names = [name for name, _ in models]
-    k = positive_class(tables[0].classes, positive)
     pairs = list(combinations(range(len(names)), 2))
     strict = 1 - 0.05 / len(pairs)  # what the least p-value of all pairs must pass after Holm
-    differences = _score_differences(tables, k, pairs, rng, draws)
+    differences = _score_differences(tables, pairs, rng, draws)
     rows = [
         {
             "first": names[a],
             "second": names[b],
-            "accuracy": _accuracy_row(tables[a], tables[b], k, found["accuracy"], strict),
-            "auroc": _auroc_row(tables[a], tables[b], k, strict),
+            "accuracy": _accuracy_row(tables[a], tables[b], found["accuracy"], strict),
+            "auroc": _auroc_row(tables[a], tables[b], strict),
             "differences": {name: interval.as_dict() for name, interval in found.items()},
         }
         for (a, b), found in zip(pairs, differences, strict=True)
@@ -188,12 +187,12 @@ def compare(
     return {
         "films": len(tables[0]),
         "patients": len(np.unique(tables[0].patients)),
-        "positive": tables[0].classes[k],
+        "positive": tables[0].decision.positive,
         "models": [
             {
                 "name": name,
                 **_decided_by(table),
-                "scores": {key: value.as_dict() for key, value in scores(table, k, HALF, rng, draws).items()},
+                "scores": {key: value.as_dict() for key, value in scores(table, rng, draws).items()},
             }
             for name, table in zip(names, tables, strict=True)
         ],
@@ -202,24 +201,23 @@ def compare(
 
 
 def _decided_by(p: Predictions) -> dict[str, Any]:
-    if len(p.classes) > 2:
+    if not p.decision.two:
         return {"threshold": None, "decided_by": "the likeliest class"}
-    low, high = (HALF, HALF) if p.thresholds is None else (p.thresholds.min(), p.thresholds.max())
+    low, high = np.min(p.decision.threshold), np.max(p.decision.threshold)
     if low == high:
-        whose = f" of {p.threshold_of}" if p.threshold_of else ""
+        whose = f" of {p.decision.threshold_of}" if p.decision.threshold_of else ""
         return {"threshold": float(low), "decided_by": f"the threshold {low:.3f}{whose}"}
     return {"threshold": None, "decided_by": f"each fold's own threshold ({low:.3f} to {high:.3f})"}
 
 
 def _score_differences(
     tables: list[Predictions],
-    positive: int,
     pairs: list[tuple[int, int]],
     rng: np.random.Generator,
     draws: int,
 ) -> list[dict[str, Interval]]:
     """Return for each pair the difference of every score, all pairs from the same resamples of patients."""
-    named = [weighted_scores(table, positive, HALF) for table in tables]
+    named = [weighted_scores(table) for table in tables]
     names = named[0][0]
 
     def statistic(weights: Floats) -> Floats:
@@ -233,11 +231,10 @@ def _score_differences(
 def _accuracy_row(
     first: Predictions,
     second: Predictions,
-    positive: int,
     difference: Interval,
     level: float,
 ) -> dict[str, Any]:
-    right = [p.decided(positive, HALF) == p.labels for p in (first, second)]
+    right = [p.decided == p.labels for p in (first, second)]
     test = mcnemar(right[0], right[1])
     shown = smallest_difference(len(first), (test.only_first + test.only_second) / len(first), level=level)
     return {
@@ -250,9 +247,8 @@ def _accuracy_row(
     }
 
 
-def _auroc_row(first: Predictions, second: Predictions, positive: int, level: float) -> dict[str, Any]:
-    truth = first.labels == positive
-    difference, p = paired_delong(truth, first.probabilities[:, positive], second.probabilities[:, positive])
+def _auroc_row(first: Predictions, second: Predictions, level: float) -> dict[str, Any]:
+    difference, p = paired_delong(first.truth, first.score, second.score)
     error = (difference.high - difference.low) / 2 / normal_quantile(0.95)
     shown = (normal_quantile(level) + float(ndtri(POWER))) * error
     return {

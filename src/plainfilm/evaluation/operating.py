@@ -1,9 +1,10 @@
-"""How a finished model is used: temperature, threshold and refer band, all chosen on validation films."""
+"""Temperature, threshold and refer band of a model, all chosen on validation films."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -11,7 +12,8 @@ from scipy.special import expit
 
 from plainfilm.config import name_values
 from plainfilm.errors import InputError
-from plainfilm.evaluation.calibration import apply_temperature, fit_temperature, log_odds, refer_band
+from plainfilm.evaluation.calibration import fit_temperature, refer_band
+from plainfilm.evaluation.decision import Band, Decision, log_odds
 from plainfilm.evaluation.intervals import wilson
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import sensitivity_threshold, youden_threshold
@@ -19,39 +21,19 @@ from plainfilm.evaluation.scores import sensitivity_threshold, youden_threshold
 GRID = np.round(np.arange(0.01, 1.0, 0.01), 2)  # thresholds that a user can try, with what they would have meant
 
 
-class Operating(NamedTuple):
-    """What turns logits into decisions; ``rule`` says in words how the threshold was chosen."""
+def choose(val: Predictions, rule: str, refer: str, fitted: bool) -> Decision:
+    """Return how to decide films like the validation films ``val``, whose probabilities have temperature 1.
 
-    temperature: float
-    threshold: float
-    rule: str
-    refer: tuple[float, float] | None  # low <= score < high goes to a reader, see calibration.ReferBand
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """The same as a dictionary for JSON, under the names that model.json uses."""
-        return {
-            "temperature": self.temperature,
-            "threshold": self.threshold,
-            "threshold_rule": self.rule,
-            "refer": self.refer,
-        }
-
-
-def choose(val: Predictions, positive: int, threshold: str, refer: str, fitted: bool) -> Operating:
-    """Return the operating point for the validation films ``val``, whose probabilities have temperature 1.
-
-    ``threshold``: "auto" (that is "balanced"), "balanced", "youden", "sensitivity=0.95" or a number. ``refer``:
+    ``rule``: "auto" (that is "balanced"), "balanced", "youden", "sensitivity=0.95" or a number. ``refer``:
     "share=0.05", "error=0.01" or "none".
     Where ``fitted`` is False the validation films are the ones scored (the paper's protocol): then the temperature is 1
     and "auto" is 0.5; the refer band and any other rule for the threshold are fitted to the films scored, as the report
     says. InputError for a text of another form. With more than two classes the likeliest decides, whatever the rule.
     """
-    rule = _rule(threshold, fitted)
-    temperature = fit_temperature(val) if fitted else 1.0
-    cool = Predictions(**{**val.__dict__, "probabilities": apply_temperature(val.probabilities, temperature)})
-    cut, words = _threshold(cool, positive, rule)
-    return Operating(temperature, cut, words, _refer(cool, positive, cut, refer))
+    cool = val.under(replace(val.decision, temperature=fit_temperature(val) if fitted else 1.0))
+    cut, words = _threshold(cool, _rule(rule, fitted))
+    chosen = replace(cool, decision=replace(cool.decision, threshold=cut, threshold_of="", rule=words))
+    return replace(chosen.decision, refer=_refer(chosen, refer))
 
 
 def _rule(text: str, fitted: bool) -> str:
@@ -60,24 +42,24 @@ def _rule(text: str, fitted: bool) -> str:
     return "balanced" if fitted else "0.5"
 
 
-def _threshold(val: Predictions, positive: int, rule: str) -> tuple[float, str]:
+def _threshold(val: Predictions, rule: str) -> tuple[float, str]:
     if len(val.classes) > 2:
         return 0.5, "the likeliest class decides"
     if rule == "balanced":
-        found, words = balanced_threshold(val, positive), "both classes equally likely by a logistic line on validation"
+        found, words = balanced_threshold(val), "both classes equally likely by a logistic line on validation"
     elif rule == "youden":
-        found, words = youden_threshold(val, positive), "largest sensitivity + specificity on validation"
+        found, words = youden_threshold(val), "largest sensitivity + specificity on validation"
     elif rule.startswith("sensitivity="):
         wanted = name_values("threshold", rule)["sensitivity"]
         if not 0 < wanted <= 1:
             raise InputError(f"threshold={rule!r}: a sensitivity lies between 0 and 1.")
-        found, words = sensitivity_threshold(val, positive, wanted), f"sensitivity {wanted:g} on validation"
+        found, words = sensitivity_threshold(val, wanted), f"sensitivity {wanted:g} on validation"
     else:
         found, words = number(rule), "set by the user" if rule != "0.5" else "0.5"
     return (0.5, "0.5: validation can't choose") if np.isnan(found) else (found, words)
 
 
-def balanced_threshold(p: Predictions, positive: int) -> float:
+def balanced_threshold(p: Predictions) -> float:
     """Return the probability at which both classes are equally likely, were they equally frequent: where a logistic
     line through the log-odds, fitted with both classes weighed alike, crosses one half. NaN when a class is missing.
 
@@ -85,10 +67,10 @@ def balanced_threshold(p: Predictions, positive: int) -> float:
     less from sample to sample. The line is held back a little (one unit of L2), so that it exists where no film is
     wrong.
     """
-    truth = p.labels == positive
+    truth = p.truth
     if truth.all() or not truth.any():
         return float("nan")
-    odds = log_odds(p.probabilities, positive)
+    odds = log_odds(p.probabilities, p.decision.column)
     centre = (odds[truth].mean() + odds[~truth].mean()) / 2
     scale = max(float(odds.std()), 1e-9)
     weight = np.where(truth, 0.5 / truth.mean(), 0.5 / (~truth).mean())
@@ -115,7 +97,7 @@ def number(text: str) -> float:
     return value
 
 
-def _refer(val: Predictions, positive: int, threshold: float, text: str) -> tuple[float, float] | None:
+def _refer(val: Predictions, text: str) -> Band | None:
     if text == "none":
         return None
     wanted = name_values("refer", text)
@@ -123,29 +105,29 @@ def _refer(val: Predictions, positive: int, threshold: float, text: str) -> tupl
         raise InputError(
             f"refer={text!r}: expected share=0.05 (of the films), error=0.01 (left among the rest) or none."
         )
-    band = refer_band(val, positive, threshold, **wanted)
-    return None if band.low == band.high else (band.low, band.high)
+    band = refer_band(val, **wanted).band
+    return None if band.low == band.high else band
 
 
-def check(threshold: str, refer: str, classes: Sequence[str]) -> None:
+def check(rule: str, refer: str, classes: Sequence[str]) -> None:
     """InputError unless both texts have a form that ``choose`` takes, and mean something for so many classes: asked
     before a training, not after it."""
-    if len(classes) > 2 and threshold not in ("auto", "balanced"):
-        raise InputError(f"threshold={threshold!r} is for two classes; of {len(classes)} the likeliest decides.")
+    if len(classes) > 2 and rule not in ("auto", "balanced"):
+        raise InputError(f"threshold={rule!r} is for two classes; of {len(classes)} the likeliest decides.")
     nobody = Predictions(
         ["a", "b"],
         np.array(["val"] * 2),
         np.array([0, 1]),
         np.array([[0.9, 0.1], [0.2, 0.8]]),
-        ("a", "b"),
+        Decision.of(("a", "b")),
         np.array(["a", "b"]),
     )
-    choose(nobody, 1, threshold, refer, True)
+    choose(nobody, rule, refer, True)
 
 
-def operating_curve(p: Predictions, positive: int) -> list[dict[str, Any]]:
+def operating_curve(p: Predictions) -> list[dict[str, Any]]:
     """Return for each threshold of ``GRID`` the sensitivity and specificity on ``p``, each {"value", "low", "high"}."""
-    score, truth = p.probabilities[:, positive], p.labels == positive
+    score, truth = p.score, p.truth
     rows = []
     for threshold in GRID.tolist():
         called = score >= threshold

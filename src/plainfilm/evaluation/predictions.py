@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.data.films import Film
 from plainfilm.errors import InputError, did_you_mean
+from plainfilm.evaluation.decision import Bools, Decision, positive_class
 from plainfilm.storage.tables import read_csv, write_csv
 
 Rows = list[dict[str, str]]
 
 SUM_TOLERANCE = 1e-3  # probabilities printed with four decimals still pass
-NEGATIVE_NAMES = {"none", "clear", "control", "controls", "unaffected", "absent", "benign", "gesund", "sain", "sano"}
-NEGATIVE_BEGINNINGS = ("normal", "health", "negativ", "nofinding", "without")
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said about N films, and what is true of them.
+    """What a model said about N films, what is true of them, and how the one becomes a label.
 
     paths: N names; parts: (N,) text such as "test"; labels: (N,) indices into ``classes``;
     probabilities: (N, K) in 0..1, rows sum to one; patients: (N,) text, the film's own path where unknown.
@@ -34,47 +34,77 @@ class Predictions:
     parts: NDArray[np.str_]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
-    classes: tuple[str, ...]
+    decision: Decision
     patients: NDArray[np.str_]
-    thresholds: NDArray[np.float64] | None = None  # (N,) the film's own, of its fold say; goes before any other
-    threshold_of: str = ""  # class whose probability they are for; empty: whichever is asked for as the positive one
 
     def __len__(self) -> int:
         return len(self.paths)
 
     @staticmethod
-    def of(films: Sequence[Film], probabilities: NDArray[np.float64], classes: tuple[str, ...]) -> Predictions:
+    def of(films: Sequence[Film], probabilities: NDArray[np.float64], decision: Decision) -> Predictions:
         """Return the table of ``films`` with their (N, K) probabilities; a film without a label counts as the first
         class, one without a part as test."""
         return Predictions(
             [film.path for film in films],
             np.array([film.part or "test" for film in films], dtype=np.str_),
-            np.array([classes.index(film.label) if film.label else 0 for film in films], dtype=np.int64),
+            np.array([decision.classes.index(film.label) if film.label else 0 for film in films], dtype=np.int64),
             probabilities,
-            classes,
+            decision,
             np.array([film.group for film in films], dtype=np.str_),
         )
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The K classes, in the order of the probabilities' columns."""
+        return self.decision.classes
+
+    @cached_property
+    def truth(self) -> Bools:
+        """(N,) whether each film is of the positive class."""
+        return np.asarray(self.labels == self.decision.column)
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """(N,) probability of the positive class."""
+        return self.probabilities[:, self.decision.column]
+
+    @cached_property
+    def decided(self) -> NDArray[np.int64]:
+        """(N,) the class each film gets."""
+        return self.decision.decide(self.probabilities)
+
+    @property
+    def called(self) -> Bools:
+        """(N,) whether each film gets the positive class."""
+        return np.asarray(self.decided == self.decision.column)
+
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Predictions:
         """Return the films at ``rows``: indices in the wanted order, or a mask of N truth values."""
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        rows = np.arange(len(self))[rows]
         return Predictions(
             [self.paths[i] for i in rows],
             self.parts[rows],
             self.labels[rows],
             self.probabilities[rows],
-            self.classes,
+            self.decision.take(rows),
             self.patients[rows],
-            None if self.thresholds is None else self.thresholds[rows],
-            self.threshold_of,
         )
 
-    def deciding(self, threshold: float, of: str) -> Predictions:
-        """Return the table with one threshold for all films, for the probability of class ``of``; the table itself
-        where films have their own, or the likeliest class decides."""
-        if self.thresholds is not None or len(self.classes) > 2:
+    def by(self, **changes: Any) -> Predictions:
+        """Return the table with some of the decision's fields changed: ``by(threshold=0.3)``."""
+        return replace(self, decision=replace(self.decision, **changes))
+
+    def under(self, decision: Decision) -> Predictions:
+        """Return the table, whose probabilities are at temperature 1, by ``decision``: temperature and threshold."""
+        return replace(self, probabilities=decision.tempered(self.probabilities), decision=decision)
+
+    def deciding(self) -> Predictions:
+        """Return the table with the threshold, and the class it is for, as a column of its own, for whoever reads it
+        without the model; itself where films have their own, or the likeliest class decides."""
+        if self.decision.own_thresholds or not self.decision.two:
             return self
-        return replace(self, thresholds=np.full(len(self), threshold), threshold_of=of)
+        thresholds = np.full(len(self), self.decision.threshold)
+        return self.by(threshold=thresholds, threshold_of=self.decision.positive)
 
     def part(self, name: str) -> Predictions:
         """Return the films of one part; InputError when there are none."""
@@ -83,71 +113,29 @@ class Predictions:
             raise InputError(f"No film belongs to the part '{name}'.{did_you_mean(name, sorted(set(self.parts)))}")
         return self.take(chosen)
 
-    def decided(self, positive: int, threshold: float | NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return (N,) the class each film gets.
-
-        Two classes: ``positive`` where its probability >= ``threshold``, or the film's own (for the class it is of)
-        where ``thresholds`` are known, so a tie counts as positive. More: the likeliest class, the first of equals; no
-        threshold is used.
-        """
-        if len(self.classes) > 2:
-            return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
-        cut = threshold if self.thresholds is None else self.thresholds
-        own = self.classes.index(self.threshold_of) if self.thresholds is not None and self.threshold_of else positive
-        return np.where(self.probabilities[:, own] >= cut, own, 1 - own)
-
-
-def positive_class(classes: Sequence[str], named: str | None = None) -> int:
-    """Return the index of the positive class: the ``named`` one, else the one not called normal, else the last.
-
-    The negative class is known by such names as normal, healthy, negative, no finding, or non-X beside a class X. With
-    more than two classes and no name there is no such rule: the last that is not negative is returned (see
-    ``positive_is_a_guess``). InputError on an unknown name.
-    """
-    if named is not None:
-        matches = [i for i, c in enumerate(classes) if c == named]
-        matches += [i for i, c in enumerate(classes) if c.lower() == named.lower()]
-        if not matches:
-            raise InputError(f"There is no class '{named}' to be the positive one.{did_you_mean(named, classes)}")
-        return matches[0]
-    positives = [i for i, c in enumerate(classes) if not _is_negative(c, classes)]
-    return positives[-1] if positives else len(classes) - 1
-
-
-def positive_is_a_guess(classes: Sequence[str]) -> bool:
-    """Return whether the names of the classes leave open which is the positive one."""
-    return sum(not _is_negative(name, classes) for name in classes) != 1
-
-
-def _is_negative(name: str, classes: Sequence[str]) -> bool:
-    plain, others = _letters(name), {_letters(other) for other in classes} - {_letters(name)}
-    denied = any(plain.startswith(no) and plain.removeprefix(no) in others for no in ("no", "non", "not"))
-    return denied or plain in NEGATIVE_NAMES or plain.startswith(NEGATIVE_BEGINNINGS)
-
-
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
-
 
 def write_predictions(path: str | Path, p: Predictions) -> None:
     """Write ``path,part,label,p_<class>…``, then ``patient`` where any is known, ``threshold`` and the class it is for
     (``threshold_of``) where films have their own; numbers read back exactly."""
     last: dict[str, list[Any]] = {"patient": p.patients.tolist()} if p.patients.tolist() != p.paths else {}
-    last |= {} if p.thresholds is None else {"threshold": p.thresholds.tolist()}
-    last |= {"threshold_of": [p.threshold_of] * len(p)} if p.thresholds is not None and p.threshold_of else {}
+    if p.decision.own_thresholds:
+        last["threshold"] = np.asarray(p.decision.threshold).tolist()
+        last |= {"threshold_of": [p.decision.threshold_of] * len(p)} if p.decision.threshold_of else {}
     header = ["path", "part", "label", *(f"p_{name}" for name in p.classes), *last]
     names = [p.classes[i] for i in p.labels]
     rows = zip(p.paths, p.parts.tolist(), names, p.probabilities.tolist(), *last.values(), strict=True)
     write_csv(path, header, ([film, part, label, *shares, *rest] for film, part, label, shares, *rest in rows))
 
 
-def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> Predictions:
+def read_predictions(
+    path: str | Path, films_csv: str | Path | None = None, about: Mapping[str, Any] | None = None
+) -> Predictions:
     """Return the predictions in a CSV ``path,part,label,p_<class>…``, from this product or from any other model.
 
     The classes are what stands after ``p_``, in the order of the columns. ``part`` may be missing (then "test"). A
     column ``threshold`` (of pooled folds) is each film's own, for the probability of the class in ``threshold_of``,
-    one for all films. A film's patient is taken from a ``patient`` column, else from ``films_csv`` (by path), else it
-    is its own path.
+    one for all films, and goes before that of ``about``, the model.json of whoever made them. A film's patient is taken
+    from a ``patient`` column, else from ``films_csv`` (by path), else it is its own path.
     All mistakes are collected into one InputError.
     """
     header, rows = read_csv(path)
@@ -167,15 +155,17 @@ def read_predictions(path: str | Path, films_csv: str | Path | None = None) -> P
     if mistakes:
         raise InputError(f"{path} can't be scored: {'; '.join(mistakes)}; correct the file, or write it anew.")
     known = _patients_of(films_csv) if films_csv is not None else {}
+    about = about or {}
+    positive = positive_class(classes, about.get("positive") or named or None)
+    decision = Decision.read(classes, {"threshold": 0.5, "temperature": 1, **about, "positive": classes[positive]})
+    own = _thresholds(header, rows)
     return Predictions(
         paths=[row["path"] for row in rows],
         parts=np.array([row.get("part") or "test" for row in rows], dtype=np.str_),
         labels=np.array([classes.index(row["label"]) for row in rows], dtype=np.int64),
         probabilities=_probabilities(rows, classes),
-        classes=classes,
+        decision=decision if own is None else replace(decision, threshold=own, threshold_of=named),
         patients=np.array([row.get("patient") or known.get(row["path"]) or row["path"] for row in rows], dtype=np.str_),
-        thresholds=_thresholds(header, rows),
-        threshold_of=named,
     )
 
 

@@ -91,24 +91,22 @@ def other_resize(resize: str) -> tuple[str, str]:
     return "crop", f"cropped, not {'padded' if resize == 'pad' else 'stretched'}"
 
 
-def probe_rows(
-    clean: Predictions, changed: Mapping[str, Predictions], positive: int, threshold: float
-) -> list[dict[str, Any]]:
+def probe_rows(clean: Predictions, changed: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """Return the untouched films and one row a probe, ready for JSON, from predictions on the same films in order.
 
     ``kind`` "model"; ``name``; ``auroc`` (DeLong, by patient); ``change`` of it (probe - untouched) and ``p`` by
     paired DeLong; ``flipped``, the share of labels that change; these three are None for the untouched films. NaN where
     a class is missing.
     """
-    truth, score = clean.labels == positive, clean.probabilities[:, positive]
+    truth, score = clean.truth, clean.score
     rows = [_row("model", "untouched", auc_interval(truth, score, patients=clean.patients))]
     for name, table in changed.items():
-        covered = table.probabilities[:, positive]
+        covered = table.score
         change, p = paired_delong(truth, covered, score)
         more = {
             "change": change.as_dict(),
             "p": p,
-            "flipped": flipped(clean, table, positive, threshold).as_dict(),
+            "flipped": flipped(clean, table).as_dict(),
         }
         rows.append({**_row("model", name, auc_interval(truth, covered, patients=clean.patients)), **more})
     return rows

@@ -154,17 +154,15 @@ CORRUPTIONS = (
 )
 
 
-def flipped(clean: Predictions, changed: Predictions, positive: int, threshold: float) -> Interval:
+def flipped(clean: Predictions, changed: Predictions) -> Interval:
     """Return the share of films that get another label once they are changed, with Wilson's interval."""
-    differ = clean.decided(positive, threshold) != changed.decided(positive, threshold)
+    differ = clean.decided != changed.decided
     return wilson(float(differ.sum()), len(clean))
 
 
 def robustness(
     clean: Predictions,
     changed: Mapping[Corruption, Predictions],
-    positive: int,
-    threshold: float,
     rng: np.random.Generator,
     draws: int = DRAWS,
 ) -> list[dict[str, Any]]:
@@ -177,14 +175,14 @@ def robustness(
     """
     classes = clean.classes if len(clean.classes) == 2 else ()
     apart = [_in_one_class(clean, table, k) for table in changed.values() for k in classes]
-    found = iter(_with_changes([clean, *changed.values()], positive, threshold, rng, draws))
-    single = iter(_with_changes([clean, *apart], positive, threshold, rng, max(draws // 4, 1)) if apart else ())
+    found = iter(_with_changes([clean, *changed.values()], rng, draws))
+    single = iter(_with_changes([clean, *apart], rng, max(draws // 4, 1)) if apart else ())
     rows = []
     for corruption, table in changed.items():
         about = {"name": corruption.name, "kind": corruption.kind, "severity": corruption.severity}
         values = {name: interval.as_dict() for name, interval in next(found).items()}
         alone = {k: {name: interval.as_dict() for name, interval in next(single).items()} for k in classes}
-        flips = flipped(clean, table, positive, threshold).as_dict()
+        flips = flipped(clean, table).as_dict()
         rows.append({**about, "flipped": flips, **values, "one_class": alone})
     return rows
 
@@ -195,11 +193,9 @@ def _in_one_class(clean: Predictions, changed: Predictions, name: str) -> Predic
     return replace(clean, probabilities=np.where(there[:, None], changed.probabilities, clean.probabilities))
 
 
-def _with_changes(
-    tables: list[Predictions], positive: int, threshold: float, rng: np.random.Generator, draws: int
-) -> list[dict[str, Interval]]:
+def _with_changes(tables: list[Predictions], rng: np.random.Generator, draws: int) -> list[dict[str, Interval]]:
     """Return for each table but the first its SCORES and their differences to the first's."""
-    named = [weighted_scores(table, positive, threshold) for table in tables]
+    named = [weighted_scores(table) for table in tables]
     columns = [named[0][0].index(name) for name in SCORES]
 
     def statistic(weights: Floats) -> Floats:

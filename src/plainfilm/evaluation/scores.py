@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.evaluation.calibration import calibration_line, ece_interval, expected_calibration_error
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import (
     DRAWS,
     Bools,
@@ -33,42 +34,37 @@ def by_patient(found: Mapping[str, Any], name: str) -> Any:
     return found.get(name + BY_PATIENT, found.get(name))
 
 
-def scores(
-    p: Predictions, positive: int, threshold: float | Floats, rng: np.random.Generator, draws: int = DRAWS
-) -> dict[str, Interval]:
+def scores(p: Predictions, rng: np.random.Generator, draws: int = DRAWS) -> dict[str, Interval]:
     """Return every score of ``p`` by name, with its 95 % interval, in a fixed order.
 
-    A film is positive when its probability of class ``positive`` is >= ``threshold``. With more than two classes the
-    likeliest class is the decision, and sensitivity, specificity, PPV, NPV, AUROC, AUPRC and the calibration figures
-    are those of ``positive`` against the rest.
+    Films are decided as the table says. With more than two classes sensitivity, specificity, PPV, NPV, AUROC, AUPRC and
+    the calibration figures are those of the positive class against the rest.
     Wilson: accuracy, sensitivity, specificity, ppv, npv, precision and recall of each class. DeLong: auroc. The
     logistic fit, robust for patients: calibration_slope, calibration_intercept. All others: ``draws`` resamples of
     patients (for ece see ``ece_interval``). Wilson and DeLong take films as independent; where a patient has several
     of them, ``accuracy_by_patient`` and so on (of RATES and auroc) are the same scores with intervals that don't. NaN
     where a score is not defined on these films.
     """
-    names, statistic = weighted_scores(p, positive, threshold)
+    names, statistic = weighted_scores(p)
     resampled = bootstrap(statistic, p.patients, rng, draws)
     found = {n: _unless_flawless(n, interval, p) for n, interval in zip(names, resampled, strict=True)}
-    table = confusion(p, positive, threshold)
-    found |= _rates(table, positive)
+    table = confusion(p)
+    found |= _rates(table, p.decision.column)
     for k, name in enumerate(p.classes):
         found[f"precision_{name}"] = wilson(table[k, k], table[:, k].sum())
         found[f"recall_{name}"] = wilson(table[k, k], table[k].sum())
-    truth, score = p.labels == positive, p.probabilities[:, positive]
-    found["auroc"] = auc_interval(truth, score)
-    found["ece"] = ece_interval(truth.astype(np.float64), score, p.patients, rng, draws)
-    found["calibration_slope"], found["calibration_intercept"] = calibration_line(p, positive)
-    return found | (_by_patient(p, positive, threshold) if len(np.unique(p.patients)) < len(p) else {})
+    found["auroc"] = auc_interval(p.truth, p.score)
+    found["ece"] = ece_interval(p.truth.astype(np.float64), p.score, p.patients, rng, draws)
+    found["calibration_slope"], found["calibration_intercept"] = calibration_line(p)
+    return found | (_by_patient(p) if len(np.unique(p.patients)) < len(p) else {})
 
 
-def _by_patient(p: Predictions, positive: int, threshold: float | Floats) -> dict[str, Interval]:
-    truth, called = p.labels == positive, p.decided(positive, threshold) == positive
-    right = p.decided(positive, threshold) == p.labels if len(p.classes) > 2 else truth == called
+def _by_patient(p: Predictions) -> dict[str, Interval]:
+    truth, called, right = p.truth, p.called, p.decided == p.labels
     every = np.ones(len(p), bool)
     among = zip(RATES, (right, called, ~called, truth, ~truth), (every, truth, ~truth, called, ~called), strict=True)
     found = {name: wilson_by_patient(hits[films], p.patients[films]) for name, hits, films in among}
-    found["auroc"] = auc_interval(truth, p.probabilities[:, positive], patients=p.patients)
+    found["auroc"] = auc_interval(truth, p.score, patients=p.patients)
     return {name + BY_PATIENT: interval for name, interval in found.items()}
 
 
@@ -86,33 +82,29 @@ def _unless_flawless(name: str, interval: Interval, p: Predictions) -> Interval:
     return wilson(value * rarest, rarest)
 
 
-def confusion(p: Predictions, positive: int, threshold: float | Floats) -> NDArray[np.int64]:
+def confusion(p: Predictions) -> NDArray[np.int64]:
     """Return the (K, K) table of counts; rows are the truth, columns the decision."""
     k = len(p.classes)
-    return np.bincount(p.labels * k + p.decided(positive, threshold), minlength=k * k).reshape(k, k).astype(np.int64)
+    return np.bincount(p.labels * k + p.decided, minlength=k * k).reshape(k, k).astype(np.int64)
 
 
-def one_class_predicted(p: Predictions, positive: int, threshold: float | Floats) -> str | None:
+def one_class_predicted(p: Predictions) -> str | None:
     """Return the name of the class that every film gets (the model did not learn), or None when there are several."""
-    given = np.unique(p.decided(positive, threshold))
+    given = np.unique(p.decided)
     return p.classes[given[0]] if len(given) == 1 else None
 
 
 # -- all scores from weights of films: one definition for the value, its resamples, and differences of models ---------
 
 
-def weighted_scores(
-    p: Predictions, positive: int, threshold: float | Floats
-) -> tuple[list[str], Callable[[Floats], Floats]]:
+def weighted_scores(p: Predictions) -> tuple[list[str], Callable[[Floats], Floats]]:
     """Return the names of M scores, and a function from weights of the films (draws, N) to the scores (draws, M)."""
-    k = len(p.classes)
-    truth = p.labels == positive
-    score = p.probabilities[:, positive]
-    cells = np.eye(k * k)[p.labels * k + p.decided(positive, threshold)]  # (N, K·K): which cell of the table
+    k, truth, score = len(p.classes), p.truth, p.score
+    cells = np.eye(k * k)[p.labels * k + p.decided]  # (N, K·K): which cell of the table
     squares = (score - truth) ** 2
 
     def columns(weights: Floats) -> dict[str, Floats]:
-        found = _from_table((weights @ cells).reshape(-1, k, k), positive, p.classes)
+        found = _from_table((weights @ cells).reshape(-1, k, k), p.decision)
         found["auroc"], found["auprc"] = areas(truth, score, weights)
         if k > 2:
             one_by_one = [areas(p.labels == c, p.probabilities[:, c], weights)[0] for c in range(k)]
@@ -126,7 +118,7 @@ def weighted_scores(
     return names, lambda weights: np.column_stack(list(columns(weights).values()))
 
 
-def _from_table(tables: Floats, positive: int, classes: Sequence[str]) -> dict[str, Floats]:
+def _from_table(tables: Floats, decision: Decision) -> dict[str, Floats]:
     """Return the scores of confusion tables (draws, K, K).
 
     Macro averages are over the classes that have films, as long as two have; a class that has films and is never
@@ -134,8 +126,8 @@ def _from_table(tables: Floats, positive: int, classes: Sequence[str]) -> dict[s
     """
     hits = np.diagonal(tables, axis1=1, axis2=2)  # (draws, K)
     true, decided, n = tables.sum(axis=2), tables.sum(axis=1), tables.sum(axis=(1, 2))
-    tp, fn = hits[:, positive], true[:, positive] - hits[:, positive]
-    fp = decided[:, positive] - tp
+    tp = hits[:, decision.column]
+    fn, fp = true[:, decision.column] - tp, decided[:, decision.column] - tp
     tn = n - tp - fn - fp
     precision, recall, f1 = ratio(hits, decided), ratio(hits, true), ratio(2 * hits, true + decided)
     found = {
@@ -150,7 +142,7 @@ def _from_table(tables: Floats, positive: int, classes: Sequence[str]) -> dict[s
         "recall_macro": _macro(recall, true),
         "mcc": _matthews(hits, true, decided, n),
     }
-    for k, name in enumerate(classes):
+    for k, name in enumerate(decision.classes):
         found |= {f"precision_{name}": precision[:, k], f"recall_{name}": recall[:, k], f"f1_{name}": f1[:, k]}
     return found
 
@@ -201,26 +193,25 @@ def _counts_above(truth: Bools, score: Floats, weights: Floats) -> tuple[Floats,
 # -- curves -----------------------------------------------------------------------------------------------------------
 
 
-def roc_points(p: Predictions, positive: int) -> tuple[Floats, Floats, Floats]:
+def roc_points(p: Predictions) -> tuple[Floats, Floats, Floats]:
     """Return (false positive rate, sensitivity, threshold), each (G + 1,), from no film called positive to all."""
-    tp, fp, thresholds = _curve(p, positive)
+    tp, fp, thresholds = _curve(p)
     return ratio(fp, fp[-1:]), ratio(tp, tp[-1:]), thresholds
 
 
-def pr_points(p: Predictions, positive: int) -> tuple[Floats, Floats, Floats]:
+def pr_points(p: Predictions) -> tuple[Floats, Floats, Floats]:
     """Return (recall, precision, threshold), each (G,), one point a distinct probability, recall rising."""
-    tp, fp, thresholds = _curve(p, positive)
+    tp, fp, thresholds = _curve(p)
     return ratio(tp[1:], tp[-1:]), ratio(tp[1:], tp[1:] + fp[1:]), thresholds[1:]
 
 
-def _curve(p: Predictions, positive: int) -> tuple[Floats, Floats, Floats]:
-    score = p.probabilities[:, positive]
-    tp, fp = _counts_above(p.labels == positive, score, np.ones((1, len(p))))
-    return tp[0], fp[0], np.concatenate([[np.inf], np.unique(score)[::-1]])
+def _curve(p: Predictions) -> tuple[Floats, Floats, Floats]:
+    tp, fp = _counts_above(p.truth, p.score, np.ones((1, len(p))))
+    return tp[0], fp[0], np.concatenate([[np.inf], np.unique(p.score)[::-1]])
 
 
 def decision_curve(
-    p: Predictions, positive: int, thresholds: Floats | None = None, prevalence: float | None = None
+    p: Predictions, thresholds: Floats | None = None, prevalence: float | None = None
 ) -> dict[str, Floats]:
     """Return ``threshold``, ``model``, ``treat_all`` and ``treat_none``: net benefit a film, each (T,).
 
@@ -229,7 +220,7 @@ def decision_curve(
     Vickers & Elkin 2006, doi 10.1177/0272989X06295361.
     """
     thresholds = np.arange(1, 100) / 100 if thresholds is None else thresholds
-    truth, score = p.labels == positive, p.probabilities[:, positive]
+    truth, score = p.truth, p.score
     share = ratio(truth.sum(), len(p)) if prevalence is None else np.float64(prevalence)
     odds = thresholds / (1 - thresholds)
     called = score[None] >= thresholds[:, None]
@@ -246,12 +237,12 @@ def decision_curve(
 # -- thresholds -------------------------------------------------------------------------------------------------------
 
 
-def youden_threshold(p: Predictions, positive: int) -> float:
+def youden_threshold(p: Predictions) -> float:
     """Return the threshold with the largest sensitivity + specificity on ``p``, of equals the one nearest 0.5.
 
     Youden 1950, doi 10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3. NaN when a class is missing.
     """
-    sensitivity, false_alarms, thresholds = _choices(p, positive)
+    sensitivity, false_alarms, thresholds = _choices(p)
     index = sensitivity - false_alarms
     if np.isnan(index).any():
         return float("nan")
@@ -259,60 +250,59 @@ def youden_threshold(p: Predictions, positive: int) -> float:
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-def sensitivity_threshold(p: Predictions, positive: int, wanted: float = 0.95) -> float:
+def sensitivity_threshold(p: Predictions, wanted: float = 0.95) -> float:
     """Return the highest threshold whose sensitivity on ``p`` is at least ``wanted``; NaN without positive films."""
-    sensitivity, _, thresholds = _choices(p, positive)
+    sensitivity, _, thresholds = _choices(p)
     reached = thresholds[sensitivity >= wanted - 1e-12]
     return float(reached.max()) if reached.size else float("nan")
 
 
-def _choices(p: Predictions, positive: int) -> tuple[Floats, Floats, Floats]:
+def _choices(p: Predictions) -> tuple[Floats, Floats, Floats]:
     """Return (sensitivity, false positive rate, threshold), each (G,), for every cut that tells the films apart.
 
     The threshold lies halfway between the last score called positive and the next (0 below the lowest), so that
     films just like these fall on the same side.
     """
-    false_alarms, sensitivity, score = roc_points(p, positive)
+    false_alarms, sensitivity, score = roc_points(p)
     upper = score[1:]
     lower = np.append(upper[1:], 0.0)
     middle = (upper + lower) / 2
     return sensitivity[1:], false_alarms[1:], np.where(middle > lower, middle, upper)
 
 
-def operating_points(val: Predictions, test: Predictions, positive: int) -> dict[str, dict[str, Any]]:
+def operating_points(val: Predictions, test: Predictions) -> dict[str, dict[str, Any]]:
     """Return the points "0.5", "youden" and "sensitivity_95", the last two chosen on ``val``, ready for JSON.
 
-    Each has its ``threshold`` and, for ``validation`` and ``test``, sensitivity, specificity, ppv and npv of class
-    ``positive`` against the rest, with Wilson intervals. A point that ``val`` can't choose (a class is missing) is
+    Each has its ``threshold`` and, for ``validation`` and ``test``, sensitivity, specificity, ppv and npv of the
+    positive class against the rest, with Wilson intervals. A point that ``val`` can't choose (a class is missing) is
     left out.
     """
     chosen = {
         "0.5": 0.5,
-        "youden": youden_threshold(val, positive),
-        "sensitivity_95": sensitivity_threshold(val, positive),
+        "youden": youden_threshold(val),
+        "sensitivity_95": sensitivity_threshold(val),
     }
     return {
         name: {
-            "threshold": threshold,
-            "validation": _realised(val, positive, threshold),
-            "test": _realised(test, positive, threshold),
+            "threshold": cut,
+            "validation": _realised(val, cut),
+            "test": _realised(test, cut),
         }
-        for name, threshold in chosen.items()
-        if not np.isnan(threshold)
+        for name, cut in chosen.items()
+        if not np.isnan(cut)
     }
 
 
-def _realised(p: Predictions, positive: int, threshold: float) -> dict[str, dict[str, float]]:
-    called = p.probabilities[:, positive] >= threshold
-    cell = (p.labels == positive) * 2 + called
-    rates = _rates(np.bincount(cell, minlength=4).reshape(2, 2), positive=1)
+def _realised(p: Predictions, cut: float) -> dict[str, dict[str, float]]:
+    cell = p.truth * 2 + (p.score >= cut)
+    rates = _rates(np.bincount(cell, minlength=4).reshape(2, 2), 1)
     return {name: rates[name].as_dict() for name in RATES[1:]}
 
 
-def _rates(table: NDArray[np.int64], positive: int) -> dict[str, Interval]:
-    """Return accuracy, sensitivity, specificity, ppv and npv of a (K, K) table with Wilson intervals."""
-    n, tp = table.sum(), table[positive, positive]
-    true, decided = table[positive].sum(), table[:, positive].sum()
+def _rates(table: NDArray[np.int64], k: int) -> dict[str, Interval]:
+    """Return RATES of class ``k`` in a (K, K) table, with Wilson intervals."""
+    n, tp = table.sum(), table[k, k]
+    true, decided = table[k].sum(), table[:, k].sum()
     tn = n - true - decided + tp
     counts = [(np.trace(table), n), (tp, true), (tn, n - true), (tp, decided), (tn, n - decided)]
     return {name: wilson(float(a), float(b)) for name, (a, b) in zip(RATES, counts, strict=True)}

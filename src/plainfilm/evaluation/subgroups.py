@@ -93,9 +93,7 @@ def _place(group: str) -> tuple[int, str]:
     return THIRDS.index(third) if third in THIRDS else 0, group
 
 
-def subgroups(
-    p: Predictions, found: Mapping[str, Groups], positive: int, threshold: float, seed: int, draws: int = DRAWS
-) -> list[dict[str, Any]]:
+def subgroups(p: Predictions, found: Mapping[str, Groups], seed: int, draws: int = DRAWS) -> list[dict[str, Any]]:
     """Return one row a subgroup of ``groupings``, ready for JSON, each score with its 95 % interval.
 
     ``accuracy``, ``sensitivity`` and ``specificity`` are those of the subgroup's own films. ``balanced_accuracy`` and
@@ -109,19 +107,17 @@ def subgroups(
         for group in sorted(set(found[grouping].tolist()) - {""}, key=_place):
             own = found[grouping] == group
             rng = np.random.default_rng(seed)
-            rows.append({"grouping": grouping, "group": group, **_scored(p, own, positive, threshold, rng, draws)})
+            rows.append({"grouping": grouping, "group": group, **_scored(p, own, rng, draws)})
     return rows
 
 
-def _scored(
-    p: Predictions, own: Bools, positive: int, threshold: float, rng: np.random.Generator, draws: int
-) -> dict[str, Any]:
-    truth = p.labels == positive
+def _scored(p: Predictions, own: Bools, rng: np.random.Generator, draws: int) -> dict[str, Any]:
+    truth = p.truth
     sides = set(truth[own].tolist())
     other = ~np.isin(p.labels, np.unique(p.labels[own]))  # films of the classes that the subgroup lacks
     compared = own | other
-    contrasted = scores(p.take(compared), positive, threshold, rng, draws)
-    alone = scores(p.take(own), positive, threshold, rng, draws) if other.any() else contrasted
+    contrasted = scores(p.take(compared), rng, draws)
+    alone = scores(p.take(own), rng, draws) if other.any() else contrasted
     whose = f"all {'negative' if True in sides else 'positive'} films" if len(p.classes) == 2 else "all other classes"
     return {
         "films": int(own.sum()),

@@ -58,7 +58,7 @@ def heat_map(model: Model, pixels: np.ndarray, target: int | np.ndarray | None =
 def _mean_map(model: Model, pixels: np.ndarray, target: int | np.ndarray | None, method: str) -> Map:
     """The members' maps, each with its own strongest place at 1, averaged at the resolution of the finest."""
     pixels = np.array(pixels)  # writable, as torch wants it
-    wanted = model.decide(model.probabilities(pixels)) if target is None else target
+    wanted = model.decision.decide(model.probabilities(pixels)) if target is None else target
     maps = [heat_map(member, films, wanted, method) for member, films in apart(model, pixels)]
     side = max(heat.shape[1] for heat in maps)
     return _to_one(np.mean([on_input(heat, side) for heat in maps], axis=0))
@@ -75,7 +75,7 @@ def _maps(model: Model, pixels: np.ndarray, targets: list[int | None], method: s
     with torch.enable_grad(), _recorded(model.network) as layers:
         # Needed where all weights are frozen, and then the only thing that is differentiated to.
         logits = model.network(x.contiguous(memory_format=torch.channels_last).requires_grad_())
-        decided = model.decide(model.from_logits(logits.detach())).tolist()
+        decided = model.decision.decide(model.from_logits(logits.detach())).tolist()
         wanted = [d if t is None else t for d, t in zip(decided, targets, strict=True)]
         chosen = torch.tensor(wanted, device=device)[:, None]
         others = logits.scatter(1, chosen, -torch.inf).logsumexp(1)

@@ -13,11 +13,12 @@ import numpy as np
 from torch import nn
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.export import FORMAT
 from plainfilm.export.onnx import GATE, SEAL, require, seal, write_onnx
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import Gate
-from plainfilm.models.model import Model, band
+from plainfilm.models.model import Model
 from plainfilm.storage.files import cache_dir, locked
 
 MOST_BYTES = 2**31 - 1  # protobuf's own limit
@@ -92,12 +93,8 @@ class OnnxModel(Model):
         model = cls(
             network=nn.Identity(),
             name=texts["model"],
-            classes=tuple(str(name) for name in values["classes"]),
+            decision=Decision.read(tuple(map(str, values["classes"])), {**values, "positive": texts["positive"]}),
             preprocess=Preprocess(**values["preprocess"]),
-            positive=texts["positive"],
-            threshold=float(values["threshold"]),
-            temperature=float(values["temperature"]),
-            refer=band(values["refer"]),
             gate=Gate.from_arrays(gate) if gate else None,
             verdict=dict(values["verdict"]),
             hash=texts["model_sha256"],
@@ -107,8 +104,6 @@ class OnnxModel(Model):
         shapes = [list(value.shape[1:]) for value in (*session.get_inputs(), *session.get_outputs())]
         if shapes != [[size, size], [len(model.classes)]]:
             raise ValueError(f"its input and output have the shapes {shapes}")
-        if model.positive not in model.classes or not 0 <= model.threshold <= 1:
-            raise ValueError("positive class or threshold is out of range")
         if model.gate and model.gate.size != size:
             raise ValueError(f"its gate is for films of {model.gate.size} pixels, the network for {size}")
         return model

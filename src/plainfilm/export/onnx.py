@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.evaluation.decision import softened
 from plainfilm.export import about
 from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.storage.files import replacing, to_json
@@ -39,11 +40,11 @@ class _Whole(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.network, self.preprocess, self.temperature = model.network, model.preprocess, model.temperature
+        self.network, self.preprocess, self.decision = model.network, model.preprocess, model.decision
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         logits = self.network(self.preprocess.tensor(pixels))
-        return torch.softmax(logits.double() / self.temperature, 1).float()
+        return torch.softmax(softened(logits.double(), self.decision.temperature), 1).float()
 
 
 def write_onnx(model: Model, path: str | Path, pixels: np.ndarray) -> float:

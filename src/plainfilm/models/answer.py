@@ -68,20 +68,7 @@ def answer(model: Model, film: Film) -> Answer:
     probabilities = model.probabilities(pixels)
     gate = model.gate.judge(pixels)[0] if model.gate else None
     reasons = [*film.remarks, *([gate.reason] if gate and gate.reason else [])]
-    if model.refers(probabilities)[0]:
-        reasons.append(_in_band(model, probabilities[0]))
-    label = model.classes[int(model.decide(probabilities)[0])]
+    if why := model.decision.reason(probabilities[0]):
+        reasons.append(why)
+    label = model.classes[int(model.decision.decide(probabilities)[0])]
     return Answer(label, probabilities[0], bool(reasons), "; ".join(reasons) or None, gate)
-
-
-def score(model: Model, probabilities: np.ndarray) -> float:
-    """Return what the model's thresholds apply to, of (K,) probabilities: the positive class's, else the largest."""
-    two = len(model.classes) == 2
-    return float(probabilities[model.classes.index(model.positive)] if two else probabilities.max())
-
-
-def _in_band(model: Model, probabilities: np.ndarray) -> str:
-    assert model.refer is not None
-    low, high = model.refer
-    of = f"probability of {model.positive}" if len(model.classes) == 2 else "largest probability"
-    return f"the {of}, {score(model, probabilities):.3f}, is in the band for a reader ({low:.3f} to {high:.3f})"

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import softened
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.zoo import built
 
@@ -55,7 +56,7 @@ class Ensemble(nn.Module):
             for view in range(self.views):
                 pixels = self.seen(grey, number, view)
                 logits = network(member.preprocess.tensor(pixels).contiguous(memory_format=torch.channels_last))
-                found.append(torch.log_softmax(logits / member.temperature, 1))
+                found.append(torch.log_softmax(softened(logits, member.temperature), 1))
         return torch.logsumexp(torch.stack(found), 0) - math.log(len(found))
 
     def seen(self, grey: torch.Tensor, number: int, view: int = 0) -> torch.Tensor:
@@ -103,7 +104,7 @@ def assembled(models: Sequence[Model], views: int) -> tuple[Ensemble, Preprocess
             raise InputError("A member of an ensemble can't be an ensemble itself; name its members.")
         for what, ours, theirs in (
             ("classes", ", ".join(first.classes), ", ".join(model.classes)),
-            ("positive class", first.positive, model.positive),
+            ("positive class", first.decision.positive, model.decision.positive),
         ):
             if theirs != ours:
                 raise InputError(f"An ensemble's members need the same {what}: {ours} and {theirs} differ.")
@@ -115,7 +116,7 @@ def assembled(models: Sequence[Model], views: int) -> tuple[Ensemble, Preprocess
     finest = -(-max(p.oversample * p.size for p in each) // size)  # as many pixels as the member that wants most
     oversample = finest if all(p.oversample for p in each) else 0
     preprocess = Preprocess(size, first.preprocess.resize, 1, "unit", oversample)
-    members = [Member(model.name, model.preprocess, model.temperature) for model in models]
+    members = [Member(model.name, model.preprocess, model.decision.temperature) for model in models]
     return Ensemble(members, [model.network for model in models], size, views), preprocess
 
 
@@ -128,7 +129,13 @@ def apart(model: Model, pixels: np.ndarray) -> list[tuple[Model, np.ndarray]]:
     grey = torch.from_numpy(np.ascontiguousarray(pixels)).float()
     return [
         (
-            replace(model, network=network, name=m.model, preprocess=m.preprocess, temperature=m.temperature),
+            replace(
+                model,
+                network=network,
+                name=m.model,
+                preprocess=m.preprocess,
+                decision=replace(model.decision, temperature=m.temperature),
+            ),
             ensemble.seen(grey, number).round().clamp(0, 255).to(torch.uint8).numpy(),
         )
         for number, (network, m) in enumerate(zip(ensemble.networks, ensemble.members, strict=True))

@@ -17,6 +17,7 @@ from torch import nn
 from plainfilm.data.films import FilmError
 from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Decision, softened
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.engines import Features
@@ -37,15 +38,11 @@ class Model:
 
     network: nn.Module
     name: str
-    classes: tuple[str, ...]
+    decision: Decision
     preprocess: Preprocess
-    positive: str
-    threshold: float = 0.5  # of the positive class's probability; two classes only
-    temperature: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
     hash: str = ""  # SHA-256 of the file it was loaded from
-    refer: tuple[float, float] | None = None  # low <= score < high goes to a reader, see evaluation.calibration
     gate: Gate | None = None  # does a film look like the training films?
     verdict: dict[str, Any] = field(default_factory=dict)  # what the report says in short
     features: Features | None = field(default=None, repr=False)  # runs the network's front faster, if set
@@ -53,9 +50,19 @@ class Model:
     engine: ClassVar[str] = "torch"
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The K classes, in the order of the probabilities' columns."""
+        return self.decision.classes
+
+    @property
     def classes_(self) -> np.ndarray:
-        """(K,) class names in the order of the probabilities' columns."""
+        """(K,) the same as an array, as scikit-learn has it."""
         return np.array(self.classes)
+
+    @property
+    def threshold(self) -> float:
+        """The positive class's probability from which a film gets that class; with two classes only."""
+        return float(self.decision.threshold)
 
     def predict_proba(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Return (N, K) float64 probabilities of paths, bytes, or (H, W) uint8 arrays; a lone path or bytes are one
@@ -82,23 +89,7 @@ class Model:
 
     def predict(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Return (N,) class names, by the threshold for two classes, else the most probable."""
-        return np.asarray(self.classes_[self.decide(self.predict_proba(films))])
-
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return (N,) class indices for (N, K) probabilities."""
-        return decide(probabilities, self.classes.index(self.positive), self.threshold)
-
-    def refers(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return (N,) whether each film of (N, K) probabilities lies in the band that goes to a reader.
-
-        The score is the positive class's probability for two classes, else the largest.
-        """
-        if self.refer is None:
-            return np.zeros(len(probabilities), dtype=bool)
-        two = len(self.classes) == 2
-        score = probabilities[:, self.classes.index(self.positive)] if two else probabilities.max(axis=1)
-        low, high = self.refer
-        return np.asarray((score >= low) & ((score < high) | (high >= 1)))  # a band up to 1 takes 1 itself
+        return np.asarray(self.classes_[self.decision.decide(self.predict_proba(films))])
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels as the store holds them."""
@@ -117,7 +108,7 @@ class Model:
 
     def from_logits(self, logits: torch.Tensor) -> np.ndarray:
         """Return (B, K) float64 probabilities: softmax of logits over the temperature."""
-        return torch.softmax(logits.detach().double().cpu() / self.temperature, 1).numpy()
+        return torch.softmax(softened(logits.detach().double().cpu(), self.decision.temperature), 1).numpy()
 
     def save(self, path: str | Path) -> None:
         """Write model.h5: weights, optimiser state and everything needed to label, explain, export and serve."""
@@ -125,10 +116,7 @@ class Model:
             "model": self.name,
             "classes": self.classes,
             "preprocess": self.preprocess.as_dict(),
-            "positive": self.positive,
-            "threshold": self.threshold,
-            "temperature": self.temperature,
-            "refer": self.refer,
+            **self.decision.about,
             "verdict": self.verdict,
             "provenance": self.provenance,
             **(self.network.about() if isinstance(self.network, Ensemble) else {}),
@@ -162,21 +150,15 @@ class Model:
             model = cls(
                 network.to(memory_format=torch.channels_last),
                 str(about["model"]),
-                classes,
+                Decision.read(classes, about),
                 preprocess,
-                about["positive"],
-                float(about["threshold"]),
-                float(about["temperature"]),
                 dict(about["provenance"]),
                 bundle.group("optimizer"),
-                refer=band(about.get("refer")),
                 gate=Gate.from_arrays(gate) if gate else None,
                 verdict=dict(about.get("verdict", {})),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{path} does not fit together: {error}.") from None
-        if model.positive not in classes or not 0 <= model.threshold <= 1 or not 0 < model.temperature < 1e6:
-            raise InputError(f"{path} does not fit together: positive class, threshold or temperature is out of range.")
         if model.gate and model.gate.size != preprocess.size:
             raise InputError(f"{path} does not fit together: its gate is for films of {model.gate.size} pixels.")
         model.hash = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -197,23 +179,6 @@ def _built(
     if "members" in about:
         return rebuilt(about, classes, preprocess.size, weights)
     return built(name, classes, preprocess, weights)
-
-
-def decide(probabilities: np.ndarray, positive: int, threshold: float) -> np.ndarray:
-    """Return (N,) class indices of (N, K) probabilities: positive from the threshold on for K = 2, else the largest."""
-    if probabilities.shape[1] == 2:
-        return np.where(probabilities[:, positive] >= threshold, positive, 1 - positive)
-    return np.asarray(probabilities.argmax(1))
-
-
-def band(refer: Any) -> tuple[float, float] | None:
-    """Return a stored refer band as (low, high), or None; ValueError when it is none within 0..1."""
-    if refer is None:
-        return None
-    low, high = (float(bound) for bound in refer)
-    if not 0 <= low <= high <= 1:
-        raise ValueError(f"the refer band {low} to {high} is not between 0 and 1")
-    return low, high
 
 
 def to_arrays(state: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

@@ -63,14 +63,14 @@ def _warning(run: Run) -> list[str]:
 
 
 def _details(run: Run) -> list[str]:
-    config, model = run.config, run.model
+    config, model, refer = run.config, run.model, run.decision.refer
     said = {
         "Model": f"{run.title} (`{run.name}`), {model['parameters']:,} parameters, "
         f"{model['trained_parameters']:,} of them trained",
         "Input": f"one frontal chest film, {pairs(config['preprocess'])}",
-        "Output": f"a probability each of {', '.join(run.predictions.classes)}; positive class {run.positive_name}",
-        "Threshold": f"{run.threshold:.3g} ({practice.rule(run)}); temperature {run.temperature:.3g}",
-        "Refer band": f"{run.refer.low:.3f} to {run.refer.high:.3f}, chosen on validation" if run.refer else "none",
+        "Output": f"a probability each of {', '.join(run.predictions.classes)}; positive class {run.positive}",
+        "Threshold": f"{run.threshold:.3g} ({practice.rule(run)}); temperature {run.decision.temperature:.3g}",
+        "Refer band": f"{refer.low:.3f} to {refer.high:.3f}, chosen on validation" if refer else "none",
         "Pretrained weights": str(model["weights"] or "none"),
         "Made with": f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}; seed {config['seed']}",
         "Command": f"`plainfilm {config['command']}`",

@@ -175,7 +175,7 @@ def montage(run: Run) -> Chart:
 def confusion(run: Run, folder: Path, runs: list[Run]) -> Chart:
     """Return the table of decisions of one of ``runs``."""
     p = run.scored
-    counts = scores.confusion(p, run.positive, run.threshold)
+    counts = scores.confusion(p)
     rows = [[name, *(f"{n:,}" for n in line)] for name, line in zip(p.classes, counts, strict=True)]
     table = Table("Counts; rows: the truth, columns: the decision", ["True", *p.classes], rows)
     told = [f"{counts[k, k]:,} of {counts[k].sum():,} {name} right" for k, name in enumerate(p.classes)]
@@ -190,7 +190,7 @@ def probabilities(runs: list[Run], folder: Path, marked: bool = True) -> list[li
 
     marked: whether the threshold in use is marked; the films of several folds have no common one.
     """
-    if any(len(np.unique(run.scored.labels == run.positive)) < 2 for run in runs):
+    if any(len(np.unique(run.scored.truth)) < 2 for run in runs):
         return []
     ranking = [_roc(runs, folder, marked), _precision_recall(runs, folder, marked)]
     return [ranking, [_reliability(run, folder, runs) for run in runs]]
@@ -200,7 +200,7 @@ def _roc(runs: list[Run], folder: Path, marked: bool) -> Chart:
     lines = [
         plots.Curve(
             r.label,
-            *scores.roc_points(r.scored, r.positive),
+            *scores.roc_points(r.scored),
             r.score("auroc"),
             r.threshold if marked and r.two else None,
         )
@@ -216,13 +216,13 @@ def _precision_recall(runs: list[Run], folder: Path, marked: bool) -> Chart:
     lines = [
         plots.Curve(
             r.label,
-            *scores.pr_points(r.scored, r.positive),
+            *scores.pr_points(r.scored),
             r.score("auprc"),
             r.threshold if marked and r.two else None,
         )
         for r in runs
     ]
-    share = float((runs[0].scored.labels == runs[0].positive).mean())
+    share = float(runs[0].scored.truth.mean())
     areas = "; ".join(f"{run.label}: area under the precision–recall curve {run.words('auprc')}" for run in runs)
     alt = f"{areas}; chance gives {share:.2f}."
     table = _at_thresholds(runs, "Precision and recall", {"precision": _precision, "recall": _sensitivity})
@@ -237,8 +237,7 @@ def _at_thresholds(runs: list[Run], title: str, rates: dict[str, Rate]) -> Table
     for threshold in THRESHOLDS:
         cells = []
         for run in runs:
-            p = run.scored
-            called, true = p.probabilities[:, run.positive] >= threshold, p.labels == run.positive
+            called, true = run.scored.score >= threshold, run.scored.truth
             cells += [number(rate(called, true), UNDEFINED) for rate in rates.values()]
         rows.append([f"{threshold:g}", *cells])
     return Table(f"{title} at some thresholds", header, rows)
@@ -261,9 +260,9 @@ def _precision(called: Bools, true: Bools) -> float:
 
 
 def _reliability(run: Run, folder: Path, runs: list[Run]) -> Chart:
-    table, error = calibration.reliability(run.scored, run.positive), run.score("ece")
+    table, error = calibration.reliability(run.scored), run.score("ece")
     fitted = run.calibrated
-    before = calibration.reliability(run.as_trained, run.positive) if fitted else []
+    before = calibration.reliability(run.as_trained) if fitted else []
     rows = [["in use", *row] if fitted else row for row in _bins(table)] + [[run.before, *r] for r in _bins(before)]
     alt = f"{run.label}: expected calibration error {run.words('ece')} over {count(len(table), 'bin')} of films."
     squares = f" Squares: {run.before}; in use: {run.fitted}." if fitted else ""
@@ -299,6 +298,5 @@ def search(run: Run, folder: Path, runs: list[Run]) -> Chart:
 
 def calibration_before(run: Run) -> dict[str, str]:
     """Return the calibration scores, as they are to read, of the probabilities as the network was trained to give."""
-    p, positive = run.as_trained, run.positive
-    found = scores.scores(p, positive, run.threshold, np.random.default_rng(run.config["seed"]), BEFORE_DRAWS)
+    found = scores.scores(run.as_trained, np.random.default_rng(run.config["seed"]), BEFORE_DRAWS)
     return {name: with_interval(found[name]) for name in ("brier", "ece", "calibration_slope", "calibration_intercept")}

@@ -193,7 +193,7 @@ def _about_results(run: Run) -> dict[int, str]:
     stamp = f"{part_in_words(run.part)} part, {run.config['protocol']}"
     headline = "; ".join(f"{title} {run.words(name)}" for name, title in verdict.HEADLINE.items())
     _, wrong = wrong_films(run)
-    missed = int((run.scored.labels[wrong] == run.positive).sum())
+    missed = int(run.scored.truth[wrong].sum())
     return {
         28: ", ".join(run.metrics.get(run.part, {})) or NOT_DONE,
         29: "95 % intervals: Wilson (rates), DeLong (AUROC), both allowing for several films a patient; "

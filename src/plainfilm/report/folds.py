@@ -69,14 +69,15 @@ def _pooled(folder: Path, first: Run) -> Run | None:
     """Return the out-of-fold predictions as if of one run; None where the films of the runs are not pooled."""
     if not (folder / folders.PREDICTIONS).exists():
         return None
-    predictions = read_predictions_of(folder, first.folder)
+    model = {**first.model, "temperature": 1, "offsets": None}
+    predictions = read_predictions_of(folder, first.folder, model)
     metrics = read_json(folder / folders.METRICS)
     return replace(
         first,
         folder=folder,
         predictions=predictions,
         metrics=metrics,
-        model={**first.model, "temperature": 1, "offsets": None},
+        model=model,
     )
 
 

@@ -92,7 +92,7 @@ def run_report(run: str | Path) -> Path:
         "shift": practice.shift(found),
         "decision_curve": practice.decision(found, folder),
         "referral": practice.referral(found, folder),
-        "positive": found.positive_name,
+        "positive": found.positive,
         "calibration": _calibration(found),
         "subgroups": evidence.subgroups(found, folder),
         "robustness": evidence.robustness(found, folder),
@@ -193,7 +193,7 @@ def _headline(runs: list[Run]) -> Table:
 
 def _decisions(runs: list[Run]) -> Table:
     first = runs[0]
-    several = f"The likeliest class decides; {first.positive_name} against the rest (95 % interval)"
+    several = f"The likeliest class decides; {first.positive} against the rest (95 % interval)"
     caption = f"At a probability of {first.threshold:.3g} (95 % interval)" if first.two else several
     rows = [[name, *(run.words(key) for run in runs)] for key, name in DECISIONS.items()]
     return Table(caption, ["Score", *(run.label for run in runs)], rows)

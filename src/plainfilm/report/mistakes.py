@@ -22,15 +22,14 @@ LISTED = 5000  # errors of a kind on the page at all, so that it still opens fro
 def wrong_films(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (decided class of each scored film, rows of the wrong ones, the surest first)."""
     p = run.scored
-    decided = p.decided(run.positive, run.threshold)
-    rows = np.flatnonzero(decided != p.labels)
-    sure = p.probabilities[rows, decided[rows]]
-    return decided, rows[np.argsort(-sure, kind="stable")]
+    rows = np.flatnonzero(p.decided != p.labels)
+    sure = p.probabilities[rows, p.decided[rows]]
+    return p.decided, rows[np.argsort(-sure, kind="stable")]
 
 
 def errors(run: Run) -> list[dict[str, Any]]:
     """Return the wrong films by kind: false negatives, false positives, and for more than two classes the others."""
-    p, k, name = run.scored, run.positive, run.predictions.classes[run.positive]
+    p, k, name = run.scored, run.decision.column, run.positive
     decided, wrong = wrong_films(run)
     kinds = {
         f"False negatives: {name}, decided as another class": wrong[p.labels[wrong] == k],
@@ -80,8 +79,8 @@ def error_counts(runs: list[Run]) -> Table:
     """Return how many films each model gets wrong, and of which kind."""
     rows = []
     for run in runs:
-        p, (decided, wrong) = run.scored, wrong_films(run)
-        missed, alarms = (p.labels[wrong] == run.positive).sum(), (decided[wrong] == run.positive).sum()
+        p, (_, wrong) = run.scored, wrong_films(run)
+        missed, alarms = p.truth[wrong].sum(), p.called[wrong].sum()
         rows.append([run.label, f"{len(p):,}", f"{len(wrong):,}", f"{missed:,}", f"{alarms:,}"])
     return Table(
         "Wrong films", ["Model", "Scored", "Wrong", "False negatives", "False positives"], rows, did_not_learn(runs)

@@ -33,7 +33,7 @@ def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path)
     tiles = [
         (grey, model.classes[said], float(row[said]), film.label, film.path)
         for film, row, said in zip(
-            [films.films[i] for i in chosen], probabilities, model.decide(probabilities), strict=True
+            [films.films[i] for i in chosen], probabilities, model.decision.decide(probabilities), strict=True
         )
         if (grey := picture(film.path, film.read)) is not None
     ]

@@ -44,7 +44,7 @@ def thresholds(run: Run) -> Table | None:
     """
     if not run.two or run.validation is None:
         return None
-    points = scores.operating_points(run.validation, run.scored, run.positive)
+    points = scores.operating_points(run.validation, run.scored)
     rows = [
         _point(f"{found['threshold']:.3f}: {POINTS[name]}{_in_use(run, found['threshold'])}", found)
         for name, found in points.items()
@@ -68,8 +68,8 @@ def chosen(run: Run) -> str:
     """Return in a sentence where threshold, calibration and refer band come from."""
     where = "validation films" if run.validation is not None else "the very films that are scored"
     band = "no refer band"
-    if run.refer:
-        band = f"refer band {run.refer.low:.3f} to {run.refer.high:.3f}, chosen on {where}"
+    if run.decision.refer:
+        band = f"refer band {run.decision.refer.low:.3f} to {run.decision.refer.high:.3f}, chosen on {where}"
     return f"In use: threshold {run.threshold:.3f} ({rule(run)}); {run.fitted}; {band}."
 
 
@@ -101,7 +101,7 @@ def prevalence(run: Run) -> Table:
         f"At sensitivity {run.words('sensitivity')} and specificity {run.words('specificity')}; in brackets: with both "
         "at the lower and both at the upper end of their intervals."
     )
-    header = [f"Share that has {run.positive_name}", "PPV", "NPV", "Of 10 positive decisions, wrong"]
+    header = [f"Share that has {run.positive}", "PPV", "NPV", "Of 10 positive decisions, wrong"]
     return Table(caption, header, rows)
 
 
@@ -111,25 +111,25 @@ def _wrong_alarms(ppv: float) -> str:
 
 def shift(run: Run) -> str:
     """Return the share of the positive class in training and among the scored films, and whether they differ."""
-    trained = run.predictions.labels[run.predictions.parts == "train"] == run.positive
-    scored = float((run.scored.labels == run.positive).mean())
+    trained = run.predictions.truth[run.predictions.parts == "train"]
+    scored = float(run.scored.truth.mean())
     if not trained.size or run.part == "train":
-        return f"{percent(scored)} of the scored films are {run.positive_name}."
+        return f"{percent(scored)} of the scored films are {run.positive}."
     said = f"{percent(float(trained.mean()))} of the training and {percent(scored)} of the scored films"
     before = float(np.clip(trained.mean(), 1e-6, 1 - 1e-6))
     if abs(logit(before) - logit(np.clip(scored, 1e-6, 1 - 1e-6))) < SHIFTED:
-        return f"{said} are {run.positive_name}: no shift of prevalence to speak of."
+        return f"{said} are {run.positive}: no shift of prevalence to speak of."
     return (
-        f"{said} are {run.positive_name}: the prevalence differs, and the probabilities were learned under the first. "
+        f"{said} are {run.positive}: the prevalence differs, and the probabilities were learned under the first. "
         "PPV, NPV and accuracy belong to the second."
     )
 
 
 def decision(run: Run, folder: Path) -> Chart | None:
     """Return the decision curve of the scored part; None without films of both classes."""
-    if len(np.unique(run.scored.labels == run.positive)) < 2:
+    if len(np.unique(run.scored.truth)) < 2:
         return None
-    curve = scores.decision_curve(run.scored, run.positive)
+    curve = scores.decision_curve(run.scored)
     shown = np.isin(np.round(curve["threshold"], 2), SHOWN_THRESHOLDS)
     lines = zip(*(curve[key][shown] for key in ("threshold", "model", "treat_all")), strict=True)
     rows = [[f"{threshold:g}", f"{model:+.3f}", f"{all_films:+.3f}"] for threshold, model, all_films in lines]
@@ -160,9 +160,9 @@ def referral(run: Run, folder: Path) -> dict[str, Any]:
     """Return the risk-coverage curve with the refer band, the table of what the band does, and it in a sentence."""
     parts = {"validation": run.validation, part_in_words(run.part): run.scored}
     tables = {name: p for name, p in parts.items() if p is not None}
-    curves = {name: calibration.risk_coverage(p, run.positive, run.threshold) for name, p in tables.items()}
-    kept = {name: _kept(run, p) for name, p in tables.items()}
-    lines = [plots.Kept(name, curves[name], _point_of(*kept[name]) if run.refer else None) for name in tables]
+    curves = {name: calibration.risk_coverage(p) for name, p in tables.items()}
+    kept = {name: _kept(p) for name, p in tables.items()}
+    lines = [plots.Kept(name, curves[name], _point_of(*kept[name]) if run.decision.refer else None) for name in tables]
     areas = "; ".join(f"{name}: area {curve.area:.3f}" for name, curve in curves.items())
     caption = (
         "Risk–coverage curve: films are kept from the surest down; the lower it runs on the left, the better the "
@@ -177,13 +177,12 @@ def referral(run: Run, folder: Path) -> dict[str, Any]:
         caption,
         _coverages(curves),
     )
-    return {"chart": chart, "table": _band(run, kept) if run.refer else None, "line": _in_words(run, kept)}
+    return {"chart": chart, "table": _band(run, kept) if run.decision.refer else None, "line": _in_words(run, kept)}
 
 
-def _kept(run: Run, p: Predictions) -> tuple[Interval, Interval, Interval]:
+def _kept(p: Predictions) -> tuple[Interval, Interval, Interval]:
     """Return (share decided by the model, share wrong among those, share wrong without a band)."""
-    referred = run.refer.refers(p.probabilities, run.positive) if run.refer else np.zeros(len(p), dtype=np.bool_)
-    wrong = p.decided(run.positive, run.threshold) != p.labels
+    referred, wrong = p.decision.refers(p.probabilities), p.decided != p.labels
     kept = p.patients[~referred]
     shares = (~referred, p.patients), (wrong[~referred], kept), (wrong, p.patients)
     decided, wrong_then, wrong_all = (wilson_by_patient(hits, patients) for hits, patients in shares)
@@ -202,12 +201,13 @@ def _band(run: Run, kept: dict[str, tuple[Interval, Interval, Interval]]) -> Tab
 
 
 def _in_words(run: Run, kept: dict[str, tuple[Interval, Interval, Interval]]) -> str:
-    if run.refer is None:
+    band = run.decision.refer
+    if band is None:
         return "No refer band: the model decides every film."
     coverage, error, all_films = next(reversed(kept.values()))
-    what = f"a probability of {run.positive_name}" if run.two else "a largest probability"
+    what = f"a probability of {run.positive}" if run.two else "a largest probability"
     return (
-        f"A film with {what} from {run.refer.low:.3f} to {run.refer.high:.3f} goes to a reader: "
+        f"A film with {what} from {band.low:.3f} to {band.high:.3f} goes to a reader: "
         f"{percent(1 - coverage.value)} of the {count(len(run.scored), 'scored film')}. Of the others "
         f"{percent(error.value)} are decided wrongly, against {percent(all_films.value)} of all films without a reader."
     )

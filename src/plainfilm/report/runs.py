@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.calibration import FLOOR, ReferBand, as_trained
+from plainfilm.evaluation.decision import FLOOR, Decision
 from plainfilm.evaluation.intervals import UNKNOWN, Interval
-from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
+from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.evaluation.scores import by_patient, one_class_predicted
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
 from plainfilm.storage import folders
@@ -67,34 +67,24 @@ class Run:
         return self.predictions.part("val") if other else None
 
     @property
-    def positive(self) -> int:
-        """Index of the positive class."""
-        return positive_class(self.predictions.classes, self.model["positive"])
+    def decision(self) -> Decision:
+        """How films are decided."""
+        return self.predictions.decision
 
     @property
-    def positive_name(self) -> str:
+    def positive(self) -> str:
         """Name of the positive class."""
-        return self.predictions.classes[self.positive]
+        return self.decision.positive
 
     @property
     def two(self) -> bool:
         """Whether there are two classes, so that the threshold decides."""
-        return len(self.predictions.classes) == 2
+        return self.decision.two
 
     @property
     def threshold(self) -> float:
-        """A film is positive when its probability of the positive class is at least this."""
+        """The threshold in model.json; the pooled films of several folds have their own beside it."""
         return float(self.model["threshold"])
-
-    @property
-    def temperature(self) -> float:
-        """What the network's logits were divided by; fitted on validation films, 1 where nothing was fitted."""
-        return float(self.model["temperature"])
-
-    @property
-    def offsets(self) -> list[float]:
-        """What was added to each class's logit before that; fitted on validation films, 0 where nothing was fitted."""
-        return self.model.get("offsets") or [0.0] * len(self.predictions.classes)
 
     @property
     def before(self) -> str:
@@ -104,35 +94,29 @@ class Run:
     @property
     def calibrated(self) -> bool:
         """Whether anything was fitted to make the probabilities true."""
-        return self.temperature != 1 or any(self.offsets)
+        return self.decision.temperature != 1 or any(self.decision.offsets)
 
     @property
     def fitted(self) -> str:
         """What was fitted to make the probabilities true, in words."""
         if not self.calibrated:
             return "probabilities as trained"
-        moved = self.offsets[self.positive] - np.delete(self.offsets, self.positive).mean()
-        offset = f", log-odds of {self.positive_name} moved by {moved:+.2f}" if moved else ""
-        return f"temperature {self.temperature:.2f}{offset}, fitted on validation films"
+        offsets, k = self.decision.offsets, self.decision.column
+        moved = offsets[k] - np.delete(offsets, k).mean() if offsets else 0
+        offset = f", log-odds of {self.positive} moved by {moved:+.2f}" if moved else ""
+        return f"temperature {self.decision.temperature:.2f}{offset}, fitted on validation films"
 
     @cached_property
     def as_trained(self) -> Predictions:
         """The scored films with the probabilities that the network gave before anything was fitted on validation."""
-        told = as_trained(self.scored.probabilities, self.temperature, self.offsets)
-        return replace(self.scored, probabilities=told)
-
-    @property
-    def refer(self) -> ReferBand | None:
-        """The band of probabilities whose films go to a reader, or None when there is none."""
-        found = self.model.get("refer")
-        return ReferBand(float(found[0]), float(found[1]), float("nan"), float("nan")) if found else None
+        return replace(self.scored, probabilities=self.decision.as_trained(self.scored.probabilities))
 
     @cached_property
     def one_class(self) -> str | None:
         """The class that every scored film gets although there are several to tell apart, or None."""
         scored = self.scored
         several = len(np.unique(scored.labels)) > 1
-        return one_class_predicted(scored, self.positive, self.threshold) if several else None
+        return one_class_predicted(scored) if several else None
 
     @property
     def note(self) -> str:
@@ -176,23 +160,25 @@ def read_run(folder: str | Path) -> Run:
     done.
     """
     folder = Path(folder)
+    model = read_json(folder / folders.DESCRIPTION)
     return Run(
         folder=folder,
         config=read_json(folder / folders.CONFIG),
-        model=read_json(folder / folders.DESCRIPTION),
+        model=model,
         metrics=_optional(folder / folders.METRICS),
         history=[{key: float(cell) for key, cell in row.items()} for row in _rows(folder / folders.HISTORY)],
         quarantine=_rows(folder / folders.QUARANTINE),
-        predictions=read_predictions_of(folder, folder),
+        predictions=read_predictions_of(folder, folder, model),
         probes=_optional(folder / folders.PROBES),
         audit=_optional(folder / folders.AUDIT),
     )
 
 
-def read_predictions_of(folder: Path, films: Path) -> Predictions:
-    """Return predictions.csv of ``folder``, with the patients in films.csv of the run folder ``films``, if any."""
+def read_predictions_of(folder: Path, films: Path, model: dict[str, Any]) -> Predictions:
+    """Return predictions.csv of ``folder``, by ``model`` (model.json), with the patients in films.csv of the run folder
+    ``films``, if any."""
     patients = films / folders.FILMS
-    return read_predictions(folder / folders.PREDICTIONS, patients if patients.exists() else None)
+    return read_predictions(folder / folders.PREDICTIONS, patients if patients.exists() else None, model)
 
 
 def _optional(path: Path) -> dict[str, Any]:

@@ -71,23 +71,23 @@ def lead(run: Run) -> str:
 
 def what_was_scored(run: Run) -> str:
     """Return which films were scored, and what was decided on them."""
-    positive = run.predictions.classes[run.positive]
+    positive = run.positive
     decided = f"positive: {positive}, from a probability of {run.threshold:.3g} on"
-    if len(run.predictions.classes) > 2:
+    if not run.two:
         decided = f"the likeliest class decides; sensitivity, specificity, AUROC: {positive} against the rest"
     return f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}; {decided}. 95 % intervals."
 
 
 def in_plain_words(run: Run) -> str:
     """Return the decisions on the scored films as counts; empty for more than two classes or films of one class."""
-    counts, k = confusion(run.scored, run.positive, run.threshold), run.positive
+    counts, k = confusion(run.scored), run.decision.column
     true, others = int(counts[k].sum()), int(counts.sum() - counts[k].sum())
     if not run.two or not true or not others:
         return ""
     found, alarms = int(counts[k, k]), int(counts[:, k].sum() - counts[k, k])
     return (
-        f"Of {count(true, run.positive_name + ' film')} {found:,} {_was(found)} found and {true - found:,} missed; "
-        f"of {count(others, 'other film')} {alarms:,} {_was(alarms)} called {run.positive_name}."
+        f"Of {count(true, run.positive + ' film')} {found:,} {_was(found)} found and {true - found:,} missed; "
+        f"of {count(others, 'other film')} {alarms:,} {_was(alarms)} called {run.positive}."
     )
 
 
@@ -198,9 +198,8 @@ def comparisons(runs: list[Run]) -> list[str]:
     learned = [run for run in runs if not run.one_class and not np.isnan(run.score("accuracy").low)]
     if len(learned) < 2 or len({run.config["data_hash"] for run in learned}) > 1:
         return []
-    names = [run.predictions.classes[run.positive] for run in learned]
-    scored = [(run.title, run.scored.deciding(run.threshold, run.positive_name)) for run in learned]
-    found = compare(scored, np.random.default_rng(learned[0].config["seed"]), names[0])
+    scored = [(run.title, run.scored.deciding()) for run in learned]
+    found = compare(scored, np.random.default_rng(learned[0].config["seed"]))
     return [
         pair[score]["sentence"].replace(" %", "\u00a0%") for score in ("accuracy", "auroc") for pair in found["pairs"]
     ]
@@ -209,8 +208,7 @@ def comparisons(runs: list[Run]) -> list[str]:
 def limits(runs: list[Run]) -> list[str]:
     """Return in plain words what nobody should read out of the scores."""
     config = runs[0].config
-    shared, positives = config["crossing"]["patients"], runs[0].scored.labels == runs[0].positive
-    name = runs[0].predictions.classes[runs[0].positive]
+    shared, name, positives = config["crossing"]["patients"], runs[0].positive, runs[0].scored.truth
     said = {
         "Synthetic films show that the program works, not that it works on patients.": config["synthetic"],
         "These are validation scores, not test scores: choices (epochs, learning rate, which model to use) are made "

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from plainfilm.config import newer
 from plainfilm.data.films import Film, FilmError, Films, Table, read_films
 from plainfilm.errors import InputError
-from plainfilm.evaluation.predictions import positive_class, read_predictions
+from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.storage import folders
 from plainfilm.storage.files import SUMS, damaged, locked, read_json, read_sums
 from plainfilm.storage.folders import Kind, kind_of
@@ -174,10 +174,9 @@ def _metrics(folder: Path) -> Finding:
     metrics = read_json(folder / folders.METRICS)
     if not (folder / folders.DESCRIPTION).exists():
         return Finding(folders.METRICS, metrics["protocol"], True)
-    about, p = read_json(folder / folders.DESCRIPTION), read_predictions(folder / folders.PREDICTIONS)
-    decided = p.decided(positive_class(p.classes, about["positive"]), float(about["threshold"]))
+    p = read_predictions(folder / folders.PREDICTIONS, about=read_json(folder / folders.DESCRIPTION))
     for part in sorted(set(p.parts.tolist())):
-        counted = float((decided == p.labels)[p.parts == part].mean())
+        counted = float((p.decided == p.labels)[p.parts == part].mean())
         if abs(counted - metrics[part]["accuracy"]["value"]) > 1e-9:
             text = f"{part}: accuracy {metrics[part]['accuracy']['value']:.4f}, but predictions.csv gives {counted:.4f}"
             return Finding(folders.METRICS, text, False, _remedy(folders.METRICS))

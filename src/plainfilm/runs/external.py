@@ -130,4 +130,4 @@ def predict_films(
         raise InputError(f"None of the {len(films)} films can be read ({bad[0][0]}: {bad[0][1]}).")
     check_bad(films.name, len(good), bad, max_bad)
     asked = [replace(film, part="") for film in good]  # whatever its folder was called
-    return Predictions.of(asked, np.concatenate(found), model.classes), good, bad
+    return Predictions.of(asked, np.concatenate(found), model.decision), good, bad

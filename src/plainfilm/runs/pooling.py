@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.data.films import read_films
-from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions, write_predictions
+from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
 from plainfilm.runs.scoring import measure
@@ -55,12 +55,11 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
     }
     if kind == "folds":
         together = _together(out, runs)
-        positive = positive_class(together.classes, read_json(out / runs[0] / folders.DESCRIPTION)["positive"])
-        pooled = measure(together, positive, 0.5, protocol, seed)
+        pooled = measure(together, protocol, seed)
         write_json(out / folders.METRICS, pooled)
         write_predictions(out / folders.PREDICTIONS, together)
         found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
-        found["worst_subgroup"] = _worst_subgroup(together, read_films(out / runs[0] / folders.FILMS), positive, seed)
+        found["worst_subgroup"] = _worst_subgroup(together, read_films(out / runs[0] / folders.FILMS), seed)
     write_csv(
         out / folders.RUNS,
         ("run", *KEPT),
@@ -84,8 +83,11 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
 
 def _together(out: Path, runs: list[str]) -> Predictions:
     """Return the out-of-fold predictions of all films in the order of their paths, each with its fold's threshold."""
-    tables = [read_predictions(out / run / folders.PREDICTIONS, out / run / folders.FILMS).part("test") for run in runs]
-    cuts = [float(read_json(out / run / folders.DESCRIPTION)["threshold"]) for run in runs]
+    tables = []
+    for run in (out / name for name in runs):
+        about = read_json(run / folders.DESCRIPTION)
+        tables.append(read_predictions(run / folders.PREDICTIONS, run / folders.FILMS, about).part("test"))
+    cuts = np.concatenate([np.full(len(table), table.decision.threshold) for table in tables])
     all_films = replace(
         tables[0],
         paths=[path for table in tables for path in table.paths],
@@ -93,18 +95,16 @@ def _together(out: Path, runs: list[str]) -> Predictions:
         labels=np.concatenate([table.labels for table in tables]),
         probabilities=np.concatenate([table.probabilities for table in tables]),
         patients=np.concatenate([table.patients for table in tables]),
-        thresholds=np.concatenate([np.full(len(table), cut) for table, cut in zip(tables, cuts, strict=True)]),
-        threshold_of=str(read_json(out / runs[0] / folders.DESCRIPTION)["positive"]),
-    )
+    ).by(threshold=cuts, threshold_of=tables[0].decision.positive)
     order = np.array(sorted(range(len(all_films)), key=all_films.paths.__getitem__), dtype=np.int64)
     return all_films.take(order)
 
 
-def _worst_subgroup(p: Predictions, films: list[dict[str, str]], positive: int, seed: int) -> dict[str, Any] | None:
+def _worst_subgroup(p: Predictions, films: list[dict[str, str]], seed: int) -> dict[str, Any] | None:
     facts = {row["path"]: row for row in films}
     found = groupings(p.paths, [p.classes[k] for k in p.labels], [facts[path] for path in p.paths])
-    whole = scores(p, positive, 0.5, np.random.default_rng(seed))["balanced_accuracy"]
-    return worst_subgroup(subgroups(p, found, positive, 0.5, seed), whole.value)
+    whole = scores(p, np.random.default_rng(seed))["balanced_accuracy"]
+    return worst_subgroup(subgroups(p, found, seed), whole.value)
 
 
 def _suspects(p: Predictions) -> list[dict[str, Any]]:

@@ -88,7 +88,7 @@ def probe(
         "scored": len(scored),
         "part": part,
         "seed": seed,
-        "positive": model.positive,
+        "positive": model.decision.positive,
         **_about_subgroups(model, scored, facts, rows, looked.brightness, seed),
         **_about_changes(model, looked, audited["baselines"], seed),
     }
@@ -105,7 +105,13 @@ def look_at_subgroups(run: Path, model: Model, brightness: Mapping[str, float], 
     """
     part, scored, facts = _scored_part(run, model)
     greys = np.array([brightness[path] for path in scored.paths])
-    about = {"films": len(scored), "scored": len(scored), "part": part, "seed": seed, "positive": model.positive}
+    about = {
+        "films": len(scored),
+        "scored": len(scored),
+        "part": part,
+        "seed": seed,
+        "positive": model.decision.positive,
+    }
     everyone = np.arange(len(scored))
     write_json(run / folders.PROBES, about | _about_subgroups(model, scored, facts, everyone, greys, seed))
 
@@ -143,7 +149,7 @@ def _scored_part(run: Path, model: Model) -> tuple[str, Predictions, list[dict[s
             f"{run}: predictions.csv and model.h5 don't belong together, their classes differ ({classes})."
         )
     part = "test" if (predictions.parts == "test").any() else "val"
-    scored = predictions.part(part)
+    scored = replace(predictions.part(part), decision=model.decision)
     facts = {row["path"]: row for row in read_films(run / folders.FILMS)}
     unknown = next((path for path in scored.paths if path not in facts), None)
     if unknown is not None:
@@ -241,27 +247,25 @@ def _about_subgroups(
     brightness: Floats,
     seed: int,
 ) -> dict[str, Any]:
-    positive = model.classes.index(model.positive)
     greys = np.full(len(scored), np.nan)
     greys[rows] = brightness
     labels = [scored.classes[k] for k in scored.labels]
     found = groupings(scored.paths, labels, facts, greys)
-    groups = subgroups(scored, found, positive, model.threshold, seed)
-    whole = scores(scored, positive, model.threshold, np.random.default_rng(seed))["balanced_accuracy"]
+    groups = subgroups(scored, found, seed)
+    whole = scores(scored, np.random.default_rng(seed))["balanced_accuracy"]
     return {"subgroups": groups, "worst_subgroup": worst_subgroup(groups, whole.value)}
 
 
 def _about_changes(model: Model, looked: _Looked, baselines: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    positive, threshold = model.classes.index(model.positive), model.threshold
     clean = looked.tables[UNTOUCHED]
     rng = np.random.default_rng(seed)
     spoilt = {corruption: looked.tables[corruption.name] for corruption in CORRUPTIONS}
-    sturdy = robustness(clean, spoilt, positive, threshold, rng)
+    sturdy = robustness(clean, spoilt, rng)
     changed = {name: looked.tables[name] for name in _probes(model.preprocess)}
-    probes = probe_rows(clean, changed, positive, threshold)
+    probes = probe_rows(clean, changed)
     labels = [clean.classes[k] for k in clean.labels]
     sources = {"film series": series(clean.paths), "source folder": source_folders(clean.paths, labels)}
-    untouched = scores(clean, positive, threshold, rng)
+    untouched = scores(clean, rng)
     return {
         "untouched": {name: untouched[name].as_dict() for name in ("accuracy", "balanced_accuracy", "auroc")},
         "robustness": sturdy,

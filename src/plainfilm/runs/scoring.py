@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plainfilm.data.films import PARTS
 from plainfilm.errors import InputError
 from plainfilm.evaluation.operating import operating_curve
-from plainfilm.evaluation.predictions import Predictions, positive_class, read_predictions
+from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.evaluation.scores import one_class_predicted, scores
 from plainfilm.progress import say
 from plainfilm.storage import folders
@@ -32,9 +31,8 @@ def evaluate_run(run: Path, again: bool = False, changed: bool = False) -> dict[
         raise InputError(f"{run} is no finished run: it has no predictions.csv; give a run folder or a FILE.csv.")
     if again:
         require_intact(run, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.CONFIG, folders.METRICS)
-    predictions, positive, threshold = _of_run(run)
     config = read_json(run / folders.CONFIG)
-    metrics = measure(predictions, positive, threshold, config["protocol"], config["seed"])
+    metrics = measure(_of_run(run), config["protocol"], config["seed"])
     if "test" in metrics:
         known = read_json(run / folders.METRICS) if (run / folders.METRICS).exists() else {}
         metrics["test_openings"] = known.get("test_openings", int(not changed)) + (again or changed)
@@ -42,40 +40,36 @@ def evaluate_run(run: Path, again: bool = False, changed: bool = False) -> dict[
     return metrics
 
 
-def _of_run(run: Path) -> tuple[Predictions, int, float]:
-    predictions = read_predictions(run / folders.PREDICTIONS, run / folders.FILMS)
-    about = read_json(run / folders.DESCRIPTION)
-    return predictions, positive_class(predictions.classes, about["positive"]), float(about["threshold"])
+def _of_run(run: Path) -> Predictions:
+    return read_predictions(run / folders.PREDICTIONS, run / folders.FILMS, read_json(run / folders.DESCRIPTION))
 
 
 def verdict(run: Path) -> dict[str, Any]:
     """Return what a user of the model must know in short, to be kept in the model file: the protocol's stamp, which
     part was scored and how (``scores``), and what each threshold would have meant there (``curve``)."""
     metrics = read_json(run / folders.METRICS)
-    predictions, positive, _ = _of_run(run)
+    predictions = _of_run(run)
     part = "test" if "test" in metrics else "val"
     trained = predictions.part("train")
     return {
         "protocol": metrics["protocol"],
         "part": part,
         "films": int((predictions.parts == part).sum()),
-        "prevalence": float((trained.labels == positive).mean()),
+        "prevalence": float(trained.truth.mean()),
         "scores": {name: metrics[part][name] for name in HEADLINE if name in metrics[part]},
-        "curve": operating_curve(predictions.part(part), positive) if len(predictions.classes) == 2 else [],
+        "curve": operating_curve(predictions.part(part)) if predictions.decision.two else [],
     }
 
 
-def measure(
-    predictions: Predictions, positive: int, threshold: float | NDArray[np.float64], protocol: str, seed: int
-) -> dict[str, Any]:
+def measure(predictions: Predictions, protocol: str, seed: int) -> dict[str, Any]:
     """Return {"protocol": …, part: {score: {"value", "low", "high"}}} for every part that has films."""
     metrics: dict[str, Any] = {"protocol": protocol}
     present = [part for part in PARTS if (predictions.parts == part).any()]
     for part in present:
         some = predictions.part(part)
-        found = scores(some, positive, threshold, np.random.default_rng(seed))
+        found = scores(some, np.random.default_rng(seed))
         metrics[part] = {name: interval.as_dict() for name, interval in found.items()}
-        stuck = one_class_predicted(some, positive, threshold) if len(np.unique(some.labels)) > 1 else None
+        stuck = one_class_predicted(some) if len(np.unique(some.labels)) > 1 else None
         if stuck:
             say(f"{part}: did not learn: one class predicted ({stuck} for all {len(some)} films).")
     return metrics

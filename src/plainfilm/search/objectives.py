@@ -67,31 +67,31 @@ def specificity_at(truth: Bools, score: Floats, sensitivity: float = SENSITIVITY
     return float((score[~truth] < threshold).mean())
 
 
-def judged(p: Predictions, positive: int, names: Sequence[str]) -> dict[str, float]:
+def judged(p: Predictions, names: Sequence[str]) -> dict[str, float]:
     """Return the scores ``names`` of validation films. Those that need a threshold get the balanced one, which is
     chosen on the same films as ``train`` would."""
     wanted = [name for name in names if name not in COSTS]
-    known, statistic = weighted_scores(p, positive, _threshold(p, positive))
+    known, statistic = weighted_scores(_balanced(p))
     found = dict(zip(known, statistic(np.ones((1, len(p))))[0].tolist(), strict=True))
     if "specificity_at_95" in wanted:
-        found["specificity_at_95"] = specificity_at(p.labels == positive, p.probabilities[:, positive])
+        found["specificity_at_95"] = specificity_at(p.truth, p.score)
     return {name: found[name] for name in wanted}
 
 
-def _threshold(p: Predictions, positive: int) -> float:
-    found = balanced_threshold(p, positive)
-    return 0.5 if np.isnan(found) else found
+def _balanced(p: Predictions) -> Predictions:
+    found = balanced_threshold(p)
+    return p.by(threshold=0.5 if np.isnan(found) else found)
 
 
-def interval(p: Predictions, positive: int, name: str, seed: int) -> Interval:
+def interval(p: Predictions, name: str, seed: int) -> Interval:
     """Return a score of ``judged`` with its 95 % interval: DeLong by patient for auroc, Wilson for specificity_at_95
     (its threshold taken as given), resampled patients for the rest."""
-    truth, score = p.labels == positive, p.probabilities[:, positive]
+    truth, score = p.truth, p.score
     if name == "auroc":
         return auc_interval(truth, score, patients=p.patients)
     if name == "specificity_at_95":
         negatives = int((~truth).sum())
         return wilson(specificity_at(truth, score) * negatives if negatives else 0, negatives)
-    known, statistic = weighted_scores(p, positive, _threshold(p, positive))
+    known, statistic = weighted_scores(_balanced(p))
     column = known.index(name)
     return bootstrap(lambda w: statistic(w)[:, column : column + 1], p.patients, np.random.default_rng(seed), DRAWS)[0]

@@ -15,8 +15,8 @@ from plainfilm.config import TrainConfig, number_list
 from plainfilm.data.films import Films
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats
-from plainfilm.evaluation.predictions import positive_class
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.models.summary import flops
@@ -62,9 +62,9 @@ class Bench:
         return next(iter(self.ready.values()))
 
     @property
-    def positive(self) -> int:
-        """The index of the positive class."""
-        return positive_class(self.first.films.classes, self.config.positive or None)
+    def positive(self) -> str:
+        """The positive class."""
+        return Decision.of(self.first.films.classes, self.config.positive or None).positive
 
     @property
     def about(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Bench:
             "synthetic": films.synthetic,
             "protocol": films.protocol,
             "films": {part: int(films.where(part).size) for part in ("train", "val")},
-            "positive": films.classes[self.positive],
+            "positive": self.positive,
         }
 
     def prepared(self, config: TrainConfig) -> Prepared:
@@ -89,8 +89,7 @@ class Bench:
     def settings(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return all settings of a trial with ``values``."""
         balanced = class_weights("balanced", self.counts)
-        positive = self.first.films.classes[self.positive]
-        return settings_of(values, asdict(self.config), balanced, positive) | {"patience": 0}
+        return settings_of(values, asdict(self.config), balanced, self.positive) | {"patience": 0}
 
     def __call__(self, number: int, point: list[float], values: dict[str, Any], hopeless: Hopeless) -> Trial:
         """Fit and judge one trial; what can't be fitted is a failed trial with its reason."""
@@ -110,9 +109,9 @@ class Bench:
     ) -> Trial:
         prepared = self.prepared(config)
         fitted = self._steps(prepared, number, hopeless) if by_epochs(config) else self._head(prepared)
-        val = table(prepared.films, prepared.films.where("val"), fitted.probabilities)
-        scores = objectives.judged(val, self.positive, self.objectives)
-        _, low, high = objectives.interval(val, self.positive, self.objectives[0], config.seed)
+        val = table(prepared.films, prepared.films.where("val"), fitted.probabilities, self.positive)
+        scores = objectives.judged(val, self.objectives)
+        _, low, high = objectives.interval(val, self.objectives[0], config.seed)
         scores |= {"seconds": fitted.seconds} if "seconds" in self.objectives else {}
         scores |= {"flops": _flops(prepared)} if "flops" in self.objectives else {}
         for name, value in scores.items():
@@ -134,7 +133,7 @@ class Bench:
 
         def score(probabilities: Floats) -> float:
             first = self.objectives[:1]
-            return objectives.judged(table(films, val, probabilities), self.positive, first)[first[0]]
+            return objectives.judged(table(films, val, probabilities, self.positive), first)[first[0]]
 
         folder = self.out / "trials" / f"{number:04d}"
         return train_epochs(trained, inputs, material, config, folder, score, hopeless)

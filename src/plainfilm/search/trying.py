@@ -16,6 +16,7 @@ from torch import nn
 
 from plainfilm.config import TrainConfig
 from plainfilm.data.films import Films
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.image.store import Rows
@@ -113,6 +114,7 @@ def fit_head(  # noqa: PLR0913 - the quantities of one fit
     return Fitted([], probabilities, time.perf_counter() - began, False)
 
 
-def table(films: Films, positions: np.ndarray, probabilities: Floats) -> Predictions:
+def table(films: Films, positions: np.ndarray, probabilities: Floats, positive: str) -> Predictions:
     """Return probabilities (V, K) of the films at ``positions`` as predictions."""
-    return Predictions.of([films.films[i] for i in positions], probabilities, films.classes)
+    decision = Decision(films.classes, positive)
+    return Predictions.of([films.films[i] for i in positions], probabilities, decision)

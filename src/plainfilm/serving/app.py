@@ -130,7 +130,7 @@ class Service:
         self.predictor = Predictor(model, limits)
         self.metrics = Metrics(self.predictor)
         self.memory = Memory(limits.memory_bytes)
-        self.threshold = model.threshold if len(model.classes) == 2 else None
+        self.threshold = model.threshold if model.decision.two else None
 
     async def page(self) -> FileResponse:
         """The page for a browser."""
@@ -151,10 +151,10 @@ class Service:
             name=model.name,
             hash=model.hash,
             classes=list(model.classes),
-            positive=model.positive,
+            positive=model.decision.positive,
             threshold=self.threshold,
-            temperature=model.temperature,
-            refer=list(model.refer) if model.refer else None,
+            temperature=model.decision.temperature,
+            refer=list(model.decision.refer) if model.decision.refer else None,
             preprocess=model.preprocess.as_dict(),
             verdict=model.verdict,
             gate=model.gate.about if model.gate else None,

@@ -23,7 +23,7 @@ from torch import nn
 
 from plainfilm.data.films import FilmError
 from plainfilm.machine import ranks
-from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look, score
+from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look
 from plainfilm.models.gate import STATISTICS, statistics
 from plainfilm.models.model import Model
 from plainfilm.serving.limits import Limits, Refusal
@@ -135,7 +135,7 @@ class Predictor:
     def _answer(self, film: Film) -> tuple[Answer, np.ndarray]:
         found = answer(self.model, film)
         own = found.gate.statistics if found.gate else statistics(film.pixels[None])[0]
-        return found, np.array([score(self.model, found.probabilities), *own])
+        return found, np.array([self.model.decision.score(found.probabilities[None])[0], *own])
 
     def _warm(self) -> float:
         """Return the seconds of a pass, after the first, which also allocates."""

@@ -14,7 +14,7 @@ import torch
 
 from plainfilm.config import number_list
 from plainfilm.data.films import Films
-from plainfilm.evaluation.predictions import positive_class
+from plainfilm.evaluation.decision import Decision
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
 from plainfilm.machine import ranks
@@ -201,16 +201,8 @@ def _model(
         "synthetic": films.synthetic,
         **more,
     }
-    positive = films.classes[positive_class(films.classes, config.positive or None)]
-    return Model(
-        network,
-        prepared.recipe.name,
-        films.classes,
-        prepared.preprocess,
-        positive,
-        provenance=provenance,
-        optimizer=optimizer,
-    )
+    decision = Decision.of(films.classes, config.positive or None)
+    return Model(network, prepared.recipe.name, decision, prepared.preprocess, provenance, optimizer)
 
 
 def logits_of(prepared: Prepared, model: Model) -> Callable[[slice], torch.Tensor]:

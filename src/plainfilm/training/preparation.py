@@ -14,7 +14,7 @@ from plainfilm.data.films import Films, read_films
 from plainfilm.data.split import split, used
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation import operating
-from plainfilm.evaluation.predictions import positive_class
+from plainfilm.evaluation.decision import positive_class
 from plainfilm.image.augment import Augment
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, ingest

@@ -29,8 +29,8 @@ def run(films_folder, tmp_path_factory):
 
 def test_the_training_itself_keeps_its_operating_point_in_the_model(run):
     model, about = Model.load(run), json.loads((run / "model.json").read_text())
-    assert (model.temperature, model.threshold) == (about["temperature"], about["threshold"])
-    assert list(model.refer or ()) == (about["refer"] or [])
+    assert (model.decision.temperature, model.threshold) == (about["temperature"], about["threshold"])
+    assert list(model.decision.refer or ()) == (about["refer"] or [])
     assert "validation" in about["threshold_rule"]
     assert model.verdict["protocol"] == "patients separate" and model.verdict["part"] == "test"
     assert any("films scored" in line for line in model.verdict["red_lines"])
@@ -91,7 +91,7 @@ def test_adapt_keeps_the_weights_and_says_where_it_came_from(run, make_films, tm
     old, new = Model.load(run), Model.load(out)
     for name, value in old.network.state_dict().items():
         assert (new.network.state_dict()[name] == value).all()
-    assert new.threshold == found["to"]["threshold"] and new.temperature == found["to"]["temperature"]
+    assert new.threshold == found["to"]["threshold"] and new.decision.temperature == found["to"]["temperature"]
     assert new.provenance["adapted"]["from_model"] == old.hash and found["from"]["threshold"] == old.threshold
     middle, p = new.verdict["curve"][49], read_predictions(out / "predictions.csv")
     assert np.mean(p.decided == p.labels) == found["after"]["accuracy"]["value"]
@@ -114,7 +114,7 @@ def test_adapt_without_labels_moves_only_the_threshold(run, films_folder, tmp_pa
     assert expected["after"]["sensitivity"] <= expected["before"]["sensitivity"]
     assert expected["after"]["specificity"] >= expected["before"]["specificity"]
     old, new = Model.load(run), Model.load(tmp_path / "ward")
-    assert new.threshold > old.threshold and new.temperature == old.temperature
+    assert new.threshold > old.threshold and new.decision.temperature == old.decision.temperature
     assert new.verdict["scores"] == {} and "not measured" in new.verdict["protocol"] and len(new.verdict["curve"]) == 99
     again = [
         "adapt",

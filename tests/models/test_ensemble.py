@@ -148,7 +148,7 @@ def test_films_are_decoded_as_finely_as_any_member_wants_them():
 
 def test_members_that_do_not_go_together_are_refused():
     first = model("vgg", 32, 1)
-    other = replace(model("vgg", 32, 2), classes=("a", "b"), positive="b")
+    other = replace(model("vgg", 32, 2), decision=Decision(("a", "b"), "b"))
     with pytest.raises(InputError, match="need the same classes"):
         assembled([first, other], 1)
     with pytest.raises(InputError, match="need the same --set resize: vgg crop and vgg stretch"):

@@ -151,5 +151,5 @@ def test_what_was_fitted_is_said_and_as_trained_is_before_all_of_it(make_run: Ma
     assert run.fitted in practice.chosen(run) and "no refer band" in practice.chosen(run)
     older = {name: value for name, value in run.model.items() if name != "offsets"}
     assert (run.before, dataclasses.replace(run, model=older).before) == ("as trained", "before the temperature")
-    alone = dataclasses.replace(run, model={**run.model, "offsets": None, "temperature": 1})
+    alone = dataclasses.replace(run, predictions=run.predictions.by(offsets=(), temperature=1.0))
     assert "probabilities as trained" in practice.chosen(alone)

@@ -22,7 +22,6 @@ from plainfilm.storage.files import read_json, sealed, write_json
 from plainfilm.storage.tables import write_csv
 
 
-
 def evaluate_file(
     file: Path, positive: str, threshold: float | None, seed: int, out: Path | None, force: bool = False
 ) -> dict[str, Any]:

@@ -110,8 +110,8 @@ def summary(model: Model, found: Answer | FilmError) -> list[str]:
     if isinstance(found, FilmError):
         return [f"Not assessed: {found}"]
     lines = [f"{found.label} (probability {found.probabilities[model.classes.index(found.label)]:.3f})"]
-    if len(model.classes) == 2:
-        lines.append(f"{model.positive} from {model.threshold:.3g} on{_operating(model)}")
+    if model.decision.two:
+        lines.append(f"{model.decision.positive} from {model.threshold:.3g} on{_operating(model)}")
     if found.refer:
         lines.append(f"For a reader: {found.reason}")
     return [*lines, f"Model {model.name}, {model.hash[:12]}"]
@@ -133,7 +133,7 @@ def _score(scores: dict[str, Any], name: str) -> str:
 
 
 def _algorithm(model: Model) -> sr.AlgorithmIdentification:
-    settings = [f"model sha256 {model.hash}", f"engine {model.engine}", f"temperature {model.temperature:.6g}"]
+    settings = [f"model sha256 {model.hash}", f"engine {model.engine}", f"temperature {model.decision.temperature:.6g}"]
     if protocol := model.verdict.get("protocol"):
         settings.append(f"protocol {protocol}"[:MOST_TEXT])
     return sr.AlgorithmIdentification(model.name, f"plainfilm {version('plainfilm')}", settings)
@@ -149,12 +149,12 @@ def _observer(model: Model) -> sr.ObserverContext:
 def _measurements(model: Model, found: Answer) -> list[sr.Measurement]:
     each = zip(model.classes, found.probabilities, strict=True)
     measured = [_number(concepts.PROBABILITY, p, name) for name, p in each]
-    if len(model.classes) == 2:
-        measured.append(_number(concepts.THRESHOLD, model.threshold, model.positive))
+    if model.decision.two:
+        measured.append(_number(concepts.THRESHOLD, model.threshold, model.decision.positive))
     scores = model.verdict.get("scores", {})
     for name, concept in (("sensitivity", concepts.SENSITIVITY), ("specificity", concepts.SPECIFICITY)):
         if scores.get(name, {}).get("value") is not None:
-            measured.append(_number(concept, scores[name]["value"], model.positive, scores[name]))
+            measured.append(_number(concept, scores[name]["value"], model.decision.positive, scores[name]))
     if found.gate:
         measured.append(_number(concepts.GATE, found.gate.score))
     return measured

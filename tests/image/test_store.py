@@ -118,7 +118,9 @@ def test_unreadable_films_go_to_quarantine_up_to_max_bad(tmp_path, make_films):
     make_films(tmp_path, 10, 10)
     (tmp_path / "NORMAL" / "bad.jpeg").write_bytes(b"no film")
     films, (rows,) = ingest(load(tmp_path), [Preprocess()], max_bad=0.05)
-    assert films.quarantine == (("NORMAL/bad.jpeg", "not a JPEG, PNG, TIFF or DICOM picture (decided by content)"),)
+    assert films.quarantine == (
+        ("NORMAL/bad.jpeg", "not a JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or DICOM picture (decided by content)"),
+    )
     assert len(films) == len(rows) == 20
     with pytest.raises(InputError, match=r"1 of 21 films can't be read.*bad.jpeg.*--max-bad"):
         ingest(load(tmp_path), [Preprocess()], max_bad=0.01)

@@ -79,11 +79,12 @@ def test_what_is_refused(body, how, status, said):
     assert memory.taken == 0
 
 
-def test_a_film_in_dicom_may_be_larger():
-    film = bytes(128) + b"DICM" + bytes(20)
-    assert read(part(film) + b"--B--", step=10_000) == [("a.png", film)]
+def test_a_film_has_one_limit_whatever_it_is_and_what_begins_as_none_a_lower_one():
+    limits = Limits()
+    assert {limits.of(head) for head in (bytes(128) + b"DICM", b"\x89PNG", b"\xff\xd8\xff", b"II*\0")} == {64 * 2**20}
+    assert limits.of(b"x") == limits.of(b"") == 16 * 2**20
     with pytest.raises(Refusal, match="larger than"):
-        read(part(bytes(160)) + b"--B--", step=10_000)
+        read(part(bytes(128) + b"DICM") + b"--B--", step=10_000)
 
 
 def test_memory_is_given_back_after_the_answer():

@@ -14,6 +14,7 @@ from scipy.ndimage import laplace
 
 from plainfilm.data import dicom
 from plainfilm.data.films import Film, FilmError, Films
+from plainfilm.data.reading import READABLE
 from plainfilm.errors import InputError
 from plainfilm.image.decode import decode, opened
 from plainfilm.machine import ranks
@@ -128,9 +129,7 @@ def measure(films: Films) -> Measured:
     with ranks.together():
         if not ranks.rank() and not len(known["place"]):
             first = f" (first: {bad[0][0]}: {bad[0][1]})" if bad else ""
-            raise InputError(
-                f"{films.name}: not one of {len(bad)} films can be read{first}; give JPEG, PNG or TIFF films."
-            )
+            raise InputError(f"{films.name}: not one of {len(bad)} films can be read{first}; give {READABLE}.")
     good = (
         replace(ordered[int(place)], sha256=sha256.tobytes().hex(), width=int(width), height=int(height))
         for place, sha256, (width, height) in zip(*(known[name] for name in ABOUT_FILM), strict=True)

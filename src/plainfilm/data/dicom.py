@@ -18,7 +18,8 @@ from plainfilm.data.identity import pseudonym
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MAX_BYTES = 64 * 2**20  # 25 megapixels of 16 bits and their header; detectors deliver films of 20 MB and more
+MAX_BYTES = 256 * 2**20  # 25 megapixels of four channels of 16 bits are 200 MB
+MAX_INFLATED = 64 * 2**20  # of a deflated one: 25 megapixels of 16 bits are 50 MB
 HEAD = 2**16  # bytes of a file that hold the patient in all but odd files
 MAX_READS = 100_000  # steps of the parser; a film's header takes a few hundred
 MAX_VALUE = 2**18  # bytes of one value other than the pixels; a look-up table has 131,072
@@ -184,7 +185,7 @@ def _syntax_of(element: bytes) -> str:
 
 
 def _inflate(data: bytes) -> bytes:
-    plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MAX_BYTES + 1)
-    if len(plain) > MAX_BYTES:
-        raise FilmError(f"larger than {MAX_BYTES // 2**20} MB when inflated")
+    plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MAX_INFLATED + 1)
+    if len(plain) > MAX_INFLATED:
+        raise FilmError(f"larger than {MAX_INFLATED // 2**20} MB when inflated")
     return plain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ import numpy as np
 
 from plainfilm.data import words
 from plainfilm.data.films import FILMS_HEADER, Film, FilmError, Films, Source, Table
-from plainfilm.data.reading import is_film, plain
+from plainfilm.data.reading import kind, plain, refusal
 from plainfilm.data.recognise import refuse_root
 from plainfilm.errors import InputError
 from plainfilm.storage.columns import Kinds, Texts
@@ -46,9 +46,13 @@ def from_files(files: Iterable[str], source: Source, root: Path, findings: str =
         listed = from_table(root, *table, partial(_inside, source, set(files), around), findings, question)
         return replace(listed, notes=(*listed.notes, f"Which films, and their labels, are taken from {name}"))
     outputs = tuple(folder for folder in _outputs(names) if not f"{around}/".startswith(folder))
-    pictures = Texts(
-        name for name in names if not _among_masks(name) and not name.startswith(outputs) and is_film(name, source)
-    )
+    pictures, foreign = Texts(), list[tuple[str, str]]()
+    for name in names:
+        what = "" if _among_masks(name) or name.startswith(outputs) else kind(name, source)
+        if what == "film":
+            pictures.append(name)
+        elif what:
+            foreign.append((name, refusal(what)))
     refuse_root(root, pictures)
     places = _class_folders({_folder(name) for name in pictures})
     if any(place and place[0] for place in places.values()):
@@ -61,13 +65,15 @@ def from_files(files: Iterable[str], source: Source, root: Path, findings: str =
         return Film(name, place[1], source, part=place[0])
 
     films = Table(film(name) for name in pictures if _folder(name) in places)
-    left_out = len(names) - len(films)
+    left_out = len(names) - len(films) - len(foreign)
     where = "among masks, in what plainfilm wrote" if outputs else "among masks"
     said = f"{left_out} files that are not films, or lie {where} or in a second copy of the set, left out: "
-    notes: tuple[str, ...] = (said + ", ".join(islice(_others(names, films.paths), 3)),) if left_out else ()
+    notes: tuple[str, ...] = (
+        (said + ", ".join(islice(_others(names, films.paths, dict(foreign)), 3)),) if left_out else ()
+    )
     if inner := _same_inside(places):
         notes += (f"Each class folder holds the same folders {inner}: if these are the classes, put them outermost",)
-    return Films(films, root.name or str(root), notes=notes)
+    return Films(films, root.name or str(root), tuple(foreign), notes)
 
 
 def _around_everything(names: Texts) -> str:
@@ -86,14 +92,14 @@ def _outputs(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(f"{folder}/" for folder, marks in there.items() if any(own <= marks for own in MARKS)))
 
 
-def _others(names: Iterable[str], kept: Iterable[str]) -> Iterator[str]:
-    """Yield those of ``names`` that are not among ``kept``, which come in the same order."""
+def _others(names: Iterable[str], kept: Iterable[str], said: Container[str]) -> Iterator[str]:
+    """Yield those of ``names`` that are not among ``kept``, which come in the same order, nor among ``said``."""
     following = iter(kept)
     awaited = next(following, None)
     for name in names:
         if name == awaited:
             awaited = next(following, None)
-        else:
+        elif name not in said:
             yield name
 
 

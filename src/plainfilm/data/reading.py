@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import zipfile
 from collections import Counter
@@ -15,20 +16,81 @@ from plainfilm.data.films import FilmError, Source
 from plainfilm.errors import InputError
 from plainfilm.storage.tables import is_table
 
-MAX_BYTES = 16 * 2**20  # a film's file, as uploaded or stored; for DICOM and TIFF see most_bytes
+MAX_BYTES = dicom.MAX_BYTES  # a film's file: its pixels have a limit of their own, which is reached far sooner
+MAX_OTHER = 16 * 2**20  # a file that begins as no film does
 MAX_FILMS = 5_000_000
+READABLE = "pictures (JPEG, PNG, TIFF, BMP, …) or DICOM files"
 
-PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
-FILM_ENDINGS = PICTURE_ENDINGS | {".dcm", ".dicom"}
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif"}
+PICTURE_ENDINGS |= {".pgm", ".ppm", ".pnm", ".pbm"}
+FILM_ENDINGS = PICTURE_ENDINGS | {".dcm", ".dicom", ".dic", ".ima"}
+# Pictures that are not read: each has a row with its reason. By its last ending, or by where its first bytes are what.
+FOREIGN_ENDINGS = {
+    **{ending: "HEIC picture" for ending in (".heic", ".heif", ".hif")},
+    **{ending: "JPEG 2000 picture" for ending in (".jp2", ".j2k", ".j2c", ".jpf", ".jpx")},
+    **{ending: "volume, or a file of one" for ending in (".nii", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".hdr")},
+    **{ending: "file of pixels without a header" for ending in (".img", ".raw", ".npy")},
+    **{ending: "video" for ending in (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".wmv", ".mpg", ".mpeg", ".webm")},
+    ".avif": "AVIF picture",
+    ".jxl": "JPEG XL picture",
+    ".tga": "Targa picture",
+    ".psd": "Photoshop picture",
+    ".svg": "drawing",
+    ".exr": "OpenEXR picture",
+    ".pcx": "PCX picture",
+}
+FOREIGN = (
+    (4, b"ftypavif", "AVIF picture"),
+    (4, b"ftyphei", "HEIC picture"),
+    (4, b"ftypmif1", "HEIC picture"),
+    (4, b"ftyp", "video"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000 picture"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000 picture"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL picture"),
+    (8, b"AVI ", "video"),
+    (0, b"\x1aE\xdf\xa3", "video"),
+    (0, b"\0\0\x01\xba", "video"),
+    (0, b"0&\xb2u\x8ef\xcf\x11", "video"),
+    (0, b"NRRD000", "volume, or a file of one"),
+    (0, b"ObjectType = Image", "volume, or a file of one"),
+    (0, b"8BPS", "Photoshop picture"),
+    (0, b"\x93NUMPY", "file of pixels without a header"),
+)
+PACKED = re.compile(r"\.(?:gz|bz2|xz|zst)$", re.IGNORECASE)
 OTHER_ENDINGS = {".txt", ".md", ".json", ".html", ".pdf", ".py", ".npz", ".zip", ".h5"}
-TIFF = (b"II*\0", b"MM\0*")
-PICTURES = (b"\xff\xd8\xff", b"\x89PNG", *TIFF)  # how JPEG, PNG and TIFF files begin
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BITMAP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}  # bytes, by version
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG", *TIFF, b"GIF87a", b"GIF89a")  # how files begin that are read
+NETPBM = re.compile(rb"P[1-6]\s[\s\d#]")
 JUNK = {".ds_store", "thumbs.db", "desktop.ini", "dicomdir"}
 
 
 def most_bytes(head: bytes) -> int:
-    """Return how many bytes a film's file may have, by its first 132: DICOM and TIFF are often not compressed."""
-    return dicom.MAX_BYTES if dicom.is_dicom(head) or head.startswith(TIFF) else MAX_BYTES
+    """Return how many bytes a file may have, by its first 132: pixels have a limit of their own."""
+    return MAX_BYTES if begins_as_film(head) else MAX_OTHER
+
+
+def begins_as_film(head: bytes) -> bool:
+    """Whether a file begins (132 bytes) as a picture that is read: JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or DICOM."""
+    bitmap = head[:2] == b"BM" and head[6:10] == bytes(4) and head[14:18] in BITMAP_HEADERS
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return head.startswith(PICTURES) or bitmap or webp or bool(NETPBM.match(head)) or dicom.is_dicom(head)
+
+
+def foreign(head: bytes, name: str = "") -> str:
+    """Return what kind of picture, volume or video that is not read a file is, by its first 132 bytes, else by its
+    ``name``; "" for all others."""
+    if begins_as_film(head):
+        return ""
+    plain = PACKED.sub("", name)
+    ending = PurePosixPath(plain).suffix.lower()
+    by_name = "packed file" if plain != name and ending in FILM_ENDINGS else FOREIGN_ENDINGS.get(ending, "")
+    return next((what for at, mark, what in FOREIGN if head[at:].startswith(mark)), by_name)
+
+
+def refusal(what: str) -> str:
+    """Return the reason in quarantine.csv for a ``foreign`` picture."""
+    return f"{what}, not read: {'unpack it' if what == 'packed file' else 'save the film as PNG or DICOM'}"
 
 
 def read_file(path: str | Path, first: int = 0) -> bytes:
@@ -40,7 +102,7 @@ def read_file(path: str | Path, first: int = 0) -> bytes:
         with open(path, "rb") as handle:
             if first:
                 return handle.read(first)
-            limit = most_bytes(handle.read(132)) if found.st_size > MAX_BYTES else MAX_BYTES
+            limit = most_bytes(handle.read(132)) if found.st_size > MAX_OTHER else MAX_OTHER
             if found.st_size > limit:
                 raise FilmError(f"file of {found.st_size / 2**20:.0f} MB; the limit is {limit // 2**20} MB")
             handle.seek(0)
@@ -111,9 +173,9 @@ def _read_member(archive: zipfile.ZipFile, twice: set[str], name: str, first: in
         raise FilmError("encrypted inside the zip")
     try:
         with archive.open(member) as handle:
-            data = handle.read(first or MAX_BYTES + 1)  # the size in the zip's directory may lie
+            data = handle.read(first or MAX_OTHER + 1)  # the size in the zip's directory may lie
             limit = most_bytes(data)
-            if not first and MAX_BYTES < len(data) <= limit:
+            if not first and MAX_OTHER < len(data) <= limit:
                 data += handle.read(limit + 1 - len(data))
     except Exception as error:  # a hostile zip can fail in zlib, lzma, struct or the codec of a name
         raise FilmError(f"can't be unpacked: {error}") from None
@@ -131,15 +193,16 @@ def plain(names: Iterable[str]) -> Iterator[str]:
     return (name for name in names if not any(_is_junk(part) for part in PurePosixPath(name).parts))
 
 
-def is_film(name: str, source: Source) -> bool:
-    """A film by its ending, or by its first bytes where the ending is missing or unknown."""
+def kind(name: str, source: Source) -> str:
+    """Return "film" for a file that is one by its ending, or by its first bytes where the ending is missing or unknown;
+    what it is for one that looks like a picture but is not read (see ``foreign``); "" for any other."""
     ending = PurePosixPath(name).suffix.lower()
     if ending in FILM_ENDINGS:
-        return True
+        return "film"
     if ending in OTHER_ENDINGS or is_table(name):
-        return False
+        return ""
     try:
         head = source(name, 132)
     except FilmError:
-        return False
-    return head.startswith(PICTURES) or dicom.is_dicom(head)
+        head = b""
+    return "film" if begins_as_film(head) else foreign(head, name)

@@ -28,9 +28,10 @@ from plainfilm.data.layout import from_files, from_table, is_text
 from plainfilm.data.place import Place
 from plainfilm.data.reading import (
     PICTURE_ENDINGS,
+    READABLE,
     beside,
     folder_files,
-    is_film,
+    kind,
     plain,
     read_file,
     zip_files,
@@ -84,9 +85,9 @@ def load(data: Any, patient_regex: str = "", fewest: int = 2, **reading: str) ->
     films = _one_spelling(films)
     films = replace(films, notes=(*films.notes, *_columns_kept(films)))
     if not len(films):
-        raise InputError(
-            f"{data} holds no films; expected one folder a class with JPEG, PNG, TIFF or DICOM files inside."
-        )
+        bad = films.quarantine
+        first = f"; {len(bad)} files can't be read (first: {bad[0][0]}: {bad[0][1]})" if bad else ""
+        raise InputError(f"{data} holds no films; expected one folder a class with {READABLE} inside{first}.")
     if wrong := next((name for name in films.classes if not is_text(name)), None):
         raise InputError(f"{data} has the class {os.fsencode(wrong)!r}, which is no UTF-8; name it otherwise.")
     if len(films.classes) < fewest and not films.findings:
@@ -244,13 +245,11 @@ def stream(path: str | os.PathLike[str]) -> Iterator[Loose]:
         names, source = (folder_files(root), folder) if root.is_dir() else zip_files(root)
         found = False
         for name in plain(names):
-            if is_film(name, source):
+            if kind(name, source):
                 found = True
                 yield f"{path}{'' if str(path).endswith('/') else '/'}{name}", partial(source, name)
         if not found:
-            raise InputError(
-                f"{path} holds no films; expected JPEG, PNG, TIFF or DICOM files (a zip inside it must be unpacked)."
-            )
+            raise InputError(f"{path} holds no films; expected {READABLE} (a zip inside it must be unpacked).")
     elif os.path.lexists(root):
         yield str(path), partial(read_file, root)
     else:

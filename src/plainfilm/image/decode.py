@@ -13,14 +13,18 @@ from itertools import islice
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import FilmError
-from plainfilm.data.reading import most_bytes
+from plainfilm.data.reading import foreign, most_bytes, refusal
 from plainfilm.image import dicom
 from plainfilm.image.limits import LARGE, check_size, room_for
 from plainfilm.machine.memory import give_back
@@ -28,15 +32,16 @@ from plainfilm.machine.memory import give_back
 FEW = 32  # grey values, of 256
 BITS = 258  # TIFF's tag of the bits a channel
 PHOTOMETRIC = 262  # TIFF's tag that says what zero means
-RULES = 2  # raised whenever a film's bytes give other pixels than before, or none: stored ones are then made anew
+RULES = 3  # raised whenever a film's bytes give other pixels than before, or none: stored ones are then made anew
 MAX_SCANS = 100  # of a progressive JPEG; each costs a pass over all pixels
 SCAN = re.compile(b"\xff\xda")  # how one begins; looked for three times faster so than by bytes.count
 # What Pillow reads them with. The content decides, never the file's name.
-FORMATS = tuple(Image.OPEN[plugin.format] for plugin in (JpegImageFile, PngImageFile, TiffImageFile))
+PLUGINS = (JpegImageFile, PngImageFile, TiffImageFile, BmpImageFile, WebPImageFile, GifImageFile, PpmImageFile)
+FORMATS = tuple(Image.OPEN[plugin.format] for plugin in PLUGINS)
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Return the (H, W) uint8 grey image in ``data``: JPEG, PNG, TIFF or DICOM, 8 to 16 bits.
+    """Return the (H, W) uint8 grey image in ``data``: JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or DICOM, of 8 to 16 bits.
 
     A picture is turned as its EXIF says, a DICOM film is windowed as its header says; colour becomes luminance
     (ITU-R BT.601). FilmError with the reason when it is not a film that can be used.
@@ -59,6 +64,8 @@ def check_bytes(data: bytes) -> None:
     """FilmError when the bytes of a film are none, too many, or of a kind that would cost too much to decode."""
     if not data:
         raise FilmError("empty file")
+    if what := foreign(data[:132]):
+        raise FilmError(refusal(what))
     limit = most_bytes(data)
     if len(data) > limit:
         raise FilmError(f"{len(data) / 2**20:.0f} MB; the limit is {limit // 2**20} MB")
@@ -69,7 +76,7 @@ def check_bytes(data: bytes) -> None:
 
 
 def opened(data: bytes) -> ImageFile:
-    """Return the JPEG, PNG or TIFF in ``data`` with its header read and no pixel decoded: `check_header` comes next.
+    """Return the picture in ``data`` (see PLUGINS) with its header read, no pixel decoded: `check_header` comes next.
 
     Like PIL.Image.open, but without its limit, which belongs to the program that uses us (and by default warns from 89
     megapixels on, and refuses from 179). UnidentifiedImageError for anything else, what Pillow raises for damage.
@@ -143,5 +150,5 @@ def _from_deep(values: np.ndarray) -> np.ndarray:
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "cannot identify image file" in text:
-        return "not a JPEG, PNG, TIFF or DICOM picture (decided by content)"
+        return "not a JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or DICOM picture (decided by content)"
     return f"damaged: {text[:120] or type(error).__name__}"

@@ -108,7 +108,7 @@ def predict_films(
     can't is above ``max_bad``.
     """
     good: list[Film] = []
-    bad: list[tuple[str, str]] = []
+    bad = list(films.quarantine)
     found = []
 
     def seen(film: Film) -> tuple[str, np.ndarray] | str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plainfilm.data import dicom
-from plainfilm.data.reading import MAX_BYTES, most_bytes
+from plainfilm.data.reading import most_bytes
 
 
 @dataclass(frozen=True)
@@ -13,8 +12,7 @@ class Limits:
     """Bounds of one request and of all requests together; everything beyond is refused, nothing queues without end."""
 
     films: int = 64  # a request
-    film_bytes: int = MAX_BYTES
-    raw_bytes: int = dicom.MAX_BYTES  # a film in DICOM or TIFF, which are often not compressed
+    film_bytes: int = 64 * 2**20  # what begins as no film: 16 MB
     body_bytes: int = 128 * 2**20  # a request
     memory_bytes: int = 256 * 2**20  # of uploads under way together
     queue: int = 256  # films admitted and not yet answered, of all requests
@@ -23,7 +21,7 @@ class Limits:
 
     def of(self, head: bytes) -> int:
         """Return how many bytes a film may have that begins with ``head`` (132 bytes)."""
-        return self.raw_bytes if most_bytes(head) > MAX_BYTES else self.film_bytes
+        return min(self.film_bytes, most_bytes(head))
 
 
 class Refusal(Exception):

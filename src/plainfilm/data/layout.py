@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,6 +16,7 @@ import numpy as np
 
 from plainfilm.data import words
 from plainfilm.data.films import FILMS_HEADER, Film, FilmError, Films, Source, Table
+from plainfilm.data.not_classes import ask_about_names, ask_about_parts
 from plainfilm.data.reading import kind, plain, refusal
 from plainfilm.data.recognise import refuse_root
 from plainfilm.errors import InputError
@@ -26,6 +29,7 @@ from plainfilm.storage.tables import Rows, is_table, read_table
 MAX_TABLE_BYTES = 512 * 2**20  # a table inside a folder or zip
 COLUMNS = ("path", "label", "patient", "split")  # of a list of films; the first two must be there
 READ = (words.label, words.patient, words.known)  # how the cells of the others are
+DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 MASKS = {"mask", "masks", "lung masks", "lung_masks", "segmentation", "segmentations"}  # folders of no films
 
 
@@ -35,7 +39,7 @@ def from_files(files: Iterable[str], source: Source, root: Path, findings: str =
     files = Texts(files)
     names = Texts(plain(files))
     around = _around_everything(names)
-    tables = [n for n in names if n.rpartition("/")[0] == around and is_table(n)]
+    tables = [name for name in names if _folder(name) == around and is_table(name)]
     needed = {"path"} if findings else {"path", "label"}
     listing = {name: table for name in tables if (table := _table_inside(source, root, name, needed))}
     if len(listing) > 1:
@@ -46,34 +50,50 @@ def from_files(files: Iterable[str], source: Source, root: Path, findings: str =
         listed = from_table(root, *table, partial(_inside, source, set(files), around), findings, question)
         return replace(listed, notes=(*listed.notes, f"Which films, and their labels, are taken from {name}"))
     outputs = tuple(folder for folder in _outputs(names) if not f"{around}/".startswith(folder))
-    pictures, foreign = Texts(), list[tuple[str, str]]()
+    return _from_folders(names, outputs, source, root)
+
+
+def _from_folders(names: Texts, outputs: tuple[str, ...], source: Source, root: Path) -> Films:
+    """Return the films that lie in folders named after their class and part; pictures that are not read, wherever they
+    lie, are in the quarantine. InputError where the folders can't be classes."""
+    pictures, foreign = _pictures(names, outputs, source)
+    refuse_root(root, pictures)
+    places = _class_folders({_folder(name) for name in pictures})
+    if any(place and place[0] for place in places.values()):
+        places = {folder: place for folder, place in places.items() if not _second_copy(folder, place)}
+    films = Table(_film(name, places, source, root) for name in pictures if _folder(name) in places)
+    ask_about_parts(root, places)
+    ask_about_names(root, Counter(films.labels))
+    left_out = len(names) - len(films) - len(foreign)
+    where = "among masks, in what plainfilm wrote" if outputs else "among masks"
+    said = f"{left_out} files that are not films, or lie {where} or in a second copy of the set, left out: "
+    others = ", ".join(islice(_others(names, films.paths, foreign), 3))
+    inner = _same_inside(places)
+    notes = [said + others] * bool(left_out)
+    notes += [f"Each class folder holds the same folders {inner}: if these are the classes, put them outermost"] * bool(
+        inner
+    )
+    return Films(films, root.name or str(root), tuple(foreign.items()), tuple(notes))
+
+
+def _pictures(names: Iterable[str], outputs: tuple[str, ...], source: Source) -> tuple[Texts, dict[str, str]]:
+    """Return the films, and {path: why it is not read} of other pictures; neither is looked for among masks and in
+    ``outputs``."""
+    pictures, foreign = Texts(), {}
     for name in names:
         what = "" if _among_masks(name) or name.startswith(outputs) else kind(name, source)
         if what == "film":
             pictures.append(name)
         elif what:
-            foreign.append((name, refusal(what)))
-    refuse_root(root, pictures)
-    places = _class_folders({_folder(name) for name in pictures})
-    if any(place and place[0] for place in places.values()):
-        places = {folder: place for folder, place in places.items() if not _second_copy(folder, place)}
+            foreign[name] = refusal(what)
+    return pictures, foreign
 
-    def film(name: str) -> Film:
-        place = places[_folder(name)]
-        if place is None:
-            raise InputError(f"{root}: {name} is in no class folder; put it into a folder named after its class.")
-        return Film(name, place[1], source, part=place[0])
 
-    films = Table(film(name) for name in pictures if _folder(name) in places)
-    left_out = len(names) - len(films) - len(foreign)
-    where = "among masks, in what plainfilm wrote" if outputs else "among masks"
-    said = f"{left_out} files that are not films, or lie {where} or in a second copy of the set, left out: "
-    notes: tuple[str, ...] = (
-        (said + ", ".join(islice(_others(names, films.paths, dict(foreign)), 3)),) if left_out else ()
-    )
-    if inner := _same_inside(places):
-        notes += (f"Each class folder holds the same folders {inner}: if these are the classes, put them outermost",)
-    return Films(films, root.name or str(root), tuple(foreign), notes)
+def _film(name: str, places: Mapping[str, tuple[str, str] | None], source: Source, root: Path) -> Film:
+    place = places[_folder(name)]
+    if place is None:
+        raise InputError(f"{root}: {name} is in no class folder; put it into a folder named after its class.")
+    return Film(name, place[1], source, part=place[0])
 
 
 def _around_everything(names: Texts) -> str:
@@ -104,11 +124,12 @@ def _others(names: Iterable[str], kept: Iterable[str], said: Container[str]) -> 
 
 
 def _among_masks(name: str) -> bool:
-    return bool(MASKS & {part.lower() for part in PurePosixPath(name).parts[:-1]})
+    return bool(MASKS & {part.lower() for part in PurePosixPath(_folder(name)).parts})
 
 
 def _folder(name: str) -> str:
-    return name.rpartition("/")[0]
+    """Return the folder of a file; a zip of Windows unpacked elsewhere leaves files with backslashes in their names."""
+    return name.replace("\\", "/").rpartition("/")[0]
 
 
 def _class_folders(names: set[str]) -> dict[str, tuple[str, str] | None]:
@@ -205,6 +226,9 @@ def from_table(  # noqa: PLR0915 - the columns in the order in which they are re
         labels.append(label)
         if not name:
             problems.append((number, "has no path"))
+        elif DRIVE.match(name) and not _is_there(name, source):
+            drive = f"has {row['path']}, a path on a Windows drive: write paths relative to the table's folder"
+            problems.append((number, drive))
         elif part and not words.part(part):
             problems.append((number, f"has the unknown split '{part}' (train, val or test)"))
         elif label or findings:

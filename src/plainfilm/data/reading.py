@@ -157,16 +157,27 @@ def zip_files(path: Path) -> tuple[list[str], Source]:
         archive = zipfile.ZipFile(path)
     except Exception as error:  # a hostile directory can fail in struct, a codec or an index
         raise InputError(f"{path} is not a zip file that can be read ({error}).") from None
-    members = [m for m in archive.infolist() if m.filename and not m.is_dir()]
+    members = [m for m in archive.infolist() if m.filename and not m.filename.endswith(("/", "\\"))]
     if len(members) > MAX_FILMS:
         raise InputError(f"{path} holds {len(members):,} files; the limit is {MAX_FILMS:,}.")
-    times = Counter(m.filename for m in members)
+    times = Counter(_slashed(m.filename) for m in members)
     twice = {name for name, count in times.items() if count > 1}
-    return sorted(times), partial(_read_member, archive, twice)
+    windows = {_slashed(m.filename): m.filename for m in members if "\\" in m.filename}
+    return sorted(times), partial(_read_member, archive, windows, twice)
 
 
-def _read_member(archive: zipfile.ZipFile, twice: set[str], name: str, first: int = 0) -> bytes:
-    member = archive.getinfo(name)
+def _slashed(name: str) -> str:
+    """Return the name of a zip's member with slashes, where Windows wrote backslashes (which a zip should not hold)."""
+    return name.replace("\\", "/")
+
+
+def _read_member(
+    archive: zipfile.ZipFile, windows: dict[str, str], twice: set[str], name: str, first: int = 0
+) -> bytes:
+    try:
+        member = archive.getinfo(windows.get(name, name))
+    except KeyError:
+        raise FilmError("no such file in the zip") from None
     if name in twice:
         raise FilmError("two zip members have this name")
     if member.flag_bits & 1:

@@ -25,6 +25,7 @@ from plainfilm.data.identity import (
     pseudonym,
 )
 from plainfilm.data.layout import from_files, from_table, is_text
+from plainfilm.data.not_classes import ask_about_many
 from plainfilm.data.place import Place
 from plainfilm.data.reading import (
     PICTURE_ENDINGS,
@@ -90,6 +91,8 @@ def load(data: Any, patient_regex: str = "", fewest: int = 2, **reading: str) ->
         raise InputError(f"{data} holds no films; expected one folder a class with {READABLE} inside{first}.")
     if wrong := next((name for name in films.classes if not is_text(name)), None):
         raise InputError(f"{data} has the class {os.fsencode(wrong)!r}, which is no UTF-8; name it otherwise.")
+    if fewest > 1:
+        ask_about_many(str(data), films.counts)
     if len(films.classes) < fewest and not films.findings:
         only = f"{films.classes[0]}, {len(films)} film{'s' * (len(films) > 1)}"
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")

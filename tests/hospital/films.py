@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from functools import cache
 
 import numpy as np
@@ -65,9 +66,11 @@ def film(number: int, side: int = 256, study: int | None = None, of: str = "test
         "WindowCenter": "2048",
         "WindowWidth": "4096",
     }
-    for name, value in (about | elements).items():
-        if value is not None:
-            setattr(made, name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some values are wrong on purpose
+        for name, value in (about | elements).items():
+            if value is not None:
+                setattr(made, name, value)
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
     if "PixelData" not in made:
@@ -79,5 +82,7 @@ def film(number: int, side: int = 256, study: int | None = None, of: str = "test
 def written(made: Dataset) -> bytes:
     """The bytes of a DICOM file."""
     buffer = io.BytesIO()
-    dcmwrite(buffer, made, enforce_file_format=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcmwrite(buffer, made, enforce_file_format=True)
     return buffer.getvalue()

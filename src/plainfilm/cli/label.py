@@ -19,6 +19,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace --out and --montage when they exist")
     parser.add_argument("--resume", action="store_true", help="go on with what was interrupted")
+    text = "a folder for a report and a picture of each DICOM film, as DICOM objects of the film's own study"
+    parser.add_argument("--dicom", type=Path, metavar="DIR", help=text)
     text = "what runs the network: torch or onnx (default torch; an .onnx file is always run by onnx)"
     parser.add_argument("--engine", metavar="NAME", help=text)
 
@@ -29,7 +31,7 @@ def _run(options: argparse.Namespace) -> Any:
     with ranks.joined():
         with ranks.together():
             model = load_model(options.run, options.engine, options.seed)
-        how = (options.montage, options.seed, options.force, options.resume)
+        how = (options.montage, options.seed, options.force, options.resume, options.dicom)
         return {**label(model, options.paths, options.out, *how), "out": str(options.out)}
 
 

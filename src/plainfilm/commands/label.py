@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
@@ -14,21 +14,24 @@ from typing import Any
 import numpy as np
 
 from plainfilm.config import MONTAGE_FILMS
+from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import FilmError
 from plainfilm.data.reading import read_file
 from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
-from plainfilm.models.answer import Film, alone, answer, blas_alone, look
+from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look
 from plainfilm.models.model import Model
 from plainfilm.progress import bar, say
+from plainfilm.storage.files import write_bytes
 from plainfilm.storage.tables import csv_rows, growing_csv
 
 ENGINES = ("torch", "onnx")
 OURS = re.compile(rb"\Z|path,label,\"?p_[^\n]*,refer,reason\r?\n")  # how a table of label's begins, or nothing
 PNG = re.compile(rb"\Z|\x89PNG")
 LONGEST_HEADER = 2**20  # bytes
+Row = Callable[[Loose], list[Any]]  # a film -> its cells in the table
 AHEAD = 4  # films a thread may be ahead of the table
 
 
@@ -60,15 +63,18 @@ def label(
     seed: int = 0,
     force: bool = False,
     resume: bool = False,
+    answers: Path | None = None,
 ) -> dict[str, Any]:
     """Label every film in ``paths`` (films, folders, zips) with ``model`` into the CSV ``out``.
 
     One row a film: path, label, a probability a class, refer, reason; a film that can't be read has no label, and its
     reason. ``picture``: a PNG of up to 30 of them, drawn at random. With ``resume`` the rows that an interrupted run of
-    the same model left are kept. Processes that torchrun started take films by turns, and the first puts their rows
+    the same model left are kept. ``answers``: a folder for a DICOM report and picture of each film that is DICOM.
+    Processes that torchrun started take films by turns, and the first puts their rows
     together: the same table. Returns counts: films, labelled, refused, referred, and labels by class. InputError
     when no film can be read, or a file is in the way and ``force`` is not given.
     """
+    make: Row = _row_with_answer(model, answers) if answers else partial(_row, model)
     with ranks.together():
         count = _checked(model, paths, out, picture, force)
     header = ("path", "label", *(f"p_{name}" for name in model.classes), "refer", "reason")
@@ -76,7 +82,7 @@ def label(
     if ranks.world() > 1:
         parts = [_part(out, model, number) for number in range(ranks.world())]
         with ranks.together():
-            _label_turns(model, paths, count, parts[ranks.rank()], header, resume or ranks.restarted())
+            _label_turns(model, make, paths, count, parts[ranks.rank()], header, resume or ranks.restarted())
         if ranks.rank():
             return {}
     counted = _Counted(np.random.default_rng(seed))
@@ -87,7 +93,7 @@ def label(
             counted.add(begun)
         progress.step(counted.films)
         merged = _merged(parts, films, len(header), counted.films, out)
-        rest: Iterator[Sequence[Any]] = merged if parts else labelled(model, films)
+        rest: Iterator[Sequence[Any]] = merged if parts else labelled(make, films)
         for row in rest:
             rows.write(row)
             counted.add(row)
@@ -155,7 +161,7 @@ def _part(out: Path, model: Model, number: int) -> Path:
 
 
 def _label_turns(
-    model: Model, paths: Sequence[str], count: int, part: Path, header: Sequence[str], resume: bool
+    model: Model, make: Row, paths: Sequence[str], count: int, part: Path, header: Sequence[str], resume: bool
 ) -> None:
     """Write the rows of every N-th film, this rank's, into ``part``; what an interrupted run left is kept."""
     if part.exists() and resume:
@@ -165,7 +171,7 @@ def _label_turns(
         for begun in rows.kept:
             _require_same_film(begun, next(films, None), part)
             progress.step()
-        for row in labelled(model, films):
+        for row in labelled(make, films):
             rows.write(row)
             progress.step()
 
@@ -190,10 +196,10 @@ def _require_same_film(row: Sequence[str], film: Loose | None, out: Path) -> Non
         raise InputError(f"{out} was begun with other films; leave out --resume to begin anew.")
 
 
-def labelled(model: Model, films: Iterable[Loose]) -> Iterator[list[Any]]:
+def labelled(make: Row, films: Iterable[Loose]) -> Iterator[list[Any]]:
     """Yield one row of the table a film, in the order given; films are answered side by side, one a core."""
     with blas_alone():
-        yield from prefetched(partial(_row, model), films, ranks.cores(), AHEAD * ranks.cores(), alone)
+        yield from prefetched(make, films, ranks.cores(), AHEAD * ranks.cores(), alone)
 
 
 def _looked(model: Model, named: Loose) -> tuple[str, Film | FilmError]:
@@ -204,12 +210,40 @@ def _looked(model: Model, named: Loose) -> tuple[str, Film | FilmError]:
         return path, error
 
 
+def cells(path: str, found: Answer | FilmError, classes: int) -> list[Any]:
+    """Return a film's row: path, label, a probability per class, refer, reason."""
+    if isinstance(found, FilmError):
+        return [path, "", *([""] * classes), "yes", str(found)]
+    return [path, found.label, *found.probabilities.tolist(), "yes" if found.refer else "no", found.reason or ""]
+
+
 def _row(model: Model, named: Loose) -> list[Any]:
     path, film = _looked(model, named)
-    if isinstance(film, FilmError):
-        return [path, "", *("" for _ in model.classes), "yes", str(film)]
-    found = answer(model, film)
-    return [path, found.label, *found.probabilities.tolist(), "yes" if found.refer else "no", found.reason or ""]
+    return cells(path, film if isinstance(film, FilmError) else answer(model, film), len(model.classes))
+
+
+def _row_with_answer(model: Model, folder: Path) -> Row:
+    """Return what makes a film's row, and writes its answer as DICOM into ``folder`` where the film is DICOM."""
+    try:
+        from plainfilm.hospital.answering import Answering
+    except ModuleNotFoundError as error:
+        raise InputError(f"--dicom needs {error.name}; run: pip install 'plainfilm[hospital]'.") from None
+    answering = Answering(model)
+
+    def row(named: Loose) -> list[Any]:
+        path, read = named
+        try:
+            data = read()
+            if not is_dicom(data):
+                return _row(model, (path, lambda: data))
+            made = answering.answer(data)
+        except FilmError:  # no film, or nobody's: then there is a row, and no answer
+            return _row(model, named)
+        for kind, written in made.files.items():
+            write_bytes(folder / f"{Path(path).stem}-{made.line['film'][:8]}-{kind}.dcm", written)
+        return cells(path, made.found, len(model.classes))
+
+    return row
 
 
 @dataclass

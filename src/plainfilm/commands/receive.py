@@ -75,8 +75,9 @@ def receive(run: Path, spool: Path, network: Network, patience: Patience, announ
     else:
         raise InputError("Say where answers go: --answer AET@HOST:PORT, or --dicomweb URL.")
     about: dict[str, Any] = {"answers": network.answer or network.dicomweb, "spool": str(spool)}
+    model = load_model(run)
     with (
-        serving(load_model(run), spool, archive, patience, network.metrics_port) as (service, door),
+        serving(model, spool, archive, patience, network.metrics_port) as (service, door),
         ExitStack() as open_,
     ):
         if network.port is not None:
@@ -87,7 +88,7 @@ def receive(run: Path, spool: Path, network: Network, patience: Patience, announ
         if web:
             open_.callback(looking(web, door, service.stop).join)
             about["dicomweb"] = network.dicomweb
-        announce({**about, "model": service.model.name, "hash": service.model.hash, "disclaimer": DISCLAIMER})
+        announce({**about, "model": model.name, "hash": model.hash, "disclaimer": DISCLAIMER})
         return until_told(service)
 
 
@@ -105,6 +106,7 @@ def serving(
     model: Model, spool: Path, archive: Archive, patience: Patience, metrics_port: int | None
 ) -> Iterator[tuple[Service, Door]]:
     """Yield a service, not running yet, and its door. InputError when the spool is in use."""
+    from plainfilm.hospital.answering import Answering
     from plainfilm.hospital.counters import Counters, watched
     from plainfilm.hospital.receiver import Door
     from plainfilm.hospital.service import Service
@@ -117,7 +119,7 @@ def serving(
         watching = watched(counters, "127.0.0.1", metrics_port) if metrics_port is not None else None
         seconds = patience.give_up * 3600
         yield (
-            Service(model, kept, trail, counters, archive, patience.wait, seconds, patience.pictures),
+            Service(Answering(model, patience.pictures), kept, trail, counters, archive, patience.wait, seconds),
             Door(kept, trail, counters, model.hash),
         )
         if watching:

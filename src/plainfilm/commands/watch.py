@@ -36,8 +36,9 @@ def watch(
         raise InputError(f"{folder} is no folder; name the one that films are put into.")
     if out.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"--out {out} lies within {folder}, where answers would be taken for films; name another.")
-    with serving(load_model(run), out / "spool", Folder(out), patience, metrics_port) as (service, door):
-        about = {"films": str(folder), "answers": str(out), "model": service.model.name, "hash": service.model.hash}
+    model = load_model(run)
+    with serving(model, out / "spool", Folder(out), patience, metrics_port) as (service, door):
+        about = {"films": str(folder), "answers": str(out), "model": model.name, "hash": model.hash}
         looking = threading.Thread(target=_look, args=(folder, door, service.stop), name="look")
         looking.start()
         announce({**about, "disclaimer": DISCLAIMER})

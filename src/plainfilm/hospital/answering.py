@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -25,32 +27,47 @@ from plainfilm.hospital.source import hashed, identity
 from plainfilm.image.decode import decode
 from plainfilm.models.answer import Answer, answer, look
 from plainfilm.models.model import Model
+from plainfilm.serving.predictor import twin
 
 
 class Answered(NamedTuple):
-    """A film's answer: its files by kind, in the order in which they are sent, and its line in the trail."""
+    """A film's answer, or why there is none; its files by kind, in the order to be sent; its line in the trail."""
 
+    found: Answer | FilmError
     files: dict[str, bytes]
     line: dict[str, Any]
 
 
-def answered(model: Model, explained: Model, data: bytes, pictures: bool = True) -> Answered:
-    """Return the answer to the film in ``data``; one that can't be read is answered too, with the reason.
+class Answering:
+    """A model that answers DICOM films, in any thread; each has a twin of it for heat maps, which hang hooks on it."""
 
-    ``explained`` is a model with the same weights for the heat map, which no other thread uses meanwhile. FilmError
-    when the header does not say whose film it is.
-    """
-    begun, about = time.perf_counter(), About(identity(data), model, datetime.now())
-    found, grey, pixels = _found(model, data)
-    made = []
-    if pictures and grey is not None and pixels is not None:
-        shown = picture(explained, grey, pixels, summary(model, found))
-        made.append((PICTURE, secondary_capture(about, shown)))
-    if isinstance(found, FilmError) or found.refer:
-        made.append((KEY, key_object(about, str(found) if isinstance(found, FilmError) else str(found.reason))))
-    made.append((REPORT, report(about, found)))  # last: whoever finds it finds the others
-    files = dict(zip([kind for kind, _ in made], encoded([each for _, each in made]), strict=True))
-    return Answered(files, {**_line(about, found), "milliseconds": round(1000 * (time.perf_counter() - begun), 1)})
+    def __init__(self, model: Model, pictures: bool = True) -> None:
+        self.model, self.pictures = model, pictures
+        self._own = threading.local()
+
+    def answer(self, data: bytes) -> Answered:
+        """Return the answer to the film in ``data``; one that can't be read is answered too, with the reason.
+
+        FilmError when its header does not say whose film it is.
+        """
+        begun, about = time.perf_counter(), About(identity(data), self.model, datetime.now())
+        found, grey, pixels = _found(self.model, data)
+        made = []
+        if self.pictures and grey is not None and pixels is not None:
+            shown = picture(self._twin(), grey, pixels, summary(self.model, found))
+            made.append((PICTURE, secondary_capture(about, shown)))
+        if isinstance(found, FilmError) or found.refer:
+            made.append((KEY, key_object(about, str(found) if isinstance(found, FilmError) else str(found.reason))))
+        made.append((REPORT, report(about, found)))  # last: whoever finds it finds the others
+        files = dict(zip([kind for kind, _ in made], encoded([each for _, each in made]), strict=True))
+        line = {**_line(about, found), "milliseconds": round(1000 * (time.perf_counter() - begun), 1)}
+        return Answered(found, files, line)
+
+    def _twin(self) -> Model:
+        if not hasattr(self._own, "model"):
+            self._own.model = replace(self.model, network=twin(self.model.network))
+        found: Model = self._own.model
+        return found
 
 
 def _found(model: Model, data: bytes) -> tuple[Answer | FilmError, np.ndarray | None, np.ndarray | None]:

@@ -9,10 +9,10 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from plainfilm.hospital.answering import answered
+from plainfilm.hospital.answering import Answering
 from plainfilm.hospital.archive import Archive, Refused, Unreachable
 from plainfilm.hospital.counters import Counters
 from plainfilm.hospital.spool import Spool, Waiting, files_of, line_of
@@ -20,9 +20,7 @@ from plainfilm.hospital.trail import DONE, Trail
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
 from plainfilm.models.answer import alone, blas_alone
-from plainfilm.models.model import Model
 from plainfilm.progress import say
-from plainfilm.serving.predictor import twin
 
 LOOK = 0.1  # seconds between two looks at the spool
 SHORTEST, LONGEST = 1.0, 300.0  # seconds until an archive that took nothing is tried again, at first and at last
@@ -35,16 +33,14 @@ class Service:
     """A model between a spool and an archive. ``quiet``: seconds without a further film after which a study is
     answered; ``give_up``: seconds after which an answer that nobody takes is put aside."""
 
-    model: Model
+    answering: Answering
     spool: Spool
     trail: Trail
     counters: Counters
     archive: Archive
     quiet: float
     give_up: float
-    pictures: bool = True
     stop: threading.Event = field(default_factory=threading.Event)
-    _own: threading.local = field(default_factory=threading.local)
     _busy: dict[str, float] = field(default_factory=dict)  # films under way; until when they are left alone
     _tries: dict[str, int] = field(default_factory=dict)
     _later: dict[str, float] = field(default_factory=dict)  # when a refused answer is tried again
@@ -78,8 +74,8 @@ class Service:
     def _answer(self, film: Waiting) -> None:
         begun, until = time.monotonic(), 0.0
         try:
-            if not self.trail.knows(film.film, self.model.hash):
-                made = answered(self.model, self._explained(), film.path.read_bytes(), self.pictures)
+            if not self.trail.knows(film.film, self.answering.model.hash):
+                made = self.answering.answer(film.path.read_bytes())
                 self.spool.keep(film.film, made)
                 self.counters.referred.inc(made.line["refer"])
             else:  # killed between its line and its end
@@ -94,13 +90,6 @@ class Service:
             if not until:
                 self._busy.pop(film.film)
         self.counters.seconds.observe(time.monotonic() - begun)
-
-    def _explained(self) -> Model:
-        """This thread's own twin of the model: heat maps hang hooks on its layers."""
-        if not hasattr(self._own, "model"):
-            self._own.model = replace(self.model, network=twin(self.model.network))
-        found: Model = self._own.model
-        return found
 
     def _hand_over(self) -> None:
         pause = SHORTEST
@@ -132,6 +121,9 @@ class Service:
             line, files = line_of(path), files_of(path)
         except (zipfile.BadZipFile, ValueError, KeyError):  # a disk that lost bytes: the film is answered anew
             path.unlink()
+            return
+        if self.trail.knows(film, line["model"]):  # killed between its line and its end
+            self.spool.drop(film, line["study"])
             return
         self._tries[film] = self._tries.get(film, 0) + 1
         try:

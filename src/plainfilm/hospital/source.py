@@ -7,8 +7,10 @@ else: no log, no trail, no counter.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import uuid
+import warnings
 from typing import TYPE_CHECKING
 
 from plainfilm.data import dicom
@@ -39,6 +41,12 @@ _REPEATED = (
 _OPTIONAL = {"SpecificCharacterSet", "StudyDescription", "IssuerOfPatientID"}
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _LAST = 0x00200013  # Instance Number
+_FORMS = {  # of values that an archive would stumble over (PS3.5, 6.2); others are repeated as they are
+    "Date": r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])",
+    "Time": r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?",
+    "Sex": "[MFO]",
+}
+_QUIET = ("ignore", None, Warning, re.compile(r"highdicom\b"), 0)
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
@@ -51,6 +59,7 @@ def identity(data: bytes) -> Dataset:
     from pydicom.datadict import tag_for_keyword
     from pydicom.dataset import Dataset
 
+    _keep_quiet()
     wanted = [int(tag_for_keyword(name) or 0) for name in (*_REPEATED, *_UIDS, "InstanceNumber", "Modality")]
     found = dicom.read(data, _LAST, wanted)
     kept = Dataset()
@@ -81,6 +90,15 @@ def derived(*parts: str) -> str:
     return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 
 
+def _keep_quiet() -> None:
+    """Keep pydicom's and highdicom's remarks on values off terminal and log: they quote values, which may be names."""
+    dicom.silence()
+    if _QUIET not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"highdicom\b")
+    for library in ("pydicom", "highdicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
 def _uid(found: Dataset, name: str) -> str:
     text = str(found.get(name) or "").strip("\0 ")
     if len(text) > 64 or not _UID.fullmatch(text):
@@ -89,6 +107,8 @@ def _uid(found: Dataset, name: str) -> str:
 
 
 def _value(found: Dataset, name: str) -> str:
-    """The text of an element, without what no element may hold; the length is the source's affair."""
+    """The text of an element without control characters; empty where it is not of the form that it must have."""
     value = found.get(name)
-    return "" if value is None else "".join(c for c in str(value) if c.isprintable())
+    text = "" if value is None else "".join(c for c in str(value) if c.isprintable())
+    form = next((form for ending, form in _FORMS.items() if name.endswith(ending)), ".*")
+    return text if re.fullmatch(form, text) else ""

@@ -312,7 +312,8 @@ def learn_gate(prepared: Prepared) -> Gate:
     films = prepared.films
     train = films.where("train")
     groups = np.array([films.films[i].group for i in train])
-    return fit_gate(prepared.pixels, train, np.random.default_rng(prepared.config.seed), groups)
+    labels = np.array([films.classes.index(films.films[i].label) for i in train])
+    return fit_gate(prepared.pixels, train, np.random.default_rng(prepared.config.seed), groups, labels)
 
 
 def prior(prepared: Prepared, model: Model) -> float:

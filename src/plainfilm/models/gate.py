@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import NamedTuple
 
@@ -72,15 +72,18 @@ STRANGE = "its shapes are not those of the training films; perhaps not a film of
 SHAPES = "shapes"
 SHAPES_TOLERANCE = 0.1  # of the logarithm of the distance
 MEASURES = (SHAPES, *UNDO, *STATISTICS)
+COMPONENTS = 8  # of the principal ones that describe a film among others of its set
+DESCRIBED = (SHAPES, *STATISTICS, *(f"component {number}" for number in range(1, COMPONENTS + 1)))
+KEPT = 1_000  # training films whose description stays with the model: see models/drift.py
 
 
 class Verdict(NamedTuple):
     """``score``: share of held-out training films at least as unusual, 0..1; ``reason``: None when not flagged;
-    ``statistics``: of the film, in the order of STATISTICS."""
+    ``described``: of the film, in the order of DESCRIBED."""
 
     score: float
     reason: str | None
-    statistics: tuple[float, ...]
+    described: tuple[float, ...]
 
 
 class Limit(NamedTuple):
@@ -143,6 +146,11 @@ class Shapes:
         undone = [self.distance(sign * np.rot90(thumbnails, turns, (1, 2))) for sign, turns in UNDO.values()]
         return np.stack([own, *(own - other for other in undone)], 1)
 
+    def components(self, thumbnails: np.ndarray) -> Floats:
+        """Return (B, COMPONENTS): how far films lie along the first axes; 0 where few films gave fewer."""
+        along = (thumbnails.reshape(len(thumbnails), -1) - self.mean) @ self.axes[:COMPONENTS].T
+        return np.pad(along.astype(np.float64), ((0, 0), (0, COMPONENTS - along.shape[1])))
+
 
 def _principal(centred: Floats, count: int) -> tuple[Floats, Floats]:
     """Return the ``count`` largest standard deviations of (N, D) centred rows and their directions (count, D).
@@ -174,6 +182,8 @@ class Gate:
     limit: np.ndarray  # () a film that is more unusual is flagged
     usual: np.ndarray  # () distance that nine of ten training films keep: what a film must be within once mended
     quantiles: np.ndarray  # (len(STATISTICS), len(QUANTILES)) of the training films' statistics
+    sample: np.ndarray = field(default_factory=lambda: np.empty((0, len(DESCRIBED)), np.float32))  # of training films
+    sampled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # their classes; models of old have none
 
     @property
     def about(self) -> str:
@@ -197,11 +207,12 @@ class Gate:
         small = thumbnails(pixels)
         measures = np.concatenate([self.shapes.measures(small), statistics(pixels, small)], 1)
         excess = _excess(measures, self.centre, self.reach)
+        described = np.concatenate([measures[:, :1], measures[:, 1 + len(UNDO) :], self.shapes.components(small)], 1)
         worst = excess.max(1)
         scores = (1 + len(self.held_out) - np.searchsorted(self.held_out, worst)) / (1 + len(self.held_out))
         return [
-            Verdict(float(score), self._reason(row, own) if top > self.limit else None, tuple(own[-len(STATISTICS) :]))
-            for score, row, own, top in zip(scores, excess, measures, worst, strict=True)
+            Verdict(float(score), self._reason(row, own) if top > self.limit else None, tuple(of_film))
+            for score, row, own, top, of_film in zip(scores, excess, measures, worst, described, strict=True)
         ]
 
     def _reason(self, excess: Floats, measures: Floats) -> str:
@@ -251,6 +262,9 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
         "usual": (),
         "quantiles": (len(STATISTICS), len(QUANTILES)),
     }
+    described = len(arrays.get("sampled", ()))
+    if "sample" in arrays or "sampled" in arrays:
+        wanted |= {"sample": (described, len(DESCRIBED)), "sampled": (described,)}
     if set(arrays) != set(wanted):
         raise ValueError(f"the gate's arrays are {', '.join(sorted(arrays))}, not {', '.join(sorted(wanted))}")
     for name, shape in wanted.items():
@@ -263,10 +277,17 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
             raise ValueError(f"the gate's {name} must be above 0")
 
 
-def fit_gate(pixels: Rows, films: np.ndarray, rng: np.random.Generator, groups: np.ndarray | None = None) -> Gate:
+def fit_gate(
+    pixels: Rows,
+    films: np.ndarray,
+    rng: np.random.Generator,
+    groups: np.ndarray | None = None,
+    classes: np.ndarray | None = None,
+) -> Gate:
     """Return the gate of the training films at positions ``films`` (N,) among ``pixels``; 5,000 of them at most.
 
-    ``groups`` (N,) names each film's patient, so that no patient is on both sides when films are held out.
+    ``groups`` (N,) names each film's patient, so that no patient is on both sides when films are held out; ``classes``
+    (N,) are their indices of classes, which ``sampled`` keeps.
     ValueError for fewer than two films.
     """
     if len(films) < 2:
@@ -285,8 +306,13 @@ def fit_gate(pixels: Rows, films: np.ndarray, rng: np.random.Generator, groups: 
     limit = held_out[_rank(len(held_out)) - 1] if _rank(len(held_out)) <= len(held_out) else WIDER * held_out[-1]
     usual = np.quantile(measures[:, 0], USUAL)
     quantiles = np.quantile(own, QUANTILES, axis=0).T
+    whole = Shapes.fit(small)
+    kept = np.sort(rng.permutation(len(chosen))[:KEPT])
+    sample = np.concatenate([measures[:, :1], own, whole.components(small)], 1)[kept].astype(np.float32)
+    sampled = np.zeros(len(kept), np.int64) if classes is None else np.asarray(classes, np.int64)[chosen][kept]
     size = pixels.data.shape[1]
-    return Gate(Shapes.fit(small), size, centre, reach, held_out, np.asarray(limit), np.asarray(usual), quantiles)
+    limits = (held_out, np.asarray(limit), np.asarray(usual), quantiles)
+    return Gate(whole, size, centre, reach, *limits, sample, sampled)
 
 
 def _rank(films: int) -> int:

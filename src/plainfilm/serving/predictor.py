@@ -134,7 +134,7 @@ class Predictor:
 
     def _answer(self, film: Film) -> tuple[Answer, np.ndarray]:
         found = answer(self.model, film)
-        own = found.gate.statistics if found.gate else statistics(film.pixels[None])[0]
+        own = found.gate.described[1 : 1 + len(STATISTICS)] if found.gate else statistics(film.pixels[None])[0]
         return found, np.array([self.model.decision.score(found.probabilities[None])[0], *own])
 
     def _warm(self) -> float:

@@ -19,6 +19,7 @@ import torch
 pytest.importorskip("highdicom", reason="plainfilm[hospital] is not installed")
 pytest.importorskip("pynetdicom", reason="plainfilm[hospital] is not installed")
 
+from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.hospital.answering import Answering
 from plainfilm.hospital.counters import Counters
 from plainfilm.hospital.receiver import Address, Door, Limits, listen
@@ -65,7 +66,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     path = tmp_path_factory.mktemp("hospital") / "model.h5"
     classes = ("NORMAL", "PNEUMONIA")
-    Model(network, "vgg", classes, p, "PNEUMONIA", 0.45, 1.5, refer=(0.495, 0.6), gate=gate, verdict=verdict).save(path)
+    decision = Decision(classes, "PNEUMONIA", 0.45, 1.5, Band(0.495, 0.6))
+    Model(network, "vgg", decision, p, gate=gate, verdict=verdict).save(path)
     return path
 
 

@@ -14,6 +14,7 @@ from pydicom import dcmread
 
 from plainfilm.commands.label import label
 from plainfilm.data.films import FilmError
+from plainfilm.evaluation.decision import Decision
 from plainfilm.hospital import concepts
 from plainfilm.hospital.answering import Answering
 from plainfilm.hospital.dicom_out import About, encoded, report
@@ -192,7 +193,8 @@ def test_classes_without_a_code_get_one_of_ours():
 def test_more_classes_than_two_have_a_probability_each_and_no_threshold(model, film):
     from dataclasses import replace
 
-    three = replace(model, classes=("NORMAL", "BACTERIAL", "Viral pneumonia"), verdict={})
+    names = ("NORMAL", "BACTERIAL", "Viral pneumonia")
+    three = replace(model, decision=Decision(names, "BACTERIAL"), verdict={})
     found = Answer("BACTERIAL", np.array([0.2, 0.5, 0.3]), False, None, None)
     (data,) = encoded([report(About(identity(film(0)), three, datetime.now()), found)])
     assert numbers(data, concepts.PROBABILITY) == {"Normal": 0.2, "BACTERIAL": 0.5, "Viral pneumonia": 0.3}

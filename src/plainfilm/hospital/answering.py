@@ -95,7 +95,7 @@ def _line(about: About, found: Answer | FilmError) -> dict[str, Any]:
         **line,
         "label": found.label,
         "probabilities": dict(zip(model.classes, found.probabilities.tolist(), strict=True)),
-        "threshold": model.threshold if len(model.classes) == 2 else None,
+        "threshold": model.threshold if model.decision.two else None,
         "refer": found.refer,
         "reason": found.reason,
         "gate": found.gate.score if found.gate else None,

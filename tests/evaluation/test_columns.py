@@ -7,6 +7,7 @@ import pytest
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.columns import NOT_KNOWN, OTHERS, asked, by_columns, grouped, usual
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import auc_interval
 from plainfilm.evaluation.predictions import Predictions
 
@@ -15,7 +16,8 @@ def table(truth: np.ndarray, score: np.ndarray, patients: np.ndarray | None = No
     names = [f"{k}.png" for k in range(len(truth))]
     probabilities = np.stack([1 - score, score], axis=1)
     whose = np.array(names) if patients is None else patients.astype(str)
-    return Predictions(names, np.full(len(truth), "test"), truth.astype(int), probabilities, ("no", "yes"), whose)
+    parts = np.full(len(truth), "test")
+    return Predictions(names, parts, truth.astype(int), probabilities, Decision.of(("no", "yes")), whose)
 
 
 def text(*cells: str) -> np.ndarray:
@@ -52,7 +54,7 @@ def test_a_group_that_is_worse_is_named_and_small_ones_are_counted():
     site = np.where(np.arange(600) < 300, "Lyon", "Oslo").astype(object)
     site[:10] = "Rome"
     score = np.clip(0.5 + 0.25 * (truth - 0.5) * np.where(site == "Oslo", 0.2, 3) + rng.normal(0, 0.15, 600), 0, 1)
-    found = by_columns(table(truth, score), {"site": site}, "site", 1, 0.5)
+    found = by_columns(table(truth, score), {"site": site}, "site")
     rows = {row["group"]: row for row in found["rows"]}
     assert not rows["Rome"]["scored"] and rows["Rome"]["films"] == 10 and not rows["Rome"]["difference"]
     own = site == "Oslo"
@@ -68,7 +70,7 @@ def test_a_group_that_is_worse_is_named_and_small_ones_are_counted():
 def test_the_two_groups_of_a_column_are_one_comparison():
     rng = np.random.default_rng(1)
     truth, score = np.arange(200) % 2, rng.uniform(size=200)
-    found = by_columns(table(truth, score), {"sex": np.array(["F", "M"] * 50 + ["M", "F"] * 50, object)}, "sex", 1, 0.5)
+    found = by_columns(table(truth, score), {"sex": np.array(["F", "M"] * 50 + ["M", "F"] * 50, object)}, "sex")
     assert found["compared"] == 3
     female, male = found["rows"]
     for score_name, one in female["difference"].items():
@@ -80,7 +82,7 @@ def test_the_two_groups_of_a_column_are_one_comparison():
 def test_flawless_groups_have_room_for_error():
     truth = np.arange(80) % 2
     score = truth * 0.8 + 0.1
-    found = by_columns(table(truth, score), {"site": np.array(["a"] * 24 + ["b"] * 56, object)}, "site", 1, 0.5)
+    found = by_columns(table(truth, score), {"site": np.array(["a"] * 24 + ["b"] * 56, object)}, "site")
     difference = found["rows"][0]["difference"]["sensitivity"]
     assert difference["value"] == 0 and difference["low"] < -0.1 and difference["high"] > 0.01
     assert found["worst"] is None
@@ -101,6 +103,6 @@ def test_chance_is_seldom_called_worse(films_a_patient):
             "sex": rng.choice(list("FM"), len(np.unique(patients)))[patients].astype(object),
             "age": rng.integers(0, 90, len(np.unique(patients)))[patients].astype(str).astype(object),
         }
-        worst = by_columns(table(truth, score, patients), columns, "site,sex,age", 1, 0.5)["worst"]
+        worst = by_columns(table(truth, score, patients), columns, "site,sex,age")["worst"]
         named += bool(worst and worst["worse"])
     assert named <= 15

@@ -145,6 +145,21 @@ def no_flags(parser: argparse.ArgumentParser) -> None:
     """A command without flags of its own."""
 
 
+def show_by(found: Any) -> list[str]:
+    """Return the scores by columns as text: a line per group, then the worst in a sentence."""
+    lines = ["", f"{'by column':30}{'films':>8}{'positive':>9}   AUROC (95 % interval)          difference to the rest"]
+    for row in found["rows"]:
+        about = f"  {row['column']} {row['group']}"[:29].ljust(30) + f"{row['films']:8,}{row['positives']:9,}   "
+        if not row["scored"]:
+            lines.append(about + "not scored: too few films, positives or negatives")
+            continue
+        apart = row["difference"].get("auroc")
+        shown = f"{number(apart['value'])} ({number(apart['low'])} to{number(apart['high'])} )" if apart else ""
+        own = row["auroc"]
+        lines.append(f"{about}{number(own['value'])} ({number(own['low'])} to{number(own['high'])} ) {shown}")
+    return [*lines, found["sentence"]]
+
+
 def show_metrics(metrics: Any) -> str:
     """Return metrics.json as text: a line a score."""
     from plainfilm.data.films import PARTS
@@ -157,6 +172,7 @@ def show_metrics(metrics: Any) -> str:
                 f"  {name:22}{number(s['value'])}   {number(s['low'])} to{number(s['high'])}"
                 for name, s in scores.items()
             ]
+    lines += show_by(metrics["by"]) if "by" in metrics else []
     return "\n".join(lines)
 
 

@@ -46,6 +46,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--films", type=int, metavar="N", help=text)
     text = "PPV and NPV where this share (0..1) of the films is positive, by Bayes' rule from the rates found"
     parser.add_argument("--prevalence", type=float, metavar="P", help=text)
+    text = "scores by columns of the films' table or header: site,age:40:65; numbers without edges by quarters"
+    parser.add_argument("--by", default="", metavar="COLUMN,…", help=text)
     parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
     max_bad_flag(parser)
     text = "folder of an audit of the run's films, to stand beside the probes and in the report"
@@ -99,13 +101,13 @@ def _evaluated(options: argparse.Namespace) -> Any:
     if options.data:
         refuse_flags(options, "a run on other films (DATA)", *of_file, *of_run)
         where = (options.run, options.data, given_reading(options), options.seed, options.out, options.force)
-        return evaluate_elsewhere(*where, options.classes, max_bad(options))
+        return evaluate_elsewhere(*where, options.classes, max_bad(options), options.by)
     if options.run.suffix.lower() == ".csv":
         refuse_flags(options, "a FILE.csv", *of_run, *of_data)
-        how = (options.positive, options.threshold, options.seed, options.out, options.force)
+        how = (options.positive, options.threshold, options.seed, options.out, options.force, options.by)
         return evaluate_file(options.run, *how)
     if (options.run / folders.FOLDS).exists():
-        refuse_flags(options, "folds or seeds", *of_file, *of_run, *written, *of_data)
+        refuse_flags(options, "folds or seeds", "by", *of_file, *of_run, *written, *of_data)
         from plainfilm.commands.evaluate import pool_again
 
         return pool_again(options.run)
@@ -122,7 +124,7 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
     if not (options.run / folders.PREDICTIONS).exists():
         raise InputError(f"{options.run} is no finished run; give a run folder or a FILE.csv with predictions.")
     with sealed(options.run):
-        metrics = evaluate_run(options.run, again=True)
+        metrics = evaluate_run(options.run, again=True, by=options.by)
         if options.probes:
             from plainfilm.runs.probing import probe
 

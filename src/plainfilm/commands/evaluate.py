@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from plainfilm.config import MAX_BAD
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load
@@ -16,19 +18,25 @@ from plainfilm.progress import say
 from plainfilm.report.folds import folds_report
 from plainfilm.runs.external import as_the_model_says, predict_films, shared_with, shift_from_training
 from plainfilm.runs.pooling import pool
-from plainfilm.runs.scoring import measure
+from plainfilm.runs.scoring import columns_of, measure
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, sealed, write_json
-from plainfilm.storage.tables import write_csv
+from plainfilm.storage.tables import read_csv, write_csv
 
 
 def evaluate_file(
-    file: Path, positive: str, threshold: float | None, seed: int, out: Path | None, force: bool = False
+    file: Path,
+    positive: str,
+    threshold: float | None,
+    seed: int,
+    out: Path | None,
+    force: bool = False,
+    by: str = "",
 ) -> dict[str, Any]:
     """Score any model's predictions.csv; with ``out`` write metrics.json there.
 
     ``threshold``: of two classes, 0.5 when None; InputError where the file's own thresholds or more classes leave it
-    nothing to do.
+    nothing to do. ``by``: further columns of the file to look at, see ``runs.scoring.measure``.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: expected a number between 0 and 1.")
@@ -43,7 +51,7 @@ def evaluate_file(
     if positive:
         changes["positive"] = predictions.classes[positive_class(predictions.classes, positive)]
     protocol = "predictions as handed in; how the films were divided is not known"
-    metrics = measure(predictions.by(**changes), protocol, seed)
+    metrics = measure(predictions.by(**changes), protocol, seed, columns_of(predictions, read_csv(file)[1]), by)
     if out:
         with sealed(out, shared=True):
             write_json(out / folders.METRICS, metrics)
@@ -59,6 +67,7 @@ def evaluate_elsewhere(
     force: bool = False,
     classes: str = "",
     max_bad: float = MAX_BAD,
+    by: str = "",
 ) -> dict[str, Any]:
     """Label the films of another data set with a run's model and score them.
 
@@ -79,7 +88,12 @@ def evaluate_elsewhere(
     folders.require_free(folder, folders.EVALUATION, force=force, written=written)
     with sealed(folder, shared=True):
         predictions, good, bad = predict_films(model, films, max_bad)
-        metrics = measure(predictions, f"other films than the model's own: {data}", seed)
+        cells = {film.path: film.columns for film in good}
+        columns = {
+            name: np.array([cells[path].get(name, "") for path in predictions.paths], object)
+            for name in films.films.columns
+        }
+        metrics = measure(predictions, f"other films than the model's own: {data}", seed, columns, by)
         metrics["shift"] = shift_from_training(run, films, seed)
         metrics["shared"] = shared_with(run, good)
         write_predictions(folder / folders.PREDICTIONS, predictions.deciding())

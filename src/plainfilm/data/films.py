@@ -377,5 +377,6 @@ def read_films(path: object) -> list[dict[str, str]]:
 
 
 def further_columns(header: Iterable[str]) -> tuple[str, ...]:
-    """Return which names of a films.csv's header are the table's own further columns."""
-    return tuple(name for name in header if name not in FILMS_HEADER and not name.startswith(FINDING))
+    """Return which names of the header of a films.csv, or of predictions, are further columns."""
+    ours = {*FILMS_HEADER, "threshold", "threshold_of", "split", "refer", "reason"}
+    return tuple(name for name in header if name not in ours and not name.startswith((FINDING, "p_")))

@@ -102,10 +102,8 @@ def _cut(numbers: Floats, known: Bools, edges: Sequence[float]) -> tuple[Groups,
     return groups, names
 
 
-def by_columns(
-    p: Predictions, columns: Mapping[str, NDArray[np.object_]], by: str, positive: int, threshold: float | Floats
-) -> dict[str, Any]:
-    """Return {"rows", "compared", "worst", "rule"} of ``p`` by the ``columns`` that ``by`` names, ready for JSON.
+def by_columns(p: Predictions, columns: Mapping[str, Groups], by: str) -> dict[str, Any]:
+    """Return {"rows", "compared", "worst", "sentence", "rule"} of ``p`` by the ``columns`` that ``by`` names, for JSON.
 
     columns: by name (N,) the cells of each film. A row has ``column``, ``group``, ``films``, ``patients``,
     ``positives``, ``negatives``, ``scored``; where that is true, SCORES with 95 % intervals and ``difference``: of each
@@ -117,7 +115,7 @@ def by_columns(
         groups, names = grouped(columns[name], edges)
         mirrored: list[dict[str, Any]] = []
         for group in names:
-            row = {"column": name, "group": group, **_scored(p, groups == group, positive, threshold)}
+            row = {"column": name, "group": group, **_scored(p, np.asarray(groups == group))}
             rows.append(row)
             if len(names) == 2 and mirrored and row["scored"]:  # the other group's difference, from the other side
                 continue
@@ -128,11 +126,14 @@ def by_columns(
         twin = next((r for r in rows if r is not row and r["column"] == row["column"] and r["difference"]), None)
         for score, found in row["difference"].items():
             found.setdefault("p_adjusted", twin["difference"][score].get("p_adjusted", found["p"]) if twin else 1.0)
-    return {"rows": rows, "compared": len(tested), "worst": _worst(rows, len(tested)), "rule": RULE}
+    worst = _worst(rows, len(tested))
+    none = "No group lies below the rest." if tested else "No group has enough films to be compared with the rest."
+    sentence = worst["sentence"] if worst else none
+    return {"rows": rows, "compared": len(tested), "worst": worst, "sentence": sentence, "rule": RULE}
 
 
-def _scored(p: Predictions, own: Bools, positive: int, threshold: float | Floats) -> dict[str, Any]:
-    truth = p.labels == positive
+def _scored(p: Predictions, own: Bools) -> dict[str, Any]:
+    truth, called, score = p.truth, p.called, p.score
     about: dict[str, Any] = {
         "films": int(own.sum()),
         "patients": len(np.unique(p.patients[own])),
@@ -143,8 +144,6 @@ def _scored(p: Predictions, own: Bools, positive: int, threshold: float | Floats
     about["scored"] = enough > 0
     if not about["scored"]:
         return about | {"difference": {}}
-    called = p.decided(positive, threshold) == positive
-    score = p.probabilities[:, positive]
     of: dict[str, Callable[[Bools], Interval]] = {
         "auroc": lambda films: auc_interval(truth[films], score[films], patients=p.patients[films]),
         "sensitivity": lambda films: wilson_by_patient(called[films & truth], p.patients[films & truth]),

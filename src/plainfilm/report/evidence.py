@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plainfilm.evaluation.intervals import Interval
 from plainfilm.report import forest
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.forest import Row
@@ -49,6 +50,41 @@ def subgroups(run: Run, folder: Path) -> tuple[Chart, str] | None:
     figure = forest.rows(groups, whole, "Balanced accuracy", "the lowest with enough films")
     alt = f"Balanced accuracy of {count(len(found), 'subgroup')} beside {whole:.3f} for all films. {sentence}"
     return drawn(folder, "subgroups", figure, "Subgroups", alt, caption, table), sentence
+
+
+def by_columns(found: dict[str, Any], whole: Interval, folder: Path) -> tuple[Chart, str] | None:
+    """Return the AUROC by columns of the films' table (``found``: "by" of metrics.json) as a chart, and the worst group
+    in a sentence; None where nothing was asked for or no group was scored."""
+    rows = found.get("rows", [])
+    if not any(row["scored"] for row in rows):
+        return None
+    worst = found["worst"] or {"column": "", "group": ""}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["scored"]:
+            lowest = (row["column"], row["group"]) == (worst["column"], worst["group"])
+            name = f"{row['group']} ({row['films']:,})"
+            groups.setdefault(row["column"], []).append(Row(name, interval(row["auroc"]), lowest))
+    scored = ("auroc", "sensitivity", "specificity")
+    lines = [
+        [
+            f"{row['column']}: {row['group']}",
+            *(f"{row[name]:,}" for name in ("films", "patients", "positives")),
+            *(_cells(row, scored) if row["scored"] else ["not scored"] * len(scored)),
+            _apart(row["difference"].get("auroc")),
+        ]
+        for row in rows
+    ]
+    header = ["Group", "Films", "Patients", "Positive", "AUROC", "Sensitivity", "Specificity", "AUROC less the rest's"]
+    table = Table(f"Scores by column (95 % interval). {found['rule']}", header, lines)
+    caption = f"AUROC by column of the films' table, and how many films each group has; broken line: all ({whole}). "
+    figure = forest.rows(groups, whole.value, "AUROC", "the worst")
+    alt = f"AUROC of {count(len(rows), 'group')} beside {whole} for all films. {found['sentence']}"
+    return drawn(folder, "by-column", figure, "By column", alt, caption, table), found["sentence"]
+
+
+def _apart(found: dict[str, float | None] | None) -> str:
+    return f"{with_interval(interval(found))}, p = {found['p_adjusted']:.3f}" if found else ""
 
 
 def _against(row: dict[str, Any]) -> str:

@@ -95,6 +95,7 @@ def run_report(run: str | Path) -> Path:
         "positive": found.positive,
         "calibration": _calibration(found),
         "subgroups": evidence.subgroups(found, folder),
+        "by_columns": evidence.by_columns(found.metrics.get("by", {}), found.score("auroc"), folder),
         "robustness": evidence.robustness(found, folder),
         "shortcuts": evidence.shortcuts(found, folder),
         "audit": found.audit,

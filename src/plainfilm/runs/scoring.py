@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from plainfilm.data.films import PARTS
+from plainfilm.data.films import PARTS, further_columns, read_films
 from plainfilm.errors import InputError
+from plainfilm.evaluation.columns import Groups, by_columns, usual
 from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.evaluation.scores import one_class_predicted, scores
@@ -19,11 +21,12 @@ from plainfilm.storage.files import read_json, require_intact, write_json
 HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
 
 
-def evaluate_run(run: Path, again: bool = False, changed: bool = False) -> dict[str, Any]:
+def evaluate_run(run: Path, again: bool = False, changed: bool = False, by: str = "") -> dict[str, Any]:
     """Score every part of a run from its predictions.csv and write metrics.json; return what it holds.
 
     "test_openings" counts how often the test part has been scored: once by training, however often that is resumed, and
-    each time ``again`` is set, or other predictions have taken the place of those scored before (``changed``).
+    each time ``again`` is set, or other predictions have taken the place of those scored before (``changed``). ``by``:
+    columns of films.csv to look at, see ``measure``.
     """
     if (run / folders.ADAPTED).exists():
         raise InputError(f"{run} is an adapted model: adapt.json has its scores; other films: evaluate {run} DATA.")
@@ -32,7 +35,9 @@ def evaluate_run(run: Path, again: bool = False, changed: bool = False) -> dict[
     if again:
         require_intact(run, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.CONFIG, folders.METRICS)
     config = read_json(run / folders.CONFIG)
-    metrics = measure(_of_run(run), config["protocol"], config["seed"])
+    predictions = _of_run(run)
+    columns = columns_of(predictions, read_films(run / folders.FILMS))
+    metrics = measure(predictions, config["protocol"], config["seed"], columns, by)
     if "test" in metrics:
         known = read_json(run / folders.METRICS) if (run / folders.METRICS).exists() else {}
         metrics["test_openings"] = known.get("test_openings", int(not changed)) + (again or changed)
@@ -61,8 +66,23 @@ def verdict(run: Path) -> dict[str, Any]:
     }
 
 
-def measure(predictions: Predictions, protocol: str, seed: int) -> dict[str, Any]:
-    """Return {"protocol": …, part: {score: {"value", "low", "high"}}} for every part that has films."""
+def columns_of(predictions: Predictions, rows: Sequence[Mapping[str, str]]) -> dict[str, Groups]:
+    """Return the further columns of ``rows`` (of a films.csv, or any table with ``path``) by name, in the order of the
+    films."""
+    by_path = {row["path"]: row for row in rows}
+    own = [by_path.get(path, {}) for path in predictions.paths]
+    names = further_columns(rows[0]) if rows else ()
+    return {name: np.array([row.get(name, "") for row in own], object) for name in names}
+
+
+def measure(
+    predictions: Predictions, protocol: str, seed: int, columns: Mapping[str, Groups] | None = None, by: str = ""
+) -> dict[str, Any]:
+    """Return {"protocol": …, part: {score: {"value", "low", "high"}}} for every part that has films.
+
+    With ``columns`` (by name, the cell of each film) also "by": the scores of the scored part by the columns that
+    ``by`` names, or by those that are usually asked for, see ``evaluation.columns``.
+    """
     metrics: dict[str, Any] = {"protocol": protocol}
     present = [part for part in PARTS if (predictions.parts == part).any()]
     for part in present:
@@ -72,4 +92,8 @@ def measure(predictions: Predictions, protocol: str, seed: int) -> dict[str, Any
         stuck = one_class_predicted(some) if len(np.unique(some.labels)) > 1 else None
         if stuck:
             say(f"{part}: did not learn: one class predicted ({stuck} for all {len(some)} films).")
+    if wanted := by or usual(columns or ()):
+        part = next(part for part in ("test", "val", "train") if part in present)
+        of_part = {name: cells[predictions.parts == part] for name, cells in (columns or {}).items()}
+        metrics["by"] = {"part": part, **by_columns(predictions.part(part), of_part, wanted)}
     return metrics

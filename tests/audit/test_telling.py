@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from plainfilm.audit.telling import (
+    _folds,
     each_alone,
-    folds,
     learnt_from,
     name_columns,
     number_columns,
@@ -20,7 +20,7 @@ def test_folds_keep_groups_whole_and_both_sides_everywhere():
     rng = np.random.default_rng(0)
     groups = rng.integers(0, 40, 200)
     positive = groups % 4 == 0
-    fold = folds(positive, groups, rng)
+    fold = _folds(positive, groups, rng)
     assert all(len(set(fold[groups == g])) == 1 for g in groups)
     assert {(f, bool(p)) for f, p in zip(fold, positive, strict=True)} == {(f, p) for f in range(5) for p in (0, 1)}
 

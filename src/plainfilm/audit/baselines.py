@@ -10,7 +10,6 @@ from scipy.special import expit
 
 from plainfilm.audit.measure import THUMBNAIL, Measured
 from plainfilm.audit.telling import (
-    Groups,
     Told,
     each_alone,
     file_columns,
@@ -19,6 +18,7 @@ from plainfilm.audit.telling import (
     strongest,
     tell,
 )
+from plainfilm.data.groups import Groups
 from plainfilm.errors import InputError
 from plainfilm.evaluation.compare import paired_delong
 from plainfilm.evaluation.intervals import Bools, Floats, wilson

@@ -16,12 +16,10 @@ from itertools import count, pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from plainfilm.audit.measure import BLOCK, THUMBNAIL, Measured, blocks
-from plainfilm.evaluation.intervals import Bools
-from plainfilm.storage.columns import Texts, ranked
+from plainfilm.data.groups import Groups, Pairs, joined, same, same_patient
+from plainfilm.storage.columns import ranked
 from plainfilm.storage.grown import Grown
 
 BITS = 384  # of a hash, one a coefficient
@@ -31,8 +29,6 @@ FARTHEST = 3 * BITS // 8  # bits that may differ all the same: half do by chance
 NEIGHBOURS = 64  # films with an equal band that each is compared with; bounds the time on sets of look-alikes
 ALL_PAIRS = 512  # so few films are all compared: the medians that cut their hashes would mean little
 SAME = 0.95  # correlation of detail: on 5,216 films no two different ones reached 0.90, no changed copy was below 0.96
-
-Pairs = NDArray[np.int64]  # (P, 2) rows, the lower first
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ def duplicates(measured: Measured) -> list[Twins]:
     films = measured.films.films
     order, again = ranked(measured.pixels.view("S32")[:, 0])
     near, alike = near_pairs(measured.thumbnails, np.sort(order[~again]))  # look-alikes: among different pixels only
-    groups = together(len(films), np.concatenate([_equal(order, again), near]))
+    groups = joined(len(films), same(order, again), near)
     members: dict[int, list[int]] = defaultdict(list)
     lowest: dict[int, float] = defaultdict(lambda: 1.0)
     for row in np.flatnonzero(np.bincount(groups)[groups] > 1).tolist():
@@ -66,26 +62,10 @@ def _kind(measured: Measured, rows: list[int]) -> str:
     return "pixels" if (measured.pixels[rows] == measured.pixels[rows[0]]).all() else "near"
 
 
-def _equal(order: NDArray[np.int64], again: Bools) -> Pairs:
-    """Tie every row to the last one before it that has the same key; see ``ranked``."""
-    second = np.flatnonzero(again)
-    return np.stack([order[second - 1], order[second]], axis=1)
-
-
-def together(n: int, pairs: Pairs) -> NDArray[np.int64]:
-    """Return (n,) the number of each row's group, where ``pairs`` join rows."""
-    graph = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
-
-
-def inseparable(measured: Measured, twins: Sequence[Twins]) -> NDArray[np.int64]:
+def inseparable(measured: Measured, twins: Sequence[Twins]) -> Groups:
     """Return (N,) group numbers: films of one patient, and films that are there twice, must stay together."""
-    groups = Texts(film.group for film in measured.films)
     same_picture = [pair for twin in twins for pair in pairwise(twin.rows)]
-    return together(
-        len(measured),
-        np.concatenate([_equal(*groups.ranked()), np.array(same_picture, np.int64).reshape(-1, 2)]),
-    )
+    return joined(len(measured), same_patient(measured.films.films), np.array(same_picture, np.int64).reshape(-1, 2))
 
 
 # --- the same picture, saved anew -------------------------------------------------------------------------------------

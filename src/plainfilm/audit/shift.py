@@ -15,7 +15,6 @@ from plainfilm.audit.duplicates import Twins, duplicates, inseparable
 from plainfilm.audit.measure import ARRAYS, LOOKS, NAMES, Measured
 from plainfilm.audit.telling import (
     STRENGTH,
-    Groups,
     Told,
     each_alone,
     file_columns,
@@ -28,6 +27,7 @@ from plainfilm.audit.telling import (
 )
 from plainfilm.data import identity
 from plainfilm.data.films import Table
+from plainfilm.data.groups import Groups
 from plainfilm.evaluation.intervals import Bools, Floats
 from plainfilm.storage.columns import Kinds
 

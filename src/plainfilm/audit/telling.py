@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from plainfilm.audit.measure import NAMES, NUMBERS, Measured
+from plainfilm.data.groups import Groups, dealt
 from plainfilm.evaluation.intervals import Bools, Floats, Interval, auc_interval
 
 FOLDS = 5
@@ -28,8 +29,6 @@ RULE = (
     f"{100 * SURE:.1f} % interval, with one score a patient, above 0.5: chance alone did that in none of 2,500 "
     "simulated sets."
 )
-
-Groups = NDArray[np.int64]
 
 
 class Told(NamedTuple):
@@ -72,7 +71,7 @@ def tell(
     columns: (N, M), each about 1 in size. Cross-validated over FOLDS parts; films of one group (N,) are never on both
     sides. Each side must have films of two groups at least (see ``too_few``).
     """
-    fold, scores = folds(positive, groups, rng), np.empty(len(positive))
+    fold, scores = _folds(positive, groups, rng), np.empty(len(positive))
     for number in np.unique(fold):
         held_out = fold == number
         if len(np.unique(positive[~held_out])) < 2:  # groups on both sides (films in both sets) can leave one side out
@@ -97,19 +96,12 @@ def _level(patients: int) -> float:
     return min(float(2 * ndtr(t.ppf(0.5 + SURE / 2, max(patients - 1, 1))) - 1), 1 - 1e-15)
 
 
-def folds(positive: Bools, groups: Groups, rng: np.random.Generator, parts: int = FOLDS) -> NDArray[np.int64]:
-    """Return (N,) the fold of each film: groups stay whole, large ones first, each to the fold that has fewest films
-    of the group's commoner side."""
-    numbers, whose = np.unique(groups, return_inverse=True)
-    sizes = np.bincount(whose)
-    side = (np.bincount(whose, positive) * 2 > sizes).astype(np.int64)
-    filled = np.zeros((2, min(parts, *(max(2, n) for n in np.bincount(side, minlength=2) if n))), np.int64)
-    fold = np.empty(len(numbers), np.int64)
-    shuffled = rng.permutation(len(numbers))
-    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        fold[group] = filled[side[group]].argmin()
-        filled[side[group], fold[group]] += sizes[group]
-    return np.asarray(fold[whose])
+def _folds(positive: Bools, groups: Groups, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return (N,) the fold of each film. A group counts for its commoner side; each side has groups in every fold."""
+    _, whose = np.unique(groups, return_inverse=True)
+    sides = np.bincount(whose, positive) * 2 > np.bincount(whose)
+    count = min(FOLDS, *(max(2, n) for n in np.bincount(sides, minlength=2) if n))
+    return dealt(sides[whose].astype(np.int64), groups, [1 / count] * count, rng)
 
 
 # --- what the columns are ---------------------------------------------------------------------------------------------

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from plainfilm.config import SPLITS
 from plainfilm.data.films import PARTS, Film, FilmError, Films
+from plainfilm.data.groups import dealt, groups
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.machine.memory import give_back
 from plainfilm.storage.columns import Kinds, Texts
-from plainfilm.storage.grown import Grown
 
 PAPER_SHARES = {"train": 0.75, "val": 0.25}
 GROUPED_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}
@@ -140,64 +139,9 @@ def _official(films: Films, rng: np.random.Generator) -> np.ndarray:
 
 
 def _by_group(films: Films, shares: dict[str, float], rng: np.random.Generator) -> np.ndarray:
-    """Return (N,) parts such that every group (patient, with all exact duplicates of its films) is whole in one.
-
-    Largest groups first, each to the part that lacks most of the group's classes: stratified as far as whole
-    groups allow.
-    """
-    members, starts = _groups(films)
-    sizes = np.diff(starts)
-    labels, names = films.films.labels.codes, films.films.labels.different
-    totals = Counter(films.counts)
-    missing = {part: {c: share * totals[c] for c in totals} for part, share in shares.items()}
-    order = rng.permutation(len(sizes))
-    parts = np.empty(len(films), object)
-    for index in order[np.argsort(-sizes[order], kind="stable")]:
-        group = members[starts[index] : starts[index + 1]]
-        counts = Counter(names[code] for code in labels[group].tolist())
-        part = max(shares, key=lambda p: sum(n * missing[p][c] / (shares[p] * totals[c]) for c, n in counts.items()))
-        for label, count in counts.items():
-            missing[part][label] -= count
-        parts[group] = part
-    return parts
-
-
-def _groups(films: Films) -> tuple[np.ndarray, np.ndarray]:
-    """Return the films' places, those that must stay together (same patient, or same content) side by side, and the
-    G + 1 places in that list where a group begins. Groups come in the order of their least content."""
-    contents = Texts(sha256 or path for sha256, path in zip(films.films.hashes, films.films.paths, strict=True))
-    order, again = contents.ranked()
-    parent = Grown("q", range(len(films))).view  # of a union-find, among ranks in ``order``
-
-    def root(rank: int) -> int:
-        while parent[rank] != rank:
-            parent[rank] = parent[parent[rank]]
-            rank = parent[rank]
-        return rank
-
-    def tie(one: int, other: int) -> None:
-        one, other = root(one), root(other)
-        parent[max(one, other)] = min(one, other)
-
-    rank_of = np.empty(len(films), np.int64)
-    rank_of[order] = np.arange(len(films))
-    for rank in np.flatnonzero(again).tolist():
-        tie(rank - 1, rank)
-    for one, other in _same_patient(films):
-        tie(int(rank_of[one]), int(rank_of[other]))
-    least = np.empty(len(films), np.int64)  # the least rank of each film's group
-    least[order] = np.fromiter(map(root, range(len(order))), np.int64)
-    members = np.argsort(least, kind="stable")
-    return members, np.flatnonzero(np.diff(least[members], prepend=-1, append=len(films)))
-
-
-def _same_patient(films: Films) -> Iterator[tuple[int, int]]:
-    """Yield pairs of places, one after the other, of films of one known patient."""
-    patients = films.films.patients
-    order, again = patients.ranked()
-    for rank in np.flatnonzero(again).tolist():
-        if patients[order[rank]]:
-            yield int(order[rank - 1]), int(order[rank])
+    """Return (N,) parts such that every group (patient, with all exact copies of its films) is whole in one."""
+    table = films.films
+    return np.array([*shares], object)[dealt(table.labels.codes, groups(table), [*shares.values()], rng)]
 
 
 def _check(films: Films, classes: tuple[str, ...], parts: tuple[str, ...]) -> None:

@@ -99,11 +99,10 @@ def cross_fitted(
 
 def _folds(raw: Predictions, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return (N,) fold numbers: patients whole, dealt out class by class."""
-    names, first = np.unique(raw.patients, return_index=True)
+    names, first, whose = np.unique(raw.patients, return_index=True, return_inverse=True)
     order = rng.permutation(len(names))
     order = order[np.argsort(raw.labels[first][order], kind="stable")]
-    fold_of = dict(zip(names[order].tolist(), (np.arange(len(names)) % FOLDS).tolist(), strict=True))
-    return np.array([fold_of[name] for name in raw.patients.tolist()], dtype=np.int64)
+    return np.asarray((np.argsort(order) % FOLDS)[whose])
 
 
 def _scored(p: Predictions, rng: np.random.Generator) -> dict[str, dict[str, float]]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from plainfilm.data.groups import stratified_folds
 from plainfilm.evaluation.compare import paired_delong
 from plainfilm.evaluation.intervals import Bools, Floats, Interval, auc_interval
 from plainfilm.evaluation.predictions import Predictions
@@ -153,8 +154,8 @@ def _told_apart(features: NDArray[np.float32], truth: Bools, patients: NDArray[n
         return None
     # C = 1 / D: inner products of standardised features grow with their number D, and the penalty keeps pace.
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1 / features.shape[1], max_iter=1000))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    score = cross_val_predict(model, features, truth, groups=patients, cv=folds, method="decision_function")
+    folds = PredefinedSplit(stratified_folds(truth, patients, FOLDS, seed))
+    score = cross_val_predict(model, features, truth, cv=folds, method="decision_function")
     return auc_interval(truth, np.asarray(score, dtype=np.float64), patients=patients)
 
 

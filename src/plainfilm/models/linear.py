@@ -18,9 +18,9 @@ import numpy as np
 import scipy.linalg
 import torch
 from scipy.linalg.blas import dsyrk
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
 
+from plainfilm.data.groups import stratified_folds
 from plainfilm.errors import InputError
 from plainfilm.image.store import Rows
 from plainfilm.models.newton import Blocks, Floats, Problems, chances, solve
@@ -76,7 +76,7 @@ def fit_logistic(  # noqa: PLR0913 - the quantities of one fit
     own = scaled(features, films, standardise)
     blocks, width = _coordinates(own)
     truth = np.eye(labels.max() + 1)[labels] if labels.max() > 1 else labels[:, None].astype(np.float64)
-    held_out = _held_out(labels, groups, folds, seed)  # (N, folds)
+    held_out = stratified_folds(labels, groups, folds, seed)[:, None] == np.arange(folds)  # (N, folds)
     taken = 1.0 - np.pad(held_out, ((0, 0), (0, 1)))  # the last takes all films
     taken = np.repeat(taken, len(grid), axis=1)  # (N, (folds + 1) values), values within folds
     solution = solve(Problems(blocks, width, truth, taken, np.tile(grid, folds + 1)))
@@ -187,15 +187,6 @@ def _factor(scaled: Scaled) -> Floats:
         gram = dsyrk(1.0, panel.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
     gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram) / n
     return np.asarray(scipy.linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=True))
-
-
-def _held_out(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Return which films are held out by which fold: (N, folds) of bool."""
-    held_out = np.zeros((len(labels), folds), dtype=bool)
-    splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
-    for fold, (_, out) in enumerate(splits):
-        held_out[out, fold] = True
-    return held_out
 
 
 def _accuracies(logits: Floats, labels: np.ndarray, held_out: np.ndarray) -> Floats:

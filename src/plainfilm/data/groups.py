@@ -1,0 +1,83 @@
+"""Films that must stay together, and how groups of them are dealt to the parts of a split or the folds of a
+cross-validation: no patient, and no copy of a film, is on both sides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from plainfilm.data.films import Table
+from plainfilm.storage.columns import Texts
+
+Groups = NDArray[np.int64]  # (N,) the number of each film's group
+Pairs = NDArray[np.int64]  # (P, 2) places of films
+
+
+def groups(films: Table) -> Groups:
+    """Return which films must stay together: those of one patient, and exact copies (films of one SHA-256).
+
+    Groups are numbered by the least of their contents, so that neither paths nor their order change how they are dealt.
+    """
+    contents = Texts(sha256 or path for sha256, path in zip(films.hashes, films.paths, strict=True))
+    order, again = contents.ranked()
+    rank = np.empty(len(films), np.int64)
+    rank[order] = np.arange(len(films))
+    return joined(len(films), rank[same(order, again)], rank[same_patient(films)])[rank]
+
+
+def same_patient(films: Table) -> Pairs:
+    """Return pairs that join the films of each known patient."""
+    order, again = films.patients.ranked()
+    known = np.fromiter(map(bool, films.patients), bool, len(films))
+    return same(order, again & known[order])
+
+
+def same(order: NDArray[np.int64], again: NDArray[np.bool_]) -> Pairs:
+    """Return pairs that join the places of equal keys; see ``columns.ranked``."""
+    second = np.flatnonzero(again)
+    return np.stack([order[second - 1], order[second]], axis=1)
+
+
+def joined(count: int, *pairs: Pairs) -> Groups:
+    """Return (count,) the groups that ``pairs`` join, numbered by their first member."""
+    ends = np.concatenate(pairs).T
+    graph = coo_array((np.ones(ends.shape[1], np.bool_), tuple(ends)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+
+
+def dealt(labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], rng: np.random.Generator) -> Groups:
+    """Return (N,) which part each film falls to; part i gets ``shares[i]`` of the films, as far as groups allow.
+
+    labels: (N,) 0..K-1. Groups (N,) stay whole. The largest come first, equal ones in an order that is drawn, and each
+    goes to the part that lacks most of its labels.
+    """
+    _, whose, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    members, starts = np.argsort(whose, kind="stable"), np.cumsum([0, *sizes])
+    totals = np.bincount(labels).tolist()
+    missing = [[share * total for total in totals] for share in shares]
+    parts = np.empty(len(labels), np.int64)
+    shuffled = rng.permutation(len(sizes))
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        films = members[starts[group] : starts[group + 1]]
+        counts = Counter(labels[films].tolist()).items()
+        lacks = [sum(n * missing[p][k] / (share * totals[k]) for k, n in counts) for p, share in enumerate(shares)]
+        parts[films] = part = lacks.index(max(lacks))
+        for label, count in counts:
+            missing[part][label] -= count
+    return parts
+
+
+def stratified_folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> Groups:
+    """Return (N,) the fold, 0..count-1, that holds each film out: groups whole, labels as even as they allow."""
+    from sklearn.model_selection import StratifiedGroupKFold  # a second to load
+
+    folds = np.empty(len(labels), np.int64)
+    by = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    for fold, (_, out) in enumerate(by.split(labels, labels, groups)):
+        folds[out] = fold
+    return folds

@@ -33,6 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLAINFILM_CACHE", str(folder))
+        patch.setenv("PLAINFILM_PRECISION", "32")  # no trial of speed decides what a test finds
         patch.delenv("PLAINFILM_WEIGHTS", raising=False)
         yield folder
 

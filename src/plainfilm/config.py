@@ -27,6 +27,7 @@ READING = ("patient_regex", "findings", "uncertain", "readers", "projection")  #
 DECAYS = ("keras", "recursion", "epoch", "cosine", "one-cycle")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lion")
 RESIZES = ("crop", "pad", "stretch")
+PRECISIONS = ("auto", "32", "16")
 SCALINGS = ("film", "centre", "unit", "caffe")
 # What `best` and `best-gpu` are trained with: found by a battery of changed looks, see docs/models.md.
 ROBUST: dict[str, Any] = {
@@ -144,6 +145,9 @@ class TrainConfig:
     )
     weights: str = _setting("", "file with pretrained weights: VGG16 in the Keras layout, a backbone's safetensors, …")
     device: str = _setting("auto", "where to compute", ("auto", "cpu", "cuda"))
+    precision: str = _setting(
+        "auto", "bits that networks multiply with; `auto` = 16 where this processor is faster by them", PRECISIONS
+    )
     compile: str = _setting(
         "auto", "torch.compile for training: `auto` = on a GPU where it is measured to be faster", ("auto", "on", "off")
     )
@@ -251,6 +255,7 @@ OF_ENSEMBLES = (  # settings that mean something to an ensemble: the others are 
     "threshold",
     "refer",
     "device",
+    "precision",
     "threads",
     *READING,
     "max_bad",
@@ -271,7 +276,8 @@ def begun_settings(run: Path) -> dict[str, Any]:
             f"{run} was begun by plainfilm {made}, newer than this one; update it, or choose another --out."
         )
     known = {field.name: field.default for field in fields(TrainConfig)}
-    return {**known, "oversample": 0, **config["settings"]}  # films were decoded whole before there was that setting
+    before = {"oversample": 0, "precision": "32"}  # films were decoded whole, in 32 bits, before there were these
+    return {**known, **before, **config["settings"]}
 
 
 def newer(made: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from plainfilm.config import MAX_BAD, PAPER_MODELS, READING, TrainConfig, from_text
+from plainfilm.config import MAX_BAD, PAPER_MODELS, PRECISIONS, READING, TrainConfig, from_text
 from plainfilm.errors import InputError
 
 METAVARS = {str: "TEXT", int: "N", float: "X"}
@@ -104,6 +104,12 @@ def out_flag(parser: argparse.ArgumentParser, what: str, default: str | None = N
     parser.add_argument(
         "--out", type=Path, required=required, default=default and Path(default), metavar="DIR", help=shown
     )
+
+
+def precision_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --precision, the bits that a finished model computes with."""
+    text = "bits that its layers multiply with, 32 or 16 (default auto: as its own predictions, where 16 are at hand)"
+    parser.add_argument("--precision", choices=PRECISIONS, metavar="BITS", help=text)
 
 
 def models_flag(parser: argparse.ArgumentParser) -> None:

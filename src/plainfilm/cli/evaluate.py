@@ -16,6 +16,7 @@ from plainfilm.cli.base import (
     max_bad_flag,
     number,
     out_flag,
+    precision_flag,
     reading_flags,
     refuse_flags,
     show_metrics,
@@ -50,6 +51,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", default="", metavar="COLUMN,…", help=text)
     parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
     max_bad_flag(parser)
+    precision_flag(parser)
     text = "folder of an audit of the run's films, to stand beside the probes and in the report"
     parser.add_argument("--audit", type=Path, metavar="DIR", help=text)
 
@@ -101,19 +103,19 @@ def _evaluated(options: argparse.Namespace) -> Any:
     if options.data:
         refuse_flags(options, "a run on other films (DATA)", *of_file, *of_run)
         where = (options.run, options.data, given_reading(options), options.seed, options.out, options.force)
-        return evaluate_elsewhere(*where, options.classes, max_bad(options), options.by)
+        return evaluate_elsewhere(*where, options.classes, max_bad(options), options.by, options.precision or "auto")
     if options.run.suffix.lower() == ".csv":
-        refuse_flags(options, "a FILE.csv", *of_run, *of_data)
+        refuse_flags(options, "a FILE.csv", *of_run, *of_data, "precision")
         how = (options.positive, options.threshold, options.seed, options.out, options.force, options.by)
         return evaluate_file(options.run, *how)
     if (options.run / folders.FOLDS).exists():
-        refuse_flags(options, "folds or seeds", "by", *of_file, *of_run, *written, *of_data)
+        refuse_flags(options, "folds or seeds", "by", *of_file, *of_run, *written, *of_data, "precision")
         from plainfilm.commands.evaluate import pool_again
 
         return pool_again(options.run)
     refuse_flags(options, "a run, whose folder is its place,", *of_file, *written, *of_data)
     if not options.probes:
-        refuse_flags(options, "a run without --probes", "films", "audit")
+        refuse_flags(options, "a run without --probes", "films", "audit", "precision")
     return _evaluate_run(options)
 
 
@@ -128,7 +130,7 @@ def _evaluate_run(options: argparse.Namespace) -> Any:
         if options.probes:
             from plainfilm.runs.probing import probe
 
-            probe(options.run, options.films or 0, options.seed, audit=options.audit)
+            probe(options.run, options.films or 0, options.seed, None, options.audit, options.precision or "auto")
         run_report(options.run)
     say(f"Report: {options.run / 'report.html'}")
     return metrics

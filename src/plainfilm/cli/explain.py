@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, out_flag
+from plainfilm.cli.base import Command, out_flag, precision_flag
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="hires-cam", help="hires-cam or grad-cam (default %(default)s)")
     text = "how many films the slow checks look at, 0 for none (default %(default)s)"
     parser.add_argument("--checks", type=int, default=24, metavar="N", help=text)
+    precision_flag(parser)
     parser.add_argument("--force", action="store_true", help="replace heat maps that are in --out")
 
 
@@ -26,7 +27,8 @@ def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.explain import explain
 
     o = options
-    return {**explain(o.run, o.paths, o.out, o.explained, o.method, o.checks, o.seed, o.force), "out": str(o.out)}
+    how = (o.explained, o.method, o.checks, o.seed, o.force, o.precision or "auto")
+    return {**explain(o.run, o.paths, o.out, *how), "out": str(o.out)}
 
 
 def _show(result: Any) -> str:

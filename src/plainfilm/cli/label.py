@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command
+from plainfilm.cli.base import Command, precision_flag
 from plainfilm.machine import ranks
 
 
@@ -23,6 +23,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dicom", type=Path, metavar="DIR", help=text)
     text = "what runs the network: torch or onnx (default torch; an .onnx file is always run by onnx)"
     parser.add_argument("--engine", metavar="NAME", help=text)
+    precision_flag(parser)
 
 
 def _run(options: argparse.Namespace) -> Any:
@@ -30,7 +31,7 @@ def _run(options: argparse.Namespace) -> Any:
 
     with ranks.joined():
         with ranks.together():
-            model = load_model(options.run, options.engine, options.seed)
+            model = load_model(options.run, options.engine, options.seed, options.precision or "auto")
         how = (options.montage, options.seed, options.force, options.resume, options.dicom)
         return {**label(model, options.paths, options.out, *how), "out": str(options.out)}
 

@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command
+from plainfilm.cli.base import Command, precision_flag
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port, 0 for any (default %(default)s)")
+    precision_flag(parser)
     parser.add_argument("--token", default="", metavar="TEXT", help="what requests must carry; a must beyond 127.0.0.1")
 
 
@@ -25,7 +26,8 @@ def _run(options: argparse.Namespace) -> Any:
         print(line, flush=True)
 
     # The answer was given when the service began, so there is nothing left to print at its end.
-    raise SystemExit(serve(options.run, options.host, options.port, options.token, announce))
+    where = (options.host, options.port, options.token)
+    raise SystemExit(serve(options.run, *where, announce, options.precision or "auto"))
 
 
 def _show(service: Any) -> str:

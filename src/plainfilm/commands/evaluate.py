@@ -68,6 +68,7 @@ def evaluate_elsewhere(
     classes: str = "",
     max_bad: float = MAX_BAD,
     by: str = "",
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Label the films of another data set with a run's model and score them.
 
@@ -79,7 +80,7 @@ def evaluate_elsewhere(
     """
     from plainfilm.models.model import Model  # only other films need torch
 
-    model = Model.load(run)
+    model = Model.load(run, precision)
     films = as_the_model_says(
         load(data, fewest=1, question=question_of(model.classes), **reading), model.classes, classes
     )

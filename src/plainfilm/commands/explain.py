@@ -44,6 +44,7 @@ def explain(
     checks: int = SHEET_FILMS,
     seed: int = 0,
     force: bool = False,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Draw a heat map for every film in ``paths`` (films, folders, zips) into ``out``; return explain.json.
 
@@ -53,7 +54,7 @@ def explain(
     ``force``.
     """
     folders.require_free(out, folders.HEAT_MAPS, force=force, written=WRITTEN)
-    model = Model.load(run)
+    model = Model.load(run, precision)  # of the probabilities: gradients, and so the maps, are taken in 32 bits
     if explained and explained not in model.classes:
         raise InputError(f"The model has no class '{explained}'.{did_you_mean(explained, model.classes)}")
     films = [film for path in paths for film in loose(path)]

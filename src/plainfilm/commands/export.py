@@ -41,7 +41,7 @@ def export(
         raise InputError(f"{out} exists; choose another name, or add --force to replace it.")
     if out.exists() and not _exported(out):  # a run's own model, a table, …
         raise InputError(f"{out} is nothing that export wrote, and --force does not replace it; name another.")
-    model = Model.load(run)
+    model = Model.load(run, "32")  # as the file that is held against it
     told: dict[str, Any] = {"out": str(out), "format": form, "model": model.name}
     if form == "onnx":
         pixels, real = check_pixels(model, run, paths, seed)

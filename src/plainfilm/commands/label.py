@@ -35,10 +35,11 @@ Row = Callable[[Loose], list[Any]]  # a film -> its cells in the table
 AHEAD = 4  # films a thread may be ahead of the table
 
 
-def load_model(run: Path, engine: str | None = None, seed: int = 0) -> Model:
+def load_model(run: Path, engine: str | None = None, seed: int = 0, precision: str = "auto") -> Model:
     """Return the model of a run folder, a model.h5 or an exported .onnx file, to be run by ``engine``.
 
-    None is torch, but for an .onnx file; torch can't run that (InputError).
+    None is torch, but for an .onnx file; torch can't run that (InputError). ``precision``: see ``Model.load``; an
+    .onnx file computes in 32 bits.
     """
     if engine not in (None, *ENGINES):
         raise InputError(f"There is no engine '{engine}'; choose from: {', '.join(ENGINES)}.")
@@ -46,13 +47,15 @@ def load_model(run: Path, engine: str | None = None, seed: int = 0) -> Model:
     if exported and engine == "torch":
         raise InputError(f"{run} can't be run by torch; give the run folder or model.h5 it was exported from.")
     if not exported and engine != "onnx":
-        return Model.load(run)
+        return Model.load(run, precision)
+    if precision == "16":
+        raise InputError("--precision 16 does nothing for the engine onnx, which computes in 32 bits; leave it out.")
     from plainfilm.commands.export import check_pixels  # a second of imports that most runs have no use for
     from plainfilm.export.engine import OnnxModel
 
     if exported:
         return OnnxModel.load(run)
-    return OnnxModel.of_run(run, check_pixels(Model.load(run), run, (), seed)[0])
+    return OnnxModel.of_run(run, check_pixels(Model.load(run, "32"), run, (), seed)[0])
 
 
 def label(

@@ -11,7 +11,9 @@ from plainfilm.errors import InputError
 from plainfilm.models.model import Model
 
 
-def serve(run: Path, host: str, port: int, token: str, announce: Callable[[dict[str, str]], None]) -> int:
+def serve(
+    run: Path, host: str, port: int, token: str, announce: Callable[[dict[str, str]], None], precision: str = "auto"
+) -> int:
     """Serve the model of ``run`` (a run folder or model.h5) until it is told to stop; return 0, or 130 for Ctrl-C.
 
     ``announce`` is called once with model, url, hash and disclaimer when connections are accepted; port 0 takes any
@@ -30,7 +32,7 @@ def serve(run: Path, host: str, port: int, token: str, announce: Callable[[dict[
     if token and (not token.isascii() or not token.isprintable() or " " in token):
         raise InputError("--token must be printable ASCII characters without spaces, as an HTTP header can carry.")
     limits = Limits()
-    model = Model.load(run)
+    model = Model.load(run, precision)
     listener = server.listen(host, port)
     app = create_app(model, token, local, limits)
     shown = f"[{host}]" if ":" in host else host

@@ -30,6 +30,7 @@ from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.machine import ranks
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model
+from plainfilm.models.precision import Precision
 from plainfilm.models.summary import flops, layers, parameters
 from plainfilm.models.zoo import ENSEMBLE
 from plainfilm.progress import bar, say
@@ -131,6 +132,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "preprocess": prepared.preprocess.as_dict(),
         "class_weights": class_weights(prepared.config.class_weights, films.weighed),
         "seed": prepared.config.seed,
+        "precision": prepared.precision.as_dict(),
         "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         "threads": torch.get_num_threads(),
         "processes": ranks.world(),
@@ -164,6 +166,7 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
     look at subgroups as well and, if the network is a small one, probe it; for others that is asked for: ``evaluate RUN
     --probes``.
     """
+    prepared = replace(prepared, precision=_begun_precision(out) or prepared.precision) if resume else prepared
     say(f"{prepared.config.model} in {out}: {_derived(prepared)}")
     with run_folder(out, describe(prepared), prepared.films, resume):
         if not ranks.agreed(resume and (out / folders.MODEL).exists()):
@@ -172,7 +175,8 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
                 if not ranks.rank():
                     write_json(out / folders.DESCRIPTION, {**_about(prepared, model), **facts})
                     model.save(out / folders.MODEL)
-        model = Model.load(out / folders.MODEL)  # from here on the file is what counts
+        # from here on the file is what counts
+        model = Model.load(out / folders.MODEL, str(prepared.precision.passes))
         model.network.to(prepared.device)
         _set_bias(model, model.provenance.pop("uncalibrated", None))  # where an interrupted end had moved it
         logits = all_logits(prepared, model)
@@ -203,6 +207,12 @@ def run(prepared: Prepared, out: Path, resume: bool = False, probes: bool = True
     return metrics
 
 
+def _begun_precision(out: Path) -> Precision | None:
+    """Return the bits that a run in ``out`` was begun with; None where there is none, or it says nothing."""
+    begun = read_json(out / folders.CONFIG) if (out / folders.CONFIG).exists() else {}
+    return Precision.from_dict(begun["precision"]) if begun.get("precision") else None
+
+
 def _derived(prepared: Prepared) -> str:
     """What was derived rather than set, with its reason, in one line."""
     films, config = prepared.films, prepared.config
@@ -219,7 +229,7 @@ def _derived(prepared: Prepared) -> str:
     guessed = " (a guess; --positive NAME names another)" * (not config.positive and positive_is_a_guess(films.classes))
     return (
         f"{parts} films ({apart}); positive class {positive}{guessed}; "
-        f"{rule}{prepared.device}, {torch.get_num_threads()} threads"
+        f"{rule}{prepared.device}, {torch.get_num_threads()} threads; {prepared.precision.sentence}"
     )
 
 

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -32,7 +32,7 @@ class OnnxModel(Model):
     """A Model whose probabilities come from an ONNX file; ``network`` is empty."""
 
     session: Any = None  # onnxruntime.InferenceSession
-    engine: ClassVar[str] = "onnx"
+    engine = "onnx"
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels."""
@@ -40,8 +40,8 @@ class OnnxModel(Model):
         return np.asarray(found, np.float64)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> OnnxModel:
-        """Return the model in an ONNX file that ``write_onnx`` wrote.
+    def load(cls, path: str | os.PathLike[str], precision: str = "32") -> OnnxModel:
+        """Return the model in an ONNX file that ``write_onnx`` wrote; it computes in 32 bits, whatever ``precision``.
 
         InputError in one sentence when it is not ours, was changed, refers to other files, or is not valid.
         """
@@ -63,7 +63,7 @@ class OnnxModel(Model):
 
         pixels: (N, S, S) films to check it on when it is made. Everything besides the network is the run's own.
         """
-        model = Model.load(run)
+        model = Model.load(run, "32")
         folder = cache_dir() / "onnx"
         path = folder / f"{model.hash}-{FORMAT}.onnx"
         if kept := cls._kept(model, path):  # a cache that can't be written to is one as well

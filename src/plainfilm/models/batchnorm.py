@@ -41,15 +41,20 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 @torch.no_grad()
 def mean_and_variance(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (C,) mean and (biased) variance of the channels of channels-last (B, C, H, W) maps."""
+    """Return (C,) mean and (biased) variance of the channels of channels-last (B, C, H, W) maps; of 16-bit maps in
+    float32."""
     channels = x.shape[1]
     groups = math.gcd(x.numel() // channels, GROUPS)
     rows = x.permute(0, 2, 3, 1).view(-1, groups * channels)
-    own = torch.batch_norm_update_stats(rows, None, None, 0.0)  # type: ignore[attr-defined]
+    kind = torch.promote_types(x.dtype, torch.float32)
+    kept: tuple[torch.Tensor | None, ...] = (None, None)
+    if x.dtype != kind:  # 16 bits: torch gives statistics in the type of those that it could move along
+        kept = torch.zeros(rows.shape[1], dtype=kind), torch.ones(rows.shape[1], dtype=kind)
+    own = torch.batch_norm_update_stats(rows, kept[0], kept[1], 0.0)  # type: ignore[attr-defined]
     means, variances = (part.double().view(groups, channels) for part in own)
     # groups are of one size: the whole's variance is the mean variance within them plus the variance of their means
     mean, variance = means.mean(0), variances.mean(0) + means.var(0, correction=0)
-    return mean.to(x.dtype), variance.to(x.dtype)
+    return mean.to(kind), variance.to(kind)
 
 
 class _Normalise(torch.autograd.Function):

@@ -1,28 +1,37 @@
-"""VGG16's frozen layers by ncnn, where it is installed: its Winograd convolutions need fewer multiplications.
+"""The engines that give a network's features outside of training, and which of them is used.
 
-The plain way is the network's own ``forward_features``. ncnn gets the same layers and values from it in memory (no file
-is read), computes in 32-bit floats throughout, and is held against it on the first films that come.
+In 32 bits the plain way is the network's own ``forward_features``; VGG16's frozen layers go through ncnn where it is
+installed, whose Winograd convolutions need fewer multiplications. In 16 bits (bfloat16) it is OpenVINO or torch,
+whichever takes less time here. An engine is held against torch in 32 bits on the first films that come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 
+from plainfilm.machine import processor
+from plainfilm.models.mixed import half, one_thread
+from plainfilm.models.openvino import OpenVino
 from plainfilm.progress import say
 
 if TYPE_CHECKING:
     from plainfilm.models.features import Front
     from plainfilm.models.zoo import Backbone
 
-TOLERANCE = 1e-4  # of the largest feature: rounding in 32 bits stays below 1e-5, 16-bit floats are 1e-3 off and more
+Pass: TypeAlias = Callable[[torch.Tensor], torch.Tensor]  # films (B, C, S, S) float32 -> features (B, …) float32
+
+# Of the largest feature. Rounding in 32 bits stays below 1e-5, and 16-bit floats are 1e-3 off and more.
+TOLERANCE = {32: 1e-4, 16: 5e-2}
 FIRST = 2  # films that both engines are given, so that they can be compared
 MAGIC = "7767517"  # the first line of a net in ncnn's words
 SAME = ((3, 3), (1, 1), (1, 1))  # kernel, stride and padding of VGG16's convolutions
@@ -30,42 +39,90 @@ RAW = bytes(4)  # ncnn's mark before a layer's weights: 32-bit floats follow
 
 
 class Features:
-    """A network's ``forward_features`` by the fastest engine at hand: ncnn if it can, torch if not.
+    """A network's ``forward_features`` in ``bits`` (32 or 16) by the fastest engine at hand; torch where none can.
 
     The choice is made, and said with its reason, when the first films come; ``name`` is the engine's from then on.
     """
 
-    def __init__(self, network: Backbone | Front) -> None:
-        self.network, self.name = network, ""
-        self._fast: Ncnn | None = None
+    def __init__(self, network: Backbone | Front, bits: int = 32) -> None:
+        self.network, self.bits, self.name = network, bits, ""
+        self._fast: Pass | None = None
+        self._threads = torch.get_num_threads()  # of the command; those that label films have one each
         self._choosing = Lock()  # several films may be the first
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return what ``network.forward_features`` gives for films (B, C, S, S) float32, on their device."""
         with self._choosing:
             if not self.name:
-                self._fast, why = self._choose(x[:FIRST])
-                self.name = "ncnn" if self._fast else "torch"
-                say(f"Features by {self.name}: {why}.")
+                self._fast, self.name, why = self._choose(x[:FIRST])
+                say(f"Features by {self.name}{' in 16 bits' * (self.bits == 16)}: {why}.")
         return self._fast(x) if self._fast else self._by_torch(x)
 
-    def _by_torch(self, x: torch.Tensor) -> torch.Tensor:
-        return self.network.forward_features(x.contiguous(memory_format=torch.channels_last))
+    def _by_torch(self, x: torch.Tensor, bits: int = 0) -> torch.Tensor:
+        with half(x.device, (bits or self.bits) == 16):
+            return self.network.forward_features(x.contiguous(memory_format=torch.channels_last)).float()
 
-    def _choose(self, x: torch.Tensor) -> tuple[Ncnn | None, str]:
+    def _choose(self, x: torch.Tensor) -> tuple[Pass | None, str, str]:
         if x.device.type != "cpu":
-            return None, f"the network is on {x.device}"
+            return None, "torch", f"the network is on {x.device}"
+        name = "ncnn" if self.bits == 32 else "openvino"
         try:
-            fast = Ncnn(getattr(self.network, "features", self.network), tuple(x.shape[1:]))
-            expected, found = self._by_torch(x), fast(x)
+            fast = self._engine(tuple(x.shape[1:]), self._threads)
+            expected, found = self._by_torch(x, 32), fast(x)
         except ImportError:
-            return None, "ncnn, about twice as fast, is not installed (pip install 'plainfilm[fast]')"
-        except ValueError as error:
-            return None, str(error)
+            return None, "torch", f"{name}, about twice as fast, is not installed (pip install 'plainfilm[fast]')"
+        except Exception as error:
+            if self.bits == 32 and not isinstance(error, ValueError):
+                raise
+            return None, "torch", _first_line(error)  # of torch's tracing or OpenVINO's many parts
         difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
-        if not difference <= TOLERANCE:
-            return None, f"ncnn differs from it by {difference:.0e} of the largest feature"
-        return fast, f"it is installed, and off torch by {difference:.0e} of the largest feature only"
+        if not difference <= TOLERANCE[self.bits]:
+            return None, "torch", f"{name} differs from it by {difference:.0e} of the largest feature"
+        if self.bits == 16 and (share := self._share(x[:1])) >= 1:
+            return None, "torch", f"{name} takes {share:.2f} of its time"
+        why = f"it is installed, and off torch by {difference:.0e} of the largest feature only"
+        return fast, name, why
+
+    def _engine(self, shape: tuple[int, ...], threads: int) -> Pass:
+        """Return the engine that may be used in torch's place, where it takes these layers."""
+        if self.bits == 32:
+            return Ncnn(getattr(self.network, "features", self.network), shape)
+        if not processor.multiplies_bfloat16():
+            raise ValueError("this processor only emulates bfloat16")
+        return OpenVino(self.network, shape, self.bits, threads)
+
+    def _share(self, film: torch.Tensor) -> float:
+        """Return the share of torch's time that OpenVINO takes, both in 16 bits, for a film (1, C, S, S)."""
+        found = seconds(self.network, film)
+        return found.get("openvino 16", float("inf")) / found["torch 16"]
+
+
+def seconds(network: Backbone | Front, film: torch.Tensor) -> dict[str, float]:
+    """Return processor seconds of one ``film`` (1, C, S, S) by each engine and precision that this machine has:
+    "torch 32", "torch 16", "ncnn 32", "openvino 16"."""
+    shape = tuple(film.shape[1:])
+
+    def prepare() -> dict[str, Callable[[], object]]:
+        single, double = Features(network), Features(network, 16)
+        ways = {"torch 32": partial(single._by_torch, film), "torch 16": partial(double._by_torch, film)}
+        for name, features in (("ncnn 32", single), ("openvino 16", double)):
+            with suppress(Exception):  # not installed, or not for this network: Features says which when it is asked
+                engine = features._engine(shape, 1)
+                engine(film)  # ncnn sees the layers when the first film comes
+                ways[name] = partial(engine, film)
+        return dict(ways)
+
+    with one_thread(), torch.inference_mode():
+        return processor.seconds(f"features of {described(network)} {shape}", prepare)
+
+
+def described(network: nn.Module) -> str:
+    """Return a short name of a network's layers, whatever their values."""
+    return f"{type(network).__name__} {hashlib.sha256(repr(network).encode()).hexdigest()[:12]}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
 
 
 class Ncnn:

@@ -116,23 +116,26 @@ def extract(  # noqa: PLR0913 - what the features depend on
     weights_sha256: str,
     shape: tuple[int, ...],
     dtype: str = "float32",
+    bits: int = 32,
 ) -> tuple[Rows, float]:
     """Return (N, *shape) features of ``films`` stored as ``dtype``, extracting only what no earlier run has stored, and
     the seconds that extracting them took, now or in earlier runs.
 
     Memory stays constant: a batch is computed, appended to the store, forgotten. A killed extraction goes on where
-    it stopped, by whatever engine is there: engines agree to models.engines.TOLERANCE, and the store notes which made
-    how many rows. Ranks take batches by turns.
+    it stopped, by whatever engine is there: those of the same ``bits`` agree to models.engines.TOLERANCE, and the store
+    notes which made how many rows. Ranks take batches by turns.
     """
     about = {
         "kind": "features 2",
         "weights": weights_sha256,
         "preprocess": preprocess.as_dict(),
         "pixels": pixels.about,
+        # who wants 32-bit features never finds others, nor the reverse
+        **({"bits": bits} if bits != 32 else {}),
     }
     store = RowStore(about, shape, dtype)  # stores of the first kind may hold rows under other films' names
     device = next(network.parameters()).device
-    forward_features = Features(network.eval().to(memory_format=torch.channels_last))
+    forward_features = Features(network.eval().to(memory_format=torch.channels_last), bits)
     with store.writing():
         wanted: dict[str, int] = {}
         for i, sha256 in enumerate(films.films.hashes):

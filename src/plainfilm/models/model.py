@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.engines import Features
 from plainfilm.models.ensemble import Ensemble, rebuilt
 from plainfilm.models.gate import Gate
+from plainfilm.models.precision import of_model
 from plainfilm.models.zoo import ENSEMBLE, built, recipe
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ class Model:
     gate: Gate | None = None  # does a film look like the training films?
     verdict: dict[str, Any] = field(default_factory=dict)  # what the report says in short
     features: Features | None = field(default=None, repr=False)  # runs the network's front faster, if set
-
-    engine: ClassVar[str] = "torch"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -127,9 +126,10 @@ class Model:
         write_bundle(path, "model", arrays, about)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Model:
+    def load(cls, path: str | os.PathLike[str], precision: str = "auto") -> Model:
         """Return the model in a model.h5 (or in a run folder that holds one).
 
+        precision: bits of its passes, "32" or "16"; "auto" = those of its own predictions, where they are at hand.
         InputError in one sentence when it is not ours, damaged, of a newer version, or does not fit together.
         """
         path = Path(path)
@@ -157,6 +157,7 @@ class Model:
                 gate=Gate.from_arrays(gate) if gate else None,
                 verdict=dict(about.get("verdict", {})),
             )
+            bits = of_model(precision, model.provenance)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{path} does not fit together: {error}.") from None
         if model.gate and model.gate.size != preprocess.size:
@@ -164,9 +165,14 @@ class Model:
         model.hash = hashlib.sha256(path.read_bytes()).hexdigest()
         network.eval()
         alone = not isinstance(network, Ensemble)
-        if alone and recipe(model.name).pretrained == "vgg16":
-            model.features = Features(cast("VGG", network))
+        if alone and (bits == 16 or recipe(model.name).pretrained == "vgg16"):
+            model.features = Features(cast("VGG", network), bits)
         return model
+
+    @property
+    def engine(self) -> str:
+        """What makes the probabilities: films that another has answered may differ in their last digits."""
+        return "torch16" if self.features and self.features.bits == 16 else "torch"
 
 
 def _built(

@@ -63,6 +63,7 @@ def probe(
     seed: int = 0,
     source: Films | None = None,
     audit: Path | None = None,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Probe a finished run on its scored part (test, else val), write RUN/probes.json and return what it holds.
 
@@ -78,7 +79,7 @@ def probe(
     InputError when the films are no longer what the run was scored on, or the audit is one of others.
     """
     audited = _audited(audit, run) if audit else {"baselines": []}
-    model = Model.load(run)
+    model = Model.load(run, precision)
     part, scored, facts = _scored_part(run, model)
     count = films or (MOST_FILMS if read_json(run / folders.DESCRIPTION)["flops"] < LIGHT else FEW_FILMS)
     rows = stratified(scored.labels, count, seed)

@@ -136,7 +136,7 @@ class Bench:
             return objectives.judged(table(films, val, probabilities, self.positive), first)[first[0]]
 
         folder = self.out / "trials" / f"{number:04d}"
-        return train_epochs(trained, inputs, material, config, folder, score, hopeless)
+        return train_epochs(trained, inputs, material, config, folder, score, hopeless, prepared.precision.training)
 
     def _head(self, prepared: Prepared) -> Fitted:
         films, config = prepared.films, prepared.config

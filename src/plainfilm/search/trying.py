@@ -50,6 +50,7 @@ def train_epochs(  # noqa: PLR0913 - those of train_network, and when to stop
     folder: Path,
     score: Score,
     hopeless: Callable[[Sequence[float]], bool],
+    bits: int = 32,
 ) -> Fitted:
     """Train ``network`` as ``training.loop.train_network`` does, but stop when the curve of its scores is hopeless.
 
@@ -62,19 +63,19 @@ def train_epochs(  # noqa: PLR0913 - those of train_network, and when to stop
     kept = {"weights": network, **({"averaged": averaged} if config.average else {})}
     saved = folder / folders.CHECKPOINT
     progress = checkpoint.load(saved, kept, optimizer) if saved.exists() else Progress()
-    scaler = torch.amp.GradScaler(enabled=next(network.parameters()).device.type == "cuda")
-    run = Training(network, averaged, inputs, material, config, optimizer, scaler)
+    scaler = torch.amp.GradScaler(enabled=bits == 16 and next(network.parameters()).device.type == "cuda")
+    run = Training(network, averaged, inputs, material, config, optimizer, scaler, bits)
     pruned = bool(progress.history) and hopeless([past[-1] for past in progress.history])  # killed before it was told
     with bar("", 0) as silent:
         while progress.epoch < config.epochs and not pruned:
             began = time.perf_counter()
             row = run.epoch(progress.epoch, silent)
-            value = score(probabilities_of(averaged, inputs, material, material.val))
+            value = score(probabilities_of(run.judged, inputs, material, material.val))
             progress.epoch += 1
             progress.history.append([progress.epoch, *row, time.perf_counter() - began, value])
             checkpoint.save(saved, kept, optimizer, progress)
             pruned = hopeless([past[-1] for past in progress.history])
-    last = probabilities_of(averaged, inputs, material, material.val)
+    last = probabilities_of(run.judged, inputs, material, material.val)
     shutil.rmtree(folder)
     history = progress.history
     return Fitted([past[-1] for past in history], last, sum(past[-2] for past in history), pruned)

@@ -9,6 +9,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -22,10 +23,13 @@ STEPS = 10  # timed of each, after as many that are not
 GAIN = 0.95  # share of the plain network's time that is worth the minute of compiling
 
 
-def chosen(network: nn.Module, how: str, x: torch.Tensor) -> nn.Module:
+def chosen(
+    network: nn.Module, how: str, x: torch.Tensor, half: Callable[[], AbstractContextManager[object]] = nullcontext
+) -> nn.Module:
     """Return ``network`` or what torch.compile makes of it, by ``how`` ("off", "on", "auto"); they share their weights.
 
-    x: (B, …) float32, a batch as the network gets them, where the network is; "auto" times both with it. Processes of
+    x: (B, …) float32, a batch as the network gets them, where the network is; "auto" times both with it, in the context
+    that ``half`` gives. Processes of
     one command are left as they are by "auto": their shares of a batch change its shape. PlainfilmError when "on" can't
     compile (no C++ compiler, say).
     """
@@ -36,8 +40,8 @@ def chosen(network: nn.Module, how: str, x: torch.Tensor) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The .grad attribute of a Tensor")  # of tracing, and nothing to a user
-            _seconds(fast, network, x[1:])  # the last batch of an epoch has another size: it must compile too
-            plain, quick = (_seconds(model, network, x) for model in (network, fast))
+            _seconds(fast, network, x[1:], half)  # the last batch of an epoch has another size: it must compile too
+            plain, quick = (_seconds(model, network, x, half) for model in (network, fast))
     except Exception as error:  # of the compiler's many parts
         if how == "on":
             said = str(error).strip().splitlines()[:1]
@@ -50,14 +54,16 @@ def chosen(network: nn.Module, how: str, x: torch.Tensor) -> nn.Module:
     return fast if wins or how == "on" else network
 
 
-def _seconds(model: nn.Module, network: nn.Module, x: torch.Tensor) -> float:
+def _seconds(
+    model: nn.Module, network: nn.Module, x: torch.Tensor, half: Callable[[], AbstractContextManager[object]]
+) -> float:
     """Return the seconds of STEPS forward and backward passes of ``model``; ``network``, whose weights they are, is
     left as it was."""
     kept = copy.deepcopy(network.state_dict())  # batch normalisation moves its means
 
     def steps() -> None:
         for _ in range(STEPS):
-            with torch.autocast("cuda", enabled=x.is_cuda):
+            with half():
                 loss = model(x).float().square().mean()
             cast(Callable[[], None], loss.backward)()
         if x.is_cuda:

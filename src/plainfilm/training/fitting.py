@@ -78,7 +78,8 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
         np.array([weights[name] for name in films.classes], dtype=np.float32),
         changed,
     )
-    progress, optimizer = train_network(trained, inputs, material, config, out, resume)
+    bits = prepared.precision.training
+    progress, optimizer = train_network(trained, inputs, material, config, out, resume, bits)
     seconds = {"training": sum(row[-1] for row in progress.history), "features": extraction + more}
     model = _model(prepared, network, optimizer_arrays(optimizer), {"epoch": progress.epoch, **start})
     count = sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -145,10 +146,10 @@ def _frozen_and_rest(recipe: Recipe, network: Backbone) -> tuple[Backbone | Fron
 def _behind(prepared: Prepared, front: Backbone | Front, films: Films, pixels: Rows | Copy) -> tuple[Rows, float]:
     """Stored output of the frozen layers: features as they are, maps of layers further in front in half the bytes."""
     assert prepared.weights is not None
-    sha256, p = prepared.weights.sha256, prepared.preprocess
+    sha256, p, bits = prepared.weights.sha256, prepared.preprocess, prepared.precision.passes
     if isinstance(front, Front):
-        return extract(films, pixels, front, p, sha256, shape_behind(front, p), "float16")
-    return extract(films, pixels, front, p, sha256, (front.feature_count,))
+        return extract(films, pixels, front, p, sha256, shape_behind(front, p), "float16", bits)
+    return extract(films, pixels, front, p, sha256, (front.feature_count,), bits=bits)
 
 
 def start_network(prepared: Prepared) -> tuple[Backbone, dict[str, str]]:
@@ -199,6 +200,7 @@ def _model(
         "data": films.name,
         "data_hash": films.data_hash,
         "synthetic": films.synthetic,
+        "precision": prepared.precision.as_dict(),
         **more,
     }
     decision = Decision.of(films.classes, config.positive or None)

@@ -21,6 +21,7 @@ from plainfilm.config import TrainConfig, name_values
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
+from plainfilm.models.mixed import Mixed
 from plainfilm.progress import Bar, bar
 from plainfilm.storage import folders
 from plainfilm.storage.tables import write_csv
@@ -97,8 +98,14 @@ def _seeded(seed: int, epoch: int) -> Iterator[torch.Generator]:
         yield torch.Generator().manual_seed(own)
 
 
-def train_network(  # noqa: PLR0915 - the loop in plain sight
-    network: nn.Module, inputs: Inputs, material: Material, config: TrainConfig, folder: Path, resume: bool
+def train_network(  # noqa: PLR0913, PLR0915 - the loop in plain sight
+    network: nn.Module,
+    inputs: Inputs,
+    material: Material,
+    config: TrainConfig,
+    folder: Path,
+    resume: bool,
+    bits: int = 32,
 ) -> tuple[Progress, torch.optim.Optimizer]:
     """Train ``network`` in place; after every epoch write ``folder``/checkpoint.h5 and history.csv.
 
@@ -119,8 +126,8 @@ def train_network(  # noqa: PLR0915 - the loop in plain sight
     begun = ranks.agreed(resume and saved.exists())
     with ranks.together():
         progress = checkpoint.load(saved, kept, optimizer) if begun else Progress()
-    scaler = torch.amp.GradScaler(enabled=device.type == "cuda")
-    run = Training(network, averaged, inputs, material, config, optimizer, scaler)
+    scaler = torch.amp.GradScaler(enabled=device.type == "cuda" and bits == 16)
+    run = Training(network, averaged, inputs, material, config, optimizer, scaler, bits)
     if not progress.epoch:
         run.rehearse()
     run.forward = run.compiled()
@@ -163,6 +170,7 @@ class Training:
     config: TrainConfig
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    bits: int = 32  # that layers multiply with, see models.precision
 
     def __post_init__(self) -> None:
         if self.config.batch == 1 and any(isinstance(layer, _BatchNorm) for layer in self.network.modules()):
@@ -170,7 +178,10 @@ class Training:
         self.device = next(self.network.parameters()).device
         self.weights = torch.as_tensor(self.material.class_weights, dtype=torch.float32, device=self.device)
         self.feed = Feed(self.material, self.config)
-        self.forward: nn.Module = self.network  # what a step runs: the network, or what torch compiled of it
+        mixed = self.bits == 16 and self.device.type == "cpu"
+        # what a step runs (the network, or what torch compiled of it) and what validation runs
+        self.forward: nn.Module = Mixed(self.network) if mixed else self.network
+        self.judged: nn.Module = Mixed(self.averaged) if mixed else self.averaged
 
     def _require_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
@@ -216,7 +227,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         x, labels = self._inputs(batch.pixels, batch.labels)
-        with whole_batch(batch.films), torch.autocast("cuda", enabled=self.device.type == "cuda"):
+        with whole_batch(batch.films), self._half():
             logits, labels, loss = self._forward(x, labels, batch)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -228,6 +239,10 @@ class Training:
         right = (logits.argmax(1) == labels).sum()
         losses, rights = ranks.total(torch.tensor([float(plain), float(right)], dtype=torch.float64)).tolist()
         return losses, int(rights)
+
+    def _half(self) -> torch.autocast:
+        """On a GPU everything up to the logits; on a processor ``Mixed`` does it for the features alone."""
+        return torch.autocast("cuda", enabled=self.bits == 16 and self.device.type == "cuda")
 
     def _forward(
         self, x: torch.Tensor, labels: torch.Tensor, batch: Batch
@@ -266,7 +281,7 @@ class Training:
             part = batches[number]
             rows, labels = self.material.pixels[part], self.material.labels[part]
             x, labels = self._inputs(torch.from_numpy(rows), torch.from_numpy(labels))
-            logits = self.averaged(x)
+            logits = self.judged(x)
             found[number, 0] = float(F.cross_entropy(logits, labels, reduction="sum"))
             found[number, 1] = int((logits.argmax(1) == labels).sum())
         losses, rights = ranks.total(found).T.tolist()
@@ -282,13 +297,14 @@ class Training:
         """Return what ``training.compiled`` chooses for a batch of the first films; draws stay as they were."""
         with _seeded(self.config.seed, 0) as generator:
             batch = self.feed.batch(self.material.train[: self.config.batch], generator)
-            return chosen(self.network, self.config.compile, self._inputs(batch.pixels, batch.labels)[0])
+            x = self._inputs(batch.pixels, batch.labels)[0]
+            return chosen(self.forward, self.config.compile, x, self._half)
 
     def rehearse(self) -> None:
         """Two training steps and a validation on a copy, so that what would fail in hour three fails now."""
         network = copy.deepcopy(self.network)
         optimizer, scaler = optimizer_for(network, self.config), torch.amp.GradScaler(enabled=False)
-        run = Training(network, network, self.inputs, self.material, self.config, optimizer, scaler)
+        run = Training(network, network, self.inputs, self.material, self.config, optimizer, scaler, self.bits)
         size = self.config.batch
         with _seeded(self.config.seed, 0) as generator:
             for batch in (self.material.train[:size], self.material.train[-size:]):

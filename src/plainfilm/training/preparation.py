@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,12 +20,16 @@ from plainfilm.image.augment import Augment
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, ingest
 from plainfilm.machine import ranks
+from plainfilm.models.precision import SINGLE, Precision, decide
 from plainfilm.models.pretrained import pretrained
 from plainfilm.models.weights import Weights
 from plainfilm.models.zoo import Recipe, recipe
 from plainfilm.progress import say
 from plainfilm.storage import folders
 from plainfilm.training.loop import class_weights
+
+if TYPE_CHECKING:
+    from plainfilm.models.zoo import Backbone
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Prepared:
     device: torch.device
     weights: Weights | None  # pretrained, where the model starts from some
     data: str  # as the user named it
+    precision: Precision = SINGLE
 
     def __post_init__(self) -> None:
         if len(self.films) != len(self.pixels):  # every row would be another film's
@@ -89,9 +95,24 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         for run in [run for r in recipes for run in r.members]:
             _check_member(films, Path(run))
     return [
-        Prepared(films, pixels, r, p, config, device, weights.get(r.pretrained), data)
+        Prepared(films, pixels, r, p, config, device, weights.get(r.pretrained), data, _precision(r, p, config, device))
         for config, r, p, pixels in zip(configs, recipes, preprocesses, rows, strict=True)
     ]
+
+
+def _precision(named: Recipe, preprocess: Preprocess, config: TrainConfig, device: torch.device) -> Precision:
+    """Return the bits that the model computes with, as the first rank decides it: a trial may end otherwise on each."""
+
+    def build() -> Backbone:
+        return named.build(2, preprocess).to(memory_format=torch.channels_last)
+
+    found = None
+    with ranks.together():
+        if not ranks.rank():
+            shape = preprocess.channels, preprocess.size, preprocess.size
+            network = build if named.trained else None
+            found = decide(config.precision, device, network, shape, named.trained == "whole").as_dict()
+    return Precision.from_dict(ranks.gathered(found)[0])
 
 
 def _check_model(named: Recipe, config: TrainConfig) -> None:

@@ -31,6 +31,7 @@ ROOMS = (
     "serving",
     "hospital",
     "commands",
+    "api",
     "cli",
 )
 

@@ -13,14 +13,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from plainfilm.api import compare, operating_point, scores
+    from plainfilm.commands.plan import plan
     from plainfilm.data.films import Films
     from plainfilm.data.sources import load
     from plainfilm.data.split import split
     from plainfilm.models.model import Model
 
-__all__ = ["Model", "evaluate", "load", "split", "train"]
+__all__ = ["Model", "compare", "evaluate", "load", "operating_point", "plan", "scores", "split", "train"]
 
-_PLACES = {"load": "data.sources", "split": "data.split", "Model": "models.model"}
+_PLACES = {
+    "load": "data.sources",
+    "split": "data.split",
+    "Model": "models.model",
+    "scores": "api",
+    "compare": "api",
+    "operating_point": "api",
+    "plan": "commands.plan",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,183 @@
+"""What plainfilm knows of figures, as calls on arrays: for predictions that it did not make. Needs no torch.
+
+import plainfilm as pf
+found = pf.scores(y, p, patients=who)       # every score with its interval, by patient
+print(found["auroc"], found)                # 0.914 (0.871 to 0.944), and a table
+pf.compare(y, {"ours": p, "theirs": q}, patients=who)
+point = pf.operating_point(y, p, "sensitivity=0.95")
+pf.scores(y_new, point.calibrated(p_new), threshold=point.threshold)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation import compare as paired
+from plainfilm.evaluation import guarantee, operating
+from plainfilm.evaluation.decision import Band, Decision
+from plainfilm.evaluation.foreign import from_arrays
+from plainfilm.evaluation.intervals import Floats, Interval
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scores import scores as scored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Scores(Mapping[str, Interval]):
+    """Scores by name, each an ``Interval`` of value, low and high; prints as a table, converts and draws."""
+
+    def __init__(self, predictions: Predictions, found: Mapping[str, Interval]) -> None:
+        self.predictions, self._found = predictions, dict(found)
+
+    def __getitem__(self, name: str) -> Interval:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def heading(self) -> str:
+        """Say what the scores are of."""
+        p = self.predictions
+        patients = len(set(p.patients.tolist()))
+        people = f" of {patients:,} patients" if patients < len(p) else ""
+        return f"{len(p):,} films{people}; positive: {p.decision.positive} ({int(p.truth.sum()):,} films)"
+
+    def __repr__(self) -> str:
+        wide = max(map(len, self))
+        return "\n".join([self.heading, *(f"  {name:<{wide}}  {interval}" for name, interval in self.items())])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{escape(name)}</td><td>{interval}</td></tr>" for name, interval in self.items())
+        head = "<tr><th>score</th><th>value (95&nbsp;% interval)</th></tr>"
+        return f"<table><caption>{escape(self.heading)}</caption>{head}{rows}</table>"
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """Return {name: {"value", "low", "high"}}, as in metrics.json."""
+        return {name: interval.as_dict() for name, interval in self.items()}
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame: a row per score, columns value, low and high. InputError without pandas."""
+        try:
+            import pandas
+        except ImportError:
+            raise InputError("to_pandas needs the package pandas; run: pip install pandas.") from None
+        return pandas.DataFrame.from_dict(self.to_dict(), orient="index")
+
+    def plot(self) -> Figure:
+        """Return the ROC curve with its area, as reports draw it."""
+        from plainfilm.evaluation.scores import roc_points
+        from plainfilm.report.plots import Curve, roc
+
+        false, true, cuts = roc_points(self.predictions)
+        return roc([Curve("these predictions", false, true, cuts, self["auroc"])])
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold with the temperature and refer band that go with it, and what was promised of it.
+
+    ``threshold`` applies to calibrated probabilities: ``calibrated`` makes them of (N,) new ones.
+    """
+
+    decision: Decision
+    promises: tuple[guarantee.Guarantee, ...] = ()
+
+    @property
+    def threshold(self) -> float:
+        """From which calibrated probability on a film is called positive."""
+        return float(np.asarray(self.decision.threshold))
+
+    def calibrated(self, scores: Any) -> Floats:
+        """Return (N,) calibrated probabilities of (N,) probabilities 0..1 of the positive class."""
+        chance = np.asarray(scores, dtype=np.float64)
+        both = np.column_stack([1 - chance, chance])
+        return self.decision.tempered(both)[:, 1]
+
+    def __repr__(self) -> str:
+        refer = self.decision.refer
+        band = "" if refer is None else f"; from {refer.low:.3f} to {refer.high:.3f} to a reader"
+        line = (
+            f"threshold {self.threshold:.4g} ({self.decision.rule}), temperature {self.decision.temperature:.3g}{band}"
+        )
+        return "\n".join([line, *(promise.sentence() for promise in self.promises)])
+
+
+def scores(  # noqa: PLR0913 - what may be said of predictions, each by its name
+    labels: Any,
+    scores: Any,
+    patients: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    positive: str = "",
+    threshold: float = 0.5,
+    seed: int = 0,
+) -> Scores:
+    """Return every score of predictions with its 95 % interval, by patient where they are given.
+
+    labels: (N,) names, booleans or indices; scores: (N,) probability of the positive class or (N, K) of each class;
+    patients: (N,). ``plainfilm.evaluation.scores.scores`` says which intervals. InputError where they don't fit.
+    """
+    predictions = from_arrays(labels, scores, patients, classes, positive, threshold)
+    return Scores(predictions, scored(predictions, np.random.default_rng(seed)))
+
+
+def compare(  # noqa: PLR0913 - what may be said of predictions, each by its name
+    labels: Any,
+    models: Mapping[str, Any],
+    patients: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    positive: str = "",
+    threshold: float | Mapping[str, float] = 0.5,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return the paired comparison of models on the same films: what ``plainfilm compare --json`` prints.
+
+    ``models``: {name: scores} as in ``scores``; ``threshold``: one for all, or {name: threshold}.
+    """
+    if len(models) < 2:
+        raise InputError("compare takes the scores of two or more models.")
+    cuts = threshold if isinstance(threshold, Mapping) else dict.fromkeys(models, threshold)
+    tables = [
+        (name, from_arrays(labels, found, patients, classes, positive, cuts.get(name, 0.5)))
+        for name, found in models.items()
+    ]
+    return paired.compare(tables, np.random.default_rng(seed))
+
+
+def operating_point(  # noqa: PLR0913 - what may be said of predictions, each by its name
+    labels: Any,
+    scores: Any,
+    rule: str = "balanced",
+    patients: Any = None,
+    *,
+    refer: str = "none",
+    guaranteed: str = "",
+    positive: str = "",
+) -> OperatingPoint:
+    """Return how to decide films like these: temperature and threshold by ``rule``, refer band by ``refer``.
+
+    The rules are those of ``plainfilm train --threshold`` and ``--refer``. ``guaranteed`` ("npv=0.98,ppv=0.9") sets the
+    refer band instead, so that each promise holds with 95 % confidence for films that come as these do. Two classes.
+    """
+    raw = from_arrays(labels, scores, patients, positive=positive)
+    operating.check(rule, refer, raw.classes)
+    decision = operating.choose(raw, rule, refer, fitted=True)
+    if not guaranteed:
+        return OperatingPoint(decision)
+    chance = raw.under(decision).score
+    wanted = guarantee.parsed(guaranteed)
+    promises = [guarantee.guarantee(name, target, raw.truth, chance, raw.patients) for name, target in wanted.items()]
+    limits = guarantee.band(promises, float(np.asarray(decision.threshold)))
+    return OperatingPoint(replace(decision, refer=None if limits is None else Band(*limits)), tuple(promises))

@@ -1,0 +1,66 @@
+"""Figures of arrays: the same as those of a file with the same predictions, and without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import plainfilm as pf
+from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import Predictions, read_predictions
+from plainfilm.evaluation.scores import scores
+
+
+@pytest.fixture(scope="module")
+def films():
+    rng = np.random.default_rng(0)
+    truth = np.repeat(rng.random(150) < 0.4, 2)
+    return truth, 1 / (1 + np.exp(-rng.normal(np.where(truth, 1.5, -1.5), 1.5))), np.repeat(np.arange(150), 2)
+
+
+def test_scores_of_arrays_are_those_of_a_file(films, tmp_path):
+    truth, chance, patients = films
+    lines = ["path,label,p_0,p_1,patient"]
+    for i, (t, p, who) in enumerate(zip(truth, chance.tolist(), patients, strict=True)):
+        lines.append(f"{i},{int(t)},{1 - p!r},{p!r},{who}")
+    (tmp_path / "p.csv").write_text("\n".join(lines))
+    wanted = scores(read_predictions(tmp_path / "p.csv"), np.random.default_rng(0))
+    found = pf.scores(truth, chance, patients)
+    assert list(found) == list(wanted)
+    for name, interval in wanted.items():
+        assert found[name] == pytest.approx(interval, nan_ok=True), name
+    assert isinstance(found.predictions, Predictions) and "150 patients" in repr(found)
+    assert found.to_dict()["auroc"]["value"] == found["auroc"].value
+    assert "<table" in found._repr_html_() and "auroc" in found._repr_html_()
+    assert found.to_pandas().loc["auroc", "low"] == found["auroc"].low
+    assert found.plot().axes
+
+
+def test_models_are_compared(films):
+    truth, chance, patients = films
+    rng = np.random.default_rng(1)
+    noisy = np.clip(chance + rng.normal(0, 0.4, len(chance)), 0, 1)
+    found = pf.compare(truth, {"ours": chance, "theirs": noisy}, patients)
+    assert [model["name"] for model in found["models"]] == ["ours", "theirs"]
+    assert found["pairs"][0]["auroc"]["difference"]["value"] > 0
+    with pytest.raises(InputError, match="two or more"):
+        pf.compare(truth, {"ours": chance})
+
+
+def test_an_operating_point_with_a_promise(films):
+    truth, chance, patients = films
+    point = pf.operating_point(truth, chance, "sensitivity=0.95", patients)
+    called = point.calibrated(chance) >= point.threshold
+    assert called[truth].mean() == pytest.approx(0.95, abs=0.02)
+    promised = pf.operating_point(truth, chance, patients=patients, guaranteed="sensitivity=0.9")
+    assert promised.decision.refer and "with 95% confidence" in repr(promised)
+
+
+def test_none_of_it_loads_torch():
+    code = "import plainfilm as pf, sys; [getattr(pf, n) for n in ('scores', 'compare', 'operating_point', 'plan')]"
+    code += "; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

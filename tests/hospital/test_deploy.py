@@ -1,0 +1,149 @@
+"""The container and the service files: their commands are ours, their steps run, and neither is root."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from plainfilm.cli import COMMANDS
+from plainfilm.cli.base import parser_of
+
+from .orthanc import free_port
+from .test_receiver import stored, wait_until
+from .test_scenes import started
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+NOBODY = 10_001
+
+
+def steps() -> list[tuple[str, str]]:
+    """(instruction, what it is given) of the Dockerfile, in order; continued lines are one."""
+    text = re.sub(r"\\\n\s*", "", (DEPLOY / "Dockerfile").read_text())
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [(word, rest) for word, rest in (line.split(" ", 1) for line in lines)]
+
+
+def given(instruction: str) -> list[str]:
+    return [rest for word, rest in steps() if word == instruction]
+
+
+def options(words: list[str]) -> object:
+    """What `plainfilm receive` makes of the words; InputError where it takes none of them."""
+    assert words[0] == "receive"
+    return parser_of(COMMANDS["receive"]).parse_args(words[1:])
+
+
+def test_the_container_has_pinned_bases_no_root_and_one_place_to_write():
+    assert all(re.fullmatch(r"python:\d+\.\d+-slim( AS \w+)?", base) for base in given("FROM"))
+    assert given("USER") == [f"{NOBODY}:{NOBODY}"] and given("VOLUME") == ["/var/lib/plainfilm"]
+    found = options(json.loads(given("CMD")[-1]))
+    assert str(found.spool).startswith("/var/lib/plainfilm/") and found.port == int(given("EXPOSE")[0])
+
+
+def test_what_the_container_copies_is_let_through_and_is_there():
+    allowed = [line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().split() if line.startswith("!")]
+    assert all((ROOT / name).exists() for name in allowed) and {"src", "pyproject.toml", "constraints.txt"} <= {
+        *allowed
+    }
+    assert given("COPY")[0] == ". /src"
+
+
+def test_compose_gives_a_read_only_container_no_rights_and_a_command_of_ours():
+    yaml = pytest.importorskip("yaml")
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    ours = services["plainfilm"]
+    assert ours["read_only"] and ours["cap_drop"] == ["ALL"] and "no-new-privileges:true" in ours["security_opt"]
+    found = options(ours["command"])
+    assert found.callers and found.answer.startswith("ORTHANC@orthanc:") and found.host == "0.0.0.0"
+    assert all(port.startswith("127.0.0.1:") for each in services.values() for port in each["ports"])
+
+
+def test_the_unit_is_one_that_systemd_takes_and_its_command_is_ours(tmp_path):
+    text = (DEPLOY / "plainfilm.service").read_text()
+    (command,) = re.findall(r"^ExecStart=\S+ (.+)$", text, re.MULTILINE)
+    options([word for word in command.split() if not word.startswith("$FLAGS")] + shlex.split("--callers A,B"))
+    if not (analyze := shutil.which("systemd-analyze")):
+        pytest.skip("systemd-analyze is not installed")
+    unit = tmp_path / "plainfilm.service"
+    unit.write_text(text.replace("/opt/plainfilm/bin/plainfilm", sys.executable))
+    verified = subprocess.run([analyze, "verify", unit], capture_output=True, text=True)
+    assert "plainfilm.service:" not in verified.stderr, verified.stderr
+    said = subprocess.run([analyze, "security", "--offline=true", unit], capture_output=True, text=True).stdout
+    level = re.search(r"Overall exposure level.*: (\d+\.\d)", said)
+    assert level and float(level[1]) < 2.5, said
+
+
+def test_the_health_check_is_answered_while_it_lives(run, tmp_path):
+    (rest,) = given("HEALTHCHECK")
+    command = json.loads(rest[rest.index("CMD ") + 4 :])
+    command[0] = sys.executable
+    metrics = free_port()
+    command[2] = command[2].replace("11113", str(metrics))
+    flags = ("--port", 0, "--answer", "A@127.0.0.1:1", "--spool", tmp_path / "spool", "--metrics-port", metrics)
+    with started("receive", run, *flags) as receiver:
+        assert subprocess.run(command).returncode == 0
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics") as page:
+            assert b"plainfilm_spooled_films 0.0" in page.read()
+        receiver.stop(signal.SIGKILL)
+    assert subprocess.run(command, capture_output=True).returncode != 0
+
+
+def built(place: Path) -> Path:
+    """Run every RUN of the Dockerfile with its folders in ``place``; return ``place``."""
+    names = {"/opt/plainfilm": place / "opt", "/src": place / "src", "/var/lib/plainfilm": place / "var"}
+    for name in ("src", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+        source, target = ROOT / name, names["/src"] / name
+        target.parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    for step in given("RUN"):
+        for name, inner in names.items():
+            step = step.replace(name, str(inner))
+        subprocess.run(["bash", "-euc", step], check=True, capture_output=True, cwd=place)
+    return place
+
+
+def contained(place: Path, model: Path, port: int) -> list[str]:
+    """The Dockerfile's command for what was ``built``, as its user, with all of the disk but its volume read-only."""
+    moved: dict[str, object] = {"/model": model, "/var/lib/plainfilm/spool": place / "var" / "spool"}
+    moved |= {"11112": port, "11113": free_port()}
+    words = [str(moved.get(word, word)) for word in json.loads(given("CMD")[-1])]
+    words += ["--answer", "A@127.0.0.1:1", "--wait", "0", "--reserve", "1"]
+    inside = (
+        f"mount --bind {place}/var {place}/var && mount -o remount,bind,ro / && mount -t tmpfs tmpfs /dev/shm"
+        f" && exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups --no-new-privs "
+        + shlex.join([str(place / "opt/bin/plainfilm"), *words])
+    )
+    return ["unshare", "-m", "bash", "-euc", inside]
+
+
+@pytest.mark.slow
+def test_the_containers_steps_run_and_what_they_make_serves_without_root_on_a_read_only_disk(run, film, tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        os.chmod(folder, 0o755)
+    built(tmp_path)
+    if os.getuid() or not shutil.which("unshare"):
+        pytest.skip("only root can lay the container's disk out")
+    shutil.copy(run, tmp_path / "model.h5")
+    os.chmod(tmp_path / "model.h5", 0o644)
+    port, env = free_port(), {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
+    env |= dict.fromkeys(("HOME", "MPLCONFIGDIR", "TMPDIR"), "/dev/shm")
+    command = contained(tmp_path, tmp_path / "model.h5", port)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env, cwd=tmp_path / "var") as process:
+        try:
+            assert process.stdout and process.stdout.readline()
+            assert stored(port, film(0)) == [0]
+            wait_until(lambda: list((tmp_path / "var").rglob("*.zip")), 60)
+            assert {path.stat().st_uid for path in (tmp_path / "var" / "spool").rglob("*")} == {NOBODY}
+        finally:
+            process.terminate()

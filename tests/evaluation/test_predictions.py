@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import warnings
 from pathlib import Path
 
@@ -105,7 +107,10 @@ def test_probabilities_with_four_decimals_pass(tmp_path: Path) -> None:
             ["path,label,p_a,p_b", "x,a,0.5,0.4", "y,a,0,0"],
             "2 rows have probabilities that don't sum to one (first: row 2)",
         ),
-        (["path,label,p_a,p_b", "x,A,1,0"], "a label that is none of a, b (first: row 2, 'A')"),
+        (["path,label,p_a,p_b", "x,c,1,0"], "a label that is none of a, b (first: row 2, 'c')"),
+        (["path,label,p_a,p_b", "x,nan,1,0", "y,,1,0"], "no film has a label"),
+        (["path,label,p_a,p_b,split", "x,a,1,0,exam"], "not train, val or test (first: row 2, 'exam')"),
+        (["sep=,", "path,label,p_a,p_b", "", "x,a,1,0", "y,a,2,0"], "a probability outside 0..1 (first: row 5)"),
         (
             ["path,label,p_a,p_b", "x,a,1,0", "x,b,1,0"],
             "2 rows have a path that is there more than once (first: row 2, 'x')",
@@ -224,3 +229,72 @@ def test_infinite_probabilities_are_one_sentence_and_no_warning(tmp_path) -> Non
     with warnings.catch_warnings(), pytest.raises(InputError, match="a probability outside"):
         warnings.simplefilter("error")
         read_predictions(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("name", ["ref", "semi_comma", "case", "p01float", "parts", "valid"])
+def test_dialects_of_one_table_have_one_area(shared_cases: Path, name: str) -> None:
+    """The right value is scikit-learn's on the rows of ref.csv, read by Python's csv module: .869."""
+    from sklearn.metrics import roc_auc_score
+
+    rows = list(csv.DictReader((shared_cases / "evaluate_csv_dialects" / "ref.csv").read_text().splitlines()))
+    positive = [key for key in rows[0] if key.startswith("p_")][1]
+    right = roc_auc_score([row["label"] == positive[2:] for row in rows], [float(row[positive]) for row in rows])
+    found = read_predictions(shared_cases / "evaluate_csv_dialects" / f"{name}.csv")
+    assert round(right, 3) == 0.869 and len(found) == len(rows) == 60
+    assert roc_auc_score(found.labels == 1, found.probabilities[:, 1]) == pytest.approx(right, abs=1e-12)
+
+
+def _spelt(rows: list[list[str]], dialect: str) -> bytes:
+    """The rows as a spreadsheet writes them: German Excel, R, Excel's Unicode text, gzip, a plain cp1252."""
+    commas = [[cell.replace(".", ",") if cell[:1] in "01" else cell for cell in row] for row in rows]
+    return {
+        "german": "\r\n".join(";".join(row) for row in commas).encode("cp1252"),
+        "sep": ("sep=;\n" + "\n".join(";".join(row) for row in commas)).encode("utf-8-sig"),
+        "unicode text": "\r\n".join("\t".join(row) for row in commas).encode("utf-16"),
+        "tsv": "\n".join("\t".join(row) for row in rows).encode(),
+        "bars": "\n".join("|".join(row) for row in rows).encode(),
+        "packed": gzip.compress("\n".join(",".join(row) for row in rows).encode()),
+    }[dialect]
+
+
+@pytest.mark.parametrize("dialect", ["german", "sep", "unicode text", "tsv", "bars", "packed"])
+def test_every_dialect_gives_the_same_predictions(tmp_path: Path, dialect: str) -> None:
+    header = ["Path", "LABEL", "P_gesund", "p_Lungenentzündung", "Split", "Patient"]
+    rows = [
+        ["a/1.png", "gesund", "0.75", "0.25", "valid", "00001108"],
+        ["a/2.png", "LUNGENENTZÜNDUNG", "0.125", "0.875", "TEST ", "1108.0"],
+        ["a/3.png", "#NV", "0.5", "0.5", "holdout", "7"],
+        ["a/4.png", "Gesund ", "1", "0", "", "nan"],
+    ]
+    (tmp_path / "t.csv").write_bytes(_spelt([header, *rows], dialect))
+    found = read_predictions(tmp_path / "t.csv")
+    assert found.classes == ("gesund", "Lungenentzündung") and found.paths == ["a/1.png", "a/2.png", "a/4.png"]
+    assert found.labels.tolist() == [0, 1, 0] and found.parts.tolist() == ["val", "test", "test"]
+    assert found.probabilities.tolist() == [[0.75, 0.25], [0.125, 0.875], [1.0, 0.0]]
+    assert found.patients[0] == found.patients[1] != found.patients[2] == "a/4.png"
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [
+        (("0", "1"), ["1.0", "0.0", "01", "0"]),
+        (("0.0", "1.0"), ["1", "0", "1,0", "0"]),
+        (("-1", "1"), ["1.0", "-1.0", "1", "-1"]),
+    ],
+)
+def test_labels_are_compared_as_numbers(tmp_path: Path, classes: tuple[str, str], labels: list[str]) -> None:
+    rows = "".join(f'{i},"{label}",0.4,0.6\n' for i, label in enumerate(labels))
+    (tmp_path / "t.csv").write_text(f"path,label,p_{classes[0]},p_{classes[1]}\n{rows}")
+    assert read_predictions(tmp_path / "t.csv").labels.tolist() == [1, 0, 1, 0]
+
+
+def test_a_share_in_per_cent_is_one(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('path;label;p_a;p_b\nx;a;87 %;13%\ny;b;"12,5 %";87,5%\n')
+    assert read_predictions(tmp_path / "t.csv").probabilities.tolist() == [[0.87, 0.13], [0.125, 0.875]]
+
+
+def test_patients_of_an_older_run_have_one_spelling_too(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,label,p_a,p_b\nx,a,1,0\ny,b,0,1\nz,b,0,1\n")
+    (tmp_path / "films.csv").write_text("path,patient\nx,100\ny,100.0\nz,\n")
+    found = read_predictions(tmp_path / "t.csv", tmp_path / "films.csv")
+    assert found.patients.tolist() == ["100", "100", "z"]

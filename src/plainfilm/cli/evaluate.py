@@ -97,6 +97,7 @@ def _at_prevalence(scores: Mapping[str, Any], prevalence: float) -> dict[str, An
 def _evaluated(options: argparse.Namespace) -> Any:
     """Score what was given, one of four; a flag of another one is refused."""
     from plainfilm.commands.evaluate import evaluate_elsewhere, evaluate_file
+    from plainfilm.storage.tables import is_table
 
     of_file, of_run, written = ("positive", "threshold"), ("probes", "films", "audit"), ("out", "force")
     of_data = ("classes", "max_bad", *READING)
@@ -104,7 +105,7 @@ def _evaluated(options: argparse.Namespace) -> Any:
         refuse_flags(options, "a run on other films (DATA)", *of_file, *of_run)
         where = (options.run, options.data, given_reading(options), options.seed, options.out, options.force)
         return evaluate_elsewhere(*where, options.classes, max_bad(options), options.by, options.precision or "auto")
-    if options.run.suffix.lower() == ".csv":
+    if is_table(options.run) or options.run.suffix.lower() == ".txt":
         refuse_flags(options, "a FILE.csv", *of_run, *of_data, "precision")
         how = (options.positive, options.threshold, options.seed, options.out, options.force, options.by)
         return evaluate_file(options.run, *how)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plainfilm.data.films import Film
+from plainfilm.data.films import PARTS, Film
+from plainfilm.data.words import number
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import Bools, Decision, positive_class
+from plainfilm.evaluation.handed_in import Rows, labelled, patients_in_one_spelling, rows_as_ours
 from plainfilm.storage.tables import read_csv, write_csv
 
-Rows = list[dict[str, str]]
+Found = Callable[..., list[str]]  # which rows are wrong, what they have, and all rows' cells -> what to say
 
 SUM_TOLERANCE = 1e-3  # probabilities printed with four decimals still pass
 
@@ -138,22 +140,12 @@ def read_predictions(
     from a ``patient`` column, else from ``films_csv`` (by path), else it is its own path.
     All mistakes are collected into one InputError.
     """
-    header, rows = read_csv(path)
+    header, rows, numbers = rows_as_ours(path)
     classes = tuple(name[2:] for name in header if name.startswith("p_"))
-    of = [row.get("threshold_of", "") for row in rows]
-    named = of[0] if of else ""
-    mistakes = [
-        *_header_mistakes(header, classes),
-        *([] if rows else ["it has no rows"]),
-        *(_path_mistakes([row["path"] for row in rows]) if "path" in header else []),
-        *(_label_mistakes([row["label"] for row in rows], classes) if "label" in header and classes else []),
-        *_probability_mistakes(_probabilities(rows, classes)),
-        *_part_mistakes([row.get("part") or "test" for row in rows]),
-        *_threshold_mistakes(_thresholds(header, rows)),
-        *_found([name not in ("", *classes) or name != named for name in of], "another class in threshold_of", of),
-    ]
-    if mistakes:
+    named = rows[0].get("threshold_of", "") if rows else ""
+    if mistakes := _mistakes(header, rows, classes, partial(_found, numbers)):
         raise InputError(f"{path} can't be scored: {'; '.join(mistakes)}; correct the file, or write it anew.")
+    rows = [rows[place] for place in labelled(path, rows)]
     known = _patients_of(films_csv) if films_csv is not None else {}
     about = about or {}
     positive = positive_class(classes, about.get("positive") or named or None)
@@ -165,23 +157,44 @@ def read_predictions(
         labels=np.array([classes.index(row["label"]) for row in rows], dtype=np.int64),
         probabilities=_probabilities(rows, classes),
         decision=decision if own is None else replace(decision, threshold=own, threshold_of=named),
-        patients=np.array([row.get("patient") or known.get(row["path"]) or row["path"] for row in rows], dtype=np.str_),
+        patients=_patients(rows, known),
     )
 
 
-def _part_mistakes(parts: list[str]) -> list[str]:
-    return _found(
-        [part not in ("train", "val", "test") for part in parts], "a part that is not train, val or test", parts
-    )
+def _patients(rows: Rows, known: Mapping[str, str]) -> NDArray[np.str_]:
+    """Return (N,) each film's patient in one spelling, its own path where unknown."""
+    paths = [row["path"] for row in rows]
+    named = [row.get("patient") or known.get(row["path"]) or "" for row in rows]
+    found = patients_in_one_spelling(named, paths)
+    return np.array([patient or path for patient, path in zip(found, paths, strict=True)], dtype=np.str_)
+
+
+def _mistakes(header: list[str], rows: Rows, classes: tuple[str, ...], found: Found) -> list[str]:
+    """Return all that is wrong with a table of predictions."""
+    labels = [row["label"] for row in rows] if "label" in header and classes else []
+    parts = [row.get("part") or "test" for row in rows]
+    of = [row.get("threshold_of", "") for row in rows]
+    none_of = f"a label that is none of {', '.join(classes)}"
+    return [
+        *_header_mistakes(header, classes),
+        *([] if rows else ["it has no rows"]),
+        *(_path_mistakes([row["path"] for row in rows], found) if "path" in header else []),
+        *found([label not in ("", *classes) for label in labels], none_of, labels),
+        *(["no film has a label"] if labels and not any(labels) else []),
+        *_probability_mistakes(_probabilities(rows, classes), found),
+        *found([part not in PARTS for part in parts], "a part that is not train, val or test", parts),
+        *_threshold_mistakes(_thresholds(header, rows), found),
+        *found([name not in ("", *classes) or name != of[0] for name in of], "another class in threshold_of", of),
+    ]
 
 
 def _thresholds(header: list[str], rows: Rows) -> NDArray[np.float64] | None:
-    return np.array([_number(row["threshold"]) for row in rows]) if "threshold" in header else None
+    return np.array([number(row["threshold"]) for row in rows]) if "threshold" in header else None
 
 
-def _threshold_mistakes(values: NDArray[np.float64] | None) -> list[str]:
+def _threshold_mistakes(values: NDArray[np.float64] | None, found: Found) -> list[str]:
     wrong: ArrayLike = [] if values is None else ~((values >= 0) & (values <= 1))  # true where NaN
-    return _found(wrong, "a threshold that is not a number between 0 and 1")
+    return found(wrong, "a threshold that is not a number between 0 and 1")
 
 
 def _patients_of(films_csv: str | Path) -> dict[str, str]:
@@ -202,45 +215,34 @@ def _header_mistakes(header: list[str], classes: tuple[str, ...]) -> list[str]:
     return mistakes
 
 
-def _path_mistakes(paths: list[str]) -> list[str]:
+def _path_mistakes(paths: list[str], found: Found) -> list[str]:
     seen = Counter(paths)
     return [
-        *_found([not path for path in paths], "no path"),
-        *_found([seen[path] > 1 and path != "" for path in paths], "a path that is there more than once", paths),
+        *found([not path for path in paths], "no path"),
+        *found([seen[path] > 1 and path != "" for path in paths], "a path that is there more than once", paths),
     ]
 
 
-def _label_mistakes(labels: list[str], classes: tuple[str, ...]) -> list[str]:
-    return _found([label not in classes for label in labels], f"a label that is none of {', '.join(classes)}", labels)
-
-
-def _probability_mistakes(values: NDArray[np.float64]) -> list[str]:
+def _probability_mistakes(values: NDArray[np.float64], found: Found) -> list[str]:
     missing = np.any(np.isnan(values), axis=1)
     outside = np.any((values < 0) | (values > 1), axis=1)  # false where NaN
     off = np.asarray(np.abs(np.clip(values, 0, 1).sum(axis=1) - 1) > SUM_TOLERANCE) & ~missing & ~outside
     return [
-        *_found(missing, "a probability that is not a number"),
-        *_found(outside, "a probability outside 0..1"),
-        *_found(off if values.shape[1] > 1 else [], "probabilities that don't sum to one"),
+        *found(missing, "a probability that is not a number"),
+        *found(outside, "a probability outside 0..1"),
+        *found(off if values.shape[1] > 1 else [], "probabilities that don't sum to one"),
     ]
 
 
-def _found(wrong: ArrayLike, what: str, shown: list[str] | None = None) -> list[str]:
+def _found(numbers: Sequence[int], wrong: ArrayLike, what: str, shown: list[str] | None = None) -> list[str]:
     """Say how many rows are wrong and which is the first, counting lines as an editor does (the header is 1)."""
     hits = np.flatnonzero(np.asarray(wrong, dtype=bool))
     if not hits.size:
         return []
-    first = f"row {hits[0] + 2}" + (f", '{shown[hits[0]]}'" if shown else "")
+    first = f"row {numbers[hits[0]]}" + (f", '{shown[hits[0]]}'" if shown else "")
     return [f"{hits.size} row{'s have' if hits.size > 1 else ' has'} {what} (first: {first})"]
 
 
 def _probabilities(rows: Rows, classes: tuple[str, ...]) -> NDArray[np.float64]:
-    values = [[_number(row[f"p_{name}"]) for name in classes] for row in rows]
+    values = [[number(row[f"p_{name}"]) for name in classes] for row in rows]
     return np.array(values, dtype=np.float64).reshape(len(rows), len(classes))
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")

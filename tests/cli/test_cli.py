@@ -132,7 +132,7 @@ def test_changed_films_are_noticed_on_resume(tmp_path, make_films, make_film, ca
         (
             lambda p, m, f: (m(p, 6, 6), (p / "NORMAL/text.jpg").write_text("hello")),
             [],
-            "text.jpg: not a JPEG, PNG, TIFF or DICOM",
+            "text.jpg: not a JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or DICOM",
         ),
         (lambda p, m, f: m(p, 6, 6), ["--model", "vgg_bn"], "Did you mean 'vgg-bn'"),
         (lambda p, m, f: m(p, 6, 6), ["--set", "epoch=3"], "Did you mean 'epochs'"),

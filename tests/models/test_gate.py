@@ -402,3 +402,8 @@ def test_every_limit_has_a_measure_a_direction_and_words():
     assert {limit.measure for limit in LIMITS} == set(MEASURES)
     assert all(limit.sign in (-1, 1) and limit.tolerance > 0 and limit.reason for limit in LIMITS)
     assert len({limit.reason for limit in LIMITS}) == len(LIMITS)
+
+
+def test_a_gate_written_before_samples_were_kept_still_opens(gate):
+    older = {name: value for name, value in gate.arrays().items() if name not in ("sample", "sampled")}
+    assert len(Gate.from_arrays(older).sample) == 0

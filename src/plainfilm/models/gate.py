@@ -240,7 +240,7 @@ class Gate:
         """Return the gate that ``arrays`` came from; ValueError when one is missing, misshapen or not finite."""
         _check(arrays)
         shapes = Shapes(*(arrays[f"shapes_{f.name}"] for f in fields(Shapes)))
-        rest = {f.name: arrays[f.name] for f in fields(cls) if f.name not in ("shapes", "size")}
+        rest = {f.name: arrays[f.name] for f in fields(cls) if f.name in arrays and f.name != "size"}
         return cls(shapes, int(arrays["size"]), **rest)
 
 

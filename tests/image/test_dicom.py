@@ -432,3 +432,146 @@ def test_decoding_processes_end_with_the_parent():
     assert done.stderr == b""
     with pytest.raises(ProcessLookupError):
         os.kill(int(done.stdout), 0)
+
+
+# --- what devices write beside the standard ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("kind", ["VOILUTSequence", "ModalityLUTSequence"])
+def test_a_lut_is_scaled_by_its_largest_value_whatever_its_descriptor_says(bits, kind):
+    """The right value is that of viewers (dcm4che#413, dicom-rs PR#825): lut[pixel] / lut.max() * 255."""
+    values = np.arange(4096) * 4095 // 4095
+    table = {kind: lut(values.tolist(), bits=bits)}
+    found = decode(dicom(TWELVE, BitsStored=12, **table))
+    if kind == "VOILUTSequence":
+        right = np.rint(values[TWELVE] / values.max() * 255)
+    else:  # its values are stretched from the smallest to the largest in use
+        shown = values[TWELVE]
+        right = np.rint((shown - shown.min()) / (shown.max() - shown.min()) * 255)
+    assert np.array_equal(found, right)
+
+
+def test_the_case_of_a_lut_of_12_bits_that_says_16(shared_cases):
+    folder = shared_cases / "voi_lut_12_in_16"
+    said, meant = (decode((folder / name).read_bytes()) for name in ("voi12in16.dcm", "voi12in12.dcm"))
+    assert (
+        np.array_equal(said, meant) and (said.min(), said.max()) == (0, 255) and round(float(said.mean()), 1) == 100.8
+    )
+
+
+def test_the_cases_of_a_window_with_a_comma_and_of_none(shared_cases):
+    folder = shared_cases / "window_comma_nan"
+    comma, none, right = (decode((folder / f"{name}.dcm").read_bytes()) for name in ("comma", "nan", "win"))
+    assert np.array_equal(comma, right) and round(float(right.mean()), 1) == 100.8
+    assert none.min() == 0 and none.max() == 255  # no window: the range in use
+    assert "window is no number" in remarks((folder / "nan.dcm").read_bytes())[0]
+    assert remarks((folder / "comma.dcm").read_bytes()) == remarks((folder / "win.dcm").read_bytes())
+
+
+def edited(film: bytes, name: str, text: str) -> bytes:
+    """A film whose element (of eight bytes before) holds ``text``, which pydicom would refuse to write."""
+    placeholder = b"12345678"
+    assert film.count(placeholder) == 1 and len(text) <= 8, name
+    return film.replace(placeholder, text.ljust(8).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "right"),
+    [
+        ("WindowCenter", "2047,5", {"WindowCenter": 2047.5}),
+        ("WindowCenter", "2,0475E3", {"WindowCenter": 2047.5}),
+        ("WindowCenter", "NaN", None),
+        ("WindowCenter", "-Inf", None),
+        ("WindowCenter", "1e999", None),
+        ("WindowCenter", "abc", None),
+        ("WindowWidth", "nan", None),
+        ("WindowWidth", "3000,0", {"WindowWidth": 3000}),
+        ("RescaleIntercept", "-10,5", {"RescaleIntercept": -10.5}),
+        ("RescaleSlope", "1,5", {"RescaleSlope": 1.5}),
+    ],
+)
+@pytest.mark.parametrize("syntax", [headers.EXPLICIT, headers.IMPLICIT])
+def test_decimal_commas_and_numbers_that_are_none(name, text, right, syntax):
+    window = {"WindowCenter": 2000, "WindowWidth": 3000, "RescaleSlope": 1, "RescaleIntercept": 0}
+    found = decode(edited(dicom(TWELVE, syntax, BitsStored=12, **(window | {name: "12345678"})), name, text))
+    without = {key: value for key, value in window.items() if "Window" not in key}
+    assert np.array_equal(found, decode(dicom(TWELVE, syntax, BitsStored=12, **(window | right if right else without))))
+
+
+@pytest.mark.parametrize("frames", ["0", "1", "", "00", "-1"])
+def test_a_film_of_no_frames_has_one(frames):
+    data = dicom(NumberOfFrames="12345678").replace(b"12345678", frames.ljust(8).encode())
+    assert np.array_equal(decode(data), decode(dicom()))
+
+
+def coded(value: str, meaning: str, modifier: str = "") -> dict[str, Sequence]:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+    if modifier:
+        inner = Dataset()
+        inner.CodeValue, inner.CodingSchemeDesignator, inner.CodeMeaning = "1", "DCM", modifier
+        item.ViewModifierCodeSequence = Sequence([inner])
+    return {"ViewCodeSequence": Sequence([item])}
+
+
+@pytest.mark.parametrize(
+    ("elements", "view"),
+    [
+        ({"ViewPosition": word}, view)
+        for view, several in {
+            "lateral": ["LL", "RL", "LATERAL", "LAT", "L", "XTABLE LATERAL", "CROSS-TABLE LAT", "LEFT LATERAL", "llat"],
+            "oblique": ["RAO", "LAO", "LPO", "RPO", "OBLIQUE", "LEFT ANTERIOR OBLIQUE", "AP OBL"],
+            "decubitus": ["AP LLD", "PA RLD", "LLD", "DECUBITUS", "LAT DECUB", "LEFT LATERAL DECUBITUS"],
+            "swimmer's": ["SWIMMERS", "Swimmer's view"],
+            "lordotic or axial": ["AP LORDOTIC", "AP AXIAL", "lordotic"],
+            "of the ribs": ["COSTAL"],
+            "": [
+                "PA",
+                "AP",
+                "ap",
+                "AP_horizontal",
+                "AP SUPINE",
+                "PA ERECT",
+                "POSTERO-ANTERIOR",
+                "",
+                "Frontal",
+                "MARKED",
+            ],
+        }.items()
+        for word in several
+    ]
+    + [
+        ({"ViewPosition": None, **coded("399067008", "lateral")}, "lateral"),
+        ({"ViewPosition": None, **coded("R-10236", "")}, "lateral"),
+        ({"ViewPosition": None, **coded("399135007", "left anterior oblique")}, "oblique"),
+        ({"ViewPosition": None, **coded("0", "left lateral decubitus")}, "decubitus"),
+        ({"ViewPosition": None, **coded("272479007", "postero-anterior")}, ""),
+        ({"ViewPosition": None, **coded("399348003", "antero-posterior", "Crosstable")}, "lateral"),
+        ({"ViewPosition": "PA", **coded("399173006", "left lateral")}, "lateral"),  # either is enough to ask
+        ({"ViewPosition": "LL", **coded("272479007", "postero-anterior")}, "lateral"),
+        ({"ViewPosition": None, "PatientOrientation": ["A", "F"]}, "lateral"),
+        ({"ViewPosition": None, "PatientOrientation": ["P", "F"]}, "lateral"),
+        ({"ViewPosition": None, "PatientOrientation": ["L", "F"]}, ""),
+        ({"ViewPosition": "PA", "PatientOrientation": ["P", "F"]}, ""),
+    ],
+)
+def test_every_word_for_a_view_that_is_not_frontal_is_a_remark(elements, view):
+    assert remarks(dicom(**elements)) == ((f"DICOM header: {view} view",) if view else ())
+
+
+def test_codes_of_views_are_those_of_the_standard():
+    """By pydicom's own list of PS3.16 CID 4010: every projection that is there and not frontal has a word."""
+    from pydicom.sr.codedict import codes
+
+    from plainfilm.image.views import CODES
+
+    for name in codes.cid4010.dir():
+        code = getattr(codes.cid4010, name)
+        if any(word in code.meaning for word in ("oblique", "lateral")):
+            assert CODES[code.value] not in ("PA", "AP", "frontal"), code.meaning
+    assert CODES[codes.cid4010.PosteroAnterior.value] == "PA" and CODES[codes.cid4010.AnteroPosterior.value] == "AP"
+
+
+def remarks(data: bytes) -> tuple[str, ...]:
+    return header(data).remarks

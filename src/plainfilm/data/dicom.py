@@ -36,6 +36,7 @@ WANTED = (
     0x00080070,  # Manufacturer
     PATIENT_ID,
     0x00185101,  # View Position
+    0x00200020,  # Patient Orientation
     0x00200060,  # Laterality
     0x00200062,  # Image Laterality
     0x00280002,  # Samples per Pixel
@@ -57,6 +58,7 @@ WANTED = (
     0x00281056,  # VOI LUT Function
     0x00283000,  # Modality LUT Sequence
     0x00283010,  # VOI LUT Sequence
+    0x00540220,  # View Code Sequence
     PIXELS,
 )
 _IMPORTING = threading.Lock()

@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from plainfilm.data import dicom
+from plainfilm.data import dicom, words
 from plainfilm.data.films import FilmError
 from plainfilm.image.codecs import NEEDED, decompress
 from plainfilm.image.limits import check_size, room_for
+from plainfilm.image.views import remark, view_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 PLAIN = {"", "CR", "DX", "DR", "RG", "OT", "SC"}  # modalities that can be a plain film (PS3.3 C.7.3.1.1.1)
-LATERAL = {"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT"}
-FRONTAL = {"PA", "AP"}
 FUNCTIONS = {"LINEAR", "LINEAR_EXACT", "SIGMOID"}
 COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 BLOCK = 2**18  # pixels looked up at a time, so that indices take no memory worth mentioning
@@ -47,16 +46,14 @@ def header(data: bytes) -> DicomFacts:
     found = dicom.read(data)
     try:
         _check(found)
-        view, modality = _view(found), _modality(found)
+        view, modality = view_of(found), _modality(found)
         steps = ["luminance"] if _colour(found) else Rendering.of(found).words()
         steps += [f"{found.BitsStored} of {found.BitsAllocated} bits", f"view {view or 'not given'}"]
     except FilmError:
         raise
     except Exception as error:  # values of any kind where a number should be
         raise FilmError(f"damaged DICOM header ({type(error).__name__})") from None
-    remarks = []
-    if view == "lateral":
-        remarks.append("DICOM header: lateral view")
+    remarks = [said for said in (remark(view), _bad_window(found)) if said]
     if modality not in PLAIN:
         remarks.append(f"DICOM header: modality {modality}, no plain film")
     return DicomFacts(dicom.patient(data) or "", view, modality, "; ".join(steps), tuple(remarks))
@@ -102,7 +99,7 @@ def _check(found: Dataset) -> None:  # noqa: C901 - a line for each thing that a
     if dicom.PIXELS not in found:
         raise FilmError("DICOM without pixels")
     frames, samples = _number(found, "NumberOfFrames", 1), _number(found, "SamplesPerPixel", 1)
-    if frames != 1:
+    if frames > 1:  # 0 stands in films of one picture too
         raise FilmError("DICOM with more than one picture (multi-frame); save the frontal film alone")
     for name in ("Rows", "Columns", "BitsAllocated", "BitsStored"):
         if not isinstance(found.get(name), int) or found[name].value < 1:
@@ -124,12 +121,6 @@ def _colour(found: Dataset) -> bool:
     return str(found.get("PhotometricInterpretation")) in COLOURS
 
 
-def _view(found: Dataset) -> str:
-    """One of our own words, never the header's text, which anybody may have typed."""
-    text = str(found.get("ViewPosition") or "").strip().upper()
-    return "lateral" if text in LATERAL else text if text in FRONTAL else "other" if text else ""
-
-
 def _modality(found: Dataset) -> str:
     """Two capitals, as those of all pictures of a chest; "other" for what else stands there."""
     text = str(found.get("Modality") or "").strip().upper()
@@ -138,13 +129,29 @@ def _modality(found: Dataset) -> str:
 
 def _number(found: Dataset, name: str, default: float) -> float:
     """The first value of an element as a finite number; ``default`` where there is none."""
+    value = _first(found, name)
+    if value is None:
+        return default
+    if not math.isfinite(value):
+        raise FilmError(f"DICOM header with a {name} that is not finite")
+    return value
+
+
+def _first(found: Dataset, name: str) -> float | None:
+    """The first value of an element, None where there is none, NaN where it is no number; a decimal comma, which DICOM
+    does not allow, is read as devices mean it."""
+    from pydicom.datadict import dictionary_VR
+    from pydicom.dataelem import RawDataElement
+
+    element: Any = found.get_item(name)
+    raw = isinstance(element, RawDataElement) and isinstance(element.value, bytes)
+    if raw and (element.VR or dictionary_VR(element.tag)) in ("DS", "IS"):
+        text = element.value.decode("ascii", "replace").split("\\")[0].strip(" \0")
+        return words.number(text) if text else None
     value: Any = found.get(name)
     if value is None or value == "":
-        return default
-    number = float(value[0] if isinstance(value, MutableSequence) else value)
-    if not math.isfinite(number):
-        raise FilmError(f"DICOM header with a {name} that is not finite")
-    return number
+        return None
+    return float(value[0] if isinstance(value, MutableSequence) else value)
 
 
 # --- stored values ----------------------------------------------------------------------------------------------------
@@ -155,6 +162,8 @@ def _pixels(found: Dataset) -> np.ndarray:
     from pydicom.pixels.utils import pixel_array
 
     syntax = str(found.file_meta.TransferSyntaxUID)
+    if "NumberOfFrames" in found:  # one, as was checked, whatever it says
+        del found.NumberOfFrames
     if syntax in dicom.NATIVE:
         return pixel_array(found, correct_unused_bits=False)
     about = {name: found.get(name) for name in NEEDED} | {"TransferSyntaxUID": syntax}
@@ -275,12 +284,19 @@ def windowed(x: np.ndarray, centre: float, width: float, function: str) -> np.nd
 
 def _window(found: Dataset) -> tuple[float, float, str] | None:
     """The first window; None without one, or where its width is impossible, as some devices write 0 for "none"."""
-    if found.get("WindowCenter") in (None, "") or found.get("WindowWidth") in (None, ""):
+    centre, width = _first(found, "WindowCenter"), _first(found, "WindowWidth")
+    if centre is None or width is None or not math.isfinite(centre) or not math.isfinite(width):
         return None
-    centre, width = _number(found, "WindowCenter", 0), _number(found, "WindowWidth", 0)
     function = str(found.get("VOILUTFunction") or "LINEAR")
     function = function if function in FUNCTIONS else "LINEAR"
     return (centre, width, function) if width >= 1 or (width > 0 and function != "LINEAR") else None
+
+
+def _bad_window(found: Dataset) -> str:
+    """Return a remark where a window is given that is no number: the film is shown without."""
+    given = [value for name in ("WindowCenter", "WindowWidth") if (value := _first(found, name)) is not None]
+    bad = not all(map(math.isfinite, given))
+    return "DICOM header: its window is no number; the range of values in use is shown" if bad else ""
 
 
 def _padding(found: Dataset, signed: bool) -> tuple[float, float] | None:
@@ -312,4 +328,5 @@ def _lut(found: Dataset, name: str, signed: bool) -> Lut | None:
     if not 8 <= bits <= 16 or len(values) < entries or entries < 2:
         raise FilmError(f"DICOM look-up table with {len(values)} of {entries} entries, of {bits} bits")
     values = values[:entries]
-    return Lut(first, values, max(float(2**bits - 1), float(values.max())))
+    largest = float(values.max())  # many say 16 bits of a table of 12: then it is white, as viewers show it
+    return Lut(first, values, max(1.0, largest, float(2**bits - 1) if largest >= 2 ** (bits - 1) else 0.0))

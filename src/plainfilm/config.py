@@ -99,6 +99,7 @@ class TrainConfig:
     label_smoothing: float = _setting(0.0, "share of each label given to all classes alike")
     mixup: float = _setting(0.0, "films mixed in pairs by a share drawn from Beta(mixup, mixup); 0 = never")
     average: float = _setting(0.0, "share kept a step by the moving average that the result is; 0 = none")
+    sample_by: str = _setting("", "column of DATA's table, such as site, whose values are drawn alike within a batch")
     patience: int = _setting(0, "epochs without a lower validation loss before it stops; 0 = never")
     class_weights: str = _setting(
         "balanced", "`balanced` (largest count / count of the class), `none`, or NAME=WEIGHT,NAME=WEIGHT"
@@ -241,6 +242,7 @@ OF_STEPS = (  # settings of networks that are trained by steps: a logistic regre
     "label_smoothing",
     "mixup",
     "average",
+    "sample_by",
     "patience",
     "class_weights",
     "augment",

@@ -191,6 +191,8 @@ def show_runs(result: Any) -> str:
         pooled = by_patient(result["pooled"] or {}, name)
         shown = f"   pooled{number(pooled['value'])} ({_range(pooled)})" if pooled else ""
         lines.append(f"  {name:20}{number(s['mean'])}{number(s['sd'])}   {_range(s)}{shown}")
+    if left_out := result.get("left_out"):
+        lines = [("RED LINE: " if left_out["red"] else "") + left_out["sentence"], *lines]
     return "\n".join(lines)
 
 

@@ -17,7 +17,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     out_flag(parser, "the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out; its settings hold")
     often = parser.add_mutually_exclusive_group()
-    often.add_argument("--folds", type=int, metavar="K", help="test on each K-th of the films in turn; pooled scores")
+    text = "test on each K-th of the films in turn, pooled; or on each value of a column of DATA's table, such as site"
+    often.add_argument("--folds", metavar="K|COLUMN", help=text)
     often.add_argument("--seeds", type=int, metavar="N", help="repeat with N seeds; mean, SD and every run")
     settings_flags(parser)
 
@@ -37,12 +38,16 @@ def _run(options: argparse.Namespace) -> Any:
 
 
 def _repeat(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
-    from plainfilm.commands.train import train_folds, train_seeds
+    from plainfilm.commands.train import train_folds, train_seeds, train_sites
 
     if options.resume and (begun := [begun_settings(path.parent) for path in options.out.glob("*-*/config.json")]):
         settings = {**min(begun, key=lambda each: int(each["seed"])), **settings}
-    train, count = (train_folds, options.folds) if options.folds is not None else (train_seeds, options.seeds)
-    found = train(options.data, options.out, settings, count, options.resume)
+    if options.folds is None:
+        found = train_seeds(options.data, options.out, settings, options.seeds, options.resume)
+    elif options.folds.lstrip("-").isdigit():
+        found = train_folds(options.data, options.out, settings, int(options.folds), options.resume)
+    else:
+        found = train_sites(options.data, options.out, settings, options.folds, options.resume)
     return {"run": str(options.out), "report": str(options.out / folders.REPORT), **found}
 
 

@@ -106,11 +106,13 @@ def evaluate_elsewhere(
     return metrics
 
 
-def evaluate_runs(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dict[str, Any]:
+def evaluate_runs(
+    out: Path, kind: str, runs: list[str], protocol: str, seed: int, left_out: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Put repeated runs together in ``out``, see ``runs.pooling.pool``, with their report; return what folds.json
     holds."""
     with sealed(out):
-        found = pool(out, kind, runs, protocol, seed)
+        found = pool(out, kind, runs, protocol, seed, left_out)
         folds_report(out)
     return found
 
@@ -118,4 +120,4 @@ def evaluate_runs(out: Path, kind: str, runs: list[str], protocol: str, seed: in
 def pool_again(out: Path) -> dict[str, Any]:
     """Score a folder of repeated runs once more from their predictions; return what folds.json holds."""
     was = read_json(out / folders.FOLDS)
-    return evaluate_runs(out, was["kind"], was["runs"], was["protocol"], was["seed"])
+    return evaluate_runs(out, was["kind"], was["runs"], was["protocol"], was["seed"], was.get("left_out"))

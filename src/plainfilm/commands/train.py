@@ -21,12 +21,13 @@ from plainfilm.commands.evaluate import evaluate_runs
 from plainfilm.config import OF_STEPS, TrainConfig, begun_settings
 from plainfilm.data.films import FilmError, Films, write_films
 from plainfilm.data.sources import load
-from plainfilm.data.split import crossing, folds
+from plainfilm.data.split import crossing, folds, leave_out
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import fit_offsets
 from plainfilm.evaluation.decision import Decision, positive_class, positive_is_a_guess
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions, write_predictions
+from plainfilm.image.store import Rows
 from plainfilm.machine import ranks
 from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model
@@ -48,6 +49,7 @@ from plainfilm.training.preparation import Prepared, changed, prepare
 from plainfilm.training.schedules import DESCRIPTIONS
 
 PREDICT_BATCH = 256
+MOST_RANDOM, RANDOM = 5, "random"  # folds beside those that leave a site out, and their folder
 
 
 def train(data: str | Films, out: Path, settings: dict[str, Any], resume: bool = False) -> dict[str, Any]:
@@ -370,6 +372,37 @@ def train_folds(data: str, out: Path, settings: dict[str, Any], count: int, resu
     jobs = {f"fold-{k}": replace(prepared, films=fold) for k, fold in enumerate(parted)}
     _run_all(jobs, out, resume)
     return evaluate_runs(out, "folds", list(jobs), parted[0].protocol, config.seed)
+
+
+def train_sites(data: str, out: Path, settings: dict[str, Any], column: str, resume: bool = False) -> dict[str, Any]:
+    """Train with one site left out at a time and test on it, in OUT/fold-0 …, and on random folds of the same films, in
+    OUT/random; return what folds.json holds, with the gap between the two.
+
+    column: of the table of ``data``; its values are the sites. See ``data.split.leave_out``.
+    """
+    config = TrainConfig(**settings)
+    _refuse_ensemble(config, "--folds")
+    if config.split != "grouped":
+        raise InputError(f"--folds {column} keeps patients together; leave --split {config.split} out.")
+    films = load(data, **config.reading)
+    leave_out(films, column, config.seed)  # what stands against it shows before hours of decoding
+    prepared = prepare(films, [config], data)[0]
+    left = leave_out(prepared.films, column, config.seed)
+    tested = prepared.films.where_in(column, [site.site for site in left])
+    random = folds(prepared.films.at(tested), min(len(left), MOST_RANDOM), "grouped", config.seed)
+    jobs = {f"fold-{k}": _some(prepared, site.films, site.places) for k, site in enumerate(left)}
+    _run_all(jobs, out, resume)
+    beside = {f"fold-{k}": _some(prepared, fold, tested) for k, fold in enumerate(random)}
+    _run_all(beside, out / RANDOM, resume)
+    evaluate_runs(out / RANDOM, "folds", list(beside), random[0].protocol, config.seed)
+    about = {"column": column, "sites": [site.site for site in left], "random": RANDOM}
+    return evaluate_runs(out, "folds", list(jobs), f"one {column} left out at a time", config.seed, about)
+
+
+def _some(prepared: Prepared, films: Films, places: np.ndarray) -> Prepared:
+    """Return ``prepared`` with ``films``, which are those at ``places`` of its own with other parts."""
+    pixels = prepared.pixels
+    return replace(prepared, films=films, pixels=Rows(pixels.data, pixels.order[places], pixels.about))
 
 
 def train_seeds(

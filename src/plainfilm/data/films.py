@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -16,7 +16,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.storage import folders
 from plainfilm.storage.columns import Kinds, Numbers, Texts, Words
 from plainfilm.storage.grown import Grown
@@ -290,6 +290,24 @@ class Films:
     def columns(self) -> dict[str, np.ndarray]:
         """Further columns of the table by name, each (N,) object of text as it stands there; empty: not known."""
         return {name: column.array() for name, column in self.films.columns.items()}
+
+    def column(self, name: str) -> Words:
+        """Return the cells of a further column, by its name in whatever capitals; InputError where there is none."""
+        known = self.films.columns
+        like = [own for own in known if own == name] or [own for own in known if own.lower() == name.lower()]
+        if not like:
+            held = f"; there are {', '.join(known)}" if known else ""
+            raise InputError(f"The films have no column '{name}'{held}.{did_you_mean(name, known)}")
+        return known[like[0]]
+
+    def coded(self, column: str) -> np.ndarray:
+        """Return (N,) int64 which of the different cells of ``column``, in sorted order, each film has."""
+        cells = self.column(column)
+        return cells.mapped(sorted(cells.different).index, np.int64)
+
+    def where_in(self, column: str, cells: Collection[str]) -> np.ndarray:
+        """(M,) positions of the films whose cell of ``column`` is one of ``cells``."""
+        return np.flatnonzero(self.column(column).mapped(cells.__contains__, bool))
 
     @property
     def counts(self) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,8 @@ STAMPS = {
 }
 
 FOLD_STAMPS = {"grouped": "patients separate", "paper": "split by film, patients shared"}
+FEW_A_CLASS = 5  # films of each class, from which on a site can be left out and tested
+MOST_SITES = 20
 KNOWN = 0.95  # share of films with a patient from which on a split by patient is called so
 
 
@@ -76,6 +79,55 @@ def folds(films: Films, count: int, how: str = "grouped", seed: int = 0) -> list
         return done
 
     return [fold(number) for number in range(count)]
+
+
+class LeftOut(NamedTuple):
+    """One site left out: its name, the films that train, validate and test without it, and their places among all."""
+
+    site: str
+    films: Films
+    places: np.ndarray
+
+
+def leave_out(films: Films, column: str, seed: int = 0) -> list[LeftOut]:
+    """Return for each value of ``column`` (a site) the films with that site as the test part; a tenth of the other
+    films validates, by patient.
+
+    No patient and no content of the left-out site is in the other parts: such films are left out of that fold, as are
+    all films whose site is not known. A site with fewer than FEW_A_CLASS films of a class is never tested, only trained
+    on. InputError for fewer than two sites that can be tested, or more than MOST_SITES.
+    """
+    films = _hashed(films)
+    which, names = films.coded(column), sorted(films.column(column).different)
+    labels = films.labels
+    few = {
+        k for k in range(len(names)) if min(np.bincount(labels[which == k], minlength=len(films.classes))) < FEW_A_CLASS
+    }
+    tested = [k for k, name in enumerate(names) if name and k not in few]
+    if not 2 <= len(tested) <= MOST_SITES:
+        raise InputError(
+            f"--folds {column}: {len(tested)} of its {len(names)} values have {FEW_A_CLASS} films a class or more;"
+            f" 2 to {MOST_SITES} can be left out in turn."
+        )
+    members, starts = _groups(films)
+    group_of = np.empty(len(films), np.int64)
+    group_of[members] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    known = np.array([bool(name) for name in names])[which]
+
+    def without(k: int) -> LeftOut:
+        test = which == k
+        shared = np.isin(group_of, group_of[test]) & ~test
+        places = np.flatnonzero(known & ~shared)
+        kept = films.at(places)
+        rest = np.flatnonzero(which[places] != k)
+        parts = np.full(len(kept), "test", object)
+        parts[rest] = _by_group(kept.at(rest), OFFICIAL_SHARES, np.random.default_rng((seed, k)))
+        stamp = f"{column} {names[k]} left out; {_stamp(films, FOLD_STAMPS['grouped'])}"
+        done = kept.with_parts(parts, stamp, ("grouped", seed))
+        _check(done, films.classes, PARTS)
+        return LeftOut(names[k], done, places)
+
+    return [without(k) for k in tested]
 
 
 def _stamp(films: Films, stamp: str) -> str:

@@ -48,7 +48,9 @@ def folds_report(out: str | Path) -> Path:
         "version": runs[0].config["plainfilm"],
         "protocol": about["protocol"],
         "groups": [("", [(key, name) for key, name in sections if key not in skipped])],
-        "lines": verdict.red_lines([_named(run) for run in runs], compared=False, pooled=together is not None),
+        "lines": _of_sites(about)
+        + verdict.red_lines([_named(run) for run in runs], compared=False, pooled=together is not None),
+        "sites": _sites(about.get("left_out")),
         "what": _what(about, together),
         "tiles": _tiles(about),
         "strip": _strip(about, folder),
@@ -58,6 +60,28 @@ def folds_report(out: str | Path) -> Path:
         "how": provenance.how_beside(runs),
     }
     return write_page(folder, "folds.html", page)
+
+
+def _of_sites(about: dict[str, Any]) -> list[str]:
+    """Return the gap between random folds and a left-out site where it is the first thing to be said."""
+    left_out = about.get("left_out")
+    return [left_out["sentence"]] if left_out and left_out["red"] else []
+
+
+def _sites(left_out: dict[str, Any] | None) -> tuple[str, Table] | None:
+    """Return the gap in a sentence, and the scores site by site beside those of random folds."""
+    if not left_out:
+        return None
+    names = ("auroc", "balanced_accuracy", "sensitivity", "specificity")
+    rows = [
+        [row["site"], f"{row['films']:,}", *(with_interval(interval(row[name])) for name in names)]
+        for row in left_out["rows"]
+    ]
+    mean = ["mean of the above", "", with_interval(interval(left_out["mean"])), "", "", ""]
+    random = ["random folds, mean", "", with_interval(interval(left_out["promised"])), "", "", ""]
+    header = [f"{left_out['column']} left out", "Films", "AUROC", "Balanced accuracy", "Sensitivity", "Specificity"]
+    caption = f"Trained without a {left_out['column']} and tested on it, each in turn (95 % interval)"
+    return left_out["sentence"], Table(caption, header, [*rows, mean, random])
 
 
 def _named(run: Run) -> Run:

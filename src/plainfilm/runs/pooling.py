@@ -13,6 +13,7 @@ from plainfilm.evaluation.predictions import Predictions, read_predictions, writ
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
 from plainfilm.runs.scoring import measure
+from plainfilm.runs.sites import gap
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, require_intact, write_json
 from plainfilm.storage.tables import write_csv
@@ -32,11 +33,14 @@ KEPT = (
 )
 
 
-def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dict[str, Any]:
+def pool(
+    out: Path, kind: str, runs: list[str], protocol: str, seed: int, left_out: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Write folds.json, runs.csv, metrics.json and predictions.csv into ``out`` from its finished runs.
 
     ``kind``: "folds" (test parts that don't overlap are pooled, each film decided by its own fold's threshold) or
-    "seeds" (the same films again: scores are listed and not pooled). Returns what folds.json holds.
+    "seeds" (the same films again: scores are listed and not pooled). ``left_out``: {"column", "sites", "random"} of
+    folds that leave a site out each, see ``runs.sites.gap``. Returns what folds.json holds.
     """
     for run in runs:
         require_intact(out / run, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.METRICS)
@@ -52,6 +56,7 @@ def pool(out: Path, kind: str, runs: list[str], protocol: str, seed: int) -> dic
         "pooled": None,
         "label_noise": [],
         "worst_subgroup": None,
+        "left_out": gap(out, runs, left_out) if left_out else None,
     }
     if kind == "folds":
         together = _together(out, runs)

@@ -129,7 +129,8 @@ class Bench:
         network, _ = start_network(prepared)
         rows, inputs, trained, _ = stages(prepared, network)
         learn_scale(prepared, network, rows)
-        material = Material(rows, films.labels, films.where("train"), val, each, copies(prepared, network)[0])
+        changed, groups = copies(prepared, network)[0], films.coded(config.sample_by) if config.sample_by else None
+        material = Material(rows, films.labels, films.where("train"), val, each, changed, groups)
 
         def score(probabilities: Floats) -> float:
             first = self.objectives[:1]

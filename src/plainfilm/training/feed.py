@@ -33,6 +33,20 @@ class Material:
     copies: tuple[
         Rows, ...
     ] = ()  # the films changed at random, if that was done before; only those that train are used
+    groups: np.ndarray | None = None  # (N,) whole numbers; films that train are drawn from each alike
+
+    def order(self, generator: torch.Generator) -> np.ndarray:
+        """Return the films of an epoch, as many as train, in the order in which they do.
+
+        With ``groups`` these take turns, so that every batch has them alike: of a large one only some films come, those
+        of a small one come again. Another draw each epoch.
+        """
+        shuffled: np.ndarray = self.train[torch.randperm(len(self.train), generator=generator).numpy()]
+        if self.groups is None:
+            return shuffled
+        of_each = [shuffled[self.groups[shuffled] == group] for group in np.unique(self.groups[self.train])]
+        turns = -(-len(shuffled) // len(of_each))
+        return np.stack([np.resize(films, turns) for films in of_each], axis=1).reshape(-1)[: len(shuffled)]
 
     def drawn(self, films: np.ndarray, generator: torch.Generator) -> np.ndarray:
         """Return the rows of the films at ``films`` as training sees them: where there are copies, the film as it is or

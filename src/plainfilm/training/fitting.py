@@ -77,6 +77,7 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
         films.where("val"),
         np.array([weights[name] for name in films.classes], dtype=np.float32),
         changed,
+        films.coded(config.sample_by) if config.sample_by else None,
     )
     bits = prepared.precision.training
     progress, optimizer = train_network(trained, inputs, material, config, out, resume, bits)

@@ -201,7 +201,7 @@ class Training:
         parts = batches(len(train), config.batch)
         losses, right, learning_rate = 0.0, 0, config.learning_rate
         with _seeded(config.seed, epoch) as generator:
-            order = train[torch.randperm(len(train), generator=generator).numpy()]
+            order = self.material.order(generator)
             for step, batch in enumerate(self._batches([order[part] for part in parts], generator)):
                 done = epoch * len(parts) + step
                 learning_rate = rate(config.decay, config.learning_rate, config.epochs, epoch, done, len(parts))

@@ -76,6 +76,8 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         torch.set_num_threads(first.threads or ranks.cores())
         positive_class(films.classes, first.positive or None)
         class_weights(first.class_weights, films.counts)
+        if first.sample_by:
+            films.coded(first.sample_by)
     names = sorted({r.pretrained for r in recipes if r.pretrained})
     for leads in (True, False):  # rank 0 may have to fetch what the others then find
         with ranks.together():

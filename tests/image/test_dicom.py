@@ -25,8 +25,8 @@ from plainfilm.data import dicom as headers
 from plainfilm.data.films import FilmError
 from plainfilm.data.sources import load
 from plainfilm.image import codecs
-from plainfilm.image.decode import decode
-from plainfilm.image.dicom import header, windowed
+from plainfilm.image.decode import decode, decoded
+from plainfilm.image.dicom import DicomFacts, facts, windowed
 
 FILM = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8) * 2 + 3
 SHIPPED = Path(pydicom.data.__file__).parent / "test_files"
@@ -357,16 +357,19 @@ def test_pydicoms_warnings_are_silenced_without_touching_others():
 # --- what the header says ---------------------------------------------------------------------------------------------
 
 
-def test_the_line_says_what_was_done():
-    facts = header(
-        dicom(TWELVE, BitsStored=12, WindowCenter=2048, WindowWidth=4096, PhotometricInterpretation="MONOCHROME1")
-    )
-    assert facts.done == ("slope 1 intercept 0; window 2048/4096 linear; MONOCHROME1 inverted; 12 of 16 bits; view PA")
-    assert (facts.view, facts.modality, facts.remarks) == ("PA", "DX", ())
-    assert facts.patient == "dicom-" + hashlib.sha256(b"1").hexdigest()[:16]
-    luts = header(dicom(VOILUTSequence=lut([0, 9]), ModalityLUTSequence=lut([0, 9]), ViewPosition=None))
-    assert luts.done.startswith("modality LUT; VOI LUT; MONOCHROME2") and luts.done.endswith("view not given")
-    assert "no window: as stored" in header(dicom()).done and "range in use" in header(dicom(TWELVE)).done
+def header(data: bytes) -> DicomFacts:
+    return facts(headers.read(data))
+
+
+def test_a_film_without_anything_odd_has_its_patients_pseudonym_and_no_remark():
+    assert header(dicom(TWELVE)) == ("dicom-" + hashlib.sha256(b"1").hexdigest()[:16], ())
+
+
+def test_the_header_is_parsed_once_per_film(monkeypatch):
+    parsed, read = [], headers.read
+    monkeypatch.setattr(headers, "read", lambda data: parsed.append(1) or read(data))
+    found = decoded(dicom(ViewPosition="LL"))
+    assert found.grey.ndim == 2 and facts(found.header).remarks and len(parsed) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,16 @@ from plainfilm.data import dicom
 from plainfilm.data.films import Film, FilmError, Films
 from plainfilm.data.reading import READABLE
 from plainfilm.errors import InputError
-from plainfilm.image.decode import decode, opened
+from plainfilm.image.decode import decoded, opened
 from plainfilm.machine import ranks
 from plainfilm.machine.memory import give_back
 from plainfilm.machine.threads import prefetched
 from plainfilm.progress import bar
 from plainfilm.storage.columns import Kinds
 from plainfilm.storage.grown import Code, Grown
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 THUMBNAIL = 32  # side, pixels
 SEEN = 256  # side at which grey values and sharpness are measured, so that the film's size does not enter
@@ -184,11 +187,11 @@ def _facts(film: Film) -> Facts | str:
     """Return the film's facts, or why it can't be read."""
     try:
         data = film.read()
-        grey = decode(data)
+        grey, header = decoded(data)
     except FilmError as error:
         return str(error)
     height, width = grey.shape
-    numbers, names = _of_file(data, width, height)
+    numbers, names = _of_file(data, header, width, height)
     small = Image.fromarray(grey).resize((SEEN, SEEN), Image.Resampling.BOX)
     seen = np.asarray(small)
     pixels = _sha256(f"{width}x{height}".encode() + grey.tobytes())
@@ -225,22 +228,21 @@ def _histogram(seen: NDArray[np.uint8]) -> NDArray[np.float32]:
 # --- what the file tells without a look at the picture ----------------------------------------------------------------
 
 
-def _of_file(data: bytes, width: int, height: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
+def _of_file(data: bytes, header: Dataset | None, width: int, height: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
     """Return the values of NUMBERS and of NAMES; of a file with odd tags its size only."""
     size = (len(data) / (width * height), width, height, width / height)
     try:
-        return _of_dicom(data, size) if dicom.is_dicom(data) else _of_picture(data, size)
+        return _of_picture(data, size) if header is None else _of_dicom(header, len(data), size)
     except Exception:  # a tag may be anything
         return (np.nan, *size, np.nan, np.nan, np.nan), ("tags that can't be read", *[""] * (len(NAMES) - 1))
 
 
-def _of_dicom(data: bytes, size: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[str, ...]]:
+def _of_dicom(found: Dataset, length: int, size: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[str, ...]]:
     """Bytes a pixel are those of the pixels alone: a header's length is nothing that a network could see."""
-    found = dicom.read(data)
     said = [str(found.get(key) or "").strip() for key in ("PhotometricInterpretation", "ViewPosition", "Manufacturer")]
     syntax = str(found.file_meta.TransferSyntaxUID)
     coding = "" if syntax in dicom.NATIVE else syntax
-    packed = size[0] * len(found.get("PixelData") or b"") / len(data) if coding else np.nan
+    packed = size[0] * len(found.get("PixelData") or b"") / length if coding else np.nan
     numbers = (np.nan, packed, *size[1:], float(found.get("BitsStored") or np.nan), np.nan, np.nan)
     return numbers, tuple(name[:LONGEST_NAME] for name in ("DICOM", said[0], coding, "", "", *said[1:]))
 

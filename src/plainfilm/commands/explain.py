@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.config import DISCLAIMER
-from plainfilm.data import dicom
+from plainfilm.data.dicom import patient_of
 from plainfilm.data.films import FilmError
 from plainfilm.data.identity import find_patient, known_patterns
 from plainfilm.data.sources import Loose, loose
@@ -19,7 +19,7 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.explain.checks import check_films, outside_thorax, summary
 from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
 from plainfilm.explain.overlay import WARNING, reduced
-from plainfilm.image.decode import decode
+from plainfilm.image.decode import decoded
 from plainfilm.models.model import Model, batches
 from plainfilm.progress import Bar, bar
 from plainfilm.report.maps import Explained, picture, save_picture, sheet, write_maps_page
@@ -129,8 +129,8 @@ class _Desk:
         can't be read."""
         try:
             data = reader()
-            grey = decode(data)
-            return grey, self.model.preprocess.read(data, grey), dicom.patient(data) or ""
+            grey, header = decoded(data)
+            return grey, self.model.preprocess.read(data, grey), "" if header is None else patient_of(header)
         except FilmError as error:
             return str(error)
 

@@ -132,12 +132,18 @@ def patient(data: bytes) -> str | None:
         return ""
     try:
         found = read(data, last=ROWS)  # every picture has Rows: once they are there, a missing ID is missing
-        identity = words.patient(str(found.get("PatientID") or ""))
-    except Exception:  # cut off within a sequence, or damaged, which decoding will name
+    except FilmError:  # cut off within a sequence, or damaged, which decoding will name
         return None
-    if identity:
-        return pseudonym(identity)
-    return "" if "Rows" in found else None
+    return patient_of(found) or ("" if "Rows" in found else None)
+
+
+def patient_of(found: Dataset) -> str:
+    """Return the ``pseudonym`` of the PatientID in a header that was read; "" without a usable one."""
+    try:
+        identity = words.patient(str(found.get("PatientID") or ""))
+    except Exception:  # a value of any kind
+        return ""
+    return pseudonym(identity) if identity else ""
 
 
 def silence() -> None:

@@ -24,7 +24,7 @@ from plainfilm.hospital.dicom_out import (
 )
 from plainfilm.hospital.picture import picture
 from plainfilm.hospital.source import hashed, identity
-from plainfilm.image.decode import decode
+from plainfilm.image.decode import decoded
 from plainfilm.models.answer import Answer, answer, look
 from plainfilm.models.model import Model
 from plainfilm.serving.predictor import twin
@@ -73,9 +73,9 @@ class Answering:
 def _found(model: Model, data: bytes) -> tuple[Answer | FilmError, np.ndarray | None, np.ndarray | None]:
     """The answer, the whole film, and what the network sees of it; decoded once."""
     try:
-        grey = decode(data)
-        film = look(model, data, grey)
-        return answer(model, film), grey, film.pixels
+        whole = decoded(data)
+        film = look(model, data, whole)
+        return answer(model, film), whole.grey, film.pixels
     except FilmError as error:
         return error, None, None
 

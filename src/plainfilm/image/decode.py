@@ -10,6 +10,7 @@ import re
 import struct
 from contextlib import suppress
 from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,12 +23,15 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from plainfilm.data.dicom import is_dicom
+from plainfilm.data import dicom as headers
 from plainfilm.data.films import FilmError
 from plainfilm.data.reading import foreign, most_bytes, refusal
 from plainfilm.image import dicom
 from plainfilm.image.limits import LARGE, check_size, room_for
 from plainfilm.machine.memory import give_back
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 FEW = 32  # grey values, of 256
 BITS = 258  # TIFF's tag of the bits a channel
@@ -40,15 +44,28 @@ PLUGINS = (JpegImageFile, PngImageFile, TiffImageFile, BmpImageFile, WebPImageFi
 FORMATS = tuple(Image.OPEN[plugin.format] for plugin in PLUGINS)
 
 
+class Decoded(NamedTuple):
+    """All (H, W) uint8 pixels of a film, and the header of a DICOM film."""
+
+    grey: np.ndarray
+    header: Dataset | None
+
+
 def decode(data: bytes) -> np.ndarray:
     """Return the (H, W) uint8 grey image in ``data``: JPEG, PNG, TIFF, BMP, WebP, GIF, PNM or DICOM, of 8 to 16 bits.
 
     A picture is turned as its EXIF says, a DICOM film is windowed as its header says; colour becomes luminance
     (ITU-R BT.601). FilmError with the reason when it is not a film that can be used.
     """
+    return decoded(data).grey
+
+
+def decoded(data: bytes) -> Decoded:
+    """Return what ``decode`` does, with the header that it read on the way. FilmError as there."""
     check_bytes(data)
     try:
-        grey = dicom.grey(data) if is_dicom(data) else _grey(data)
+        header = headers.read(data) if headers.is_dicom(data) else None
+        grey = _grey(data) if header is None else dicom.grey(header)
     except (FilmError, MemoryError):  # too little memory is the machine's fault, not the film's
         raise
     except Exception as error:  # decoders of hostile bytes fail in many ways: OSError, struct, zlib, SyntaxError, …
@@ -57,7 +74,7 @@ def decode(data: bytes) -> np.ndarray:
         give_back()  # each thread that has decoded one would keep hundreds of megabytes
     if grey.min() == grey.max():
         raise FilmError(f"empty picture: every pixel is {grey.flat[0]}")
-    return grey
+    return Decoded(grey, header)
 
 
 def check_bytes(data: bytes) -> None:
@@ -71,7 +88,8 @@ def check_bytes(data: bytes) -> None:
         raise FilmError(f"{len(data) / 2**20:.0f} MB; the limit is {limit // 2**20} MB")
     if data[:2] == b"\xff\xd8" and any(islice(SCAN.finditer(data), MAX_SCANS, None)):
         raise FilmError(f"JPEG with more than {MAX_SCANS} scans")
-    if is_dicom(data) and data.startswith((b"\xff\xd8\xff", b"\x89PNG")):  # TIFF may stand in a preamble (PS3.10, 7.1)
+    # TIFF may stand in a preamble (PS3.10, 7.1)
+    if headers.is_dicom(data) and data.startswith((b"\xff\xd8\xff", b"\x89PNG")):
         raise FilmError("two formats in one file: a picture's first bytes, then DICOM")
 
 

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import MutableSequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -30,42 +30,32 @@ COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 BLOCK = 2**18  # pixels looked up at a time, so that indices take no memory worth mentioning
 
 
-@dataclass(frozen=True)
-class DicomFacts:
+class DicomFacts(NamedTuple):
     """What a film's header says, without anything that names a person."""
 
     patient: str  # "dicom-" and 16 hex digits; "" without PatientID
-    view: str  # PA, AP, lateral, other; "" where the header does not say
-    modality: str
-    done: str  # "slope 1 intercept 0; window 2048/4096 linear; MONOCHROME1 inverted; 12 of 16 bits; view PA"
     remarks: tuple[str, ...]  # why it may be no frontal plain film: "DICOM header: lateral view"
 
 
-def header(data: bytes) -> DicomFacts:
-    """Return the facts in a DICOM file's header; no pixel is decoded. FilmError as ``grey`` would raise it."""
-    found = dicom.read(data)
+def facts(found: Dataset) -> DicomFacts:
+    """Return the facts in a header that ``data.dicom.read`` gave. FilmError where its values can't be read."""
     try:
-        _check(found)
         view, modality = view_of(found), _modality(found)
-        steps = ["luminance"] if _colour(found) else Rendering.of(found).words()
-        steps += [f"{found.BitsStored} of {found.BitsAllocated} bits", f"view {view or 'not given'}"]
-    except FilmError:
-        raise
-    except Exception as error:  # values of any kind where a number should be
+        remarks = [said for said in (remark(view), _bad_window(found)) if said]
+    except Exception as error:  # values of any kind where text or a number should be
         raise FilmError(f"damaged DICOM header ({type(error).__name__})") from None
-    remarks = [said for said in (remark(view), _bad_window(found)) if said]
     if modality not in PLAIN:
         remarks.append(f"DICOM header: modality {modality}, no plain film")
-    return DicomFacts(dicom.patient(data) or "", view, modality, "; ".join(steps), tuple(remarks))
+    return DicomFacts(dicom.patient_of(found), tuple(remarks))
 
 
-def grey(data: bytes) -> np.ndarray:
-    """Return the (H, W) uint8 picture in a DICOM file: black is what attenuates least. FilmError with the reason.
+def grey(found: Dataset) -> np.ndarray:
+    """Return the (H, W) uint8 picture of a film that ``data.dicom.read`` gave: black is what attenuates least.
 
-    The header is checked before a pixel is decoded. Without window or VOI LUT, 8 bits stay as they are and more are
-    stretched from the smallest to the largest value in use; padding counts for neither and becomes black.
+    FilmError with the reason. The header is checked before a pixel is decoded. Without window or VOI LUT, 8 bits stay
+    as they are and more are stretched from the smallest to the largest value in use; padding counts for neither and
+    becomes black.
     """
-    found = dicom.read(data)
     try:
         _check(found)
         with room_for(found.Columns, found.Rows):
@@ -229,18 +219,6 @@ class Rendering:
             found.PhotometricInterpretation == "MONOCHROME1",
             _padding(found, signed),
         )
-
-    def words(self) -> list[str]:
-        """Say what is done, step by step."""
-        first = "modality LUT" if self.modality else f"slope {self.slope:g} intercept {self.intercept:g}"
-        if self.voi:
-            second = "VOI LUT"
-        elif self.window:
-            centre, width, function = self.window
-            second = f"window {centre:g}/{width:g} {function.lower().replace('_', ' ')}"
-        else:
-            second = "no window: as stored" if self._as_stored else "no window: range in use"
-        return [first, second, "MONOCHROME1 inverted" if self.inverted else "MONOCHROME2"]
 
     @property
     def _as_stored(self) -> bool:

@@ -16,7 +16,8 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from plainfilm.data.dicom import is_dicom
-from plainfilm.image.dicom import header
+from plainfilm.image.decode import Decoded, decoded
+from plainfilm.image.dicom import facts
 from plainfilm.models.gate import Verdict
 from plainfilm.models.model import Model
 
@@ -53,12 +54,15 @@ def blas_alone() -> AbstractContextManager[object]:
     return limited
 
 
-def look(model: Model, data: bytes, grey: np.ndarray | None = None) -> Film:
+def look(model: Model, data: bytes, whole: Decoded | None = None) -> Film:
     """Return the film in ``data``; FilmError with the reason when it can't be used.
 
-    ``grey``: the decoded film, where the caller has it already.
+    ``whole``: what ``decoded`` gave of it, where the caller has that already.
     """
-    return Film(model.preprocess.read(data, grey), header(data).remarks if is_dicom(data) else ())
+    if whole is None and not is_dicom(data):
+        return Film(model.preprocess.read(data), ())  # it may be decoded smaller than it is
+    grey, header = whole or decoded(data)
+    return Film(model.preprocess.read(data, grey), () if header is None else facts(header).remarks)
 
 
 def answer(model: Model, film: Film) -> Answer:

@@ -109,9 +109,7 @@ def leave_out(films: Films, column: str, seed: int = 0) -> list[LeftOut]:
             f"--folds {column}: {len(tested)} of its {len(names)} values have {FEW_A_CLASS} films a class or more;"
             f" 2 to {MOST_SITES} can be left out in turn."
         )
-    members, starts = _groups(films)
-    group_of = np.empty(len(films), np.int64)
-    group_of[members] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    group_of = groups(films.films)
     known = np.array([bool(name) for name in names])[which]
 
     def without(k: int) -> LeftOut:

@@ -302,13 +302,45 @@ def number_list(name: str, text: str) -> list[float]:
 def name_values(name: str, text: str) -> dict[str, float]:
     """Return {name: number} for ``a=1,b=2``; InputError when it has another form."""
     pairs = {}
-    for part in text.split(","):
-        key, _, value = part.partition("=")
+    for key, value in name_pairs(name, text, "NAME=NUMBER"):
         try:
-            pairs[key.strip()] = float(value)
+            pairs[key] = float(value)
         except ValueError:
-            raise InputError(f"{name}={text!r}: '{part}' is not of the form NAME=NUMBER.") from None
+            raise InputError(f"{name}={text!r}: '{key}={value}' is not of the form NAME=NUMBER.") from None
     return pairs
+
+
+NAME = r'"(?:[^"]|"")*"|[^=",]*'
+PAIR = re.compile(rf"\s*({NAME})\s*=\s*({NAME})\s*(?:,|$)")
+
+
+def name_pairs(name: str, text: str, form: str = "NAME=NAME") -> list[tuple[str, str]]:
+    """Return the pairs of ``a=x,b=y``; a name that holds a comma or = stands in double quotes: ``"a, left"=x``.
+
+    InputError when it has another form; ``name`` is that of the flag or setting, ``form`` the words for a pair.
+    """
+    pairs, at = [], 0
+    while at < len(text):
+        found = PAIR.match(text, at)
+        if not found:
+            raise InputError(
+                f"{name}={text!r}: '{text[at:]}' is not of the form {form}. A name with a comma or = stands in double "
+                f'quotes: "a, left"=…'
+            )
+        pairs.append((_unquoted(found[1]), _unquoted(found[2])))
+        at = found.end()
+    return pairs
+
+
+def quoted(name: str) -> str:
+    """Return a name as ``name_pairs`` reads it back."""
+    plain = not re.search(r'[=",]', name) and name == name.strip() and name
+    return name if plain else '"' + name.replace('"', '""') + '"'
+
+
+def _unquoted(name: str) -> str:
+    name = name.strip()
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def checked(settings: dict[str, Any]) -> dict[str, Any]:

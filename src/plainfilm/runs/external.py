@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plainfilm.config import MAX_BAD
+from plainfilm.config import MAX_BAD, name_pairs, quoted
 from plainfilm.data import identity
 from plainfilm.data.films import Film, FilmError, Films, read_films
 from plainfilm.data.sources import load_again
+from plainfilm.data.words import same_class
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.image.store import check_bad
@@ -55,20 +57,22 @@ def shift_from_training(run: Path, films: Films, seed: int) -> dict[str, Any]:
 
 def as_the_model_says(films: Films, classes: tuple[str, ...], names: str) -> Films:
     """Return ``films`` with the model's names of their classes: by ``names`` ("healthy=NORMAL,sick=PNEUMONIA"), else
-    the one that differs in capitals only. InputError when a class is none of the model's."""
-    ours = {name.lower(): name for name in classes}
-    given = {theirs: own for theirs, _, own in (pair.partition("=") for pair in names.split(",") if pair)}
+    the same number, or the one that differs in capitals only. InputError when a class is none of the model's."""
+    given = dict(name_pairs("--classes", names))
     if wrong := [name for name in given if name not in films.classes or given[name] not in classes]:
         raise InputError(
             f"--classes: '{wrong[0]}={given[wrong[0]]}' does not name a class of {films.name} "
             f"({', '.join(films.classes)}) and one of the model's ({', '.join(classes)})."
         )
-    said = {name: given.get(name) or (name if name in classes else ours.get(name.lower())) for name in films.classes}
+    said = {name: given.get(name) or same_class(name, classes) for name in films.classes}
     strange = [name for name in films.classes if said[name] is None]
     if strange:
+        pairs = [*given.items(), *((name, classes[0]) for name in strange)]
+        advice = ",".join(f"{quoted(theirs)}={quoted(ours)}" for theirs, ours in pairs)
+        advice = shlex.quote(advice) if "'" in advice else f"'{advice}'"
         raise InputError(
-            f"{films.name} has the class {strange[0]}; the model knows {', '.join(classes)}. Say which is which: "
-            f"--classes '{strange[0]}={classes[0]},…'."
+            f"{films.name} has the class {strange[0]}; the model knows {', '.join(classes)}. Say which is which, such "
+            f"as: --classes {advice}."
         )
     return films.with_films(replace(film, label=str(said[film.label])) for film in films)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from plainfilm.data.fetch import offline
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.standardise import Standardise
-from plainfilm.models.weights import Arrays, Weights
+from plainfilm.models.weights import VARIABLE, Arrays, Weights, named_place
 
 ENDINGS = (".safetensors", ".npz")
 
@@ -91,7 +90,7 @@ def timm_weights(name: str, file: str | Path | None = None) -> Weights:
     if file is not None:
         return _read(Path(file).expanduser(), "--weights")
     if (found := _named(name)) is not None:
-        return _read(found, "PLAINFILM_WEIGHTS")
+        return _read(found, VARIABLE)
     if offline():
         raise InputError(
             f"PLAINFILM_OFFLINE is set, and there is no file with {name}'s weights: name one by --weights."
@@ -111,7 +110,7 @@ def timm_weights(name: str, file: str | Path | None = None) -> Weights:
 def timm_here(name: str) -> str | None:
     """Return where PLAINFILM_WEIGHTS has the backbone's weights, None when nowhere; timm's own cache isn't searched."""
     found = _named(name)
-    return f"PLAINFILM_WEIGHTS {found}" if found else None
+    return f"{VARIABLE} {found}" if found else None
 
 
 def put_timm(network: Timm, arrays: Mapping[str, np.ndarray]) -> None:
@@ -126,8 +125,8 @@ def put_timm(network: Timm, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _named(name: str) -> Path | None:
     """The file for ``name`` that PLAINFILM_WEIGHTS means: itself, or one in that folder."""
-    place = Path(os.environ.get("PLAINFILM_WEIGHTS") or ".nowhere").expanduser()
-    choices = [place, *(place / f"{name}{ending}" for ending in ENDINGS)]
+    place = named_place()
+    choices = [place, *(place / f"{name}{ending}" for ending in ENDINGS)] if place else []
     return next((path for path in choices if path.suffix in ENDINGS and path.is_file()), None)
 
 

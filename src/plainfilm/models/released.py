@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickletools  # names opcodes; it carries none out
 import tempfile
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from torch import nn
 from plainfilm.data.fetch import offline
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.models.lite import Lite
-from plainfilm.models.weights import Arrays, Weights, wheel_member
+from plainfilm.models.weights import VARIABLE, Arrays, Weights, named_place, wheel_member
 from plainfilm.progress import say
 from plainfilm.storage import files
 
@@ -81,8 +80,9 @@ class Released:
         return files.cache_dir() / "weights" / self.file
 
     def _found(self) -> tuple[Path, str] | None:
-        named = Path(os.environ.get("PLAINFILM_WEIGHTS") or ".nowhere").expanduser()
-        places = ((named, "PLAINFILM_WEIGHTS"), (named / self.file, "PLAINFILM_WEIGHTS"), (self.cached, "cache"))
+        named = named_place()
+        places = [(named, VARIABLE), (named / self.file, VARIABLE)] if named else []
+        places.append((self.cached, "cache"))
         return next(((path, source) for path, source in places if path.name == self.file and path.is_file()), None)
 
     def _weights(self, path: Path, source: str) -> Weights:

@@ -28,6 +28,7 @@ from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.progress import say
 from plainfilm.storage import files
 
+VARIABLE = "PLAINFILM_WEIGHTS"
 Arrays = dict[str, NDArray[np.float32]]
 Layer = tuple[str, tuple[int, int, int, int]]  # name, (out, in, height, width)
 
@@ -96,7 +97,7 @@ def vgg16_weights(file: str | Path | None = None) -> Weights:
         option, path = named
         arrays = read_keras(path)
         return Weights(arrays, digest(arrays), f"{option} {path}", path)
-    folder = os.environ.get("PLAINFILM_WEIGHTS")
+    folder = named_place()
     tried = ["--weights not given", f"{folder} holds no VGG16 weights" if folder else "PLAINFILM_WEIGHTS not set"]
     for source, load in (
         (f"cache {_cached()}", _from_cache),
@@ -116,6 +117,12 @@ def vgg16_weights(file: str | Path | None = None) -> Weights:
     )
 
 
+def named_place() -> Path | None:
+    """Return the file or folder that PLAINFILM_WEIGHTS names, whether it is there or not; None when it names none."""
+    text = os.environ.get(VARIABLE)
+    return Path(text).expanduser() if text else None
+
+
 def weights_here(file: str | Path | None = None) -> str | None:
     """Return where ``vgg16_weights(file)`` would read without a download, None when nowhere; values aren't checked."""
     try:
@@ -128,11 +135,11 @@ def weights_here(file: str | Path | None = None) -> str | None:
 
 def _named(file: str | Path | None) -> tuple[str, Path] | None:
     """Return what names VGG16's file, and the file: itself, or in a folder the Keras file, else the first VGG16 .h5."""
-    variable = os.environ.get("PLAINFILM_WEIGHTS")
-    option, text = ("PLAINFILM_WEIGHTS", variable) if file is None else ("--weights", file)
-    if not text:
+    option, place = (
+        (VARIABLE, named_place()) if file is None else ("--weights", Path(file).expanduser() if file else None)
+    )
+    if place is None:
         return None
-    place = Path(text).expanduser()
     if place.is_file():
         return option, place
     if not place.is_dir():

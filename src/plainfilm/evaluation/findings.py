@@ -1,0 +1,313 @@
+"""Several findings per film: predictions, their rule of decision and their scores.
+
+Each finding is a question of yes or no about the films of which its answer is known, so that all that is written for
+two classes holds for it: ``FindingsPredictions.of`` gives these films as ``Predictions``. A cell that nobody knows is
+never negative: its film is not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from plainfilm.data import words
+from plainfilm.data.films import CELLS, FINDING, UNKNOWN, Films
+from plainfilm.data.findings import no
+from plainfilm.errors import InputError, did_you_mean
+from plainfilm.evaluation.decision import FLOOR, Bools, Decision
+from plainfilm.evaluation.intervals import Floats
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scores import scores
+from plainfilm.storage.tables import read_csv, write_csv
+
+Cells = NDArray[np.int8]
+
+FEWEST = 2  # known films of either answer, below which a finding is not scored
+NONE = "none"  # the label of a film with no finding
+AVERAGED = ("auroc", "auprc", "brier", "sensitivity", "specificity")  # scores with a mean over findings
+
+
+@dataclass(frozen=True)
+class FindingsDecision:
+    """How the F logits of a film become its findings: for each a sigmoid, a temperature, a threshold and a refer band.
+
+    ``each``: one rule per finding, of the classes "no NAME" and NAME.
+    """
+
+    each: tuple[Decision, ...]
+
+    two = False  # there is not one threshold, as in ``Decision``
+    own_thresholds = False
+    threshold = 0.5
+    temperature = 1.0
+    refer = None
+    rule = "each finding by its own threshold"
+    offsets: tuple[float, ...] = ()
+
+    @classmethod
+    def of_names(cls, names: Sequence[str]) -> FindingsDecision:
+        """Return the rule before anything was chosen: every finding from 0.5 on."""
+        return cls(tuple(Decision((no(name), name), name) for name in names))
+
+    @classmethod
+    def read(cls, names: Sequence[str], about: Mapping[str, Any]) -> FindingsDecision:
+        """Return the rule that a model file or model.json holds; KeyError, TypeError or ValueError where it is none."""
+        rules = about["findings"]
+        if len(rules) != len(names):
+            raise ValueError(f"it has rules for {len(rules)} findings of {len(names)}")
+        return cls(tuple(Decision.read((no(name), name), rule) for name, rule in zip(names, rules, strict=True)))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The F findings, in the order of the probabilities' columns."""
+        return tuple(rule.positive for rule in self.each)
+
+    @property
+    def positive(self) -> str:
+        """The finding that is shown where there is room for one."""
+        return self.each[0].positive
+
+    @property
+    def column(self) -> int:
+        """Where that finding stands."""
+        return 0
+
+    @property
+    def thresholds(self) -> Floats:
+        """(F,) probability from which on each finding is called."""
+        return np.array([float(np.asarray(rule.threshold)) for rule in self.each])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a model file holds of it."""
+        rules = [{**rule.about, "threshold_rule": rule.rule, "offsets": list(rule.offsets)} for rule in self.each]
+        return {"findings": rules, "positive": self.positive}
+
+    def take(self, rows: NDArray[np.int64]) -> FindingsDecision:
+        """Return the rule for some of the films: the same."""
+        return self
+
+    def chances(self, logits: Any) -> Any:
+        """Return (B, F) probabilities of a tensor of (B, F) logits."""
+        return (logits / logits.new_tensor([rule.temperature for rule in self.each])).sigmoid()
+
+    def called(self, probabilities: Floats) -> Bools:
+        """Return (N, F) whether each film of (N, F) probabilities has each finding."""
+        return np.asarray(probabilities >= self.thresholds)
+
+    def decide(self, probabilities: Floats) -> NDArray[np.int64]:
+        """Return (N,) the finding that lies farthest above its threshold, or least below, in log-odds."""
+        beyond = logit(np.clip(probabilities, FLOOR, 1 - FLOOR)) - logit(np.clip(self.thresholds, FLOOR, 1 - FLOOR))
+        return np.asarray(beyond.argmax(axis=1), dtype=np.int64)
+
+    def label(self, probabilities: Floats) -> str:
+        """Return the findings of a film of (F,) probabilities, with semicolons between them; "none" without any."""
+        found = [name for name, yes in zip(self.classes, self.called(probabilities), strict=True) if yes]
+        return "; ".join(found) or NONE
+
+    def score(self, probabilities: Floats) -> Floats:
+        """Return (N,) the largest of each film's probabilities."""
+        return np.asarray(probabilities.max(axis=1))
+
+    def refers(self, probabilities: Floats) -> Bools:
+        """Return (N,) whether a film is in the refer band of any finding."""
+        bands = [rule.refers(_both(p)) for rule, p in zip(self.each, probabilities.T, strict=True)]
+        return np.asarray(np.any(bands, axis=0))
+
+    def reason(self, probabilities: Floats) -> str | None:
+        """Return why the film of (F,) probabilities goes to a reader, by finding; None where it does not."""
+        reasons = [rule.reason(_both(p[None])[0]) for rule, p in zip(self.each, probabilities, strict=True)]
+        return "; ".join(reason for reason in reasons if reason) or None
+
+
+def _both(chance: Floats) -> Floats:
+    return np.stack([1 - chance, chance], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class FindingsPredictions:
+    """What a model said about the findings of N films, and what is known of them.
+
+    paths: N names; parts: (N,); truth: (N, F) int8, 1, 0, or below 0 where nobody knows; chances: (N, F) in 0..1;
+    patients: (N,), the film's own path where unknown.
+    """
+
+    paths: list[str]
+    parts: NDArray[np.str_]
+    truth: Cells
+    chances: Floats
+    decision: FindingsDecision
+    patients: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @staticmethod
+    def of_films(films: Films, chances: Floats, decision: FindingsDecision) -> FindingsPredictions:
+        """Return the table of ``films`` with their (N, F) probabilities; a film without a part counts as test."""
+        table = films.films
+        return FindingsPredictions(
+            [film.path for film in table],
+            np.array([film.part or "test" for film in table], dtype=np.str_),
+            films.truth,
+            chances,
+            decision,
+            np.array([film.group for film in table], dtype=np.str_),
+        )
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Names of the F findings."""
+        return self.decision.classes
+
+    def take(self, rows: NDArray[np.int64] | Bools) -> FindingsPredictions:
+        """Return the films at ``rows``: indices, or a mask."""
+        rows = np.arange(len(self))[rows]
+        paths = [self.paths[i] for i in rows]
+        rest = (self.parts[rows], self.truth[rows], self.chances[rows], self.decision, self.patients[rows])
+        return FindingsPredictions(paths, *rest)
+
+    def part(self, name: str) -> FindingsPredictions:
+        """Return the films of one part; InputError when there are none."""
+        chosen = self.parts == name
+        if not chosen.any():
+            raise InputError(f"No film belongs to the part '{name}'.{did_you_mean(name, sorted(set(self.parts)))}")
+        return self.take(chosen)
+
+    def of(self, finding: str) -> Predictions:
+        """Return the films of which ``finding`` is known, as a question of yes or no."""
+        k = self.findings.index(finding)
+        known = np.flatnonzero(self.truth[:, k] >= 0)
+        return Predictions(
+            [self.paths[i] for i in known],
+            self.parts[known],
+            self.truth[known, k].astype(np.int64),
+            _both(self.chances[known, k]),
+            self.decision.each[k],
+            self.patients[known],
+        )
+
+
+def write_findings(path: str | Path, p: FindingsPredictions) -> None:
+    """Write ``path,part,y_<finding>…,p_<finding>…`` and ``patient`` where any is known; ``y_`` is empty where nobody
+    knows."""
+    patients = [p.patients.tolist()] if p.patients.tolist() != p.paths else []
+    header = ["path", "part", *(FINDING + name for name in p.findings), *(f"p_{name}" for name in p.findings)]
+    cells = [[CELLS[value] if value >= 0 else "" for value in row] for row in p.truth.tolist()]
+    rows = zip(p.paths, p.parts.tolist(), cells, p.chances.tolist(), *patients, strict=True)
+    write_csv(
+        path,
+        [*header, *["patient"] * len(patients)],
+        ([film, part, *known, *chance, *who] for film, part, known, chance, *who in rows),
+    )
+
+
+def holds_findings(header: Sequence[str]) -> bool:
+    """Return whether a table's header is that of predictions of findings."""
+    return any(name.startswith(FINDING) and f"p_{name.removeprefix(FINDING)}" in header for name in header)
+
+
+def read_findings(path: str | Path, about: Mapping[str, Any] | None = None) -> FindingsPredictions:
+    """Return the predictions in a table ``path,part,y_<finding>…,p_<finding>…`` of any dialect.
+
+    ``about``: the model.json of whoever made them, for thresholds. Empty, uncertain and unreadable truths are unknown,
+    never negative. InputError for cells that are no truth, and for probabilities outside 0..1.
+    """
+    header, rows = read_csv(path)
+    names = [n.removeprefix(FINDING) for n in header if n.startswith(FINDING) and "p_" + n[len(FINDING) :] in header]
+    if not names or not rows:
+        raise InputError(f"{path} has no rows, or no column p_NAME beside a column y_NAME.")
+    truth = np.array([[_cell(path, row[FINDING + name]) for name in names] for row in rows], dtype=np.int8)
+    chances = np.array([[words.number(row[f"p_{name}"]) for name in names] for row in rows])
+    wrong = np.flatnonzero(~((chances >= 0) & (chances <= 1)).all(axis=1))
+    if wrong.size:
+        raise InputError(f"{path}: {wrong.size} rows have a probability outside 0..1 (first: row {wrong[0] + 2}).")
+    decision = FindingsDecision.read(names, about) if about else FindingsDecision.of_names(names)
+    paths = [row.get("path") or f"row {number}" for number, row in enumerate(rows, 2)]
+    return FindingsPredictions(
+        paths,
+        np.array([words.part(row.get("part", "")) or "test" for row in rows], dtype=np.str_),
+        truth,
+        chances,
+        decision,
+        np.array([words.patient(row.get("patient", "")) or path for row, path in zip(rows, paths, strict=True)]),
+    )
+
+
+def _cell(path: str | Path, text: str) -> int:
+    known = words.label(text)
+    if known not in ("1", "0", "-1", ""):
+        raise InputError(f"{path}: a truth is '{text}'; it must be 1, 0, -1 (uncertain) or empty (unknown).")
+    return int(known) if known in ("1", "0") else UNKNOWN
+
+
+def scored(p: FindingsPredictions, rng: np.random.Generator) -> dict[str, Any]:
+    """Return the scores of one part: means over findings, and under "findings" each finding's.
+
+    A finding has ``known``, ``positives``, and ``scores`` ({score: {"value", "low", "high"}}) or, with fewer than two
+    films of either answer, ``not_scored`` with the reason. ``macro`` and ``weighted`` (by positives) means are over the
+    findings that are scored; see ``_means`` for their intervals.
+    """
+    each: dict[str, Any] = {}
+    for name in p.findings:
+        films = p.of(name)
+        counts = np.bincount(films.labels, minlength=2)
+        found: dict[str, Any] = {"known": len(films), "positives": int(counts[1])}
+        if counts.min() < FEWEST:
+            few = f"{counts[1]} positive and {counts[0]} negative films are known"
+            each[name] = found | {"not_scored": f"{few}; at least {FEWEST} of either are needed"}
+        else:
+            each[name] = found | {"scores": {key: i.as_dict() for key, i in scores(films, rng).items()}}
+    return {**_means(p, each), "findings": each}
+
+
+def _means(p: FindingsPredictions, each: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {"macro_<score>", "weighted_<score>"} over the findings that are scored.
+
+    Bounds are means of the findings' bounds: the interval of a mean of scores that err fully together. Findings of the
+    same films and patients do err together, by how much is not known, so that the interval is on the wide side.
+    """
+    scored_ones = [found for found in each.values() if "scores" in found]
+    means: dict[str, Any] = {}
+    for score in AVERAGED:
+        rows = [(found["scores"][score], found["positives"]) for found in scored_ones if score in found["scores"]]
+        rows = [(row, count) for row, count in rows if all(map(_finite, row.values()))]
+        if rows:
+            positives = np.array([count for _, count in rows], dtype=np.float64)
+            for kind, share in (
+                ("macro", np.full(len(rows), 1 / len(rows))),
+                ("weighted", positives / positives.sum()),
+            ):
+                bounds = {key: float(share @ [row[key] for row, _ in rows]) for key in ("value", "low", "high")}
+                means[f"{kind}_{score}"] = bounds
+    return means
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and bool(np.isfinite(value))
+
+
+def cooccurrence(truth: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (F, F) how many films have both findings, and of how many both are known."""
+    yes, known = (truth == 1).astype(np.int64), (truth >= 0).astype(np.int64)
+    return yes.T @ yes, known.T @ known
+
+
+def chosen(val: FindingsPredictions, choose: Callable[[Predictions], Decision]) -> FindingsDecision:
+    """Return the rule with each finding's part chosen by ``choose`` from the validation films of which it is known.
+
+    A finding with fewer than two known films of either answer keeps 0.5.
+    """
+    rules = []
+    for name, rule in zip(val.findings, val.decision.each, strict=True):
+        films = val.of(name)
+        few = np.bincount(films.labels, minlength=2).min() < FEWEST
+        kept = replace(rule, threshold=0.5, rule="0.5: too few validation films are known")
+        rules.append(kept if few else choose(films))
+    return FindingsDecision(tuple(rules))

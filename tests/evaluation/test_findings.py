@@ -1,0 +1,120 @@
+"""Several findings per film: unknown is never negative, and each finding's figures are those of its own question."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation import findings as module
+from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, read_findings, write_findings
+from plainfilm.evaluation.operating import choose
+
+NAMES = ("Effusion", "Nodule, small", "Pneumonia")
+
+
+def table(films=300, unknown=0.3, seed=0, names=NAMES):
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((films, len(names))) < 0.3).astype(np.int8)
+    chances = 1 / (1 + np.exp(-rng.normal(3 * truth - 2, 1.5)))
+    truth[rng.random(truth.shape) < unknown] = -2
+    paths = [f"f{i}.png" for i in range(films)]
+    patients = np.array([f"p{i // 2}" for i in range(films)])
+    decision = FindingsDecision.of_names(names)
+    return FindingsPredictions(paths, np.full(films, "test"), truth, chances, decision, patients)
+
+
+def test_a_file_of_findings_reads_back_exactly(tmp_path):
+    p = table()
+    write_findings(tmp_path / "predictions.csv", p)
+    again = read_findings(tmp_path / "predictions.csv")
+    assert again.findings == NAMES and again.paths == p.paths and again.patients.tolist() == p.patients.tolist()
+    assert np.array_equal(again.truth, p.truth) and np.array_equal(again.chances, p.chances)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0, 0.9))
+def test_unknown_is_never_negative(seed, unknown):
+    p = table(films=60, unknown=unknown, seed=seed)
+    found = module.scored(p, np.random.default_rng(0))["findings"]
+    for k, name in enumerate(NAMES):
+        known = p.truth[:, k] >= 0
+        assert found[name]["known"] == known.sum() and found[name]["positives"] == (p.truth[:, k] == 1).sum()
+        own = p.of(name)
+        assert len(own) == known.sum() and own.truth.tolist() == (p.truth[known, k] == 1).tolist()
+        if "scores" in found[name]:
+            expected = roc_auc_score(p.truth[known, k], p.chances[known, k])
+            assert found[name]["scores"]["auroc"]["value"] == pytest.approx(expected)
+        else:
+            assert np.bincount(p.truth[known, k], minlength=2).min() < 2 and "at least 2" in found[name]["not_scored"]
+
+
+def test_hiding_cells_changes_nothing_of_the_others():
+    whole = table(unknown=0)
+    hidden = FindingsPredictions(
+        whole.paths, whole.parts, whole.truth.copy(), whole.chances, whole.decision, whole.patients
+    )
+    hidden.truth[:200, 0] = -2
+    a, b = (module.scored(p, np.random.default_rng(0))["findings"] for p in (whole, hidden))
+    assert a["Pneumonia"]["known"] == b["Pneumonia"]["known"] and b["Effusion"]["known"] == 100
+    assert a["Pneumonia"]["scores"]["auroc"] == b["Pneumonia"]["scores"]["auroc"]
+
+
+def test_means_over_findings_lie_between_them():
+    found = module.scored(table(), np.random.default_rng(0))
+    values = [each["scores"]["auroc"]["value"] for each in found["findings"].values()]
+    for kind in ("macro", "weighted"):
+        mean = found[f"{kind}_auroc"]
+        assert min(values) <= mean["value"] <= max(values) and mean["low"] < mean["value"] < mean["high"]
+    assert found["macro_auroc"]["value"] == pytest.approx(np.mean(values))
+
+
+def test_thresholds_are_chosen_by_finding_on_known_films():
+    val = table(films=600)
+    decision = module.chosen(val, lambda films: choose(films, "sensitivity=0.9", "none", fitted=True))
+    for k, name in enumerate(NAMES):
+        films = val.of(name)
+        called = films.under(decision.each[k]).called
+        assert 0.9 <= called[films.truth].mean() < 0.95
+    val.truth[:, 1] = -2
+    kept = module.chosen(val, lambda films: choose(films, "auto", "none", fitted=True)).each[1]
+    assert kept.threshold == 0.5 and "too few" in kept.rule
+
+
+def test_a_film_has_the_findings_above_their_thresholds():
+    rules = [rule.about | {"threshold": cut} for rule, cut in zip(table().decision.each, (0.2, 0.5, 0.9), strict=True)]
+    decision = FindingsDecision.read(NAMES, {"findings": rules})
+    assert decision.label(np.array([0.3, 0.6, 0.5])) == "Effusion; Nodule, small"
+    assert decision.label(np.array([0.1, 0.1, 0.1])) == "none"
+    assert decision.decide(np.array([[0.3, 0.6, 0.5], [0.1, 0.1, 0.89]])).tolist() == [0, 2]
+    assert FindingsDecision.read(NAMES, decision.about).thresholds.tolist() == [0.2, 0.5, 0.9]
+
+
+def test_a_refer_band_of_one_finding_is_enough():
+    rules = [rule.about | {"refer": [0.4, 0.6] if k == 2 else None} for k, rule in enumerate(table().decision.each)]
+    decision = FindingsDecision.read(NAMES, {"findings": rules})
+    films = np.array([[0.5, 0.5, 0.1], [0.1, 0.1, 0.5]])
+    assert decision.refers(films).tolist() == [False, True]
+    assert decision.reason(films[0]) is None and "probability of Pneumonia, 0.500" in decision.reason(films[1])
+
+
+def test_findings_that_come_together_are_counted_where_both_are_known():
+    both, known = module.cooccurrence(np.array([[1, 1], [1, -2], [0, 1], [1, 0]], dtype=np.int8))
+    assert both.tolist() == [[3, 1], [1, 2]] and known.tolist() == [[4, 3], [3, 3]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path,y_A,p_A\na,2,.5\n", "a truth is '2'"),
+        ("path,y_A,p_A\na,1,1.5\n", "outside 0..1"),
+        ("path,y_A,p_B\na,1,.5\n", "no column p_NAME beside"),
+    ],
+)
+def test_what_is_no_table_of_findings_is_said(tmp_path, text, words):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_findings(tmp_path / "p.csv")

@@ -16,6 +16,7 @@ ROOMS = (
     "progress",
     "storage",
     "machine",
+    "catalogue",
     "config",
     "data",
     "image",

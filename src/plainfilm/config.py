@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from plainfilm.catalogue import own_settings
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
@@ -29,53 +30,6 @@ OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lion")
 RESIZES = ("crop", "pad", "stretch")
 PRECISIONS = ("auto", "32", "16")
 SCALINGS = ("film", "centre", "unit", "caffe")
-# What `best` and `best-gpu` are trained with: found by a battery of changed looks, see docs/models.md.
-ROBUST: dict[str, Any] = {
-    "epochs": 12,
-    "batch": 32,
-    "optimizer": "adamw",
-    "learning_rate": 1e-3,
-    "weight_decay": 0.02,
-    "decay": "cosine",
-    "label_smoothing": 0.05,
-    "average": 0.998,
-    "resize": "stretch",
-    "augment": "rotation=10,translation=.08,zoom=.15,stretch=.35,style=.8,equalise=1,gamma=.8,contrast=.4,"
-    "brightness=30,shading=.3,sharpness=1,noise=10,erase=.3",
-}
-# What a model wants otherwise than the paper; anything given by the user goes before it. See docs/models.md.
-OWN_SETTINGS: dict[str, dict[str, Any]] = {
-    "best": ROBUST,
-    "best-gpu": ROBUST | {"batch": 64, "average": 0.996, "class_weights": "none"},
-    "vgg16-ft": {"epochs": 8, "batch": 32, "optimizer": "adamw", "learning_rate": 1e-4, "decay": "cosine"},
-    "vgg16-mlp": {"epochs": 20, "batch": 32, "optimizer": "adamw", "learning_rate": 1e-4, "decay": "cosine"},
-    "timm-lr": {"features": "standardised", "resize": "stretch"},
-    "timm-mlp": {
-        "epochs": 20,
-        "batch": 32,
-        "optimizer": "adamw",
-        "learning_rate": 1e-3,
-        "weight_decay": 0.02,
-        "decay": "cosine",
-        "resize": "stretch",
-    },
-    "timm-ft": {
-        "epochs": 6,
-        "batch": 32,
-        "optimizer": "adamw",
-        "learning_rate": 2e-4,
-        "weight_decay": 0.02,
-        "decay": "cosine",
-        "resize": "stretch",
-        "augment": "rotation=10,translation=.08,zoom=.15,stretch=.2,gamma=.5,contrast=.3,sharpness=.5,noise=5",
-    },
-}
-
-
-def own_settings(model: str) -> dict[str, Any]:
-    """Return what ``model`` (``timm:NAME-lr`` and its kind included) wants otherwise than the paper."""
-    family = f"timm-{model.rpartition('-')[2]}" if model.startswith("timm:") else model
-    return OWN_SETTINGS.get(family, {})
 
 
 def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
@@ -84,7 +38,7 @@ def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
 
 @dataclass(frozen=True, init=False)
 class TrainConfig:
-    """All settings of one trained model. The defaults are the paper's, but for the split and for ``OWN_SETTINGS``."""
+    """All settings of one trained model. The defaults are the paper's, but for the split and a model's own settings."""
 
     model: str = _setting("vgg", "model name; `plainfilm models` lists them")
     split: str = _setting("grouped", "how films are divided", SPLITS)

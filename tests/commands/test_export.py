@@ -6,12 +6,13 @@ import hashlib
 
 import pytest
 
+from plainfilm.catalogue import PAPER
 from plainfilm.commands.export import PHANTOMS, check_pixels, export
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
-from plainfilm.models.vgg import PAPER, VGG
+from plainfilm.models.vgg import VGG
 from plainfilm.storage.files import read_json, write_json
 from plainfilm.storage.tables import write_csv
 

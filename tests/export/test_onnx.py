@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from plainfilm.catalogue import PAPER
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.export.safetensors import write_safetensors
@@ -15,7 +16,7 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
 from plainfilm.models.gate import fit_gate
 from plainfilm.models.model import Model
-from plainfilm.models.vgg import PAPER, VGG
+from plainfilm.models.vgg import VGG
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -23,6 +24,7 @@ onnx = pytest.importorskip("onnx")
 
 from plainfilm.config import DISCLAIMER  # noqa: E402
 from plainfilm.export import onnx as exporting  # noqa: E402
+from plainfilm.export import onnx_file  # noqa: E402
 from plainfilm.export.engine import OnnxModel  # noqa: E402
 
 
@@ -115,9 +117,9 @@ def test_every_changed_byte_is_found(written, tmp_path):
 
 def resealed(proto, path):
     for item in proto.metadata_props:
-        if item.key == exporting.SEAL:
+        if item.key == onnx_file.SEAL:
             item.value = "0" * 64
-    path.write_bytes(exporting.seal(proto.SerializeToString(), exporting.UNSEALED))
+    path.write_bytes(onnx_file.seal(proto.SerializeToString(), onnx_file.UNSEALED))
 
 
 def external(proto):
@@ -199,15 +201,15 @@ def test_a_run_is_exported_into_the_cache_once(tmp_path, monkeypatch):
         VGG(PAPER, 2, 16), "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), preprocess, provenance={"run": "a"}
     )
     model.save(tmp_path / "model.h5")
-    first = OnnxModel.of_run(tmp_path, pixels())
+    first = exporting.engine_of(tmp_path, pixels())
     assert first.probabilities(pixels()) == pytest.approx(model.probabilities(pixels()), abs=1e-5)
     assert first.provenance == {"run": "a"} and first.hash == Model.load(tmp_path).hash
-    monkeypatch.setattr("plainfilm.export.engine.write_onnx", None)  # would fail if it were called again
-    OnnxModel.of_run(tmp_path / "model.h5", pixels())
+    monkeypatch.setattr("plainfilm.export.onnx.write_onnx", None)  # would fail if it were called again
+    exporting.engine_of(tmp_path / "model.h5", pixels())
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'plainfilm\[export\]'"):
         exporting.require("onnxruntime")
 
@@ -230,10 +232,10 @@ def test_a_file_in_the_cache_under_another_models_name_is_made_anew(tmp_path, mo
         model.network.head[-1].bias.data.fill_(0).add_(torch.tensor([bias, 0.0]))
         (tmp_path / name).mkdir()
         model.save(tmp_path / name / "model.h5")
-        OnnxModel.of_run(tmp_path / name, pixels())
+        exporting.engine_of(tmp_path / name, pixels())
     first, second = sorted((tmp_path / "cache" / "onnx").glob("*.onnx"))
     second.write_bytes(first.read_bytes())
     for name in "ab":
         own = Model.load(tmp_path / name)
-        again = OnnxModel.of_run(tmp_path / name, pixels())
+        again = exporting.engine_of(tmp_path / name, pixels())
         assert np.allclose(again.probabilities(pixels()), own.probabilities(pixels()), atol=1e-5)

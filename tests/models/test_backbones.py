@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from plainfilm.catalogue import Trained
 from plainfilm.config import TrainConfig
 from plainfilm.errors import InputError
 from plainfilm.image.preprocess import Preprocess
@@ -43,9 +44,9 @@ def file(request, arrays, tmp_path):
 
 def test_the_recipe_takes_side_and_licence_from_the_weights_own_settings():
     found = recipe(f"timm:{NAME}-lr")
-    assert (found.preprocess.size, found.preprocess.channels, found.trained) == (160, 3, "head")
-    assert found.pretrained == f"timm:{NAME}" and found.licence.endswith("apache-2.0")
-    assert recipe(f"timm:{NAME}-ft").trained == "whole"
+    assert (found.preprocess.size, found.preprocess.channels, found.trained) == (160, 3, Trained.HEAD)
+    assert found.pretrained == f"timm:{NAME}" and found.row.licence.endswith("apache-2.0")
+    assert recipe(f"timm:{NAME}-ft").trained is Trained.WHOLE
     assert TrainConfig(model=f"timm:{NAME}-lr").features == "standardised"
     assert TrainConfig(model=f"timm:{NAME}-ft").optimizer == "adamw"
 

@@ -10,8 +10,9 @@ import torch
 
 from plainfilm.evaluation.decision import Decision
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.backbone import cut
 from plainfilm.models.engines import Features, Ncnn, told
-from plainfilm.models.features import cut, put_vgg16
+from plainfilm.models.features import put_vgg16
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import VGG
 from plainfilm.models.weights import vgg16_weights

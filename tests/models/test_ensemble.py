@@ -17,8 +17,9 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
 from plainfilm.explain.heatmaps import heat_map
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.averaging import VIEWS, Ensemble, resizing
 from plainfilm.models.bundle import read_bundle, write_bundle
-from plainfilm.models.ensemble import VIEWS, Ensemble, apart, assembled, resizing
+from plainfilm.models.ensemble import apart, assembled
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe

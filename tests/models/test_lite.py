@@ -144,9 +144,9 @@ def test_the_released_file_itself_says_what_it_is(known):
 
 
 def test_every_pretrained_model_has_a_source():
-    from plainfilm.models.zoo import RECIPES
+    from plainfilm.catalogue import ROWS
 
-    names = {r.pretrained for r in RECIPES.values() if r.pretrained}
+    names = {r.pretrained for r in ROWS.values() if r.pretrained}
     assert names == {"vgg16", "efficientnet-lite0", "efficientnet-lite2"} and all(
         callable(pretrained(name).load) for name in names
     )

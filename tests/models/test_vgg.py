@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from plainfilm.catalogue import PAPER, ROWS, VGG16
 from plainfilm.errors import InputError
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.summary import flops, layers, parameters
-from plainfilm.models.vgg import PAPER, VGG, VGG16, initialise
-from plainfilm.models.zoo import RECIPES, recipe
+from plainfilm.models.vgg import VGG, initialise
+from plainfilm.models.zoo import recipe
 
 
 def test_the_papers_network_has_exactly_its_parameters():
@@ -78,7 +79,7 @@ def test_head_after_features_is_the_network_and_more_classes_and_one_channel_wor
 
 
 def test_names():
-    assert list(RECIPES) == ["vgg", "vgg-bn", "vgg16-lr", "vgg16-ft", "vgg16-mlp", "best", "best-gpu"]
+    assert list(ROWS) == ["vgg", "vgg-bn", "vgg16-lr", "vgg16-ft", "vgg16-mlp", "best", "best-gpu"]
     with pytest.raises(InputError, match="Did you mean 'vgg-bn'"):
         recipe("vgg_bn")
     with pytest.raises(InputError, match="size=16 is too small"):

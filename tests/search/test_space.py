@@ -5,6 +5,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from plainfilm.catalogue import row
 from plainfilm.config import TrainConfig
 from plainfilm.errors import InputError
 from plainfilm.search.space import (
@@ -42,8 +43,8 @@ def test_ranges_as_words_read_back():
         again = varied((), [dimension.words() for dimension in space])
         assert [d.words() for d in again] == [d.words() for d in space]
         assert values_at(again, np.zeros(len(space))) == values_at(space, np.zeros(len(space)))
-    assert (default_space("head", "vgg16"), default_space("whole", "")) == (HEAD, WHOLE)
-    assert default_space("whole", "x") == default_space("tail", "vgg16") == FINE_TUNED
+    assert [default_space(row(name)) for name in ("vgg16-lr", "vgg")] == [HEAD, WHOLE]
+    assert default_space(row("best")) == default_space(row("vgg16-ft")) == FINE_TUNED
 
 
 def test_the_user_replaces_and_adds_ranges():

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from plainfilm.catalogue import Trained
 from plainfilm.commands.train import calibrate
 from plainfilm.config import TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
-from plainfilm.models.features import Copy, Front, cut, shape_behind
+from plainfilm.models.backbone import Front, cut
+from plainfilm.models.features import Copy, shape_behind
 from plainfilm.models.linear import deviation_of, mean_of
 from plainfilm.models.model import Model
 from plainfilm.models.standardise import LIMIT, Standardise
@@ -141,7 +143,7 @@ def test_copies_that_do_not_go_with_the_rest_are_refused(place, films_folder, vg
 
 def test_front_and_rest_are_the_networks_own_modules():
     network = recipe("vgg16-ft").build(2, recipe("vgg16-ft").preprocess).eval()
-    front, rest = cut(network, recipe("vgg16-ft").frozen)
+    front, rest = cut(network, recipe("vgg16-ft").row.frozen)
     assert isinstance(front, Front) and shape_behind(front, recipe("vgg16-ft").preprocess) == (512, 14, 14)
     assert not any(p.requires_grad for p in front.parameters()) and all(p.requires_grad for p in rest.parameters())
     x = torch.rand(1, 3, 224, 224)
@@ -185,5 +187,5 @@ def test_offsets_are_for_two_classes_only():
     # Among three the likeliest decides: offsets would take back what class weights gave the rare ones.
     films = SimpleNamespace(classes=("a", "b", "c"), where=lambda *_: np.arange(3))
     logits = torch.zeros(3, 3)
-    prepared = SimpleNamespace(films=films, recipe=SimpleNamespace(by_steps=True))
+    prepared = SimpleNamespace(films=films, recipe=SimpleNamespace(trained=Trained.WHOLE))
     assert calibrate(prepared, None, logits) is logits

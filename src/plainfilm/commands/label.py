@@ -52,10 +52,11 @@ def load_model(run: Path, engine: str | None = None, seed: int = 0, precision: s
         raise InputError("--precision 16 does nothing for the engine onnx, which computes in 32 bits; leave it out.")
     from plainfilm.commands.export import check_pixels  # a second of imports that most runs have no use for
     from plainfilm.export.engine import OnnxModel
+    from plainfilm.export.onnx import engine_of
 
     if exported:
         return OnnxModel.load(run)
-    return OnnxModel.of_run(run, check_pixels(Model.load(run, "32"), run, (), seed)[0])
+    return engine_of(run, check_pixels(Model.load(run, "32"), run, (), seed)[0])
 
 
 def label(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from plainfilm.models.zoo import RECIPES
+from plainfilm.catalogue import ROWS
+from plainfilm.models.zoo import recipe
 
 
 def models() -> list[dict[str, Any]]:
@@ -13,22 +14,21 @@ def models() -> list[dict[str, Any]]:
     from plainfilm.models.summary import flops, parameters
 
     found = []
-    for recipe in RECIPES.values():
-        p = recipe.preprocess
-        network = recipe.build(2, p)
-        here = pretrained(recipe.pretrained).here() if recipe.pretrained else None
+    for row in ROWS.values():
+        known = recipe(row.name)
+        p, network = known.preprocess, known.build(2, known.preprocess)
+        here = pretrained(row.pretrained).here() if row.pretrained else None
         found.append(
             {
-                "name": recipe.name,
-                "title": recipe.title,
+                "name": row.name,
+                "title": row.title,
                 "parameters": parameters(network),
                 "flops": flops(network, (p.channels, p.size, p.size)),
                 "input": [p.channels, p.size, p.size],
-                "licence": recipe.licence,
-                "pretrained": recipe.pretrained or None,
-                "weights_here": bool(here) if recipe.pretrained else None,
-                "weights": here
-                or (f"fetched on first use ({recipe.pretrained})" if recipe.pretrained else "none needed"),
+                "licence": row.licence,
+                "pretrained": row.pretrained or None,
+                "weights_here": bool(here) if row.pretrained else None,
+                "weights": here or (f"fetched on first use ({row.pretrained})" if row.pretrained else "none needed"),
             }
         )
     return found

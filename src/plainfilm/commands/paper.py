@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plainfilm.catalogue import ENSEMBLE
 from plainfilm.commands.train import run
 from plainfilm.config import PAPER_MODELS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
-from plainfilm.models.zoo import ENSEMBLE, recipe
+from plainfilm.models.zoo import recipe
 from plainfilm.report.html import paper_report
 from plainfilm.report.table import collect, write_table
 from plainfilm.storage import folders

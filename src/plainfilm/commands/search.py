@@ -16,9 +16,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from plainfilm.catalogue import ENSEMBLE, row
 from plainfilm.config import OF_STEPS, TrainConfig
 from plainfilm.errors import InputError
-from plainfilm.models.zoo import recipe
 from plainfilm.progress import bar, quiet
 from plainfilm.report.search import search_report
 from plainfilm.search import objectives
@@ -85,10 +85,9 @@ def _in_generations(wanted: Wanted, out: Path, resume: bool, workers: int) -> Wa
 
 
 def _space(config: TrainConfig, wanted: Wanted) -> Space:
-    named = recipe(config.model)
-    if not named.trained:
+    if config.model.startswith(ENSEMBLE):
         raise InputError(f"--model {config.model}: an ensemble has nothing to search for; search for its members.")
-    return varied(default_space(named.trained, named.pretrained), wanted.vary)
+    return varied(default_space(row(config.model)), wanted.vary)
 
 
 def _budget(config: TrainConfig, wanted: Wanted) -> tuple[int, int]:

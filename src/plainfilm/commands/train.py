@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from plainfilm.catalogue import ENSEMBLE
 from plainfilm.commands.evaluate import evaluate_runs
 from plainfilm.config import OF_STEPS, TrainConfig, begun_settings
 from plainfilm.data.films import FilmError, Films, write_films
@@ -33,7 +34,6 @@ from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model
 from plainfilm.models.precision import Precision
 from plainfilm.models.summary import flops, layers, parameters
-from plainfilm.models.zoo import ENSEMBLE
 from plainfilm.progress import bar, say
 from plainfilm.report.html import run_report
 from plainfilm.report.pictures import draw_mistakes, draw_montage
@@ -130,7 +130,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "films": {part: int(films.where(part).size) for part in ("train", "val", "test")},
         "classes": films.counts,
         "settings": asdict(prepared.config),
-        "members": prepared.recipe.members,
+        "members": prepared.members,
         "preprocess": prepared.preprocess.as_dict(),
         "class_weights": class_weights(prepared.config.class_weights, films.weighed),
         "seed": prepared.config.seed,
@@ -224,7 +224,7 @@ def _derived(prepared: Prepared) -> str:
     crossed = crossing(films)
     apart = f"{films.protocol}; in two parts {crossed['patients']} patients, {crossed['contents']} copies"
     rule = f"decay {config.decay}: {DESCRIPTIONS[config.decay]}; class weights {shown}; "
-    if not prepared.recipe.by_steps:
+    if not prepared.recipe.trained.by_steps:
         unused = changed(config, OF_STEPS)
         rule = f"no use for {', '.join(unused)}, since nothing is trained by steps; " if unused else ""
     positive = films.classes[positive_class(films.classes, config.positive or None)]
@@ -258,7 +258,7 @@ def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
     """Return (N, K) logits of every film, whatever its part, by the finished model; ranks take batches by turns."""
     logits, films = logits_of(prepared, model), len(prepared.films)
     found = torch.zeros(films, len(model.classes))
-    size = PREDICT_BATCH if prepared.recipe.trained else BATCH  # an ensemble may hold any network, whatever its size
+    size = BATCH if prepared.members else PREDICT_BATCH  # an ensemble may hold any network, whatever its size
     mine = ranks.turns(-(-films // size))
     with bar("Labelling films", len(mine)) as progress:
         for number in mine:
@@ -280,7 +280,7 @@ def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.T
     where validation films are those that are scored. The biases as trained stay in the provenance.
     """
     films = prepared.films
-    if not prepared.recipe.by_steps or len(films.classes) > 2 or not films.where("test").size:
+    if not prepared.recipe.trained.by_steps or len(films.classes) > 2 or not films.where("test").size:
         return logits
     model.decision = replace(model.decision, temperature=1.0)
     offsets = fit_offsets(_said(prepared, model, logits).part("val")).astype(np.float32)
@@ -331,11 +331,13 @@ def learn_gate(prepared: Prepared) -> Gate:
 def prior(prepared: Prepared, model: Model) -> float:
     """Return the share of the positive class that the probabilities are for: that among the training films, by class
     weight where the weights were not calibrated away; of an ensemble its members' mean."""
-    if not prepared.recipe.trained:
+    if prepared.members:
         return float(np.mean([member["prior"] for member in model.provenance["members"]]))
     films = prepared.films
     weighed = np.bincount(films.labels[films.where("train")], minlength=len(films.classes)).astype(np.float64)
-    if prepared.recipe.by_steps and "uncalibrated" not in model.provenance:  # a logistic regression has no weights
+    if (
+        prepared.recipe.trained.by_steps and "uncalibrated" not in model.provenance
+    ):  # a logistic regression has no weights
         weights = class_weights(prepared.config.class_weights, films.weighed)
         weighed *= [weights[name] for name in films.classes]
     return float(weighed[model.decision.column] / weighed.sum())

@@ -22,7 +22,7 @@ from torch import nn
 from plainfilm.evaluation.intervals import Floats, Interval, bootstrap, ratio
 from plainfilm.explain.heatmaps import Map, heat_map, on_film, on_input
 from plainfilm.image.preprocess import Preprocess
-from plainfilm.models.ensemble import Ensemble
+from plainfilm.models.averaging import Ensemble
 from plainfilm.models.model import BATCH, Model, batches
 
 STEPS = 10  # of a deletion or insertion curve

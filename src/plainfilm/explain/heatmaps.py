@@ -25,7 +25,8 @@ from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.image.preprocess import Preprocess
-from plainfilm.models.ensemble import Ensemble, apart
+from plainfilm.models.averaging import Ensemble
+from plainfilm.models.ensemble import apart
 from plainfilm.models.model import Model, batches
 
 Map = NDArray[np.float32]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,10 @@ from torch import nn
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
-from plainfilm.export import FORMAT
-from plainfilm.export.onnx import GATE, SEAL, require, seal, write_onnx
+from plainfilm.export.onnx_file import checked, read, require
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import Gate
 from plainfilm.models.model import Model
-from plainfilm.storage.files import cache_dir, locked
-
-MOST_BYTES = 2**31 - 1  # protobuf's own limit
-NUMBERS = (1, 2, 3, 6, 7, 9, 10, 11)  # ONNX tensor types: float32 and 64, integers, bool, float16
 
 VALUES = ("classes", "preprocess", "threshold", "temperature", "refer", "verdict")  # JSON; the rest is text
 
@@ -41,50 +35,21 @@ class OnnxModel(Model):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], precision: str = "32") -> OnnxModel:
-        """Return the model in an ONNX file that ``write_onnx`` wrote; it computes in 32 bits, whatever ``precision``.
+        """Return the model in an ONNX file that ``export.onnx`` wrote; it computes in 32 bits, whatever ``precision``.
 
         InputError in one sentence when it is not ours, was changed, refers to other files, or is not valid.
         """
         require("onnxruntime")
         path = Path(path)
-        data = _read(path)
+        data = read(path)
         try:
-            told, gate = _checked(data)
+            told, gate = checked(data)
             return cls._made(told, {key: json.loads(told[key]) for key in VALUES}, gate, _session(data))
         except InputError:
             raise
         except Exception as error:  # protobuf, the checker and the runtime each have their own, and hostile files all
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise InputError(f"{path} is not a plainfilm ONNX model that can be used ({reason}).") from None
-
-    @classmethod
-    def of_run(cls, run: str | os.PathLike[str], pixels: np.ndarray) -> OnnxModel:
-        """Return the model of a run folder or model.h5 as ONNX, made and checked once and kept in the cache.
-
-        pixels: (N, S, S) films to check it on when it is made. Everything besides the network is the run's own.
-        """
-        model = Model.load(run, "32")
-        folder = cache_dir() / "onnx"
-        path = folder / f"{model.hash}-{FORMAT}.onnx"
-        if kept := cls._kept(model, path):  # a cache that can't be written to is one as well
-            return kept
-        with locked(folder, wait=True):
-            if kept := cls._kept(model, path):
-                return kept
-            write_onnx(model, path, pixels)
-        return cls._by(model, cls.load(path))
-
-    @classmethod
-    def _kept(cls, model: Model, path: Path) -> OnnxModel | None:
-        """The model from the cache; None where the file there is damaged or another model's: it is then made anew."""
-        with suppress(InputError):
-            if path.exists() and (found := cls.load(path)).hash == model.hash:
-                return cls._by(model, found)
-        return None
-
-    @classmethod
-    def _by(cls, model: Model, exported: OnnxModel) -> OnnxModel:
-        return cls(**{**vars(model), "network": nn.Identity(), "features": None, "session": exported.session})
 
     @classmethod
     def _made(
@@ -107,48 +72,6 @@ class OnnxModel(Model):
         if model.gate and model.gate.size != size:
             raise ValueError(f"its gate is for films of {model.gate.size} pixels, the network for {size}")
         return model
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path} is larger than 2 GB and can't be a model of ours.")
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
-
-
-def _checked(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:  # noqa: C901, PLR0912 - a line for each thing that a file from elsewhere may lack
-    """Return metadata and the gate's arrays of an ONNX file once all that could reach out or surprise was refused.
-
-    The seal finds damage and careless edits; it is no signature.
-    """
-    import onnx
-
-    proto = onnx.load_model_from_string(data)
-    told = {item.key: item.value for item in proto.metadata_props}
-    if told.get("plainfilm") is None or SEAL not in told:
-        raise ValueError("plainfilm did not write it")
-    if int(told["plainfilm"]) > FORMAT:
-        raise ValueError(f"made by a newer plainfilm (format {told['plainfilm']}); update plainfilm to read it")
-    if int(told["plainfilm"]) < FORMAT:
-        raise ValueError("made by an older plainfilm, which left the input gate out; export it again")
-    if seal(data, told[SEAL].encode()) != data:
-        raise ValueError("its content does not match its check sum; restore it from a copy")
-    domains = {item.domain for item in proto.opset_import} | {node.domain for node in proto.graph.node}
-    if proto.functions or not domains <= {"", "ai.onnx"}:
-        raise ValueError("it uses operators outside the ONNX standard")
-    for node in proto.graph.node:
-        if any(item.type in (item.GRAPH, item.GRAPHS) for item in node.attribute):
-            raise ValueError(f"it has a branch or a loop ({node.op_type})")
-    for tensor in proto.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise ValueError(f"{tensor.name} lies in another file")
-        if tensor.data_type not in NUMBERS:
-            raise ValueError(f"{tensor.name} is no array of numbers")
-    onnx.checker.check_model(proto)
-    gate = [tensor for tensor in proto.graph.initializer if tensor.name.startswith(GATE)]
-    return told, {tensor.name.removeprefix(GATE): onnx.numpy_helper.to_array(tensor) for tensor in gate}
 
 
 def _session(data: bytes) -> Any:

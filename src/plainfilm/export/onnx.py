@@ -7,13 +7,12 @@ gate's arrays are initialisers named ``gate/…`` that no node uses.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stdout
-from importlib.util import find_spec
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,14 @@ from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation.decision import softened
-from plainfilm.export import about
+from plainfilm.export import FORMAT, about
+from plainfilm.export.engine import OnnxModel
+from plainfilm.export.onnx_file import GATE, SEAL, UNSEALED, require, sealed
 from plainfilm.models.model import BATCH, Model, batches
-from plainfilm.storage.files import replacing, to_json
+from plainfilm.storage.files import cache_dir, locked, replacing, to_json
 
 OPSET = 18  # of 2023: read by onnxruntime 1.14 and later
 LARGEST_DIFFERENCE = 1e-4  # of a probability; beyond it the file is not kept
-GATE = "gate/"
-SEAL = "plainfilm_sha256"
-UNSEALED = b"0" * 64
 NEEDED = ("onnxruntime", "onnxscript")
 
 
@@ -54,9 +52,7 @@ def write_onnx(model: Model, path: str | Path, pixels: np.ndarray) -> float:
     one differs by more than LARGEST_DIFFERENCE; InputError when the packages are missing.
     """
     require(*NEEDED)
-    from plainfilm.export.engine import OnnxModel
-
-    data = _sealed(_graph(model))
+    data = sealed(_graph(model))
     with replacing(path) as temporary:
         temporary.write_bytes(data)
         difference = largest_difference(model, OnnxModel.load(temporary), pixels)
@@ -66,13 +62,6 @@ def write_onnx(model: Model, path: str | Path, pixels: np.ndarray) -> float:
                 f" ({LARGEST_DIFFERENCE:g} is allowed)."
             )
     return difference
-
-
-def require(*packages: str) -> None:
-    """InputError with what to install unless all ``packages`` of the extra ``export`` are here."""
-    missing = [name for name in packages if find_spec(name) is None]
-    if missing:
-        raise InputError(f"This needs the package {missing[0]}; run: pip install 'plainfilm[export]'.")
 
 
 def largest_difference(model: Model, other: Model, pixels: np.ndarray) -> float:
@@ -127,14 +116,30 @@ def _strip(proto: Any) -> None:
             item.doc_string = ""
 
 
-def _sealed(proto: Any) -> bytes:
-    """Return the file's bytes with their own SHA-256 (taken with zeros in its place) in the metadata."""
-    data: bytes = proto.SerializeToString(deterministic=True)
-    return seal(data, UNSEALED)
+def engine_of(run: str | os.PathLike[str], pixels: np.ndarray) -> OnnxModel:
+    """Return the model of a run folder or model.h5 as ONNX, made and checked once and kept in the cache.
+
+    pixels: (N, S, S) films to check it on when it is made. Everything besides the network is the run's own.
+    """
+    model = Model.load(run, "32")
+    folder = cache_dir() / "onnx"
+    path = folder / f"{model.hash}-{FORMAT}.onnx"
+    if kept := _kept(model, path):  # a cache that can't be written to is one as well
+        return kept
+    with locked(folder, wait=True):
+        if kept := _kept(model, path):
+            return kept
+        write_onnx(model, path, pixels)
+    return _by(model, OnnxModel.load(path))
 
 
-def seal(data: bytes, old: bytes) -> bytes:
-    """Return ``data`` with the hash ``old`` behind SEAL replaced by that of the bytes with zeros there."""
-    at = data.rfind(old, data.rfind(SEAL.encode()))
-    blank = data[:at] + UNSEALED + data[at + len(old) :]
-    return blank[:at] + hashlib.sha256(blank).hexdigest().encode() + blank[at + len(old) :]
+def _kept(model: Model, path: Path) -> OnnxModel | None:
+    """The model from the cache; None where the file there is damaged or another model's: it is then made anew."""
+    with suppress(InputError):
+        if path.exists() and (found := OnnxModel.load(path)).hash == model.hash:
+            return _by(model, found)
+    return None
+
+
+def _by(model: Model, exported: OnnxModel) -> OnnxModel:
+    return OnnxModel(**{**vars(model), "network": nn.Identity(), "features": None, "session": exported.session})

@@ -8,8 +8,8 @@ import numpy as np
 
 from plainfilm.errors import PlainfilmError
 from plainfilm.export import about
-from plainfilm.export.onnx import require
-from plainfilm.models.ensemble import Ensemble
+from plainfilm.export.onnx_file import require
+from plainfilm.models.averaging import Ensemble
 from plainfilm.models.model import Model, to_arrays
 from plainfilm.storage.files import replacing, to_json
 

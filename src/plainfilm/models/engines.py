@@ -13,20 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 
 from plainfilm.machine import processor
+from plainfilm.models.backbone import Backbone, Front
 from plainfilm.models.mixed import half, one_thread
 from plainfilm.models.openvino import OpenVino
 from plainfilm.progress import say
-
-if TYPE_CHECKING:
-    from plainfilm.models.features import Front
-    from plainfilm.models.zoo import Backbone
 
 Pass: TypeAlias = Callable[[torch.Tensor], torch.Tensor]  # films (B, C, S, S) float32 -> features (B, …) float32
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -21,13 +21,11 @@ from plainfilm.image.augment import Augment
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, RowStore, rows_of
 from plainfilm.machine import ranks
+from plainfilm.models.backbone import Backbone, Front
 from plainfilm.models.engines import Features
 from plainfilm.models.vgg import VGG
 from plainfilm.progress import bar, say
 from plainfilm.storage.files import replacing, to_json
-
-if TYPE_CHECKING:
-    from plainfilm.models.zoo import Backbone
 
 BATCH = 32  # films a pass, as in the paper
 
@@ -41,15 +39,6 @@ def put_vgg16(network: VGG, arrays: Mapping[str, np.ndarray]) -> None:
             layer.weight.copy_(torch.from_numpy(next(values)))
             assert layer.bias is not None
             layer.bias.copy_(torch.from_numpy(next(values)))
-
-
-class Front(nn.Sequential):
-    """The first, frozen layers of a network; what they give is stored like features."""
-
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the last of the layers gives."""
-        features: torch.Tensor = self(x)
-        return features
 
 
 class Stored:
@@ -91,14 +80,6 @@ class Copy:
         pixels = torch.from_numpy(self.rows[np.array([position])])
         changed = self.augment(pixels, torch.Generator().manual_seed(seed))[0]
         return np.asarray(changed.round().to(torch.uint8))
-
-
-def cut(network: VGG, layers: int) -> tuple[Front, nn.Sequential]:
-    """Return the first ``layers`` of the network's features, frozen, and all that comes behind them: its own modules,
-    so that training the second trains the network."""
-    front = Front(*network.features[:layers])
-    front.requires_grad_(False)
-    return front, nn.Sequential(*network.features[layers:], *network.head)
 
 
 def shape_behind(front: Front, preprocess: Preprocess) -> tuple[int, ...]:

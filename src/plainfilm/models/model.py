@@ -14,17 +14,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from plainfilm.catalogue import ENSEMBLE
 from plainfilm.data.films import FilmError
 from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision, softened
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.averaging import Ensemble, rebuilt
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.engines import Features
-from plainfilm.models.ensemble import Ensemble, rebuilt
 from plainfilm.models.gate import Gate
 from plainfilm.models.precision import of_model
-from plainfilm.models.zoo import ENSEMBLE, built, recipe
+from plainfilm.models.zoo import built, recipe
 
 if TYPE_CHECKING:
     from plainfilm.models.vgg import VGG
@@ -178,7 +179,7 @@ class Model:
 def _built(
     about: Mapping[str, Any], classes: int, preprocess: Preprocess, weights: Mapping[str, np.ndarray]
 ) -> nn.Module:
-    """The network that a model file describes, its values without meaning yet."""
+    """The network that a model file describes, with random weights."""
     name = str(about["model"])
     if name.startswith(ENSEMBLE) != ("members" in about):  # the name alone would have runs read
         raise ValueError(f"{name[:60]!r} is not the name of what it holds")

@@ -14,11 +14,6 @@ from plainfilm.models.batchnorm import BatchNorm2d
 from plainfilm.models.dropout import Dropout
 from plainfilm.models.standardise import Standardise
 
-PAPER = "32 32 P D.25 64 64 P D.25 128 128 P D.25 | 512 D.5"
-VGG16 = "64 64 P 128 128 P 256 256 256 P 512 512 512 P 512 512 512 P |"
-VGG16_DROPOUT = VGG16 + " D.5"
-VGG16_MLP = VGG16 + " N 256 D.5"
-
 # Keras' defaults, written as torch counts momentum: new = (1 - momentum) * old + momentum * batch.
 BATCH_NORM = {"momentum": 0.01, "eps": 1e-3}
 

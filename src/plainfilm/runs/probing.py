@@ -36,7 +36,7 @@ from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
-from plainfilm.models.ensemble import Ensemble
+from plainfilm.models.averaging import Ensemble
 from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.progress import bar
 from plainfilm.storage import folders

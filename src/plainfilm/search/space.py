@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.catalogue import Row
 from plainfilm.config import READING, TrainConfig, from_text
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.intervals import Floats
@@ -72,12 +73,11 @@ FINE_TUNED: Space = (
 HEAD: Space = (Dimension("regularisation", "log", 1e-8, 1.0),)
 
 
-def default_space(trained: str, pretrained: str) -> Space:
-    """Return the ranges for a kind of model: a ``head`` on frozen features, or a whole network that starts from
-    random weights or from ``pretrained`` ones."""
-    if trained == "head":
+def default_space(model: Row) -> Space:
+    """Return the ranges for a kind of model: a logistic regression, or steps from random or from pretrained weights."""
+    if not model.trained.by_steps:
         return HEAD
-    return FINE_TUNED if pretrained else WHOLE
+    return FINE_TUNED if model.pretrained else WHOLE
 
 
 def varied(space: Space, texts: Iterable[str]) -> Space:

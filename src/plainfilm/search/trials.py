@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.catalogue import row
 from plainfilm.config import TrainConfig, number_list
 from plainfilm.data.films import Films
 from plainfilm.data.sources import load
@@ -156,7 +157,7 @@ class Bench:
 
 def by_epochs(config: TrainConfig) -> bool:
     """Return whether weights are trained by epochs; else a head is fitted."""
-    return recipe(config.model).by_steps
+    return row(config.model).trained.by_steps
 
 
 def price_of(config: TrainConfig) -> int:
@@ -166,7 +167,7 @@ def price_of(config: TrainConfig) -> int:
 
 def _flops(prepared: Prepared) -> float:
     preprocess = prepared.preprocess
-    network = prepared.recipe.build(len(prepared.films.classes), preprocess)
+    network = prepared.architecture.build(len(prepared.films.classes), preprocess)
     return float(flops(network, (preprocess.channels, preprocess.size, preprocess.size)))
 
 

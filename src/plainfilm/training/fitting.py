@@ -7,25 +7,28 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 
+from plainfilm.catalogue import Trained
 from plainfilm.config import number_list
 from plainfilm.data.films import Films
 from plainfilm.evaluation.decision import Decision
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
 from plainfilm.machine import ranks
+from plainfilm.models.backbone import Backbone, Front, cut
 from plainfilm.models.ensemble import assembled
-from plainfilm.models.features import Copy, Front, Stored, cut, extract, shape_behind, write_features
+from plainfilm.models.features import Copy, Stored, extract, shape_behind, write_features
 from plainfilm.models.linear import deviation_of, fit_logistic, mean_of
 from plainfilm.models.model import Model
 from plainfilm.models.pretrained import pretrained
 from plainfilm.models.standardise import Standardise
 from plainfilm.models.summary import parameters
 from plainfilm.models.vgg import VGG, initialise
+from plainfilm.models.zoo import Recipe
 from plainfilm.progress import say
 from plainfilm.storage import folders
 from plainfilm.training.checkpoint import optimizer_arrays
@@ -33,23 +36,18 @@ from plainfilm.training.feed import Material
 from plainfilm.training.loop import Inputs, class_weights, train_network
 from plainfilm.training.preparation import Prepared
 
-if TYPE_CHECKING:
-    from plainfilm.models.zoo import Backbone, Recipe
-
 
 def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
     """Return the fitted model and what model.json says of the fit: seconds, trained parameters, search, weights.
 
     ``out`` takes checkpoints and features.h5; with ``resume`` a fit that was begun there goes on.
     """
-    if not prepared.recipe.trained:
-        return _assemble(prepared)
-    return (_fit_steps if prepared.recipe.by_steps else _fit_head)(prepared, out, resume)
+    return FITS[prepared.recipe.trained](prepared, out, resume)
 
 
-def _assemble(prepared: Prepared) -> tuple[Model, dict[str, Any]]:
+def _assemble(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
     """Put trained runs together as one network."""
-    models = [Model.load(run) for run in prepared.recipe.members]
+    models = [Model.load(run) for run in prepared.members]
     network, _ = assembled(models, prepared.config.views)
     members = [
         {"model": model.name, "sha256": model.hash, "prior": model.verdict.get("prior", 0.5), **model.provenance}
@@ -67,7 +65,7 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict
     rows, inputs, trained, extraction = stages(prepared, network)
     changed, more = copies(prepared, network)
     learn_scale(prepared, network, rows)
-    if prepared.recipe.trained == "mlp" and not ranks.rank():
+    if prepared.recipe.trained.on_features and not ranks.rank():
         write_features(out / folders.FEATURES, films, rows)
     weights = class_weights(config.class_weights, films.weighed)
     material = Material(
@@ -94,9 +92,10 @@ def stages(prepared: Prepared, network: Backbone) -> tuple[Rows, Inputs, torch.n
 
     Films that are changed anew each epoch pass through frozen layers each time: then nothing but pixels is stored.
     """
-    recipe, config = prepared.recipe, prepared.config
-    front, rest = _frozen_and_rest(recipe, network)
-    if front is None or (recipe.trained == "tail" and config.augment and not config.copies):
+    config = prepared.config
+    front, rest = _frozen_and_rest(prepared.architecture, network)
+    anew = config.augment and not config.copies
+    if front is None or (anew and not prepared.recipe.trained.on_features):
         return prepared.pixels, prepared.preprocess, network, 0.0
     rows, seconds = _behind(prepared, front, prepared.films, prepared.pixels)
     return rows, Stored(), rest, seconds
@@ -109,7 +108,7 @@ def copies(prepared: Prepared, network: Backbone) -> tuple[tuple[Rows, ...], flo
     if not config.copies:
         return (), 0.0
     augment = Augment.parse(config.augment)
-    front, _ = _frozen_and_rest(prepared.recipe, network)
+    front, _ = _frozen_and_rest(prepared.architecture, network)
     assert front is not None  # preparation refuses copies where nothing is frozen
     films, pixels = prepared.films, prepared.pixels
     train = films.where("train")
@@ -135,13 +134,13 @@ def learn_scale(prepared: Prepared, network: Backbone, features: Rows) -> None:
 
 def _frozen_and_rest(recipe: Recipe, network: Backbone) -> tuple[Backbone | Front | None, torch.nn.Module]:
     """The part of the network that keeps its pretrained values, if any, and the part that is trained."""
-    if recipe.trained == "whole":
+    if recipe.trained.on_features:
+        network.features.requires_grad_(False)
+        return network, network.head
+    if not recipe.row.frozen:
         return None, network
-    if recipe.trained == "tail":
-        assert isinstance(network, VGG)
-        return cut(network, recipe.frozen)
-    network.features.requires_grad_(False)
-    return network, network.head
+    assert isinstance(network, VGG)
+    return cut(network, recipe.row.frozen)
 
 
 def _behind(prepared: Prepared, front: Backbone | Front, films: Films, pixels: Rows | Copy) -> tuple[Rows, float]:
@@ -155,7 +154,7 @@ def _behind(prepared: Prepared, front: Backbone | Front, films: Films, pixels: R
 
 def start_network(prepared: Prepared) -> tuple[Backbone, dict[str, str]]:
     """Return the network with the values it starts from, and the hash of those that are pretrained."""
-    network = prepared.recipe.build(len(prepared.films.classes), prepared.preprocess)
+    network = prepared.architecture.build(len(prepared.films.classes), prepared.preprocess)
     initialise(network.head if prepared.weights else network, torch.Generator().manual_seed(prepared.config.seed))
     if prepared.weights:
         pretrained(prepared.recipe.pretrained).put(network, prepared.weights.arrays)
@@ -189,6 +188,15 @@ def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[
     return model, {"seconds": seconds, "trained_parameters": trained, "search": search, "weights": weights.source}
 
 
+FITS = {
+    Trained.WHOLE: _fit_steps,
+    Trained.TAIL: _fit_steps,
+    Trained.MLP: _fit_steps,
+    Trained.HEAD: _fit_head,
+    Trained.NOTHING: _assemble,
+}
+
+
 def _model(
     prepared: Prepared, network: torch.nn.Module, optimizer: dict[str, np.ndarray], more: dict[str, Any]
 ) -> Model:
@@ -210,7 +218,7 @@ def _model(
 
 def logits_of(prepared: Prepared, model: Model) -> Callable[[slice], torch.Tensor]:
     """Return what gives the (B, K) logits of some of the films: from the stored features where there are some."""
-    if prepared.recipe.trained in ("whole", ""):
+    if not (prepared.recipe.trained.on_features or prepared.recipe.trained.behind_frozen):
         return lambda chosen: model.logits(prepared.pixels[chosen])
     rows, inputs, rest, _ = stages(prepared, cast("Backbone", model.network))
 

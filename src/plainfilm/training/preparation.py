@@ -20,10 +20,11 @@ from plainfilm.image.augment import Augment
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows, ingest
 from plainfilm.machine import ranks
+from plainfilm.models.ensemble import Joined, named
 from plainfilm.models.precision import SINGLE, Precision, decide
 from plainfilm.models.pretrained import pretrained
 from plainfilm.models.weights import Weights
-from plainfilm.models.zoo import Recipe, recipe
+from plainfilm.models.zoo import Recipe
 from plainfilm.progress import say
 from plainfilm.storage import folders
 from plainfilm.training.loop import class_weights
@@ -38,13 +39,24 @@ class Prepared:
 
     films: Films
     pixels: Rows
-    recipe: Recipe
+    recipe: Recipe | Joined
     preprocess: Preprocess
     config: TrainConfig
     device: torch.device
     weights: Weights | None  # pretrained, where the model starts from some
     data: str  # as the user named it
     precision: Precision = SINGLE
+
+    @property
+    def members(self) -> dict[str, str]:
+        """Of joined runs: each run folder with the SHA-256 of its model.h5."""
+        return self.recipe.members if isinstance(self.recipe, Joined) else {}
+
+    @property
+    def architecture(self) -> Recipe:
+        """What is built and trained; a bug where runs are joined, of which nothing is."""
+        assert isinstance(self.recipe, Recipe)
+        return self.recipe
 
     def __post_init__(self) -> None:
         if len(self.films) != len(self.pixels):  # every row would be another film's
@@ -61,12 +73,12 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     if films.findings:
         raise InputError(f"{data} asks about {len(films.findings)} findings at once; ask about one: --findings NAME.")
     with ranks.together():
-        recipes = [recipe(config.model) for config in configs]
+        recipes = [named(config.model) for config in configs]
         for r, config in zip(recipes, configs, strict=True):
             _check_model(r, config)
         preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
         for r, p in zip(recipes, preprocesses, strict=True):
-            if r.trained:
+            if isinstance(r, Recipe):
                 with torch.device("meta"):  # shapes only: a size that the network can't take shows here
                     r.build(len(films.classes), p)
         Augment.parse(first.augment)
@@ -94,7 +106,7 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     films, rows = ingest(films, preprocesses, first.max_bad)
     films = films if films.protocol else split(films, first.split, first.seed)
     with ranks.together():
-        for run in [run for r in recipes for run in r.members]:
+        for run in [run for r in recipes if isinstance(r, Joined) for run in r.members]:
             _check_member(films, Path(run))
     return [
         Prepared(films, pixels, r, p, config, device, weights.get(r.pretrained), data, _precision(r, p, config, device))
@@ -102,37 +114,39 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     ]
 
 
-def _precision(named: Recipe, preprocess: Preprocess, config: TrainConfig, device: torch.device) -> Precision:
+def _precision(chosen: Recipe | Joined, preprocess: Preprocess, config: TrainConfig, device: torch.device) -> Precision:
     """Return the bits that the model computes with, as the first rank decides it: a trial may end otherwise on each."""
 
     def build() -> Backbone:
-        return named.build(2, preprocess).to(memory_format=torch.channels_last)
+        assert isinstance(chosen, Recipe)
+        return chosen.build(2, preprocess).to(memory_format=torch.channels_last)
 
     found = None
     with ranks.together():
         if not ranks.rank():
             shape = preprocess.channels, preprocess.size, preprocess.size
-            network = build if named.trained else None
-            found = decide(config.precision, device, network, shape, named.trained == "whole").as_dict()
+            network = build if isinstance(chosen, Recipe) else None
+            found = decide(config.precision, device, network, shape, chosen.trained is Trained.WHOLE).as_dict()
     return Precision.from_dict(ranks.gathered(found)[0])
 
 
-def _check_model(named: Recipe, config: TrainConfig) -> None:
+def _check_model(chosen: Recipe | Joined, config: TrainConfig) -> None:
     """InputError for settings that mean nothing to the model, or that it can't do."""
-    if not named.trained:
+    trained = chosen.trained
+    if isinstance(chosen, Joined):
         if own := changed(config, [f.name for f in fields(config) if f.name not in OF_ENSEMBLES]):
             raise InputError(f"{own[0]}: an ensemble is made of trained runs, which have their own; leave it out.")
         return
-    if named.pretrained and changed(config, ["channels"]):
+    if chosen.pretrained and changed(config, ["channels"]):
         raise InputError(
             f"channels={config.channels}: {config.model} starts from weights for 3 channels; leave it out."
         )
     if config.views > 1:
         raise InputError(f"views={config.views} goes with --model ensemble:RUN; train {config.model} first.")
     augment = Augment.parse(config.augment)
-    if named.trained == "mlp" and augment != Augment() and not config.copies:
+    if trained.by_steps and trained.on_features and augment != Augment() and not config.copies:
         raise InputError(f"{config.model} trains on stored features; give --set copies=3 along with --augment.")
-    if config.copies and named.trained not in ("tail", "mlp"):
+    if config.copies and not trained.behind_frozen:
         raise InputError(
             f"copies={config.copies} is for layers behind frozen ones, which {config.model} does not train."
         )

@@ -1,0 +1,85 @@
+"""The ONNX file itself: its seal, what may be in it, and what of it is read.
+
+Nothing here needs onnxruntime; every file is hostile until it was ``checked``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plainfilm.errors import InputError
+from plainfilm.export import FORMAT
+
+MOST_BYTES = 2**31 - 1  # protobuf's own limit
+NUMBERS = (1, 2, 3, 6, 7, 9, 10, 11)  # ONNX tensor types: float32 and 64, integers, bool, float16
+GATE = "gate/"
+SEAL = "plainfilm_sha256"
+UNSEALED = b"0" * 64
+
+
+def require(*packages: str) -> None:
+    """InputError with what to install unless all ``packages`` of the extra ``export`` are here."""
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise InputError(f"This needs the package {missing[0]}; run: pip install 'plainfilm[export]'.")
+
+
+def sealed(proto: Any) -> bytes:
+    """Return the file's bytes with their own SHA-256 (taken with zeros in its place) in the metadata."""
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return seal(data, UNSEALED)
+
+
+def seal(data: bytes, old: bytes) -> bytes:
+    """Return ``data`` with the hash ``old`` behind SEAL replaced by that of the bytes with zeros there."""
+    at = data.rfind(old, data.rfind(SEAL.encode()))
+    blank = data[:at] + UNSEALED + data[at + len(old) :]
+    return blank[:at] + hashlib.sha256(blank).hexdigest().encode() + blank[at + len(old) :]
+
+
+def read(path: Path) -> bytes:
+    """Return the bytes of a file; InputError when it can't be read, or is too large to be one of ours."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"{path} is larger than 2 GB and can't be a model of ours.")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
+
+
+def checked(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:  # noqa: C901, PLR0912 - a line for each thing that a file from elsewhere may lack
+    """Return metadata and the gate's arrays of an ONNX file once all that could reach out or surprise was refused.
+
+    The seal finds damage and careless edits; it is no signature.
+    """
+    import onnx
+
+    proto = onnx.load_model_from_string(data)
+    told = {item.key: item.value for item in proto.metadata_props}
+    if told.get("plainfilm") is None or SEAL not in told:
+        raise ValueError("plainfilm did not write it")
+    if int(told["plainfilm"]) > FORMAT:
+        raise ValueError(f"made by a newer plainfilm (format {told['plainfilm']}); update plainfilm to read it")
+    if int(told["plainfilm"]) < FORMAT:
+        raise ValueError("made by an older plainfilm, which left the input gate out; export it again")
+    if seal(data, told[SEAL].encode()) != data:
+        raise ValueError("its content does not match its check sum; restore it from a copy")
+    domains = {item.domain for item in proto.opset_import} | {node.domain for node in proto.graph.node}
+    if proto.functions or not domains <= {"", "ai.onnx"}:
+        raise ValueError("it uses operators outside the ONNX standard")
+    for node in proto.graph.node:
+        if any(item.type in (item.GRAPH, item.GRAPHS) for item in node.attribute):
+            raise ValueError(f"it has a branch or a loop ({node.op_type})")
+    for tensor in proto.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise ValueError(f"{tensor.name} lies in another file")
+        if tensor.data_type not in NUMBERS:
+            raise ValueError(f"{tensor.name} is no array of numbers")
+    onnx.checker.check_model(proto)
+    gate = [tensor for tensor in proto.graph.initializer if tensor.name.startswith(GATE)]
+    return told, {tensor.name.removeprefix(GATE): onnx.numpy_helper.to_array(tensor) for tensor in gate}

@@ -21,7 +21,7 @@ from plainfilm.models import engines
 from plainfilm.models.mixed import Mixed, one_thread
 
 if TYPE_CHECKING:
-    from plainfilm.models.zoo import Backbone
+    from plainfilm.models.backbone import Backbone
 
 GAIN = 0.9  # share of the time in 32 bits that 16 bits may take at most, to be worth their rounding
 FILMS = 8  # in a step that is timed

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from plainfilm.catalogue import Trained
 from plainfilm.config import OF_ENSEMBLES, TrainConfig, number_list
 from plainfilm.data.films import Films, read_films
 from plainfilm.data.split import split, used
@@ -30,7 +31,7 @@ from plainfilm.storage import folders
 from plainfilm.training.loop import class_weights
 
 if TYPE_CHECKING:
-    from plainfilm.models.zoo import Backbone
+    from plainfilm.models.backbone import Backbone
 
 
 @dataclass(frozen=True)

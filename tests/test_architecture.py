@@ -81,6 +81,40 @@ def test_imports_point_downwards(path):
             assert ROOMS.index(other) <= ROOMS.index(own), f"{path.name} imports {name}"
 
 
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def graph() -> dict[str, set[str]]:
+    """Which module imports which of ours: at its start, inside a function, or for annotations only."""
+    modules = {module(path): path for path in FILES}
+    arrows: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        named = [x for x in imports(ast.parse(path.read_text())) if x.startswith("plainfilm.")]
+        arrows[name] = {x if x in modules else x.rpartition(".")[0] for x in named} - {name, "plainfilm"}
+    return arrows
+
+
+def circles(arrows: dict[str, set[str]]) -> list[str]:
+    """The modules left when those are taken away, again and again, that import none of the others, or that none of
+    the others imports."""
+    left = dict(arrows)
+    while True:
+        wanted = {other for name, others in left.items() for other in others if other in left}
+        ends = {name for name, others in left.items() if name not in wanted or not others & left.keys()}
+        if not ends:
+            return sorted(left)
+        left = {name: others for name, others in left.items() if name not in ends}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert circles(graph()) == []
+
+
+def test_a_circle_is_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == ["b", "c"]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_nothing_runs_code_from_a_file(path):
     tree = ast.parse(path.read_text())

@@ -169,8 +169,9 @@ def show_by(found: Any) -> list[str]:
 def show_metrics(metrics: Any) -> str:
     """Return metrics.json as text: a line a score."""
     from plainfilm.data.films import PARTS
+    from plainfilm.evaluation.chance import chance_lines
 
-    lines = [f"Protocol: {metrics['protocol']}."]
+    lines = [*(f"RED LINE: {line}" for line in chance_lines(metrics)), f"Protocol: {metrics['protocol']}."]
     for part, scores in metrics.items():
         if part in PARTS:
             lines += ["", f"{part:24}{'value':>8}   95 % interval"]

@@ -17,6 +17,7 @@ from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError
 from plainfilm.evaluation import operating
 from plainfilm.evaluation.adapting import adapt, adapt_unlabelled
+from plainfilm.evaluation.chance import chance_line, worse_than_chance
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.models.model import Model
@@ -54,6 +55,7 @@ def adapt_run(
         raw, good, bad = _at_temperature_one(model, films, max_bad)
         shared = shared_with(run, good)
         new, after, found = adapt(raw, _as_trained(model), threshold, refer, np.random.default_rng(seed))
+        by_chance = _against_chance(run, data, found["before"])
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
         _keep_seen(run, out)
@@ -61,10 +63,19 @@ def adapt_run(
         if model.verdict.get("curve"):  # the old one is of another temperature and other films
             model.verdict = {**model.verdict, "curve": operating.operating_curve(after)}
         found |= {"quarantined": len(bad), "data_hash": films.data_hash, "shared": shared}
-        found["red_lines"] = shared["red_lines"] + _still_off(found["after"])
+        found["red_lines"] = by_chance + shared["red_lines"] + _still_off(found["after"])
         for line in found["red_lines"]:
             say(f"RED LINE: {line}")
         return _write(out, data, model, new, found)
+
+
+def _against_chance(run: Path, data: str, before: dict[str, dict[str, float]]) -> list[str]:
+    """Return a red line where the model is not shown to be better than chance; InputError where it is worse: no
+    threshold mends that."""
+    line = chance_line(before, f"the films of {data}")
+    if worse_than_chance(before):
+        raise InputError(f"{run}: {line[0].lower()}{line[1:]} If they are, say which is which by --classes.")
+    return [line] if line else []
 
 
 def _keep_seen(run: Path, out: Path) -> None:

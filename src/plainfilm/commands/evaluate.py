@@ -12,6 +12,7 @@ from plainfilm.config import MAX_BAD
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
+from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import read_predictions, write_predictions
 from plainfilm.progress import say
@@ -52,6 +53,7 @@ def evaluate_file(
         changes["positive"] = predictions.classes[positive_class(predictions.classes, positive)]
     protocol = "predictions as handed in; how the films were divided is not known"
     metrics = measure(predictions.by(**changes), protocol, seed, columns_of(predictions, read_csv(file)[1]), by)
+    metrics["red_lines"] = chance_lines(metrics)
     if out:
         with sealed(out, shared=True):
             write_json(out / folders.METRICS, metrics)
@@ -97,10 +99,11 @@ def evaluate_elsewhere(
         metrics = measure(predictions, f"other films than the model's own: {data}", seed, columns, by)
         metrics["shift"] = shift_from_training(run, films, seed)
         metrics["shared"] = shared_with(run, good)
+        metrics["red_lines"] = chance_lines(metrics)
         write_predictions(folder / folders.PREDICTIONS, predictions.deciding())
         write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
         write_json(folder / folders.METRICS, metrics)
-    for line in [*metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:
+    for line in [*metrics["red_lines"], *metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:
         say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
     return metrics

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from plainfilm.data.split import KNOWN
+from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.scores import confusion
@@ -134,7 +135,8 @@ def summary(runs: list[Run]) -> str:
 def red_lines(runs: list[Run], compared: bool = True, pooled: bool = False) -> list[str]:
     """Return what must be read before any score, each line once; ``compared``: are the runs set against each other?
     ``pooled``: are their films scored together?"""
-    lines = [f"{run.title} {run.note}. Its decisions are those of a constant." for run in runs if run.note]
+    lines = [f"{run.title}: {line}" for run in runs for line in chance_lines(run.metrics)]
+    lines += [f"{run.title} {run.note}. Its decisions are those of a constant." for run in runs if run.note]
     lines += [
         f"{run.title}: the scores of the {part_in_words(run.part)} part are {NOT_DONE} (metrics.json lacks them)."
         for run in runs

@@ -13,9 +13,12 @@ from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats, wilson
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import (
+    ORDER,
+    SCORES,
     areas,
     confusion,
     decision_curve,
+    named,
     one_class_predicted,
     operating_points,
     ppv_npv_at,
@@ -385,3 +388,21 @@ def test_net_benefit_at_another_prevalence_is_that_of_so_many_films() -> None:
     assert found["model"] == pytest.approx(expected["model"])
     assert found["treat_all"] == pytest.approx(expected["treat_all"])
     assert len(decision_curve(p)["threshold"]) == 99
+
+
+def test_every_score_of_the_table_is_computed_and_what_it_says_of_its_range_holds() -> None:
+    found = scores(example(2), np.random.default_rng(0), draws=20)
+    for score in SCORES:
+        value = found[score.name].value
+        assert not score.proportion or 0 <= value <= 1, score.name
+    assert {score.name for score in SCORES} <= set(found)
+    worse = scores(binary([0, 1] * 20, [0.9, 0.1] * 20), np.random.default_rng(0), draws=20)
+    better = scores(binary([0, 1] * 20, [0.1, 0.9] * 20), np.random.default_rng(0), draws=20)
+    for score in SCORES:
+        if score.places:
+            assert (better[score.name].value < worse[score.name].value) is score.smaller, score.name
+
+
+def test_places_name_the_scores_that_stand_there() -> None:
+    assert list(named("tile")) == ["accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc"]
+    assert list(named(about=ORDER)) == ["auroc", "auprc"] and named("tile", ORDER) == {"auroc": "AUROC"}

@@ -20,7 +20,7 @@ from plainfilm.evaluation.decision import FLOOR, Band, Decision
 from plainfilm.evaluation.intervals import percentile_interval, resample, wilson_by_patient
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import scores, weighted_scores
+from plainfilm.evaluation.scores import BY_PATIENT, ORDER, named, scores, weighted_scores
 
 FOLDS = 5
 FEWEST = 10  # films a class: below this a threshold is a guess
@@ -28,8 +28,8 @@ SIZES = (25, 50, 100, 200, 400)  # local films in the learning curve
 REPEATS = 40
 EDGE = 0.005  # a prevalence nearer to 0 or 1 can't be told from none or all
 ENOUGH = 0.01  # mean loss of balanced accuracy against all films fitted, that no longer matters
-OF_ORDER = ("auroc", "auroc_by_patient", "auprc")  # scores that depend on the films' order alone
-COMPARED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "f1_macro", "mcc", "brier", "ece")
+OF_ORDER = tuple(named(about=ORDER))  # scores that depend on the films' order alone
+COMPARED = tuple(name for name in named("runs") if name not in OF_ORDER)
 
 
 def adapt(
@@ -59,7 +59,9 @@ def adapt(
     curve = learning_curve(raw, rule, rng)
     scored = {"before": _scored(before, rng), "after": _scored(after, rng)}
     if old.two:  # a temperature leaves the order of the films as it is; those of the folds are five, and would mix it
-        scored["after"] |= {name: scored["before"][name] for name in OF_ORDER if name in scored["before"]}
+        scored["after"] |= {
+            name: value for name, value in scored["before"].items() if name.removesuffix(BY_PATIENT) in OF_ORDER
+        }
     found = {
         "films": len(raw),
         "patients": len(set(raw.patients.tolist())),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
+from plainfilm.evaluation.scores import named
 from plainfilm.report import practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.provenance import pairs
@@ -14,16 +15,9 @@ from plainfilm.report.runs import NOT_DONE, Run, count, interval, markdown_table
 from plainfilm.storage.files import write_text
 
 RESULTS = {
-    **verdict.HEADLINE,
-    "ppv": "PPV",
-    "npv": "NPV",
-    "f1_macro": "F1 (macro)",
-    "mcc": "Matthews' coefficient",
-    "auprc": "Area under precision–recall",
-    "brier": "Brier score",
-    "ece": "Expected calibration error",
-    "calibration_slope": "Calibration slope",
-    "calibration_intercept": "Calibration intercept",
+    name: words
+    for name, words in (verdict.HEADLINE | named()).items()
+    if name not in ("precision_macro", "recall_macro")  # balanced accuracy is the second, and Table I has the first
 }
 AUTHORS = "for the authors to say"
 

@@ -299,4 +299,4 @@ def search(run: Run, folder: Path, runs: list[Run]) -> Chart:
 def calibration_before(run: Run) -> dict[str, str]:
     """Return the calibration scores, as they are to read, of the probabilities as the network was trained to give."""
     found = scores.scores(run.as_trained, np.random.default_rng(run.config["seed"]), BEFORE_DRAWS)
-    return {name: with_interval(found[name]) for name in ("brier", "ece", "calibration_slope", "calibration_intercept")}
+    return {name: with_interval(found[name]) for name in scores.named(about=scores.CALIBRATION)}

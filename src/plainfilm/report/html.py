@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plainfilm.evaluation.scores import CALIBRATION, DECISIONS, named
 from plainfilm.report import charts, evidence, mistakes, practice, provenance, verdict
 from plainfilm.report.card import write_card
 from plainfilm.report.charts import Table
@@ -14,21 +15,12 @@ from plainfilm.report.page import write_page
 from plainfilm.report.reference import PAPER_FILMS, PUBLISHED, SCORES, why_not_comparable
 from plainfilm.report.runs import Run, count, did_not_learn, part_in_words, read_run, read_runs, unfinished
 
-DECISIONS = {
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "balanced_accuracy": "Balanced accuracy",
-    "f1_macro": "F1 (macro)",
-    "mcc": "Matthews' coefficient",
+DECISIVE = {
+    name: words
+    for name, words in named(about=DECISIONS).items()
+    if name not in ("accuracy", "precision_macro", "recall_macro")  # accuracy is a tile; Table I has the others
 }
-CALIBRATION = {
-    "brier": "Brier score",
-    "ece": "Expected calibration error",
-    "calibration_slope": "Slope (1 is calibrated)",
-    "calibration_intercept": "Intercept (0 is calibrated)",
-}
+CALIBRATED = named(about=CALIBRATION)
 SECTIONS = {
     "table": "Table I",
     "network": "Network (Fig. 1)",
@@ -196,7 +188,7 @@ def _decisions(runs: list[Run]) -> Table:
     first = runs[0]
     several = f"The likeliest class decides; {first.positive} against the rest (95 % interval)"
     caption = f"At a probability of {first.threshold:.3g} (95 % interval)" if first.two else several
-    rows = [[name, *(run.words(key) for run in runs)] for key, name in DECISIONS.items()]
+    rows = [[name, *(run.words(key) for run in runs)] for key, name in DECISIVE.items()]
     return Table(caption, ["Score", *(run.label for run in runs)], rows)
 
 
@@ -211,11 +203,11 @@ def _all_scores(run: Run) -> Table | None:
 
 def _calibration(run: Run) -> Table:
     """Return the calibration scores, and beside them those before anything was fitted to make them better."""
-    rows = [[name, run.words(key)] for key, name in CALIBRATION.items()]
+    rows = [[name, run.words(key)] for key, name in CALIBRATED.items()]
     if not run.calibrated:
         caption = "Calibration (95 % interval). Nothing was fitted for it: the network's own probabilities"
         return Table(caption, ["", "Value"], rows)
     before = charts.calibration_before(run)
     caption = f"Calibration (95 % interval) {run.before}, and with the {run.fitted}"
-    both = [[name, before[key], after] for key, (name, after) in zip(CALIBRATION, rows, strict=True)]
+    both = [[name, before[key], after] for key, (name, after) in zip(CALIBRATED, rows, strict=True)]
     return Table(caption, ["", run.before.capitalize(), "In use"], both)

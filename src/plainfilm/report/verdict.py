@@ -11,7 +11,7 @@ from plainfilm.data.split import KNOWN
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.intervals import Interval
-from plainfilm.evaluation.scores import confusion
+from plainfilm.evaluation.scores import confusion, named
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
 from plainfilm.report.runs import (
     NOT_DONE,
@@ -25,13 +25,7 @@ from plainfilm.report.runs import (
 
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
 SATURATED = 1e-3  # a threshold nearer to 0 or 1 shows no digits, and no calibration
-HEADLINE = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "auroc": "AUROC",
-}
+HEADLINE = named("tile")
 PROBE = "plainfilm evaluate {} --probes"
 
 

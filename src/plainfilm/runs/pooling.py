@@ -10,7 +10,7 @@ import numpy as np
 
 from plainfilm.data.films import read_films
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
-from plainfilm.evaluation.scores import scores
+from plainfilm.evaluation.scores import named, scores
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
 from plainfilm.runs.scoring import measure
 from plainfilm.runs.sites import gap
@@ -19,18 +19,7 @@ from plainfilm.storage.files import read_json, require_intact, write_json
 from plainfilm.storage.tables import write_csv
 
 SUSPECTS = 50  # label-noise candidates that are listed; nothing is relabelled
-KEPT = (
-    "accuracy",
-    "balanced_accuracy",
-    "sensitivity",
-    "specificity",
-    "f1_macro",
-    "mcc",
-    "auroc",
-    "auprc",
-    "brier",
-    "ece",
-)
+KEPT = tuple(named("runs"))
 
 
 def pool(

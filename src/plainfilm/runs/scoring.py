@@ -13,12 +13,12 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.columns import Groups, by_columns, usual
 from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, read_predictions
-from plainfilm.evaluation.scores import one_class_predicted, scores
+from plainfilm.evaluation.scores import named, one_class_predicted, scores
 from plainfilm.progress import say
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json, require_intact, write_json
 
-HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auroc", "brier", "ece")
+HEADLINE = tuple(named("model"))
 
 
 def evaluate_run(run: Path, again: bool = False, changed: bool = False, by: str = "") -> dict[str, Any]:

@@ -10,27 +10,12 @@ from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.intervals import Bools, Floats, Interval, auc_interval, bootstrap, wilson
 from plainfilm.evaluation.operating import balanced_threshold
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import weighted_scores
+from plainfilm.evaluation.scores import SCORES, named, weighted_scores
 
 SENSITIVITY = 0.95  # at which ``specificity_at_95`` is read
 COSTS = ("seconds", "flops")  # of fitting; of one film's way through the network
-SMALLER = ("brier", "ece", *COSTS)
-OBJECTIVES = (
-    "auroc",
-    "auprc",
-    "accuracy",
-    "balanced_accuracy",
-    "mcc",
-    "f1_macro",
-    "precision_macro",
-    "recall_macro",
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "specificity_at_95",
-    *SMALLER,
-)
+SMALLER = (*(score.name for score in SCORES if score.smaller), *COSTS)
+OBJECTIVES = (*named("search"), "specificity_at_95", *COSTS)
 DRAWS = 300  # resamples of patients for a trial's interval
 WORST = {True: 1e15, False: -1.0}  # told for a trial that failed; keyed by whether smaller is better
 

@@ -43,8 +43,8 @@ class Precision:
         return f"{alike if self.training == self.passes else apart} ({self.why})"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, for config.json and model.h5."""
-        return asdict(self)
+        """Return it as plain values, for config.json, model.h5 and, in a sentence, the report."""
+        return {**asdict(self), "said": self.sentence}
 
     @classmethod
     def from_dict(cls, about: Mapping[str, Any]) -> Precision:

@@ -52,6 +52,7 @@ def how(run: Run) -> list[list[str]]:
         "Threshold, temperature": f"{run.threshold:g}, {model['temperature']:g}",
         "Seed": str(config["seed"]),
         "Device": f"{config['device']}, {count(config['threads'], 'thread')}",
+        "Precision": config.get("precision", {"said": "computed in 32 bits"})["said"],
         "Versions": f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
         "Platform": config["platform"],
     }

@@ -248,7 +248,13 @@ def test_models_and_doctor(capsys, monkeypatch):
     assert run("doctor", "--bench", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["gflops"] > 0 and found["versions"]["torch"] and found["free_gb"] > 0
-    assert set(found["speed"]) == {"vgg_steps", "vgg16_films", "decoded_films"} and min(found["speed"].values()) > 0
+    speed = found["speed"]
+    counts = [speed.pop("decoded_films")]
+    for bits in (speed, speed.pop("in_16_bits")):
+        if bits:
+            counts += [bits[name] for name in ("vgg_steps", "vgg16_films", "best_films")]
+            assert bits["engine"] in ("torch", "ncnn", "openvino")
+    assert len(counts) == (7 if speed["bfloat16"] else 4) and min(counts) > 0
 
 
 def test_every_command_helps_with_two_examples(capsys):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.decision import Decision, positive_class, positive_is_a_guess
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import (
     Predictions,
     read_predictions,
@@ -152,51 +152,6 @@ def test_rows_are_taken_by_index_or_by_mask() -> None:
     assert p.take(np.array([True, False, True])).paths == ["a", "c"]
 
 
-@pytest.mark.parametrize(
-    ("classes", "named", "index"),
-    [
-        (("NORMAL", "PNEUMONIA"), None, 1),
-        (("pneumonia", "Normal"), None, 0),
-        (("covid", "No finding"), None, 0),
-        (("effusion", "no_finding"), None, 0),
-        (("cat", "dog"), None, 1),
-        (("normal", "healthy"), None, 1),
-        (("bacteria", "normal", "virus"), None, 2),
-        (("NORMAL", "PNEUMONIA"), "pneumonia", 1),
-        (("NORMAL", "PNEUMONIA"), "Normal", 0),
-        (("a", "A"), "A", 1),
-        (("COVID", "Non-COVID"), None, 0),
-        (("covid", "noncovid"), None, 0),
-        (("Effusion", "None"), None, 0),
-        (("Neumonia", "Normales"), None, 0),
-        (("PNEUMONIA", "clear"), None, 0),
-        (("Mass", "Nodule"), None, 1),
-        (("Abnormal", "Normal"), None, 0),
-    ],
-)
-def test_the_positive_class(classes: tuple[str, ...], named: str | None, index: int) -> None:
-    assert positive_class(classes, named) == index
-
-
-@pytest.mark.parametrize(
-    ("classes", "guess"),
-    [
-        (("NORMAL", "PNEUMONIA"), False),
-        (("COVID", "Non-COVID"), False),
-        (("bacteria", "virus"), True),
-        (("bolestan", "zdrav"), True),
-        (("bacteria", "normal", "virus"), True),
-    ],
-)
-def test_whether_the_positive_class_is_a_guess(classes: tuple[str, ...], guess: bool) -> None:
-    assert positive_is_a_guess(classes) is guess
-
-
-def test_an_unknown_positive_class_is_refused_with_the_nearest() -> None:
-    with pytest.raises(InputError, match="Did you mean 'PNEUMONIA'"):
-        positive_class(("NORMAL", "PNEUMONIA"), "pneumona")
-
-
 def test_a_film_at_the_threshold_is_positive_and_many_classes_go_to_the_first_of_the_likeliest() -> None:
     p = some(["a", "b", "c"])
     p.probabilities[:] = [[0.7, 0.3], [0.5, 0.5], [0.8, 0.2]]
@@ -209,19 +164,6 @@ def test_a_table_of_labels_is_no_truth(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label,p_A,p_B,refer,reason\na.png,A,.9,.1,no,\n")
     with pytest.raises(InputError, match="the model's own, not the truth"):
         read_predictions(tmp_path / "labels.csv")
-
-
-@pytest.mark.parametrize(
-    ("classes", "positive"),
-    [
-        (("COVID", "Lung_Opacity", "Normal"), 1),
-        (("BACTERIAL", "NORMAL", "VIRAL"), 2),
-        (("a", "b", "c"), 2),
-        (("Normal", "x"), 1),
-    ],
-)
-def test_the_positive_class_is_never_the_normal_one(classes: tuple[str, ...], positive: int) -> None:
-    assert positive_class(classes) == positive
 
 
 def test_infinite_probabilities_are_one_sentence_and_no_warning(tmp_path) -> None:

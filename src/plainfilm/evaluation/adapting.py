@@ -194,17 +194,18 @@ def adapt_unlabelled(
     band = old.refer and Band(*(_moved(bound, shift) for bound in old.refer))
     goal = "fewest errors" if aim == 0.5 else f"corrected probability {aim:g}"
     rule = f"{goal} at {'a known prevalence' if prevalence is not None else 'a prevalence estimated without labels'}"
+    new = replace(old, threshold=threshold, rule=rule, refer=band)
     about = {
         "films": len(probabilities),
         "prevalence_trained": trained,
         "prevalence_estimated": estimate,
         "prevalence_used": wanted,
-        "called_positive_before": float((score >= old.threshold).mean()),
-        "called_positive_after": float((score >= threshold).mean()),
+        "called_positive_before": float((old.decide(probabilities) == old.column).mean()),
+        "called_positive_after": float((new.decide(probabilities) == new.column).mean()),
         "mean_probability_before": float(score.mean()),
         "mean_probability_after": float(moved[:, old.column].mean()),
     }
-    return replace(old, threshold=threshold, rule=rule, refer=band), about
+    return new, about
 
 
 def _shares(share: float, decision: Decision) -> NDArray[np.float64]:

@@ -1,0 +1,136 @@
+"""One rule from logits to a label and to a reader: what it says, what it refuses, and that it reads back as written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Band, Decision, positive_class, positive_is_a_guess
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+P = np.array([[0.7, 0.3], [0.5, 0.5], [0.2, 0.8]])
+
+
+def test_a_tie_counts_as_positive_whichever_class_that_is() -> None:
+    assert Decision(CLASSES, "PNEUMONIA", 0.5).decide(P).tolist() == [0, 1, 1]
+    assert Decision(CLASSES, "NORMAL", 0.5).decide(P).tolist() == [0, 0, 1]
+
+
+def test_each_film_can_have_its_own_threshold_and_keeps_it_in_any_order() -> None:
+    own = Decision(CLASSES, "PNEUMONIA", np.array([0.3, 0.6, 0.9]))
+    assert own.decide(P).tolist() == [1, 0, 0]
+    assert own.take(np.array([2, 0])).decide(P[[2, 0]]).tolist() == [0, 1]
+
+
+def test_the_threshold_stays_that_of_its_class_when_scores_are_about_the_other() -> None:
+    strict = Decision(CLASSES, "PNEUMONIA", 0.75, threshold_of="PNEUMONIA")
+    about_the_other = replace(strict, positive="NORMAL")
+    assert strict.decide(P).tolist() == about_the_other.decide(P).tolist() == [0, 0, 1]
+    assert (strict.column, about_the_other.column) == (1, 0)
+
+
+def test_temperature_and_offsets_are_undone_to_what_was_trained() -> None:
+    logits = np.array([[0.2, 1.7], [-3.0, 2.0]])
+    fitted = Decision(CLASSES, "PNEUMONIA", temperature=1.7, offsets=(-0.4, 0.4))
+    told = fitted.tempered(softmax(logits + np.array(fitted.offsets), axis=1))
+    assert fitted.as_trained(told) == pytest.approx(softmax(logits, axis=1))
+
+
+def test_the_reason_is_given_where_the_film_is_referred_and_nowhere_else() -> None:
+    banded = Decision(CLASSES, "PNEUMONIA", refer=Band(0.4, 0.6))
+    assert banded.refers(P).tolist() == [False, True, False]
+    assert [banded.reason(p) for p in P] == [
+        None,
+        "the probability of PNEUMONIA, 0.500, is in the band for a reader (0.400 to 0.600)",
+        None,
+    ]
+    three = Decision(("a", "b", "c"), "c", refer=Band(0.0, 0.5))
+    assert three.refers(np.array([[0.4, 0.3, 0.3], [0.8, 0.1, 0.1]])).tolist() == [True, False]
+    assert "largest probability, 0.400," in str(three.reason(np.array([0.4, 0.3, 0.3])))
+
+
+def test_it_reads_back_from_json_as_it_was() -> None:
+    decision = Decision(CLASSES, "PNEUMONIA", 0.1 + 0.2, 1 / 3, Band(0.25, 0.75))
+    assert Decision.read(CLASSES, json.loads(json.dumps(decision.about))) == decision
+    chosen = {**decision.about, **decision.operating, "threshold_rule": "by hand", "offsets": [-0.5, 0.5]}
+    assert Decision.read(CLASSES, chosen) == replace(decision, rule="by hand", offsets=(-0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"positive": "other"},
+        {"threshold": 1.5},
+        {"threshold": float("nan")},
+        {"temperature": 0},
+        {"temperature": float("inf")},
+        {"refer": [0.7, 0.2]},
+        {"refer": [0.1, 1.2]},
+    ],
+)
+def test_a_value_out_of_its_range_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"out of range|is not between 0 and 1"):
+        Decision.read(CLASSES, {"positive": "NORMAL", "threshold": 0.5, "temperature": 1.0, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("classes", "named", "index"),
+    [
+        (("NORMAL", "PNEUMONIA"), None, 1),
+        (("pneumonia", "Normal"), None, 0),
+        (("covid", "No finding"), None, 0),
+        (("effusion", "no_finding"), None, 0),
+        (("cat", "dog"), None, 1),
+        (("normal", "healthy"), None, 1),
+        (("bacteria", "normal", "virus"), None, 2),
+        (("NORMAL", "PNEUMONIA"), "pneumonia", 1),
+        (("NORMAL", "PNEUMONIA"), "Normal", 0),
+        (("a", "A"), "A", 1),
+        (("COVID", "Non-COVID"), None, 0),
+        (("covid", "noncovid"), None, 0),
+        (("Effusion", "None"), None, 0),
+        (("Neumonia", "Normales"), None, 0),
+        (("PNEUMONIA", "clear"), None, 0),
+        (("Mass", "Nodule"), None, 1),
+        (("Abnormal", "Normal"), None, 0),
+    ],
+)
+def test_the_positive_class(classes: tuple[str, ...], named: str | None, index: int) -> None:
+    assert positive_class(classes, named) == index
+
+
+@pytest.mark.parametrize(
+    ("classes", "guess"),
+    [
+        (("NORMAL", "PNEUMONIA"), False),
+        (("COVID", "Non-COVID"), False),
+        (("bacteria", "virus"), True),
+        (("bolestan", "zdrav"), True),
+        (("bacteria", "normal", "virus"), True),
+    ],
+)
+def test_whether_the_positive_class_is_a_guess(classes: tuple[str, ...], guess: bool) -> None:
+    assert positive_is_a_guess(classes) is guess
+
+
+def test_an_unknown_positive_class_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="Did you mean 'PNEUMONIA'"):
+        positive_class(("NORMAL", "PNEUMONIA"), "pneumona")
+
+
+@pytest.mark.parametrize(
+    ("classes", "positive"),
+    [
+        (("COVID", "Lung_Opacity", "Normal"), 1),
+        (("BACTERIAL", "NORMAL", "VIRAL"), 2),
+        (("a", "b", "c"), 2),
+        (("Normal", "x"), 1),
+    ],
+)
+def test_the_positive_class_is_never_the_normal_one(classes: tuple[str, ...], positive: int) -> None:
+    assert positive_class(classes) == positive

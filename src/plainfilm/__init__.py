@@ -49,15 +49,15 @@ def train(
 
     ``settings`` are fields of plainfilm.config.TrainConfig. InputError says what is wrong with films or settings.
     """
-    from plainfilm.commands import train as training
+    from plainfilm.commands import train as command
     from plainfilm.config import checked
 
-    training.train(films, Path(out), checked({"model": model, **settings}), resume)
+    command.train(films, Path(out), checked({"model": model, **settings}), resume=resume)
     return Path(out)
 
 
 def evaluate(run: str | Path) -> dict[str, Any]:
     """Return the scores of a run folder, per part: {part: {score: {"value", "low", "high"}}, "protocol": …}."""
-    from plainfilm.runs.scoring import evaluate_run
+    from plainfilm.commands import evaluate as command
 
-    return evaluate_run(Path(run))
+    return command.evaluate(Path(run))

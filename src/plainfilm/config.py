@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any
 
 from plainfilm.catalogue import own_settings
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.storage import folders
-from plainfilm.storage.files import read_json
 
 DISCLAIMER = "Research and teaching software, not a medical device."
 SPLITS = ("grouped", "paper", "official")
@@ -216,24 +213,6 @@ OF_ENSEMBLES = (  # settings that mean something to an ensemble: the others are 
     *READING,
     "max_bad",
 )
-
-
-def begun_settings(run: Path) -> dict[str, Any]:
-    """Return the settings of the run that was begun in ``run``; what an older plainfilm did not know has its default.
-
-    InputError when its config.json has none, or is of a newer plainfilm, which may mean other things by them.
-    """
-    config = read_json(run / folders.CONFIG)
-    if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
-        raise InputError(f"{run / 'config.json'} holds no settings; it is damaged: choose another --out.")
-    made = str(config.get("plainfilm"))
-    if newer(made):
-        raise InputError(
-            f"{run} was begun by plainfilm {made}, newer than this one; update it, or choose another --out."
-        )
-    known = {field.name: field.default for field in fields(TrainConfig)}
-    before = {"oversample": 0, "precision": "32"}  # films were decoded whole, in 32 bits, before there were these
-    return {**known, **before, **config["settings"]}
 
 
 def newer(made: str) -> bool:

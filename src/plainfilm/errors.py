@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class PlainfilmError(Exception):
@@ -36,3 +36,20 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
         if near and name.lower() == near[0]:
             return f" Did you mean '{name}'?"
     return f" Choose from: {', '.join(names)}."
+
+
+def refuse(what: str, given: Mapping[str, object]) -> None:
+    """InputError naming those flags of ``given`` that were given although they mean nothing for ``what``.
+
+    A flag counts as given unless it is None, False, an empty text or an empty list: its default must be one of these.
+    """
+    names = [name for name, value in given.items() if value not in (None, "", []) and value is not False]
+    if names:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise InputError(f"{flags} {'does' if len(names) == 1 else 'do'} nothing for {what}; leave it out.")
+
+
+def require_share(flag: str, value: float, ends: bool = True) -> None:
+    """InputError unless ``value`` is between 0 and 1, with or without the ``ends``."""
+    if not (0 <= value <= 1 if ends else 0 < value < 1):
+        raise InputError(f"{flag} {value:g}: expected a share between 0 and 1.")

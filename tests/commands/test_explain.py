@@ -60,11 +60,11 @@ def test_every_film_has_a_row_and_every_readable_one_a_picture(run, tmp_path, ma
 
 def test_a_class_can_be_chosen_and_a_wrong_one_is_named(run, tmp_path, make_film):
     (tmp_path / "a.jpeg").write_bytes(make_film(1, True))
-    explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "out", "NORMAL", "grad-cam", checks=0)
+    explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "out", explained="NORMAL", method="grad-cam", checks=0)
     _, (row,) = read_csv(tmp_path / "out" / "explain.csv")
     assert row["explained"] == "NORMAL"
     with pytest.raises(InputError, match=r"no class 'normal'.*Did you mean 'NORMAL'"):
-        explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "other", "normal")
+        explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "other", explained="normal")
 
 
 def test_films_none_of_which_can_be_read_are_the_users_fault(run, tmp_path):

@@ -64,7 +64,7 @@ def light() -> None:
 
     for name in SLOW:
         setattr(training, name, lambda *_, **__: None)
-    training.run_report = lambda out: write_text(out / "report.html", "report")  # type: ignore[attr-defined]
+    training.run_report = lambda run: write_text(run.folder / "report.html", "report")  # type: ignore[attr-defined]
 
 
 def _die_at(save: int, where: str, count: Path) -> None:

@@ -67,7 +67,7 @@ def test_films_that_vanish_during_the_training_do_not_lose_it(few_films, tmp_pat
         return found
 
     monkeypatch.setattr(training, "fit", fit_and_lose)
-    monkeypatch.setattr(training, "run_report", lambda out: write_text(out / "report.html", "report"))
+    monkeypatch.setattr(training, "run_report", lambda run: write_text(run.folder / "report.html", "report"))
     settings = {"model": "vgg", "size": 16, "epochs": 1, "batch": 4, "threads": 1}
     assert "test" in training.train(str(data), tmp_path / "run", settings)
     assert len(read_csv(tmp_path / "run" / "predictions.csv")[1]) == 16

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.commands.train import train
-from plainfilm.config import TrainConfig, begun_settings
+from plainfilm.config import TrainConfig
 from plainfilm.data.films import FilmError
 from plainfilm.data.sources import load, loose
 from plainfilm.errors import InputError
@@ -32,6 +32,7 @@ from plainfilm.image.decode import decode
 from plainfilm.image.reduced import decode_at, factor_for
 from plainfilm.models.bundle import USER_BLOCK
 from plainfilm.models.model import Model
+from plainfilm.runs.folder import RunFolder
 from plainfilm.serving.app import create_app
 from plainfilm.storage.files import to_json
 
@@ -249,7 +250,7 @@ def test_configs_of_the_future_and_of_nobody(whole, few_films, tmp_path, times, 
 
     def use(pair):
         (tmp_path / "run" / "config.json").write_text(to_json(replaced(config, *pair)))
-        TrainConfig(**begun_settings(tmp_path / "run"))
+        TrainConfig(**RunFolder(tmp_path / "run").settings)
 
     tally("values of config.json replaced by hostile ones", *survive(pairs, use, InputError))
     for name in ("settings", "data_hash"):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from plainfilm.report import evidence, verdict
-from plainfilm.report.runs import read_run
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.files import write_json
 
 MakeRun = Callable[..., Path]
@@ -20,7 +20,7 @@ def test_subgroups_robustness_and_shortcuts_come_from_probes_json(
     make_run: MakeRun, make_probes: MakeProbes, tmp_path: Path
 ) -> None:
     write_json(make_run(tmp_path, films=600, **SPLIT) / "probes.json", make_probes())
-    run = read_run(tmp_path)
+    run = RunFolder(tmp_path)
     chart, sentence = evidence.subgroups(run, tmp_path) or pytest.fail("not done")
     assert sentence == "Worst of 2 subgroups: kind, virus." and chart.table is not None
     assert chart.table.rows[1][0] == "kind: virus (against all negative films)"
@@ -35,7 +35,7 @@ def test_subgroups_robustness_and_shortcuts_come_from_probes_json(
 
 
 def test_what_was_not_probed_is_not_done(make_run: MakeRun, tmp_path: Path) -> None:
-    run = read_run(make_run(tmp_path, films=600, **SPLIT))
+    run = RunFolder(make_run(tmp_path, films=600, **SPLIT))
     assert evidence.subgroups(run, tmp_path) is evidence.robustness(run, tmp_path) is None
     assert evidence.shortcuts(run, tmp_path) is None
     assert "not done (plainfilm evaluate" in verdict.standing(run)[0]
@@ -46,7 +46,7 @@ def test_red_lines_of_probes_and_audit_are_red_lines_of_the_report(
 ) -> None:
     write_json(make_run(tmp_path, films=600, **SPLIT) / "probes.json", make_probes(red=True))
     write_json(tmp_path / "audit.json", {"red_lines": ["JPEG quality alone reaches .99."]})
-    lines = verdict.red_lines([read_run(tmp_path)])
+    lines = verdict.red_lines([RunFolder(tmp_path)])
     assert lines == ["Covering the borders costs .1 AUROC.", "JPEG quality alone reaches .99."]
 
 
@@ -54,6 +54,6 @@ def test_red_lines_of_probes_and_audit_are_red_lines_of_the_report(
 def test_openings_of_the_test_part_are_counted(
     make_run: MakeRun, tmp_path: Path, openings: int | None, said: str
 ) -> None:
-    run = read_run(make_run(tmp_path, films=600, openings=openings, **SPLIT))
+    run = RunFolder(make_run(tmp_path, films=600, openings=openings, **SPLIT))
     assert verdict.standing(run)[-1].endswith(f"{said}.")
     assert any("chosen by looking" in line for line in verdict.red_lines([run])) == (openings == 3)

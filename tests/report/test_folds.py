@@ -10,8 +10,8 @@ import pytest
 
 from plainfilm.errors import InputError
 from plainfilm.report.folds import folds_report
-from plainfilm.report.runs import read_run
 from plainfilm.report.verdict import HEADLINE
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.files import read_json, write_json
 
 MakeRun = Callable[..., Path]
@@ -24,7 +24,7 @@ def make_folds(out: Path, make_run: MakeRun, kind: str, n: int = 3, **changes: A
     names = [f"{noun}-{i}" for i in range(n)]
     for i, name in enumerate(names):
         make_run(out / name, films=300, seed=i, split="grouped", parts=PARTS)
-    runs = [read_run(out / name) for name in names]
+    runs = [RunFolder(out / name) for name in names]
     values = {name: [run.score(name).value for run in runs] for name in HEADLINE}
     spread = {name: {"values": v, "mean": np.mean(v), "sd": np.std(v, ddof=1)} for name, v in values.items()}
     pooled = None
@@ -52,7 +52,7 @@ def test_folds_show_the_pooled_scores_every_run_and_doubtful_labels(make_run: Ma
 @pytest.mark.usefixtures("words_only")
 def test_seeds_show_mean_and_standard_deviation_and_no_pooled_films(make_run: MakeRun, tmp_path: Path) -> None:
     text = folds_report(make_folds(tmp_path, make_run, "seeds")).read_text()
-    scores = [read_run(tmp_path / f"seed-{i}").score("accuracy").value for i in range(3)]
+    scores = [RunFolder(tmp_path / f"seed-{i}").score("accuracy").value for i in range(3)]
     assert "Accuracy, mean" in text and f"{np.mean(scores):.3f}" in text and f"SD {np.std(scores, ddof=1):.3f}" in text
     assert f"{min(scores):.3f} to {max(scores):.3f}" in text and "not pooled" in text
     assert 'id="probabilities"' not in text and 'id="noise"' not in text

@@ -16,7 +16,7 @@ from PIL import Image
 from plainfilm.report import figures
 from plainfilm.report.html import paper_report, run_report
 from plainfilm.report.mistakes import picture_of, wrong_films
-from plainfilm.report.runs import read_run
+from plainfilm.runs.folder import RunFolder
 
 MakeRun = Callable[..., Path]
 VOID = {"meta", "img", "br", "link", "input"}
@@ -65,7 +65,7 @@ def paper(tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun) -> Path:
     make_run(out / "vgg-bn", "vgg-bn", films=240, certainty=2.0, seed=1)
     make_run(out / "vgg16-lr", "vgg16-lr", films=240, certainty=2.2, seed=2)
     add_montage(out / "vgg")
-    run_report(out / "vgg")
+    run_report(RunFolder(out / "vgg"))
     paper_report(out)
     return out
 
@@ -150,7 +150,8 @@ def test_figures_are_on_disk_as_png_and_svg(paper: Path) -> None:
 
 def test_names_of_films_and_classes_are_escaped(make_run: MakeRun, tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>&\"'-{i}.png"
-    run_report(make_run(tmp_path, classes=("a <b>normal</b>", 'Pneumonia & "co" of the right lower lobe'), path=evil))
+    classes = ("a <b>normal</b>", 'Pneumonia & "co" of the right lower lobe')
+    run_report(RunFolder(make_run(tmp_path, classes=classes, path=evil)))
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
     assert "<script" not in text and "<b>" not in text
@@ -159,8 +160,8 @@ def test_names_of_films_and_classes_are_escaped(make_run: MakeRun, tmp_path: Pat
 
 @pytest.mark.usefixtures("words_only")
 def test_every_error_is_listed_by_confidence_the_first_twenty_in_sight(make_run: MakeRun, tmp_path: Path) -> None:
-    run_report(make_run(tmp_path, films=400, certainty=0.3))
-    run, page = read_run(tmp_path), read(tmp_path / "report.html")
+    run_report(RunFolder(make_run(tmp_path, films=400, certainty=0.3)))
+    run, page = RunFolder(tmp_path), read(tmp_path / "report.html")
     p = run.scored
     missed = np.flatnonzero((p.decided != p.labels) & p.truth)
     assert len(missed) > 20
@@ -174,7 +175,7 @@ def test_every_error_is_listed_by_confidence_the_first_twenty_in_sight(make_run:
 
 @pytest.mark.usefixtures("words_only")
 def test_a_run_without_an_error_says_none(make_run: MakeRun, tmp_path: Path) -> None:
-    run_report(make_run(tmp_path, certainty=50.0))
+    run_report(RunFolder(make_run(tmp_path, certainty=50.0)))
     said = read(tmp_path / "report.html").text
     assert "decided as another class (0) None." in said and "and another class (0) None." in said
 
@@ -184,7 +185,7 @@ def test_what_is_not_on_disk_is_not_done(make_run: MakeRun, tmp_path: Path) -> N
     make_run(tmp_path)
     for name in ("history.csv", "metrics.json", "quarantine.csv"):
         (tmp_path / name).unlink()
-    run_report(tmp_path)
+    run_report(RunFolder(tmp_path))
     said = read(tmp_path / "report.html").text
     assert "CNN: not done (there is no history.csv)." in said
     assert "Not done: the scores (there is no metrics.json)." in said
@@ -198,14 +199,14 @@ def test_metrics_of_the_scored_part_alone_are_enough(make_run: MakeRun, tmp_path
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     del metrics["train"]
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    run_report(tmp_path)
+    run_report(RunFolder(tmp_path))
     assert "not done" in read(tmp_path / "report.html").text  # the gap
 
 
 @pytest.mark.usefixtures("words_only")
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_a_run_of_one_part_only(make_run: MakeRun, tmp_path: Path, part: str) -> None:
-    run_report(make_run(tmp_path, parts=(part,)))
+    run_report(RunFolder(make_run(tmp_path, parts=(part,))))
     words = {"train": "training", "val": "validation"}[part]
     assert f"Scored on the {words} part: 120 films" in read(tmp_path / "report.html").text
 
@@ -215,13 +216,13 @@ def test_scored_films_of_one_class_have_no_curves(make_run: MakeRun, tmp_path: P
     make_run(tmp_path, films=4)
     rows = ["a,train,NORMAL,0.8,0.2", "b,val,PNEUMONIA,0.1,0.9", "c,val,PNEUMONIA,0.2,0.8"]
     (tmp_path / "predictions.csv").write_text("path,part,label,p_NORMAL,p_PNEUMONIA\n" + "\n".join(rows) + "\n")
-    run_report(tmp_path)
+    run_report(RunFolder(tmp_path))
     assert "Not done: all scored films are of one class" in read(tmp_path / "report.html").text
 
 
 @pytest.mark.usefixtures("words_only")
 def test_three_classes(make_run: MakeRun, tmp_path: Path) -> None:
-    run_report(make_run(tmp_path, films=300, classes=("BACTERIAL", "NORMAL", "VIRAL"), split="grouped"))
+    run_report(RunFolder(make_run(tmp_path, films=300, classes=("BACTERIAL", "NORMAL", "VIRAL"), split="grouped")))
     said = read(tmp_path / "report.html").text
     assert "the likeliest class decides" in said and "VIRAL against the rest" in said
     assert "Other confusions" in said and "No verdict" in said
@@ -231,7 +232,7 @@ def test_three_classes(make_run: MakeRun, tmp_path: Path) -> None:
 def test_red_lines(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(tmp_path / "a", films=100, synthetic=True)
     (tmp_path / "a" / "quarantine.csv").write_text("path,reason\nbroken.png,it is empty\nbad.png,it is a bomb\n")
-    run_report(tmp_path / "a")
+    run_report(RunFolder(tmp_path / "a"))
     said = read(tmp_path / "a" / "report.html").text
     for line in (
         "Red line: 7 patients with films in more than one part",
@@ -246,7 +247,7 @@ def test_red_lines(make_run: MakeRun, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("words_only")
 def test_a_run_without_a_fault_has_no_red_line(make_run: MakeRun, tmp_path: Path) -> None:
-    run_report(make_run(tmp_path, films=600, split="grouped", parts=("train", "val", "test")))
+    run_report(RunFolder(make_run(tmp_path, films=600, split="grouped", parts=("train", "val", "test"))))
     said = read(tmp_path / "report.html").text
     assert "Red line:" not in said and "No red line" in said
     assert "These are validation scores" not in said and "97 % against Kermany" in said
@@ -282,8 +283,8 @@ def test_films_that_every_model_gets_wrong_are_named(make_run: MakeRun, tmp_path
 
 def test_a_report_written_twice_has_the_same_bytes(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(tmp_path)
-    first = run_report(tmp_path).read_bytes()
-    assert run_report(tmp_path).read_bytes() == first
+    first = run_report(RunFolder(tmp_path)).read_bytes()
+    assert run_report(RunFolder(tmp_path)).read_bytes() == first
 
 
 def test_the_report_needs_no_torch() -> None:
@@ -293,7 +294,8 @@ def test_the_report_needs_no_torch() -> None:
 
 @pytest.mark.usefixtures("words_only")
 def test_a_run_page_has_a_part_for_each_reader_and_says_what_was_not_probed(make_run: MakeRun, tmp_path: Path) -> None:
-    page = read(run_report(make_run(tmp_path, films=600, split="grouped", parts=("train", "val", "test"), openings=2)))
+    run = make_run(tmp_path, films=600, split="grouped", parts=("train", "val", "test"), openings=2)
+    page = read(run_report(RunFolder(run)))
     assert [a["id"] for a in page.all("h2")] == [
         "verdict-h", "decisions", "thresholds", "prevalence", "referral", "errors", "montage", "limits",
         "probabilities", "subgroups", "robustness", "shortcuts", "audit", "table", "network", "curves", "cost", "how",
@@ -306,10 +308,10 @@ def test_a_run_page_has_a_part_for_each_reader_and_says_what_was_not_probed(make
 
 @pytest.mark.usefixtures("words_only")
 def test_wrong_films_are_shown_where_there_are_pictures_of_them(make_run: MakeRun, tmp_path: Path) -> None:
-    run = read_run(make_run(tmp_path, films=400, certainty=0.3))
+    run = RunFolder(make_run(tmp_path, films=400, certainty=0.3))
     first = run.scored.paths[wrong_films(run)[1][0]]
     picture = picture_of(tmp_path, first)
     picture.parent.mkdir(parents=True)
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(picture)
-    shown = [a["alt"] for a in read(run_report(tmp_path)).all("img") if "Wrongly" in (a["alt"] or "")]
+    shown = [a["alt"] for a in read(run_report(RunFolder(tmp_path))).all("img") if "Wrongly" in (a["alt"] or "")]
     assert shown == [f"Wrongly decided film {first}"]

@@ -12,6 +12,7 @@ import pytest
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.report import reference, runs, table
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
+from plainfilm.runs.folder import RunFolder
 
 MakeRun = Callable[..., Path]
 
@@ -132,9 +133,9 @@ def test_table_md_has_stamp_paper_ours_verdict_and_cost(
     table.write_table(tmp_path)
     text = (tmp_path / "table.md").read_text()
     assert text.index("split by film, patients shared") < text.index("| Model | Precision | Recall | F1 | Accuracy |")
-    run = runs.read_run(tmp_path / "vgg")
+    run = RunFolder(tmp_path / "vgg")
     word = verdict(0.95, run.score("accuracy").as_dict())
-    assert f"{run.words('accuracy')}; paper 0.95: **{word}**" in text
+    assert f"{runs.score_in_words(run, 'accuracy')}; paper 0.95: **{word}**" in text
     assert "2 min 00 s" in text and "1,266" in text and "0.32 GFLOP" in text
     assert "not a medical device" in text and "synthetic" not in text
 
@@ -161,8 +162,8 @@ def test_nan_in_metrics_is_undefined_and_what_is_missing_was_not_done(make_run: 
     metrics["val"]["npv"] = {"value": None, "low": None, "high": None}
     del metrics["val"]["ppv"]
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    run = runs.read_run(folder)
-    assert run.words("npv") == "undefined" and run.words("ppv") == "not done"
+    run = RunFolder(folder)
+    assert runs.score_in_words(run, "npv") == "undefined" and runs.score_in_words(run, "ppv") == "not done"
     assert np.isnan(run.score("npv").value) and np.isnan(run.score("ppv").value)
 
 

@@ -23,7 +23,7 @@ def finished(films_folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("draw_montage", "draw_mistakes", "look_closer"):
             patch.setattr(training, name, lambda *_: None)
-        patch.setattr(training, "run_report", lambda out: write_text(out / "report.html", "report"))
+        patch.setattr(training, "run_report", lambda run: write_text(run.folder / "report.html", "report"))
         training.train(str(films_folder), out, SETTINGS)
     return out
 

@@ -29,6 +29,7 @@ from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.runs import probing
+from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.probing import probe, stratified
 from plainfilm.storage.files import read_json, write_json
 
@@ -61,6 +62,10 @@ def make_run(
     return out
 
 
+def probed(run: Path, **how):
+    return probe(RunFolder(run), Model.load(run), **how)
+
+
 @pytest.fixture
 def run(tmp_path, films_folder):
     """A run with a test part on class folders."""
@@ -68,7 +73,7 @@ def run(tmp_path, films_folder):
 
 
 def test_probes_json_holds_what_the_report_reads(run):
-    found = probe(run)
+    found = probed(run)
     written = json.loads((run / "probes.json").read_text())
     assert written["part"] == "test" and written["films"] == written["scored"] == found["films"] > 5
     assert {row["name"] for row in written["robustness"]} == {c.name for c in CORRUPTIONS}
@@ -83,22 +88,23 @@ def test_probes_json_holds_what_the_report_reads(run):
 def test_untouched_films_give_what_the_run_predicted(run):
     """The probes start from the run's own pipeline: decode, preprocess, network, threshold."""
     model = Model.load(run)
-    _, scored, facts = probing._scored_part(run, model)
-    looked = probing._look(model, probing._films(run, facts, None), scored, 0)
+    folder = RunFolder(run)
+    facts, scored = probing._scored_films(folder, model), folder.scored
+    looked = probing._look(model, probing._films(folder, facts, None), scored, 0)
     assert np.allclose(looked.tables["untouched"].probabilities, scored.probabilities, atol=1e-6)
     assert looked.features.shape[0] == len(scored) and 0 < looked.brightness.min() < 255
 
 
 def test_the_same_seed_gives_the_same_bytes_and_the_films_may_be_handed_in(run, films_folder):
-    probe(run, films=6, seed=3)
+    probed(run, films=6, seed=3)
     first = (run / "probes.json").read_bytes()
-    probe(run, films=6, seed=3, source=load(films_folder))
+    probed(run, films=6, seed=3, source=load(films_folder))
     assert (run / "probes.json").read_bytes() == first
 
 
 def test_an_audit_of_the_same_films_stands_beside_the_model(run, films_folder, tmp_path):
     audited = audit(str(films_folder), out=tmp_path / "audit")
-    found = probe(run, films=4, audit=tmp_path / "audit")
+    found = probed(run, films=4, audit=tmp_path / "audit")
     rows = {row["name"]: row["auroc"] for row in found["probes"] if row["kind"] == "baseline"}
     assert rows == {row["title"]: row["auc"] for row in audited["baselines"]} != {}
     assert read_json(run / "audit.json")["data"] == audited["data"]
@@ -106,18 +112,18 @@ def test_an_audit_of_the_same_films_stands_beside_the_model(run, films_folder, t
 
 def test_an_audit_of_other_films_is_refused(run, tmp_path):
     with pytest.raises(InputError, match="is no audit"):
-        probe(run, films=4, audit=tmp_path)
+        probed(run, films=4, audit=tmp_path)
     audit("demo:40", out=tmp_path / "audit")
     with pytest.raises(InputError, match="has not seen 40 of the films"):
-        probe(run, films=4, audit=tmp_path / "audit")
+        probed(run, films=4, audit=tmp_path / "audit")
 
 
 def test_few_films_of_one_class_give_nulls(run):
-    probe(run, films=1)  # one film of each class
+    probed(run, films=1)  # one film of each class
     table = read_predictions(run / "predictions.csv")
     sick = replace(table, parts=np.where((table.parts == "test") & (table.labels == 0), "train", table.parts))
     write_predictions(run / "predictions.csv", sick)
-    found = probe(run)
+    found = probed(run)
     written = read_json(run / "probes.json")
     assert written["probes"][0]["auroc"]["value"] is None and found["worst_subgroup"] is None
     assert written["robustness"][0]["auroc_change"]["value"] is None
@@ -125,7 +131,7 @@ def test_few_films_of_one_class_give_nulls(run):
 
 
 def test_without_a_test_part_the_validation_films_are_probed(tmp_path, films_folder):
-    assert probe(make_run(tmp_path / "run", films_folder, "paper"), films=4)["part"] == "val"
+    assert probed(make_run(tmp_path / "run", films_folder, "paper"), films=4)["part"] == "val"
 
 
 def test_three_classes(tmp_path, make_film):
@@ -134,7 +140,7 @@ def test_three_classes(tmp_path, make_film):
             place = tmp_path / "films" / name / f"{name}{i}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(make_film(i + 20 * (name == "virus"), sick, form="PNG"))
-    found = probe(make_run(tmp_path / "run", tmp_path / "films", "paper", "bacteria"))
+    found = probed(make_run(tmp_path / "run", tmp_path / "films", "paper", "bacteria"))
     assert found["positive"] == "bacteria" and found["probes"][0]["auroc"]["value"] is not None
     assert len(found["robustness"]) == len(CORRUPTIONS)
 
@@ -143,7 +149,7 @@ def test_heavy_networks_see_fewer_films(run, monkeypatch):
     monkeypatch.setattr(probing, "FEW_FILMS", 4)
     about = read_json(run / "model.json")
     write_json(run / "model.json", {**about, "flops": 31_000_000_000})
-    found = probe(run)
+    found = probed(run)
     assert found["films"] <= 5 < found["scored"]
 
 
@@ -162,13 +168,13 @@ def test_films_that_are_gone_or_changed_are_named(run, tmp_path, films_folder):
     scored = read_predictions(run / "predictions.csv").part("test").paths
     (copy / scored[0]).write_bytes((copy / scored[1]).read_bytes())
     with pytest.raises(InputError, match=f"{scored[0]} is not the film that was scored"):
-        probe(run)
+        probed(run)
     (copy / scored[0]).unlink()
     with pytest.raises(InputError, match=f"was scored on {scored[0]}, which .* no longer holds"):
-        probe(run)
+        probed(run)
     shutil.rmtree(copy)
     with pytest.raises(InputError, match=r"can't be probed without the films it was scored on: .* does not exist"):
-        probe(run)
+        probed(run)
     assert not (run / "probes.json").exists()
 
 
@@ -223,7 +229,7 @@ def test_a_planted_shortcut_is_caught_and_an_honest_model_is_not_accused(tmp_pat
     model = Model(Reader(*places(where)).eval(), "vgg", Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), preprocess)
     run = make_run(tmp_path / "run", plant(tmp_path / "films", where), "paper", model=model)
     monkeypatch.setattr(Model, "load", classmethod(lambda cls, path: model))
-    found = probe(run)
+    found = probed(run)
     assert found["films"] == 30 and found["untouched"]["auroc"]["value"] > 0.95
     assert len(found["red_lines"]) == lines, found["red_lines"]
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from plainfilm.commands.train import run
+from plainfilm.commands.train import train_prepared
 from plainfilm.config import TrainConfig, checked
 from plainfilm.data.sources import load
 from plainfilm.evaluation.decision import Decision
@@ -44,7 +44,7 @@ def model(films_folder, tmp_path_factory) -> Model:
     config = checked({"model": "vgg", "epochs": 2, "batch": 8, "size": 16, "threads": 1, "refer": "none"})
     prepared = prepare(load(str(films_folder)), [TrainConfig(**config)], str(films_folder))[0]
     out = tmp_path_factory.mktemp("page") / "run"
-    run(prepared, out, probes=False)
+    train_prepared(prepared, out, probes=False)
     return Model.load(out)
 
 

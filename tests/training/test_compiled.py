@@ -19,7 +19,7 @@ def trained(folder, how: str) -> tuple[list[list[float]], dict[str, torch.Tensor
     folder.mkdir()
     built = network()
     config = TrainConfig(epochs=2, batch=8, size=16, compile=how)
-    progress, _ = train_network(built, P, material(58), config, folder, False)
+    progress, _ = train_network(built, P, material(58), config, folder, resume=False)
     return [row[:-1] for row in progress.history], built.state_dict()
 
 

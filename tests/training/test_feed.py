@@ -58,7 +58,9 @@ def test_training_on_batches_made_ahead_gives_the_same_bytes(tmp_path, monkeypat
     for folder in ("plain", "ahead"):
         network = recipe("vgg").build(2, P)
         initialise(network, torch.Generator().manual_seed(0))
-        train_network(network, P, material(), TrainConfig(epochs=2, batch=8, **settings), tmp_path / folder, False)
+        train_network(
+            network, P, material(), TrainConfig(epochs=2, batch=8, **settings), tmp_path / folder, resume=False
+        )
         found.append([value.numpy().tobytes() for value in network.state_dict().values()])
         monkeypatch.setattr(
             Training,

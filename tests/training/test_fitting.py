@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from plainfilm.catalogue import Trained
-from plainfilm.commands.train import calibrate
 from plainfilm.config import TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
@@ -23,6 +22,7 @@ from plainfilm.models.model import Model
 from plainfilm.models.standardise import LIMIT, Standardise
 from plainfilm.models.zoo import recipe
 from plainfilm.training.feed import Material
+from plainfilm.training.finishing import calibrate
 from plainfilm.training.fitting import copies, fit, logits_of, stages, start_network
 from plainfilm.training.preparation import prepare
 

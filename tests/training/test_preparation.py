@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.commands.train import describe
 from plainfilm.config import SPLITS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.data.split import split
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.training.preparation import prepare
+from plainfilm.training.record import config_document
 
 
 @pytest.fixture
@@ -72,6 +72,6 @@ def test_what_the_model_cannot_do_shows_before_a_film_is_decoded(table, monkeypa
 def test_the_split_that_was_made_is_the_one_that_is_recorded(make_films, tmp_path):
     films = split(load(make_films(tmp_path / "set", 24, 24)), "paper", seed=5)
     [prepared] = prepare(films, [TrainConfig(seed=1)], "set")
-    told = describe(prepared)
+    told = config_document(prepared)
     assert told["settings"]["split"] == "paper" and told["divided"] == {"split": "paper", "seed": 5}
     assert told["seed"] == 1

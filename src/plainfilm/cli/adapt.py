@@ -6,18 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import (
-    CLASSES,
-    DATA,
-    Command,
-    given_reading,
-    max_bad,
-    max_bad_flag,
-    number,
-    out_flag,
-    reading_flags,
-    refuse_flags,
-)
+from plainfilm.cli.base import CLASSES, DATA, Command, given, max_bad_flag, number, out_flag, reading_flags
 from plainfilm.config import READING
 
 
@@ -37,17 +26,10 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Any:
-    from plainfilm.commands.adapt import adapt_run, adapt_without_labels
+    from plainfilm.commands.adapt import adapt
 
-    if options.unlabelled or options.prevalence is not None:
-        refuse_flags(options, "films without labels", "refer", "classes", *READING)
-        moved = (options.prevalence, options.threshold, max_bad(options))
-        found = adapt_without_labels(options.run, options.data, options.out, *moved)
-    else:
-        rules = (options.threshold or "auto", options.refer or "share=0.05", given_reading(options))
-        found = adapt_run(
-            options.run, options.data, options.out, *rules, options.seed, options.classes, max_bad(options)
-        )
+    rules = ("unlabelled", "prevalence", "threshold", "refer", "classes", "max_bad")
+    found = adapt(options.run, options.data, options.out, seed=options.seed, **given(options, *rules, *READING))
     return {"out": str(options.out), **found}
 
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import DATA, Command, given_reading, number, reading_flags
-from plainfilm.progress import say
+from plainfilm.cli.base import DATA, Command, given, number, reading_flags
+from plainfilm.config import READING
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -22,15 +22,10 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Any:
-    from plainfilm.commands.audit import audit, check
+    from plainfilm.commands.audit import audit
 
-    where = (options.against, options.out, options.positive, given_reading(options), options.predictions)
-    found = audit(options.data, *where, options.seed)
-    if options.out and found:
-        say(f"Report: {options.out / 'report.html'}")
-    if options.strict and found:  # only the first of several processes has it
-        check(found)
-    return found
+    flags = ("against", "out", "positive", "predictions", "strict")
+    return audit(options.data, seed=options.seed, **given(options, *flags, *READING))
 
 
 def _show(result: Any) -> str:

@@ -92,11 +92,6 @@ def reading_flags(parser: argparse.ArgumentParser) -> None:
             parser.add_argument("--" + field.name.replace("_", "-"), metavar="TEXT", help=text)
 
 
-def given_reading(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings of how DATA is read that were given."""
-    return {name: getattr(options, name) for name in READING if getattr(options, name) is not None}
-
-
 def out_flag(parser: argparse.ArgumentParser, what: str, default: str | None = None) -> None:
     """Add --out DIR, required unless it has a default."""
     required = default is None
@@ -128,23 +123,10 @@ def max_bad_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-bad", type=float, metavar="X", help=text)
 
 
-def max_bad(options: argparse.Namespace) -> float:
-    """Return the share given with --max-bad, else the default."""
-    wanted = MAX_BAD if options.max_bad is None else float(options.max_bad)
-    if not 0 <= wanted <= 1:
-        raise InputError(f"--max-bad {wanted:g}: expected a share between 0 and 1.")
-    return wanted
-
-
-def refuse_flags(options: argparse.Namespace, what: str, *names: str) -> None:
-    """InputError naming those of the flags ``names`` that were given although they mean nothing for ``what``.
-
-    A flag counts as given unless it is None, False, an empty text or an empty list: its default must be one of these.
-    """
-    given = [name for name in names if (value := getattr(options, name)) not in (None, "", []) and value is not False]
-    if given:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"{flags} {'does' if len(given) == 1 else 'do'} nothing for {what}; leave it out.")
+def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return those of the options ``names`` that were given: not None, False, an empty text or an empty list."""
+    values = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value not in (None, "", []) and value is not False}
 
 
 def no_flags(parser: argparse.ArgumentParser) -> None:

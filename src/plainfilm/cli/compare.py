@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, refuse_flags
+from plainfilm.cli.base import Command
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +20,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.compare import compare_all
 
-    if options.out is None:
-        refuse_flags(options, "a comparison that is only printed", "force")
-    return compare_all(options.runs, options.positive, options.seed, options.out, options.force)
+    how = {"positive": options.positive, "out": options.out, "force": options.force, "seed": options.seed}
+    return compare_all(options.runs, **how)
 
 
 def _show(result: Any) -> str:

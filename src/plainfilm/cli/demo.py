@@ -21,8 +21,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.demo import demo
 
-    settings = given_settings(options)
-    rows = demo(options.out, options.films, settings, model_names(options), settings.get("seed", 0))
+    rows = demo(options.out, options.films, given_settings(options), models=model_names(options))
     return {"out": str(options.out), "report": str(options.out / folders.REPORT), "table": rows}
 
 

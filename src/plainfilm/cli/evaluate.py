@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,16 @@ from plainfilm.cli.base import (
     CLASSES,
     DATA,
     Command,
-    given_reading,
-    max_bad,
+    given,
     max_bad_flag,
     number,
     out_flag,
     precision_flag,
     reading_flags,
-    refuse_flags,
     show_metrics,
     show_runs,
 )
 from plainfilm.config import READING
-from plainfilm.errors import CheckFailed, InputError
-from plainfilm.progress import say
-from plainfilm.storage import folders
-from plainfilm.storage.files import sealed
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -57,84 +50,12 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Any:
-    from plainfilm.evaluation.conditions import check, holding
+    from plainfilm.commands.evaluate import evaluate
 
-    check(options.fail_if)  # before anything is scored
-    if options.prevalence is not None and not 0 < options.prevalence < 1:
-        raise InputError(f"--prevalence {options.prevalence}: expected a share between 0 and 1.")
-    found = _evaluated(options)
-    if "runs" in found:  # seeds are not pooled: their means are what can be asked for
-        means = {name: {"value": s["mean"], "low": None, "high": None} for name, s in found["scores"].items()}
-        found = {**found, "test": found["pooled"] or means}
-    scores = found.get("test") or found.get("val") or found.get("train")
-    if options.prevalence is not None:
-        found = {**found, "at_prevalence": _at_prevalence(scores or {}, options.prevalence)}
-    failed = holding(options.fail_if, scores or {})
-    if failed:
-        raise CheckFailed(f"Done, and a condition of --fail-if holds: {'; '.join(failed)}.", found)
-    if options.fail_if:
-        say(f"No condition of --fail-if holds: {'; '.join(options.fail_if)}.")
-    return found
-
-
-def _at_prevalence(scores: Mapping[str, Any], prevalence: float) -> dict[str, Any]:
-    """Return PPV and NPV at ``prevalence``; low and high where sensitivity and specificity are at their lower or upper
-    ends together, so that they hold the true value whenever both intervals do."""
-    from plainfilm.evaluation.scores import ppv_npv_at
-    from plainfilm.report.runs import interval
-
-    rates = interval(scores["sensitivity"]), interval(scores["specificity"])
-    ends = {
-        end: ppv_npv_at(sensitivity, specificity, [prevalence])[0]
-        for end, sensitivity, specificity in zip(("value", "low", "high"), *rates, strict=True)
-    }
-    return {
-        "prevalence": prevalence,
-        **{name: {end: row[name] for end, row in ends.items()} for name in ("ppv", "npv")},
-    }
-
-
-def _evaluated(options: argparse.Namespace) -> Any:
-    """Score what was given, one of four; a flag of another one is refused."""
-    from plainfilm.commands.evaluate import evaluate_elsewhere, evaluate_file
-    from plainfilm.storage.tables import is_table
-
-    of_file, of_run, written = ("positive", "threshold"), ("probes", "films", "audit"), ("out", "force")
-    of_data = ("classes", "max_bad", *READING)
-    if options.data:
-        refuse_flags(options, "a run on other films (DATA)", *of_file, *of_run)
-        where = (options.run, options.data, given_reading(options), options.seed, options.out, options.force)
-        return evaluate_elsewhere(*where, options.classes, max_bad(options), options.by, options.precision or "auto")
-    if is_table(options.run) or options.run.suffix.lower() == ".txt":
-        refuse_flags(options, "a FILE.csv", *of_run, *of_data, "precision")
-        how = (options.positive, options.threshold, options.seed, options.out, options.force, options.by)
-        return evaluate_file(options.run, *how)
-    if (options.run / folders.FOLDS).exists():
-        refuse_flags(options, "folds or seeds", "by", *of_file, *of_run, *written, *of_data, "precision")
-        from plainfilm.commands.evaluate import pool_again
-
-        return pool_again(options.run)
-    refuse_flags(options, "a run, whose folder is its place,", *of_file, *written, *of_data)
-    if not options.probes:
-        refuse_flags(options, "a run without --probes", "films", "audit", "precision")
-    return _evaluate_run(options)
-
-
-def _evaluate_run(options: argparse.Namespace) -> Any:
-    from plainfilm.report.html import run_report
-    from plainfilm.runs.scoring import evaluate_run
-
-    if not (options.run / folders.PREDICTIONS).exists():
-        raise InputError(f"{options.run} is no finished run; give a run folder or a FILE.csv with predictions.")
-    with sealed(options.run):
-        metrics = evaluate_run(options.run, again=True, by=options.by)
-        if options.probes:
-            from plainfilm.runs.probing import probe
-
-            probe(options.run, options.films or 0, options.seed, None, options.audit, options.precision or "auto")
-        run_report(options.run)
-    say(f"Report: {options.run / 'report.html'}")
-    return metrics
+    of_file, of_data = ("positive", "threshold"), ("classes", "max_bad", *READING)
+    how = given(options, "by", "out", "force", *of_file, *of_data, "probes", "films", "audit", "precision")
+    checks = {"fail_if": options.fail_if, "prevalence": options.prevalence}
+    return evaluate(options.run, options.data or "", seed=options.seed, **checks, **how)
 
 
 def _show(result: Any) -> str:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, out_flag, precision_flag
+from plainfilm.cli.base import Command, given, out_flag, precision_flag
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +26,9 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.explain import explain
 
-    o = options
-    how = (o.explained, o.method, o.checks, o.seed, o.force, o.precision or "auto")
-    return {**explain(o.run, o.paths, o.out, *how), "out": str(o.out)}
+    how = given(options, "explained", "method", "force", "precision")
+    found = explain(options.run, options.paths, options.out, checks=options.checks, seed=options.seed, **how)
+    return {**found, "out": str(options.out)}
 
 
 def _show(result: Any) -> str:

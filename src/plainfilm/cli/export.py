@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, refuse_flags
+from plainfilm.cli.base import Command
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +21,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.export import export
 
-    if options.format == "safetensors":
-        refuse_flags(options, "safetensors, which are read back bit for bit", "films")
-    return export(options.run, options.format, options.out, options.films, options.force, options.seed)
+    how = {"films": options.films, "force": options.force, "seed": options.seed}
+    return export(options.run, options.format, options.out, **how)
 
 
 def _show(result: Any) -> str:

@@ -29,7 +29,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.paper import paper
 
-    rows = paper(options.data, options.out, given_settings(options), model_names(options), options.resume)
+    rows = paper(options.data, options.out, given_settings(options), models=model_names(options), resume=options.resume)
     return {"out": str(options.out), "report": str(options.out / folders.REPORT), "table": rows}
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, precision_flag
+from plainfilm.cli.base import Command, given, precision_flag
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,8 @@ def _run(options: argparse.Namespace) -> Any:
         print(line, flush=True)
 
     # The answer was given when the service began, so there is nothing left to print at its end.
-    where = (options.host, options.port, options.token)
-    raise SystemExit(serve(options.run, *where, announce, options.precision or "auto"))
+    how = given(options, "host", "port", "token", "precision")
+    raise SystemExit(serve(options.run, announce, **how))
 
 
 def _show(service: Any) -> str:

@@ -6,9 +6,6 @@ import argparse
 from typing import Any
 
 from plainfilm.cli.base import DATA, Command, given_settings, out_flag, settings_flags, show_metrics, show_runs
-from plainfilm.config import begun_settings
-from plainfilm.errors import InputError
-from plainfilm.machine import ranks
 from plainfilm.storage import folders
 
 
@@ -24,31 +21,17 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Any:
-    settings = given_settings(options)
-    if (options.folds or options.seeds) and ranks.started() > 1:
-        raise InputError("--folds and --seeds are done by one process; under torchrun train one model at a time.")
-    if options.folds is not None or options.seeds is not None:
-        return _repeat(options, settings)
-    from plainfilm.commands.train import train
+    from plainfilm.commands.train import train, train_folds, train_seeds, train_sites
 
-    if options.resume and (options.out / folders.CONFIG).exists():
-        settings = {**begun_settings(options.out), **settings}
-    metrics = train(options.data, options.out, settings, options.resume)
-    return {"run": str(options.out), "report": str(options.out / folders.REPORT), "metrics": metrics}
-
-
-def _repeat(options: argparse.Namespace, settings: dict[str, Any]) -> Any:
-    from plainfilm.commands.train import train_folds, train_seeds, train_sites
-
-    if options.resume and (begun := [begun_settings(path.parent) for path in options.out.glob("*-*/config.json")]):
-        settings = {**min(begun, key=lambda each: int(each["seed"])), **settings}
+    what, how = (options.data, options.out, given_settings(options)), {"resume": options.resume}
+    where = {"run": str(options.out), "report": str(options.out / folders.REPORT)}
+    if options.seeds is not None:
+        return {**where, **train_seeds(*what, options.seeds, **how)}
     if options.folds is None:
-        found = train_seeds(options.data, options.out, settings, options.seeds, options.resume)
-    elif options.folds.lstrip("-").isdigit():
-        found = train_folds(options.data, options.out, settings, int(options.folds), options.resume)
-    else:
-        found = train_sites(options.data, options.out, settings, options.folds, options.resume)
-    return {"run": str(options.out), "report": str(options.out / folders.REPORT), **found}
+        return {**where, "metrics": train(*what, **how)}
+    if options.folds.lstrip("-").isdigit():
+        return {**where, **train_folds(*what, int(options.folds), **how)}
+    return {**where, **train_sites(*what, options.folds, **how)}
 
 
 def _show(result: Any) -> str:

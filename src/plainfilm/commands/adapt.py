@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,30 +14,51 @@ from plainfilm.config import MAX_BAD
 from plainfilm.data.films import FILMS_HEADER, Film, Films, Table, write_films
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load, unlabelled
-from plainfilm.errors import InputError
-from plainfilm.evaluation import operating
-from plainfilm.evaluation.adapting import adapt, adapt_unlabelled
+from plainfilm.errors import InputError, refuse, require_share
+from plainfilm.evaluation import adapting, operating
 from plainfilm.evaluation.chance import chance_line, worse_than_chance
 from plainfilm.evaluation.decision import Decision
-from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
+from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.models.model import Model
 from plainfilm.progress import say
 from plainfilm.runs.external import as_the_model_says, predict_films, seen_by_model, shared_with
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
 from plainfilm.storage.tables import write_csv
 
 
-def adapt_run(
+def adapt(
     run: Path,
     data: str,
     out: Path,
-    threshold: str,
-    refer: str,
-    reading: Mapping[str, Any],
-    seed: int,
+    *,
+    unlabelled: bool = False,
+    prevalence: float | None = None,
+    threshold: str = "",
+    max_bad: float = MAX_BAD,
+    **of_labelled: Any,
+) -> dict[str, Any]:
+    """Take ``run``'s model to the site of ``data``, into ``out``: by labelled films (``adapt_labelled``, which gets
+    ``of_labelled``), or by the prevalence there where that is given or the films are ``unlabelled``."""
+    require_share("--max-bad", max_bad)
+    if unlabelled or prevalence is not None:
+        refuse("films without labels", {name: value for name, value in of_labelled.items() if name != "seed"})
+        return adapt_unlabelled(run, data, out, prevalence, threshold or "0.5", max_bad)
+    return adapt_labelled(run, data, out, threshold=threshold or "auto", max_bad=max_bad, **of_labelled)
+
+
+def adapt_labelled(
+    run: Path,
+    data: str,
+    out: Path,
+    *,
+    threshold: str = "auto",
+    refer: str = "share=0.05",
     classes: str = "",
     max_bad: float = MAX_BAD,
+    seed: int = 0,
+    **reading: Any,
 ) -> dict[str, Any]:
     """Fit temperature, threshold and refer band of ``run``'s model to the labelled films of ``data``.
 
@@ -53,12 +74,13 @@ def adapt_run(
     films = as_the_model_says(load(data, question=question_of(model.classes), **reading), model.classes, classes)
     with _new_folder(out):
         raw, good, bad = _at_temperature_one(model, films, max_bad)
-        shared = shared_with(run, good)
-        new, after, found = adapt(raw, _as_trained(model), threshold, refer, np.random.default_rng(seed))
+        shared = shared_with(RunFolder(run), good)
+        rng = np.random.default_rng(seed)
+        new, after, found = adapting.adapt(raw, _as_trained(model), threshold, refer, rng)
         by_chance = _against_chance(run, data, found["before"])
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
-        _keep_seen(run, out)
+        _keep_seen(RunFolder(run), out)
         write_predictions(out / folders.PREDICTIONS, after)
         if model.verdict.get("curve"):  # the old one is of another temperature and other films
             model.verdict = {**model.verdict, "curve": operating.operating_curve(after)}
@@ -78,9 +100,9 @@ def _against_chance(run: Path, data: str, before: dict[str, dict[str, float]]) -
     return [line] if line else []
 
 
-def _keep_seen(run: Path, out: Path) -> None:
+def _keep_seen(run: RunFolder, out: Path) -> None:
     """Write the films that the model had seen beside the adapted one, where they are known."""
-    if (run / folders.FILMS).is_file():
+    if run.has(folders.FILMS):
         rows = seen_by_model(run)
         write_csv(out / folders.SEEN_BEFORE, FILMS_HEADER, ([row[name] for name in FILMS_HEADER] for row in rows))
 
@@ -97,8 +119,8 @@ def _still_off(after: dict[str, dict[str, float]]) -> list[str]:
     ]
 
 
-def adapt_without_labels(
-    run: Path, data: str, out: Path, prevalence: float | None, aim: str | None = None, max_bad: float = MAX_BAD
+def adapt_unlabelled(
+    run: Path, data: str, out: Path, prevalence: float | None, aim: str = "0.5", max_bad: float = MAX_BAD
 ) -> dict[str, Any]:
     """Move the threshold of ``run``'s model to the prevalence of a site whose films have no labels.
 
@@ -106,16 +128,17 @@ def adapt_without_labels(
     the corrected probability from which a film is called positive, as text (default 0.5: fewest errors). Writes
     model.h5, adapt.json and quarantine.csv into ``out``; returns what adapt.json holds.
     """
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise InputError(f"--prevalence {prevalence}: expected a share between 0 and 1.")
-    wanted = operating.number(aim or "0.5")
+    if prevalence is not None:
+        require_share("--prevalence", prevalence, ends=False)
+    wanted = operating.number(aim)
     model = Model.load(run)
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
     with _new_folder(out):
         raw, _, bad = _at_temperature_one(model, unlabelled(data), max_bad)
         cool = model.decision.tempered(raw.probabilities)
-        new, found = adapt_unlabelled(cool, _as_trained(model), model.verdict["prior"], prevalence, wanted)
+        old, prior = _as_trained(model), model.verdict["prior"]
+        new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted)
         found |= {"expected": _expected(run, model.decision, new)}
         model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
             **model.verdict,
@@ -123,17 +146,17 @@ def adapt_without_labels(
             "scores": {},
         }
         write_films(Films(Table(), data, tuple(bad)), out)
-        _keep_seen(run, out)
+        _keep_seen(RunFolder(run), out)
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})
 
 
 def _expected(run: Path, old: Decision, new: Decision) -> dict[str, dict[str, float]] | None:
     """Return sensitivity and specificity of the old and the new threshold on the films that the run was scored on: a
     change of prevalence alone leaves both as they are. None for what is no run with its predictions."""
-    if not (run / folders.METRICS).is_file():
+    folder = RunFolder(run)
+    if not folder.has(folders.METRICS):
         return None
-    p = read_predictions(run / folders.PREDICTIONS)
-    p = p.part("test" if (p.parts == "test").any() else "val")
+    p = folder.scored
 
     def at(decision: Decision) -> dict[str, float]:
         told = replace(p, decision=decision)

@@ -28,28 +28,31 @@ from plainfilm.storage.tables import is_table, write_csv
 
 def audit(
     data: str,
+    *,
     against: str = "",
     out: Path | None = None,
     positive: str = "",
-    reading: Mapping[str, Any] | None = None,
     predictions: Path | None = None,
+    strict: bool = False,
     seed: int = 0,
+    **reading: Any,
 ) -> dict[str, Any]:
     """Audit the films of ``data``, and with ``against`` whether that set is like them; return audit.json's document.
 
     With ``out``, which must be new or empty, everything found is written there; without, nothing is written.
     ``reading``: how ``data`` is read, see ``data.sources.load``; of ``against`` the same finding is asked.
     Processes that torchrun started measure films by turns; the first does the rest, the others return {}.
-    InputError says which source can't be used, and why.
+    ``strict``: CheckFailed, with the document, when there is a red line or a film that can't be read. InputError says
+    which source can't be used, and why.
     """
     with ranks.joined():
         with ranks.together():
             if out:
                 folders.require_free(out, folders.AUDITED)
-            films = load(data, **(reading or {}))
+            films = load(data, **reading)
             positive_class(films.classes, positive or None)
             given = read_predictions(predictions) if predictions else None
-            other = _other(against, reading or {}, films.classes) if against else None
+            other = _other(against, reading, films.classes) if against else None
             if other and other.name == films.name:  # both are called `train`, say
                 other = replace(other, name=against)
             if out:
@@ -65,11 +68,14 @@ def audit(
         with sealed(out):
             _write(out, found, measured)
             audit_report(out, found, measured, foreign)
+        say(f"Report: {out / folders.REPORT}")
+    if strict:
+        _check(found)
     return found
 
 
-def check(found: dict[str, Any]) -> None:
-    """CheckFailed (exit code 3) when the audit raised a red line or met a film that can't be read."""
+def _check(found: dict[str, Any]) -> None:
+    """CheckFailed when the audit raised a red line or met a film that can't be read."""
     reasons = [f"{len(found['red_lines'])} red line{'s' * (len(found['red_lines']) > 1)}"] * bool(found["red_lines"])
     bad = len(found["unreadable"])
     reasons += [f"{bad} film{'s' * (bad > 1)} that can't be read"] * bool(bad)
@@ -77,7 +83,7 @@ def check(found: dict[str, Any]) -> None:
         raise CheckFailed(f"--strict: {found['data']} has {' and '.join(reasons)}.", found)
 
 
-def _other(against: str, reading: Mapping[str, Any], classes: tuple[str, ...]) -> Films:
+def _other(against: str, reading: Mapping[str, str], classes: tuple[str, ...]) -> Films:
     """Return the films of the other set, with a label only where it is one of our ``classes``.
 
     A set that is no classified one (loose films, one class) is taken as well: its folders may still name our classes.

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.errors import InputError
+from plainfilm.errors import InputError, refuse
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.decision import positive_class
-from plainfilm.evaluation.predictions import Predictions, read_predictions
-from plainfilm.progress import say
+from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.scoring import scored_films
 from plainfilm.storage import folders
-from plainfilm.storage.files import read_json, require_intact, sealed, write_json
+from plainfilm.storage.files import sealed, write_json
 
 
-def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, force: bool = False) -> dict[str, Any]:
+def compare_all(
+    places: list[Path], *, positive: str = "", out: Path | None = None, force: bool = False, seed: int = 0
+) -> dict[str, Any]:
     """Compare run folders and predictions files on their scored part (test, else val); with ``out`` write
     comparison.json there.
 
@@ -26,6 +28,8 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
         raise InputError("compare takes two or more run folders or predictions files.")
     if out:
         folders.require_free(out, folders.COMPARED, force=force)
+    else:
+        refuse("a comparison that is only printed", {"force": force})
     names = _names(places)
     tables = [scored_films(place) for place in places]
     meant = {table.decision.threshold_of for table in tables} - {""}
@@ -40,24 +44,12 @@ def compare_all(places: list[Path], positive: str, seed: int, out: Path | None, 
     return found
 
 
-def scored_films(place: Path) -> Predictions:
-    """Return the scored films of a run or a file, decided as the run decides them."""
-    films = place / folders.FILMS
-    require_intact(place, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION)
-    file = place / folders.PREDICTIONS if place.is_dir() else place
-    about = read_json(place / folders.DESCRIPTION) if (place / folders.DESCRIPTION).exists() else None
-    predictions = read_predictions(file, films if films.exists() else None, about)
-    scored = predictions.part("test" if (predictions.parts == "test").any() else "val")
-    if (place / folders.ADAPTED).exists():
-        say(f"{place} was adapted: five temperatures mix the order of its films; compare its decisions, not its AUROC.")
-    return scored.deciding() if about else scored
-
-
 def _protocol(place: Path) -> str:
     """Return the words that every score of a run carries."""
-    if not (place / folders.METRICS).exists():
+    run = RunFolder(place)
+    if not run.has(folders.METRICS):
         return "predictions as handed in; how the films were divided is not known"
-    return str(read_json(place / folders.METRICS).get("protocol", "not recorded"))
+    return str(run.metrics.get("protocol", "not recorded"))
 
 
 def _names(places: list[Path]) -> list[str]:

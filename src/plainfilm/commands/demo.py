@@ -45,11 +45,12 @@ def _require_own(folder: Path, films: Sequence[PhantomFilm]) -> None:
 
 
 def demo(
-    out: Path, films: int, settings: dict[str, Any], models: tuple[str, ...] = PAPER_MODELS, seed: int = 0
+    out: Path, films: int, settings: dict[str, Any], *, models: tuple[str, ...] = PAPER_MODELS
 ) -> list[dict[str, Any]]:
     """Write ``films`` synthetic films to ``out``/films and compare ``models`` on them; return the rows of table.csv.
 
     A demo that was begun there is continued.
     """
+    seed = settings.get("seed", 0)
     write_films(out / "films", films, seed)
-    return paper(str(out / "films"), out, {**settings, "seed": seed}, models, resume=True)
+    return paper(str(out / "films"), out, {**settings, "seed": seed}, models=models, resume=True)

@@ -1,39 +1,145 @@
-"""Scores of a run, of a run on other films, or of any model's predictions.csv. The scores themselves need no torch."""
+"""``plainfilm evaluate``: a run, a run on other films, repeated runs, or any model's predictions.csv.
+
+The scores themselves need no torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from plainfilm.config import MAX_BAD
+from plainfilm.config import MAX_BAD, READING
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load
-from plainfilm.errors import InputError
+from plainfilm.errors import CheckFailed, InputError, refuse, require_share
 from plainfilm.evaluation.chance import chance_lines
+from plainfilm.evaluation.conditions import check, holding
 from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import read_predictions, write_predictions
+from plainfilm.evaluation.scores import ppv_npv_at
 from plainfilm.progress import say
 from plainfilm.report.folds import folds_report
+from plainfilm.report.html import run_report
 from plainfilm.runs.external import as_the_model_says, predict_films, shared_with, shift_from_training
+from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.runs.pooling import pool
-from plainfilm.runs.scoring import columns_of, measure
+from plainfilm.runs.scoring import columns_of, measure, score_again
 from plainfilm.storage import folders
+from plainfilm.storage.documents import IntervalDocument, MetricsDocument
 from plainfilm.storage.files import read_json, sealed, write_json
-from plainfilm.storage.tables import read_csv, write_csv
+from plainfilm.storage.tables import is_table, read_csv, write_csv
+
+
+def evaluate(
+    run: Path,
+    data: str = "",
+    *,
+    fail_if: Sequence[str] = (),
+    prevalence: float | None = None,
+    seed: int = 0,
+    **how: Any,
+) -> dict[str, Any]:
+    """Score one of four by what it is, and hold the scores against what was asked for.
+
+    ``how`` goes to ``evaluate_elsewhere`` where ``data`` names other films, to ``evaluate_file``, to
+    ``evaluate_repetition`` or to ``evaluate_run``; InputError names what means nothing there. ``prevalence``: PPV and
+    NPV are added for it. CheckFailed, with the scores, when a condition of ``fail_if`` holds.
+    """
+    check(fail_if)  # before anything is scored
+    if prevalence is not None:
+        require_share("--prevalence", prevalence, ends=False)
+    one, what = _one_of_four(run, data)
+    known = {*inspect.signature(one).parameters}
+    known |= set(READING) if "reading" in known else set()
+    refuse(what, {name: value for name, value in how.items() if name not in known})
+    found: dict[str, Any] = one(*filter(None, (run, data)), **how, **({"seed": seed} if "seed" in known else {}))
+    scores = found.get("test") or found.get("val") or found.get("train") or _means(found)
+    if "runs" in found:
+        found = {**found, "test": scores}
+    if prevalence is not None:
+        found = {**found, "at_prevalence": _at_prevalence(scores, prevalence)}
+    if failed := holding(fail_if, scores):
+        raise CheckFailed(f"Done, and a condition of --fail-if holds: {'; '.join(failed)}.", found)
+    if fail_if:
+        say(f"No condition of --fail-if holds: {'; '.join(fail_if)}.")
+    return found
+
+
+def _one_of_four(run: Path, data: str) -> tuple[Callable[..., Any], str]:
+    if data:
+        return evaluate_elsewhere, "a run on other films (DATA)"
+    if is_table(run) or run.suffix.lower() == ".txt":
+        return evaluate_file, "a FILE.csv"
+    if (run / folders.FOLDS).exists():
+        return evaluate_repetition, "folds or seeds"
+    return evaluate_run, "a run, whose folder is its place,"
+
+
+def _means(found: Mapping[str, Any]) -> dict[str, IntervalDocument]:
+    """Return the pooled scores of repeated runs; of seeds, which are not pooled, their means."""
+    if pooled := found.get("pooled"):
+        return cast(dict[str, IntervalDocument], pooled)
+    return {name: {"value": s["mean"], "low": None, "high": None} for name, s in found.get("scores", {}).items()}
+
+
+def _at_prevalence(scores: Mapping[str, IntervalDocument], prevalence: float) -> dict[str, Any]:
+    """Return PPV and NPV at ``prevalence``; low and high where sensitivity and specificity are at their lower or upper
+    ends together, so that they hold the true value whenever both intervals do."""
+    rates = interval(scores["sensitivity"]), interval(scores["specificity"])
+    ends = {
+        end: ppv_npv_at(sensitivity, specificity, [prevalence])[0]
+        for end, sensitivity, specificity in zip(("value", "low", "high"), *rates, strict=True)
+    }
+    return {
+        "prevalence": prevalence,
+        **{name: {end: row[name] for end, row in ends.items()} for name in ("ppv", "npv")},
+    }
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    by: str = "",
+    probes: bool = False,
+    films: int = 0,
+    audit: Path | None = None,
+    precision: str = "",
+    seed: int = 0,
+) -> MetricsDocument:
+    """Score a run's own films again, probe it if asked for (see ``runs.probing.probe``), and write its report anew.
+
+    ``by``: columns of its films to look at, see ``runs.scoring.measure``.
+    """
+    if not probes:
+        refuse("a run without --probes", {"films": films or None, "audit": audit, "precision": precision})
+    opened = RunFolder(run)
+    opened.require_finished()
+    with sealed(run):
+        metrics = score_again(opened, by)
+        if probes:
+            from plainfilm.models.model import Model
+            from plainfilm.runs.probing import probe
+
+            probe(opened, Model.load(run, precision or "auto"), films=films, seed=seed, audit=audit)
+        run_report(opened)
+    say(f"Report: {run / folders.REPORT}")
+    return metrics
 
 
 def evaluate_file(
     file: Path,
-    positive: str,
-    threshold: float | None,
-    seed: int,
-    out: Path | None,
+    *,
+    positive: str = "",
+    threshold: float | None = None,
+    out: Path | None = None,
     force: bool = False,
     by: str = "",
-) -> dict[str, Any]:
+    seed: int = 0,
+) -> MetricsDocument:
     """Score any model's predictions.csv; with ``out`` write metrics.json there.
 
     ``threshold``: of two classes, 0.5 when None; InputError where the file's own thresholds or more classes leave it
@@ -63,15 +169,16 @@ def evaluate_file(
 def evaluate_elsewhere(
     run: Path,
     data: str,
-    reading: Mapping[str, Any],
-    seed: int,
-    out: Path | None,
+    *,
+    out: Path | None = None,
     force: bool = False,
     classes: str = "",
     max_bad: float = MAX_BAD,
     by: str = "",
     precision: str = "auto",
-) -> dict[str, Any]:
+    seed: int = 0,
+    **reading: Any,
+) -> MetricsDocument:
     """Label the films of another data set with a run's model and score them.
 
     One class is enough: what needs both is then unknown. ``classes``: what ``data`` calls the model's, see
@@ -82,6 +189,7 @@ def evaluate_elsewhere(
     """
     from plainfilm.models.model import Model  # only other films need torch
 
+    require_share("--max-bad", max_bad)
     model = Model.load(run, precision)
     films = as_the_model_says(
         load(data, fewest=1, question=question_of(model.classes), **reading), model.classes, classes
@@ -97,8 +205,8 @@ def evaluate_elsewhere(
             for name in films.films.columns
         }
         metrics = measure(predictions, f"other films than the model's own: {data}", seed, columns, by)
-        metrics["shift"] = shift_from_training(run, films, seed)
-        metrics["shared"] = shared_with(run, good)
+        metrics["shift"] = shift_from_training(RunFolder(run), films, seed)
+        metrics["shared"] = shared_with(RunFolder(run), good)
         metrics["red_lines"] = chance_lines(metrics)
         write_predictions(folder / folders.PREDICTIONS, predictions.deciding())
         write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
@@ -120,7 +228,7 @@ def evaluate_runs(
     return found
 
 
-def pool_again(out: Path) -> dict[str, Any]:
+def evaluate_repetition(out: Path) -> dict[str, Any]:
     """Score a folder of repeated runs once more from their predictions; return what folds.json holds."""
     was = read_json(out / folders.FOLDS)
     return evaluate_runs(out, was["kind"], was["runs"], was["protocol"], was["seed"], was.get("left_out"))

@@ -39,6 +39,7 @@ def explain(
     run: Path,
     paths: Sequence[str],
     out: Path,
+    *,
     explained: str = "",
     method: str = METHODS[0],
     checks: int = SHEET_FILMS,

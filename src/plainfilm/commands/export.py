@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from plainfilm.data.demo_films import draw, phantom_set
-from plainfilm.data.films import FilmError, read_films
-from plainfilm.data.sources import load_again, loose
-from plainfilm.errors import InputError, did_you_mean
+from plainfilm.data.films import FilmError
+from plainfilm.data.sources import loose
+from plainfilm.errors import InputError, did_you_mean, refuse
 from plainfilm.export.onnx import write_onnx
 from plainfilm.export.safetensors import write_safetensors
 from plainfilm.models.model import Model
-from plainfilm.storage import folders
-from plainfilm.storage.files import read_json, sha256_file
+from plainfilm.runs.folder import RunFolder
+from plainfilm.storage.files import sha256_file
 
 FORMATS = ("onnx", "safetensors")
 CHECK_FILMS = 64  # real films at most; the check takes as long as labelling them twice
@@ -25,16 +25,18 @@ PHANTOMS = 8
 
 
 def export(
-    run: Path, form: str, out: Path, paths: Sequence[str] = (), force: bool = False, seed: int = 0
+    run: Path, form: str, out: Path, *, films: Sequence[str] = (), force: bool = False, seed: int = 0
 ) -> dict[str, Any]:
     """Write the model of ``run`` as ``form`` to ``out`` and return what was written and how it was checked.
 
-    ONNX is checked on the films in ``paths``; without any on synthetic films and the run's validation films, where
+    ONNX is checked on ``films`` (paths); without any on synthetic films and the run's validation films, where
     they are still to be had; 64 drawn by ``seed`` at most. safetensors is read back bit for bit. InputError for an
     unknown form, films that can't be read, or a file in the way and no ``force``.
     """
     if form not in FORMATS:
         raise InputError(f"There is no format '{form}'.{did_you_mean(form, FORMATS)}")
+    if form == "safetensors":
+        refuse("safetensors, which are read back bit for bit", {"films": list(films)})
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the name of a file.")
     if out.exists() and not force:
@@ -44,7 +46,7 @@ def export(
     model = Model.load(run, "32")  # as the file that is held against it
     told: dict[str, Any] = {"out": str(out), "format": form, "model": model.name}
     if form == "onnx":
-        pixels, real = check_pixels(model, run, paths, seed)
+        pixels, real = check_pixels(model, run, films, seed)
         told["largest_difference"] = write_onnx(model, out, pixels)
         told |= {"real_films": real, "synthetic_films": len(pixels) - real}
     else:
@@ -79,11 +81,10 @@ def check_pixels(model: Model, run: Path, paths: Sequence[str] = (), seed: int =
 
 def _validation(run: Path) -> list[Callable[[], bytes]]:
     """Return readers of the run's validation films; none where the run's data is no longer there."""
-    folder = run if run.is_dir() else run.parent
+    folder = RunFolder(run if run.is_dir() else run.parent)
     try:
-        films = load_again(read_json(folder / folders.CONFIG))
-        wanted = {row["path"] for row in read_films(folder / folders.FILMS) if row["part"] == "val"}
-        return [film.read for film in films if film.path in wanted]
+        wanted = {row["path"] for row in folder.films if row["part"] == "val"}
+        return [film.read for film in folder.load_films() if film.path in wanted]
     except (InputError, OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.catalogue import ENSEMBLE
-from plainfilm.commands.train import run
+from plainfilm.commands.train import train_prepared
 from plainfilm.config import PAPER_MODELS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
@@ -20,7 +20,7 @@ from plainfilm.training.preparation import prepare
 
 
 def paper(
-    data: str, out: Path, settings: dict[str, Any], models: Sequence[str] = PAPER_MODELS, resume: bool = False
+    data: str, out: Path, settings: dict[str, Any], *, models: Sequence[str] = PAPER_MODELS, resume: bool = False
 ) -> list[dict[str, Any]]:
     """Train and compare ``models`` on the films of ``data`` into ``out``; return the rows of table.csv.
 
@@ -39,7 +39,7 @@ def paper(
     prepared = prepare(films, configs, data)
     with sealed(out):
         for one in prepared:
-            run(one, out / one.config.model, resume)
+            train_prepared(one, out / one.config.model, resume)
         write_table(out)  # Table I
         paper_report(out)  # Figures 1 to 4 and what they mean
     return collect(out)

@@ -6,10 +6,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from plainfilm.commands.compare import scored_films
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation import planning
 from plainfilm.evaluation.planning import Assumed, Needed
+from plainfilm.runs.scoring import scored_films
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
 

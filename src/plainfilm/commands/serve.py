@@ -12,7 +12,13 @@ from plainfilm.models.model import Model
 
 
 def serve(
-    run: Path, host: str, port: int, token: str, announce: Callable[[dict[str, str]], None], precision: str = "auto"
+    run: Path,
+    announce: Callable[[dict[str, str]], None],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str = "",
+    precision: str = "auto",
 ) -> int:
     """Serve the model of ``run`` (a run folder or model.h5) until it is told to stop; return 0, or 130 for Ctrl-C.
 

@@ -19,10 +19,11 @@ import numpy as np
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.storage import folders
 from plainfilm.storage.columns import Kinds, Numbers, Texts, Words
+from plainfilm.storage.documents import Part
 from plainfilm.storage.grown import Grown
 from plainfilm.storage.tables import read_csv, write_csv
 
-PARTS = ("train", "val", "test")
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 POSITIVE, NEGATIVE, UNCERTAIN, UNKNOWN = 1, 0, -1, -2  # a finding's cell; below 0 nobody knows
 

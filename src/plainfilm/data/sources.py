@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from plainfilm.config import PROJECTIONS, READERS, READING, UNCERTAINS
+from plainfilm.config import PROJECTIONS, READERS, UNCERTAINS
 from plainfilm.data import dicom
 from plainfilm.data.arrays import from_npz
 from plainfilm.data.films import Film, FilmError, Films, Table
@@ -118,18 +118,6 @@ def _one_spelling(films: Films) -> Films:
     said = "; ".join(f"{' and '.join(names[1:])} taken for {names[0]}" for names in twice)
     same = films.with_films(replace(film, label=spelt[film.label.lower()][0]) for film in films)
     return replace(same, notes=(*films.notes, f"Classes that differ in capitals only: {said}"))
-
-
-def load_again(config: Mapping[str, Any]) -> Films:
-    """Return the films that a run was made of, by its config.json, whichever folder the run's command was given in.
-
-    InputError when they are no longer there; KeyError or TypeError when ``config`` is none of a run.
-    """
-    data = str(config["data"])
-    from_there = Path(config.get("folder", "")) / data  # what has the same name here may be other films
-    there = not data.startswith("demo:") and from_there.exists()
-    known = {name: config["settings"][name] for name in READING if name in config["settings"]}
-    return load(from_there if there else data, **known)
 
 
 def _read(data: Any, how: Reading) -> Films:

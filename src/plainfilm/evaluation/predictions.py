@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,6 +107,11 @@ class Predictions:
             return self
         thresholds = np.full(len(self), self.decision.threshold)
         return self.by(threshold=thresholds, threshold_of=self.decision.positive)
+
+    @property
+    def scored_part(self) -> Literal["test", "val"]:
+        """The part whose scores count: test where there is one, else val."""
+        return "test" if (self.parts == "test").any() else "val"
 
     def part(self, name: str) -> Predictions:
         """Return the films of one part; InputError when there are none."""

@@ -165,10 +165,15 @@ class Model:
             raise InputError(f"{path} does not fit together: its gate is for films of {model.gate.size} pixels.")
         model.hash = hashlib.sha256(path.read_bytes()).hexdigest()
         network.eval()
-        alone = not isinstance(network, Ensemble)
-        if alone and (bits == 16 or recipe(model.name).pretrained == "vgg16"):
-            model.features = Features(cast("VGG", network), bits)
+        model.speed_up(bits)
         return model
+
+    def speed_up(self, bits: int = 32) -> None:
+        """Have the network's front computed by the fastest engine at hand from here on, with ``bits`` (32 or 16)."""
+        if isinstance(self.network, Ensemble):
+            return
+        if bits == 16 or recipe(self.name).pretrained == "vgg16":
+            self.features = Features(cast("VGG", self.network), bits)
 
     @property
     def engine(self) -> str:

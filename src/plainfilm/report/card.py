@@ -11,7 +11,8 @@ from plainfilm.evaluation.scores import named
 from plainfilm.report import practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.provenance import pairs
-from plainfilm.report.runs import NOT_DONE, Run, count, interval, markdown_table, part_in_words, read_run, with_interval
+from plainfilm.report.runs import NOT_DONE, count, markdown_table, part_in_words, score_in_words, with_interval
+from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage.files import write_text
 
 RESULTS = {
@@ -22,41 +23,40 @@ RESULTS = {
 AUTHORS = "for the authors to say"
 
 
-def write_card(run: str | Path) -> Path:
-    """Write ``run``/model-card.md from the files of a finished run folder; return its path.
+def write_card(run: RunFolder) -> Path:
+    """Write model-card.md into the folder of a finished run; return its path.
 
     What is not on disk is "not done"; what no file can know is "for the authors to say". InputError when a file is
     missing that every finished run has.
     """
-    found = read_run(run)
     sections = {
-        "Model details": _details(found),
-        "Intended use": _intended(found),
+        "Model details": _details(run),
+        "Intended use": _intended(run),
         "Out of scope": _out_of_scope(),
-        "Factors": _factors(found),
-        "Metrics": _metrics(found),
-        "Evaluation data": _evaluation(found),
-        "Training data": _training(found),
-        "Results": _results(found),
-        "Caveats": _caveats(found),
+        "Factors": _factors(run),
+        "Metrics": _metrics(run),
+        "Evaluation data": _evaluation(run),
+        "Training data": _training(run),
+        "Results": _results(run),
+        "Caveats": _caveats(run),
     }
-    lines = [f"# Model card: {found.title} on {verdict.data_name(found)}", "", *_warning(found)]
+    lines = [f"# Model card: {run.title} on {verdict.data_name(run)}", "", *_warning(run)]
     for name, text in sections.items():
         lines += [f"## {name}", "", *text, ""]
     write_text(
-        found.folder / "model-card.md", "\n".join([*lines, f"Written by plainfilm {found.config['plainfilm']}.", ""])
+        run.folder / "model-card.md", "\n".join([*lines, f"Written by plainfilm {run.config['plainfilm']}.", ""])
     )
-    return found.folder / "model-card.md"
+    return run.folder / "model-card.md"
 
 
-def _warning(run: Run) -> list[str]:
+def _warning(run: RunFolder) -> list[str]:
     synthetic = (
         ["**Synthetic films: no score here says anything about patients.**", ""] if run.config["synthetic"] else []
     )
     return [f"**{DISCLAIMER}** No label is a diagnosis.", "", *synthetic]
 
 
-def _details(run: Run) -> list[str]:
+def _details(run: RunFolder) -> list[str]:
     config, model, refer = run.config, run.model, run.decision.refer
     said = {
         "Model": f"{run.title} (`{run.name}`), {model['parameters']:,} parameters, "
@@ -73,7 +73,7 @@ def _details(run: Run) -> list[str]:
     return _points(said)
 
 
-def _intended(run: Run) -> list[str]:
+def _intended(run: RunFolder) -> list[str]:
     return _points(
         {
             "For": f"research and teaching: how a classifier of {', '.join(run.predictions.classes)} on chest films is "
@@ -93,7 +93,7 @@ def _out_of_scope() -> list[str]:
     ]
 
 
-def _factors(run: Run) -> list[str]:
+def _factors(run: RunFolder) -> list[str]:
     names = sorted({row["grouping"] for row in run.probes.get("subgroups", [])})
     shown = ", ".join(names) if names else f"{NOT_DONE} (`{verdict.PROBE.format(run.folder.name)}`)"
     return _points(
@@ -104,7 +104,7 @@ def _factors(run: Run) -> list[str]:
     )
 
 
-def _metrics(run: Run) -> list[str]:
+def _metrics(run: RunFolder) -> list[str]:
     return [
         f"Scores of the {part_in_words(run.part)} part, each with a 95 % interval: Wilson's for rates, DeLong's for "
         "the AUROC (where a patient has several films, both as if these were fewer), the fit itself for slope and "
@@ -112,7 +112,7 @@ def _metrics(run: Run) -> list[str]:
     ]
 
 
-def _evaluation(run: Run) -> list[str]:
+def _evaluation(run: RunFolder) -> list[str]:
     shares = {name: int((run.scored.labels == k).sum()) for k, name in enumerate(run.predictions.classes)}
     return [
         *_points(
@@ -126,7 +126,7 @@ def _evaluation(run: Run) -> list[str]:
     ]
 
 
-def _training(run: Run) -> list[str]:
+def _training(run: RunFolder) -> list[str]:
     config = run.config
     return _points(
         {
@@ -138,8 +138,8 @@ def _training(run: Run) -> list[str]:
     )
 
 
-def _results(run: Run) -> list[str]:
-    rows = [[title, run.words(name)] for name, title in RESULTS.items()]
+def _results(run: RunFolder) -> list[str]:
+    rows = [[title, score_in_words(run, name)] for name, title in RESULTS.items()]
     parts = [*markdown_table(["Score", "Value (95 % interval)"], rows), ""]
     parts += _as_markdown(practice.thresholds(run))
     parts += _as_markdown(practice.prevalence(run))
@@ -147,11 +147,11 @@ def _results(run: Run) -> list[str]:
     return [*parts, *[f"- {row['sentence']}" for row in worst], *_shortcut_lines(run)]
 
 
-def _shortcut_lines(run: Run) -> list[str]:
+def _shortcut_lines(run: RunFolder) -> list[str]:
     return [f"- {row['name']}: AUROC {with_interval(interval(row['auroc']))}" for row in run.probes.get("probes", [])]
 
 
-def _caveats(run: Run) -> list[str]:
+def _caveats(run: RunFolder) -> list[str]:
     red = [f"- **Red line:** {line}" for line in verdict.red_lines([run])]
     return [*red, *[f"- {line}" for line in verdict.limits([run])]]
 

@@ -21,7 +21,21 @@ from plainfilm.report.forest import intervals
 from plainfilm.report.network import NAMES
 from plainfilm.report.network import network as network_figure
 from plainfilm.report.reference import SCORES, TABLE_I
-from plainfilm.report.runs import NOT_DONE, UNDEFINED, Run, count, judged, number, part_in_words, with_interval
+from plainfilm.report.runs import (
+    NOT_DONE,
+    UNDEFINED,
+    before_in_words,
+    count,
+    fitted_in_words,
+    judged,
+    note_on,
+    number,
+    part_in_words,
+    score_in_words,
+    title_of,
+    with_interval,
+)
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -65,12 +79,12 @@ def drawn(folder: Path, file: str, figure: Figure, name: str, alt: str, caption:
     return Chart(name, source, alt, caption, round(PIXELS_AN_INCH * figure.get_size_inches()[0]), table)
 
 
-def _file(name: str, run: Run, runs: list[Run]) -> str:
+def _file(name: str, run: RunFolder, runs: list[RunFolder]) -> str:
     """Return the file name of a figure of one run: with the folder's name where there are several."""
     return f"{name}-{run.folder.name}" if len(runs) > 1 else name
 
 
-def forest(runs: list[Run], folder: Path) -> Chart:
+def forest(runs: list[RunFolder], folder: Path) -> Chart:
     """Return our scores with their intervals beside the paper's values."""
     rows: list[dict[str, Any]] = [
         {
@@ -78,13 +92,13 @@ def forest(runs: list[Run], folder: Path) -> Chart:
             "score": title,
             **run.score(score).as_dict(),
             "paper": TABLE_I.get(run.name, {}).get(score),
-            "note": run.note,
+            "note": note_on(run),
         }
         for run in runs
         for score, title in SCORES.items()
     ]
     words = [judged(run, score) for run in runs for score in SCORES]
-    shown = [run.words(score) for run in runs for score in SCORES]
+    shown = [score_in_words(run, score) for run in runs for score in SCORES]
     lines = [
         [row["model"], row["score"], ours, _paper(row), word or "none"]
         for row, ours, word in zip(rows, shown, words, strict=True)
@@ -100,7 +114,7 @@ def _paper(row: dict[str, Any]) -> str:
     return f"{row['paper']:.2f}" if row["paper"] else "none"
 
 
-def network(run: Run, folder: Path, runs: list[Run]) -> Chart:
+def network(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
     """Return the network of one of ``runs`` (Fig. 1)."""
     layers, film = run.model["layers"], run.model["input"]
     rows = [
@@ -121,9 +135,9 @@ def _sizes(shape: Sequence[int]) -> str:
     return "×".join(str(n) for n in (*shape[1:], shape[0]))
 
 
-def curves(runs: list[Run], folder: Path) -> list[Chart]:
+def curves(runs: list[RunFolder], folder: Path) -> list[Chart]:
     """Return the training curves of all runs that have epochs in one chart (Figs. 2 and 4); none without any."""
-    histories = {run.label: run.history for run in runs if run.history}
+    histories = {title_of(run): run.history for run in runs if run.history}
     if not histories:
         return []
     header = ["Model", "Epoch", "Training loss", "Validation loss", "Training accuracy", "Validation accuracy", "Rate"]
@@ -150,14 +164,14 @@ def _end(title: str, last: dict[str, float]) -> str:
     )
 
 
-def no_curve(run: Run) -> str:
+def no_curve(run: RunFolder) -> str:
     """Return why a run has no training curves."""
     if run.model["search"]:
         return f"{run.title}: no epochs; a logistic regression on frozen features was fitted to its optimum."
     return f"{run.title}: {NOT_DONE} (there is no history.csv)."
 
 
-def montage(run: Run) -> Chart:
+def montage(run: RunFolder) -> Chart:
     """Return figures/montage.png, as JPEG because thirty films as PNG would be most of the page."""
     path = run.folder / folders.FIGURES / "montage.png"
     packed = io.BytesIO()
@@ -172,20 +186,20 @@ def montage(run: Run) -> Chart:
     return Chart(f"{run.title}: films", source, alt, caption, round(PIXELS_AN_INCH * figures.WIDE))
 
 
-def confusion(run: Run, folder: Path, runs: list[Run]) -> Chart:
+def confusion(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
     """Return the table of decisions of one of ``runs``."""
     p = run.scored
     counts = scores.confusion(p)
     rows = [[name, *(f"{n:,}" for n in line)] for name, line in zip(p.classes, counts, strict=True)]
     table = Table("Counts; rows: the truth, columns: the decision", ["True", *p.classes], rows)
     told = [f"{counts[k, k]:,} of {counts[k].sum():,} {name} right" for k, name in enumerate(p.classes)]
-    alt = f"{run.label}: {', '.join(told)}."
-    caption = f"{run.label}: counts, and shares of each row."
+    alt = f"{title_of(run)}: {', '.join(told)}."
+    caption = f"{title_of(run)}: counts, and shares of each row."
     figure = plots.confusion(counts, p.classes)
     return drawn(folder, _file("confusion", run, runs), figure, f"{run.title}: confusion", alt, caption, table)
 
 
-def probabilities(runs: list[Run], folder: Path, marked: bool = True) -> list[list[Chart]]:
+def probabilities(runs: list[RunFolder], folder: Path, marked: bool = True) -> list[list[Chart]]:
     """Return ROC and precision-recall curves of all runs, and the reliability of each; none without both classes.
 
     marked: whether the threshold in use is marked; the films of several folds have no common one.
@@ -196,26 +210,26 @@ def probabilities(runs: list[Run], folder: Path, marked: bool = True) -> list[li
     return [ranking, [_reliability(run, folder, runs) for run in runs]]
 
 
-def _roc(runs: list[Run], folder: Path, marked: bool) -> Chart:
+def _roc(runs: list[RunFolder], folder: Path, marked: bool) -> Chart:
     lines = [
         plots.Curve(
-            r.label,
+            title_of(r),
             *scores.roc_points(r.scored),
             r.score("auroc"),
             r.threshold if marked and r.two else None,
         )
         for r in runs
     ]
-    alt = "; ".join(f"{run.label}: area under the ROC curve {run.words('auroc')}" for run in runs) + "."
+    alt = "; ".join(f"{title_of(run)}: area under the ROC curve {score_in_words(run, 'auroc')}" for run in runs) + "."
     table = _at_thresholds(runs, "ROC", {"sensitivity": _sensitivity, "specificity": _specificity})
     caption = "ROC curve; the marker is the threshold in use." if marked and runs[0].two else "ROC curve."
     return drawn(folder, "roc", plots.roc(lines), "ROC", alt, caption, table)
 
 
-def _precision_recall(runs: list[Run], folder: Path, marked: bool) -> Chart:
+def _precision_recall(runs: list[RunFolder], folder: Path, marked: bool) -> Chart:
     lines = [
         plots.Curve(
-            r.label,
+            title_of(r),
             *scores.pr_points(r.scored),
             r.score("auprc"),
             r.threshold if marked and r.two else None,
@@ -223,7 +237,8 @@ def _precision_recall(runs: list[Run], folder: Path, marked: bool) -> Chart:
         for r in runs
     ]
     share = float(runs[0].scored.truth.mean())
-    areas = "; ".join(f"{run.label}: area under the precision–recall curve {run.words('auprc')}" for run in runs)
+    area = "area under the precision–recall curve"
+    areas = "; ".join(f"{title_of(run)}: {area} {score_in_words(run, 'auprc')}" for run in runs)
     alt = f"{areas}; chance gives {share:.2f}."
     table = _at_thresholds(runs, "Precision and recall", {"precision": _precision, "recall": _sensitivity})
     caption = f"Precision–recall curve; dotted: {share:.2f}, the share of positives, which chance would give."
@@ -231,7 +246,7 @@ def _precision_recall(runs: list[Run], folder: Path, marked: bool) -> Chart:
     return drawn(folder, "precision_recall", figure, "Precision–recall", alt, caption, table)
 
 
-def _at_thresholds(runs: list[Run], title: str, rates: dict[str, Rate]) -> Table:
+def _at_thresholds(runs: list[RunFolder], title: str, rates: dict[str, Rate]) -> Table:
     header = ["Threshold", *(f"{run.title}: {rate}" if len(runs) > 1 else rate for run in runs for rate in rates)]
     rows = []
     for threshold in THRESHOLDS:
@@ -259,17 +274,18 @@ def _precision(called: Bools, true: Bools) -> float:
     return _share(true, called)
 
 
-def _reliability(run: Run, folder: Path, runs: list[Run]) -> Chart:
+def _reliability(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
     table, error = calibration.reliability(run.scored), run.score("ece")
     fitted = run.calibrated
     before = calibration.reliability(run.as_trained) if fitted else []
-    rows = [["in use", *row] if fitted else row for row in _bins(table)] + [[run.before, *r] for r in _bins(before)]
-    alt = f"{run.label}: expected calibration error {run.words('ece')} over {count(len(table), 'bin')} of films."
-    squares = f" Squares: {run.before}; in use: {run.fitted}." if fitted else ""
-    caption = f"{run.label}: do the probabilities mean what they say? Points on the diagonal do.{squares}"
+    was, shown = before_in_words(run), score_in_words(run, "ece")
+    rows = [["in use", *row] if fitted else row for row in _bins(table)] + [[was, *row] for row in _bins(before)]
+    alt = f"{title_of(run)}: expected calibration error {shown} over {count(len(table), 'bin')} of films."
+    squares = f" Squares: {was}; in use: {fitted_in_words(run)}." if fitted else ""
+    caption = f"{title_of(run)}: do the probabilities mean what they say? Points on the diagonal do.{squares}"
     header = ["Films", "Mean predicted", "Share of positives (95 % interval)"]
     numbers = Table("Bins of about equal size", ["Probabilities", *header] if fitted else header, rows)
-    figure = plots.reliability(table, error, before, run.before)
+    figure = plots.reliability(table, error, before, was)
     return drawn(folder, _file("reliability", run, runs), figure, f"{run.title}: reliability", alt, caption, numbers)
 
 
@@ -280,7 +296,7 @@ def _bins(table: Sequence[dict[str, float]]) -> list[list[str]]:
     ]
 
 
-def search(run: Run, folder: Path, runs: list[Run]) -> Chart:
+def search(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
     """Return the grid search of one of ``runs``; a choice at the end of the grid is said to be one."""
     tried = {float(c): float(score) for c, score in run.model["search"]["scores"].items()}
     chosen = float(run.model["search"]["C"])
@@ -296,7 +312,7 @@ def search(run: Run, folder: Path, runs: list[Run]) -> Chart:
     return drawn(folder, _file("grid_search", run, runs), figure, f"{run.title}: grid search", alt, caption, table)
 
 
-def calibration_before(run: Run) -> dict[str, str]:
+def calibration_before(run: RunFolder) -> dict[str, str]:
     """Return the calibration scores, as they are to read, of the probabilities as the network was trained to give."""
     found = scores.scores(run.as_trained, np.random.default_rng(run.config["seed"]), BEFORE_DRAWS)
     return {name: with_interval(found[name]) for name in scores.named(about=scores.CALIBRATION)}

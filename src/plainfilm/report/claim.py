@@ -16,15 +16,15 @@ from plainfilm.report.mistakes import wrong_films
 from plainfilm.report.provenance import pairs
 from plainfilm.report.runs import (
     NOT_DONE,
-    Run,
     count,
     duration,
-    interval,
+    fitted_in_words,
     markdown_table,
     part_in_words,
-    read_run,
+    score_in_words,
     with_interval,
 )
+from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage.files import read_json, write_text
 
 ITEMS = {
@@ -101,16 +101,15 @@ ITEMS = {
 }
 
 
-def write_claim(run: str | Path) -> Path:
-    """Write ``run``/claim-2024.md from the files of a finished run folder; return its path.
+def write_claim(run: RunFolder) -> Path:
+    """Write claim-2024.md into the folder of a finished run; return its path.
 
     Each item is answered from the run, or "not done", or "for the authors to say". InputError when a file is missing
     that every finished run has.
     """
-    found = read_run(run)
-    known = answers(found)
+    known = answers(run)
     lines = [
-        f"# CLAIM 2024: {found.title} on {verdict.data_name(found)}",
+        f"# CLAIM 2024: {run.title} on {verdict.data_name(run)}",
         "",
         "The 44 items of the checklist for artificial intelligence in medical imaging (Tejani et al. 2024, "
         "doi 10.1148/ryai.240300) in our own words, filled from the run's files. "
@@ -122,8 +121,8 @@ def write_claim(run: str | Path) -> Path:
         rows = [[f"{i}", item, known.get(i, f"*{AUTHORS}*")] for i, item in enumerate(items, number + 1)]
         number += len(items)
         lines += [f"## {section}", "", *markdown_table(["Item", "What is asked", "This run"], rows), ""]
-    write_text(found.folder / "claim-2024.md", "\n".join([*lines, DISCLAIMER, ""]))
-    return found.folder / "claim-2024.md"
+    write_text(run.folder / "claim-2024.md", "\n".join([*lines, DISCLAIMER, ""]))
+    return run.folder / "claim-2024.md"
 
 
 def _counted(known: dict[int, str]) -> str:
@@ -131,12 +130,12 @@ def _counted(known: dict[int, str]) -> str:
     return f"{len(known) - gaps} items are answered, {gaps} are not done, {total - len(known)} are {AUTHORS}."
 
 
-def answers(run: Run) -> dict[int, str]:
+def answers(run: RunFolder) -> dict[int, str]:
     """Return what the run's files say to each item, by its number; items that only authors can answer are missing."""
     return {**_about_data(run), **_about_model(run), **_about_results(run)}
 
 
-def _about_data(run: Run) -> dict[int, str]:
+def _about_data(run: RunFolder) -> dict[int, str]:
     config, films = run.config, run.config["films"]
     parts = pairs({part_in_words(part): n for part, n in films.items() if n})
     apart = config["crossing"]
@@ -163,7 +162,7 @@ def _apart(patients: int, contents: int) -> str:
     )
 
 
-def _about_model(run: Run) -> dict[int, str]:
+def _about_model(run: RunFolder) -> dict[int, str]:
     config, model = run.config, run.model
     settings = config["settings"]
     chosen = f"C = {model['search']['C']:g} by cross-validation in the training part" if model["search"] else ""
@@ -176,22 +175,24 @@ def _about_model(run: Run) -> dict[int, str]:
         23: f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
         24: str(model["weights"] or f"Glorot uniform, zero biases, seed {config['seed']}"),
         25: chosen or pairs({name: settings[name] for name in trained if settings.get(name, "") != ""}),
-        26: f"{chosen or epoch}; threshold {run.threshold:.3g} ({practice.rule(run)}); {run.fitted}",
+        26: f"{chosen or epoch}; threshold {run.threshold:.3g} ({practice.rule(run)}); {fitted_in_words(run)}",
         27: "none: one model",
     }
     if members := config.get("members"):
         said[24] = f"the weights of {count(len(members), 'trained run')}"
         said[25] = "nothing is trained; see the members' own checklists"
-        said[26] = f"threshold {run.threshold:.3g} ({practice.rule(run)}); {run.fitted}"
+        said[26] = f"threshold {run.threshold:.3g} ({practice.rule(run)}); {fitted_in_words(run)}"
         said[27] = f"mean of the probabilities of {', '.join(members)}, each over {count(settings['views'], 'view')}"
     return said
 
 
-def _about_results(run: Run) -> dict[int, str]:
+def _about_results(run: RunFolder) -> dict[int, str]:
     probed = f"{NOT_DONE} ({verdict.PROBE.format(run.folder.name)})"
     corruption = run.probes.get("worst_corruption")
     stamp = f"{part_in_words(run.part)} part, {run.config['protocol']}"
-    headline = "; ".join(f"{title} {run.words(name)}" for name, title in verdict.HEADLINE.items())
+    headline = "; ".join(f"{title} {score_in_words(run, name)}" for name, title in verdict.HEADLINE.items())
+    names = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
+    rates = ", ".join(f"{title} {score_in_words(run, name)}" for name, title in names.items())
     _, wrong = wrong_films(run)
     missed = int(run.scored.truth[wrong].sum())
     return {
@@ -204,8 +205,7 @@ def _about_results(run: Run) -> dict[int, str]:
         32: f"{stamp}: {headline}",
         33: _elsewhere(run),
         37: f"{stamp}: {headline}",
-        38: f"at threshold {run.threshold:.3g}: sensitivity {run.words('sensitivity')}, specificity "
-        f"{run.words('specificity')}, PPV {run.words('ppv')}, NPV {run.words('npv')}; report.html has other thresholds",
+        38: f"at threshold {run.threshold:.3g}: {rates}; report.html has other thresholds",
         39: f"{count(len(wrong), 'wrong film')} by name and confidence in report.html ({missed:,} missed); "
         f"{_worst(run)}; what they have in common: {AUTHORS}",
         40: " ".join(verdict.limits([run])),
@@ -215,7 +215,7 @@ def _about_results(run: Run) -> dict[int, str]:
     }
 
 
-def _elsewhere(run: Run) -> str:
+def _elsewhere(run: RunFolder) -> str:
     """Return the AUROC on other data sets that were labelled into the run folder (on-NAME/metrics.json)."""
     found = {path.parent.name: read_json(path) for path in sorted(run.folder.glob("on-*/metrics.json"))}
     scored = {name: metrics.get("test") or metrics.get("val") or {} for name, metrics in found.items()}
@@ -223,6 +223,6 @@ def _elsewhere(run: Run) -> str:
     return "; ".join(said) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder.name} OTHER)"
 
 
-def _worst(run: Run) -> str:
+def _worst(run: RunFolder) -> str:
     found = run.probes.get("worst_subgroup")
     return str(found["sentence"]).rstrip(".") if found else f"subgroups {NOT_DONE}"

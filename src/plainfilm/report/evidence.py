@@ -10,7 +10,8 @@ from plainfilm.evaluation.intervals import Interval
 from plainfilm.report import forest
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.forest import Row
-from plainfilm.report.runs import Run, count, interval, part_in_words, with_interval
+from plainfilm.report.runs import count, part_in_words, with_interval
+from plainfilm.runs.folder import RunFolder, interval
 
 HEADINGS = {
     "model": "Films as they are, and partly covered",
@@ -19,7 +20,7 @@ HEADINGS = {
 }
 
 
-def subgroups(run: Run, folder: Path) -> tuple[Chart, str] | None:
+def subgroups(run: RunFolder, folder: Path) -> tuple[Chart, str] | None:
     """Return the subgroups' balanced accuracy as a chart, and the worst in a sentence; None where it was not done."""
     found, worst = run.probes.get("subgroups", []), run.probes.get("worst_subgroup")
     if not found:
@@ -83,7 +84,7 @@ def by_columns(found: dict[str, Any], whole: Interval, folder: Path) -> tuple[Ch
     return drawn(folder, "by-column", figure, "By column", alt, caption, table), found["sentence"]
 
 
-def _apart(found: dict[str, float | None] | None) -> str:
+def _apart(found: Any) -> str:
     return f"{with_interval(interval(found))}, p = {found['p_adjusted']:.3f}" if found else ""
 
 
@@ -95,7 +96,7 @@ def _cells(row: dict[str, Any], names: Sequence[str]) -> list[str]:
     return [with_interval(interval(row[name])) if row[name] else "" for name in names]
 
 
-def robustness(run: Run, folder: Path) -> tuple[Chart, str] | None:
+def robustness(run: RunFolder, folder: Path) -> tuple[Chart, str] | None:
     """Return the share of labels that flip when films are spoilt, and the worst in a sentence; None if not done."""
     found, worst = run.probes.get("robustness", []), run.probes.get("worst_corruption")
     if not found:
@@ -119,7 +120,7 @@ def robustness(run: Run, folder: Path) -> tuple[Chart, str] | None:
     return drawn(folder, "robustness", figure, "Robustness", alt, caption, table), sentence
 
 
-def shortcuts(run: Run, folder: Path) -> tuple[Chart, str] | None:
+def shortcuts(run: RunFolder, folder: Path) -> tuple[Chart, str] | None:
     """Return the AUROC with lungs, borders and corners covered and of what is no lung; None where it was not done."""
     found = run.probes.get("probes", [])
     if not found:
@@ -149,5 +150,5 @@ def _short(name: str) -> str:
     return name.replace(" told from the model's features", "")  # the heading above it says so
 
 
-def _films(run: Run) -> str:
+def _films(run: RunFolder) -> str:
     return f"{count(run.probes['films'], 'film')} of the {part_in_words(run.probes['part'])} part"

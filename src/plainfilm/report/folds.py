@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.evaluation.scores import by_patient
 from plainfilm.report import charts, provenance, verdict
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.forest import Spread, strip
 from plainfilm.report.page import write_page
-from plainfilm.report.runs import Run, count, interval, number, read_predictions_of, read_run, with_interval
+from plainfilm.report.runs import count, number, with_interval
+from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
 
@@ -34,7 +35,7 @@ def folds_report(out: str | Path) -> Path:
         raise InputError(
             f"{folder / 'folds.json'} names no runs of folds or seeds; train with --folds or --seeds anew."
         )
-    runs = [read_run(folder / name) for name in about["runs"]]
+    runs = [RunFolder(folder / name) for name in about["runs"]]
     together = _pooled(folder, runs[0])
     noun, heading = KINDS[about["kind"]]
     probabilities = charts.probabilities([together], folder, marked=False) if together else []
@@ -84,33 +85,31 @@ def _sites(left_out: dict[str, Any] | None) -> tuple[str, Table] | None:
     return left_out["sentence"], Table(caption, header, [*rows, mean, random])
 
 
-def _named(run: Run) -> Run:
+def _named(run: RunFolder) -> RunFolder:
     """Return the run called by its folder: its red lines are not those of the others."""
-    return replace(run, model={**run.model, "title": run.folder.name})
+    return run.replaced(model={**run.model, "title": run.folder.name})
 
 
-def _pooled(folder: Path, first: Run) -> Run | None:
+def _pooled(folder: Path, first: RunFolder) -> RunFolder | None:
     """Return the out-of-fold predictions as if of one run; None where the films of the runs are not pooled."""
     if not (folder / folders.PREDICTIONS).exists():
         return None
     model = {**first.model, "temperature": 1, "offsets": None}
-    predictions = read_predictions_of(folder, first.folder, model)
-    metrics = read_json(folder / folders.METRICS)
-    return replace(
-        first,
+    patients = first.folder / folders.FILMS if first.has(folders.FILMS) else None
+    return first.replaced(
         folder=folder,
-        predictions=predictions,
-        metrics=metrics,
+        predictions=read_predictions(folder / folders.PREDICTIONS, patients, model),
+        metrics=read_json(folder / folders.METRICS),
         model=model,
     )
 
 
-def _classes(run: Run) -> str:
+def _classes(run: RunFolder) -> str:
     classes = ", ".join(f"{name} {n:,}" for name, n in run.config["classes"].items())
     return f"{count(sum(run.config['classes'].values()), 'film')} ({classes})"
 
 
-def _what(about: dict[str, Any], together: Run | None) -> str:
+def _what(about: dict[str, Any], together: RunFolder | None) -> str:
     n = len(about["runs"])
     if about["kind"] == "seeds":
         return (

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plainfilm.data.films import PARTS
 from plainfilm.evaluation.scores import CALIBRATION, DECISIONS, named
 from plainfilm.report import charts, evidence, mistakes, practice, provenance, verdict
 from plainfilm.report.card import write_card
@@ -13,7 +14,19 @@ from plainfilm.report.charts import Table
 from plainfilm.report.claim import write_claim
 from plainfilm.report.page import write_page
 from plainfilm.report.reference import PAPER_FILMS, PUBLISHED, SCORES, why_not_comparable
-from plainfilm.report.runs import Run, count, did_not_learn, part_in_words, read_run, read_runs, unfinished
+from plainfilm.report.runs import (
+    before_in_words,
+    count,
+    did_not_learn,
+    fitted_in_words,
+    note_on,
+    part_in_words,
+    read_runs,
+    score_in_words,
+    title_of,
+    unfinished,
+)
+from plainfilm.runs.folder import RunFolder
 
 DECISIVE = {
     name: words
@@ -63,42 +76,41 @@ OF_THE_PAPER = {
 }
 
 
-def run_report(run: str | Path) -> Path:
+def run_report(run: RunFolder) -> Path:
     """Write report.html, model-card.md, claim-2024.md and figures/ of a finished run folder; return the page's path.
 
     What is not on disk (history.csv, parts of metrics.json, probes.json, figures/montage.png) is shown as not done.
     InputError when a file is missing that every finished run has.
     """
-    folder = Path(run)
-    found = read_run(folder)
+    folder = run.folder
     page = {
-        **_shared([found], folder, OF_A_RUN),
-        "title": f"{found.title} on {verdict.data_name(found)}",
-        "note": found.note,
-        "tiles": [verdict.cell(found, name, title) for name, title in verdict.HEADLINE.items()],
-        "plain": verdict.in_plain_words(found),
-        "standing": verdict.standing(found),
-        "all_scores": _all_scores(found),
-        "thresholds": practice.thresholds(found),
-        "prevalence": practice.prevalence(found),
-        "shift": practice.shift(found),
-        "decision_curve": practice.decision(found, folder),
-        "referral": practice.referral(found, folder),
-        "positive": found.positive,
-        "calibration": _calibration(found),
-        "subgroups": evidence.subgroups(found, folder),
-        "by_columns": evidence.by_columns(found.metrics.get("by", {}), found.score("auroc"), folder),
-        "robustness": evidence.robustness(found, folder),
-        "shortcuts": evidence.shortcuts(found, folder),
-        "audit": found.audit,
+        **_shared([run], folder, OF_A_RUN),
+        "title": f"{run.title} on {verdict.data_name(run)}",
+        "note": note_on(run),
+        "tiles": [verdict.cell(run, name, title) for name, title in verdict.HEADLINE.items()],
+        "plain": verdict.in_plain_words(run),
+        "standing": verdict.standing(run),
+        "all_scores": _all_scores(run),
+        "thresholds": practice.thresholds(run),
+        "prevalence": practice.prevalence(run),
+        "shift": practice.shift(run),
+        "decision_curve": practice.decision(run, folder),
+        "referral": practice.referral(run, folder),
+        "positive": run.positive,
+        "calibration": _calibration(run),
+        "subgroups": evidence.subgroups(run, folder),
+        "by_columns": evidence.by_columns(run.metrics.get("by", {}), run.score("auroc"), folder),
+        "robustness": evidence.robustness(run, folder),
+        "shortcuts": evidence.shortcuts(run, folder),
+        "audit": run.audit,
         "probe": verdict.PROBE.format(folder.name),
-        "errors": mistakes.errors(found),
-        "how": Table("The run", ["What", "Value"], provenance.how(found)),
-        "settings": provenance.settings(found),
-        "quarantine": provenance.quarantine(found),
+        "errors": mistakes.errors(run),
+        "how": Table("The run", ["What", "Value"], provenance.how(run)),
+        "settings": provenance.settings(run),
+        "quarantine": provenance.quarantine(run),
     }
-    write_card(folder)
-    write_claim(folder)
+    write_card(run)
+    write_claim(run)
     return write_page(folder, "run.html", page)
 
 
@@ -124,7 +136,7 @@ def paper_report(out: str | Path) -> Path:
     return write_page(folder, "paper.html", shared | page)
 
 
-def _shared(runs: list[Run], folder: Path, order: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+def _shared(runs: list[RunFolder], folder: Path, order: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """Return what both kinds of page show, for one run or several; write the figures into ``folder``/figures."""
     searches = [charts.search(run, folder, runs) for run in runs if run.model["search"]]
     left_out = () if searches else ("search",)
@@ -156,13 +168,13 @@ def _shared(runs: list[Run], folder: Path, order: Mapping[str, tuple[str, ...]])
     }
 
 
-def _table_row(run: Run, folder: Path) -> dict[str, Any]:
+def _table_row(run: RunFolder, folder: Path) -> dict[str, Any]:
     cells = [verdict.cell(run, score, title) for score, title in SCORES.items()]
     link = "" if run.folder == folder else f"{run.folder.relative_to(folder).as_posix()}/report.html"
-    return {"title": run.title, "note": run.note, "link": link, "cells": cells}
+    return {"title": run.title, "note": note_on(run), "link": link, "cells": cells}
 
 
-def _table_caption(run: Run) -> str:
+def _table_caption(run: RunFolder) -> str:
     films = sum(run.config["classes"].values())
     why = why_not_comparable(run.config)
     ours = f"Macro averages on {count(len(run.scored), 'film')}, {run.config['protocol']}; 95 % intervals."
@@ -178,36 +190,36 @@ def _published() -> Table:
     return Table(caption, ["Whose", "Figures", "Protocol", "Source"], rows)
 
 
-def _headline(runs: list[Run]) -> Table:
-    rows = [[run.label, *(run.words(score) for score in verdict.HEADLINE)] for run in runs]
+def _headline(runs: list[RunFolder]) -> Table:
+    rows = [[title_of(run), *(score_in_words(run, score) for score in verdict.HEADLINE)] for run in runs]
     header = ["Model", *verdict.HEADLINE.values()]
     return Table("Headline scores (95 % interval)", header, rows, did_not_learn(runs))
 
 
-def _decisions(runs: list[Run]) -> Table:
+def _decisions(runs: list[RunFolder]) -> Table:
     first = runs[0]
     several = f"The likeliest class decides; {first.positive} against the rest (95 % interval)"
     caption = f"At a probability of {first.threshold:.3g} (95 % interval)" if first.two else several
-    rows = [[name, *(run.words(key) for run in runs)] for key, name in DECISIVE.items()]
-    return Table(caption, ["Score", *(run.label for run in runs)], rows)
+    rows = [[name, *(score_in_words(run, key) for run in runs)] for key, name in DECISIVE.items()]
+    return Table(caption, ["Score", *(title_of(run) for run in runs)], rows)
 
 
-def _all_scores(run: Run) -> Table | None:
-    parts = [part for part in ("train", "val", "test") if run.metrics.get(part)]
+def _all_scores(run: RunFolder) -> Table | None:
+    parts = [part for part in PARTS if run.scores(part)]
     if not parts:
         return None
-    names = dict.fromkeys(name for part in parts for name in run.metrics[part])
-    rows = [[name, *(run.words(name, part) for part in parts)] for name in names]
+    names = dict.fromkeys(name for part in parts for name in run.scores(part))
+    rows = [[name, *(score_in_words(run, name, part) for part in parts)] for name in names]
     return Table("Every score (95 % interval)", ["Score", *map(part_in_words, parts)], rows)
 
 
-def _calibration(run: Run) -> Table:
+def _calibration(run: RunFolder) -> Table:
     """Return the calibration scores, and beside them those before anything was fitted to make them better."""
-    rows = [[name, run.words(key)] for key, name in CALIBRATED.items()]
+    rows = [[name, score_in_words(run, key)] for key, name in CALIBRATED.items()]
     if not run.calibrated:
         caption = "Calibration (95 % interval). Nothing was fitted for it: the network's own probabilities"
         return Table(caption, ["", "Value"], rows)
     before = charts.calibration_before(run)
-    caption = f"Calibration (95 % interval) {run.before}, and with the {run.fitted}"
+    caption = f"Calibration (95 % interval) {before_in_words(run)}, and with the {fitted_in_words(run)}"
     both = [[name, before[key], after] for key, (name, after) in zip(CALIBRATED, rows, strict=True)]
-    return Table(caption, ["", run.before.capitalize(), "In use"], both)
+    return Table(caption, ["", before_in_words(run).capitalize(), "In use"], both)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.report.charts import Table
-from plainfilm.report.runs import Run, count, did_not_learn
+from plainfilm.report.runs import count, did_not_learn, title_of
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 
 PICTURED = 12  # errors of a kind shown as pictures, where there are some
@@ -19,7 +20,7 @@ SHOWN = 20  # errors of a kind in sight; the others are folded away
 LISTED = 5000  # errors of a kind on the page at all, so that it still opens from a mail
 
 
-def wrong_films(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def wrong_films(run: RunFolder) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (decided class of each scored film, rows of the wrong ones, the surest first)."""
     p = run.scored
     rows = np.flatnonzero(p.decided != p.labels)
@@ -27,7 +28,7 @@ def wrong_films(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return p.decided, rows[np.argsort(-sure, kind="stable")]
 
 
-def errors(run: Run) -> list[dict[str, Any]]:
+def errors(run: RunFolder) -> list[dict[str, Any]]:
     """Return the wrong films by kind: false negatives, false positives, and for more than two classes the others."""
     p, k, name = run.scored, run.decision.column, run.positive
     decided, wrong = wrong_films(run)
@@ -40,7 +41,7 @@ def errors(run: Run) -> list[dict[str, Any]]:
     return [_kind_of_error(run, f"{title} ({len(rows):,})", rows, decided) for title, rows in kinds.items()]
 
 
-def _kind_of_error(run: Run, title: str, rows: NDArray[np.int64], decided: NDArray[np.int64]) -> dict[str, Any]:
+def _kind_of_error(run: RunFolder, title: str, rows: NDArray[np.int64], decided: NDArray[np.int64]) -> dict[str, Any]:
     p = run.scored
     told = [f"{p.probabilities[i, decided[i]]:.3f}" for i in rows[:LISTED]]
     named = [(p.paths[i], p.classes[p.labels[i]], p.classes[decided[i]]) for i in rows[:LISTED]]
@@ -65,7 +66,7 @@ def picture_of(run: Path, film: str) -> Path:
     return run / folders.FIGURES / "errors" / f"{name}.png"
 
 
-def _pictures(run: Run, films: list[tuple[str, str]]) -> list[dict[str, str]]:
+def _pictures(run: RunFolder, films: list[tuple[str, str]]) -> list[dict[str, str]]:
     """Return path, probability and data URI of those of ``films`` that have a picture."""
     places = [(path, told, picture_of(run.folder, path)) for path, told in films]
     return [
@@ -75,19 +76,19 @@ def _pictures(run: Run, films: list[tuple[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def error_counts(runs: list[Run]) -> Table:
+def error_counts(runs: list[RunFolder]) -> Table:
     """Return how many films each model gets wrong, and of which kind."""
     rows = []
     for run in runs:
         p, (_, wrong) = run.scored, wrong_films(run)
         missed, alarms = p.truth[wrong].sum(), p.called[wrong].sum()
-        rows.append([run.label, f"{len(p):,}", f"{len(wrong):,}", f"{missed:,}", f"{alarms:,}"])
+        rows.append([title_of(run), f"{len(p):,}", f"{len(wrong):,}", f"{missed:,}", f"{alarms:,}"])
     return Table(
         "Wrong films", ["Model", "Scored", "Wrong", "False negatives", "False positives"], rows, did_not_learn(runs)
     )
 
 
-def all_wrong(runs: list[Run]) -> Table | None:
+def all_wrong(runs: list[RunFolder]) -> Table | None:
     """Return the films that every model that learned gets wrong, where there are at least two such models."""
     learned = [run for run in runs if not run.one_class]
     if len(learned) < 2:

@@ -17,7 +17,7 @@ from plainfilm.models.model import Model
 from plainfilm.progress import say
 from plainfilm.report.figures import montage, save
 from plainfilm.report.mistakes import PICTURED, picture_of, wrong_films
-from plainfilm.report.runs import read_run
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_bytes
 
@@ -25,7 +25,7 @@ SIDE = 192
 
 
 def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path) -> None:
-    """Draw the paper's Fig. 3: 30 random films of the scored part, labelled by the model as it is on disk."""
+    """Draw the paper's Fig. 3: 30 random films of the scored part, labelled by the model."""
     scored = films.where("test") if films.where("test").size else films.where("val")
     rng = np.random.default_rng(seed)
     chosen = rng.choice(scored, min(MONTAGE_FILMS, len(scored)), replace=False)
@@ -53,9 +53,8 @@ def picture(path: str, read: Callable[[], bytes]) -> np.ndarray | None:
     return np.asarray(image)
 
 
-def draw_mistakes(films: Films, out: Path) -> None:
+def draw_mistakes(films: Films, run: RunFolder) -> None:
     """Save small pictures of the surest wrong decisions of each kind, for the report."""
-    run = read_run(out)
     decided, wrong = wrong_films(run)
     by_path = {film.path: film for film in films}
     for kind in np.unique(decided[wrong]):
@@ -63,4 +62,4 @@ def draw_mistakes(films: Films, out: Path) -> None:
             if (grey := picture(path, by_path[path].read)) is not None:
                 buffer = io.BytesIO()
                 Image.fromarray(grey).save(buffer, "PNG")
-                write_bytes(picture_of(out, path), buffer.getvalue())
+                write_bytes(picture_of(run.folder, path), buffer.getvalue())

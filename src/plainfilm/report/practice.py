@@ -16,14 +16,16 @@ from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.runs import (
     NOT_DONE,
     UNDEFINED,
-    Run,
     count,
-    interval,
+    fitted_in_words,
     number,
     part_in_words,
     percent,
+    score_in_words,
+    title_of,
     with_interval,
 )
+from plainfilm.runs.folder import RunFolder, interval
 
 POINTS = {
     "0.5": "the middle",
@@ -37,7 +39,7 @@ SHIFTED = 0.25  # a difference of log-odds of the prevalence that is named as on
 # -- thresholds -------------------------------------------------------------------------------------------------------
 
 
-def thresholds(run: Run) -> Table | None:
+def thresholds(run: RunFolder) -> Table | None:
     """Return the operating points chosen on validation with what each realised on the scored part.
 
     None for more than two classes, and without validation films other than the scored ones.
@@ -59,21 +61,21 @@ def thresholds(run: Run) -> Table | None:
     return Table(caption, header, rows)
 
 
-def rule(run: Run) -> str:
+def rule(run: RunFolder) -> str:
     """Return in words how the threshold in use was chosen."""
     return str(run.model.get("threshold_rule") or "set beforehand, not chosen on these films")
 
 
-def chosen(run: Run) -> str:
+def chosen(run: RunFolder) -> str:
     """Return in a sentence where threshold, calibration and refer band come from."""
     where = "validation films" if run.validation is not None else "the very films that are scored"
     band = "no refer band"
     if run.decision.refer:
         band = f"refer band {run.decision.refer.low:.3f} to {run.decision.refer.high:.3f}, chosen on {where}"
-    return f"In use: threshold {run.threshold:.3f} ({rule(run)}); {run.fitted}; {band}."
+    return f"In use: threshold {run.threshold:.3f} ({rule(run)}); {fitted_in_words(run)}; {band}."
 
 
-def _in_use(run: Run, threshold: float) -> str:
+def _in_use(run: RunFolder, threshold: float) -> str:
     return " ← in use" if abs(threshold - run.threshold) < 1e-9 * min(threshold, 1 - threshold) else ""
 
 
@@ -85,7 +87,7 @@ def _point(name: str, found: dict[str, Any]) -> list[str]:
 # -- prevalence -------------------------------------------------------------------------------------------------------
 
 
-def prevalence(run: Run) -> Table:
+def prevalence(run: RunFolder) -> Table:
     """Return PPV and NPV where other shares of patients are sick, by Bayes' rule from the scored part's rates."""
     found, other = run.score("sensitivity"), run.score("specificity")
     values, lows, highs = (scores.ppv_npv_at(*pair) for pair in zip(found, other, strict=True))
@@ -98,8 +100,8 @@ def prevalence(run: Run) -> Table:
         for value, low, high in zip(values, lows, highs, strict=True)
     ]
     caption = (
-        f"At sensitivity {run.words('sensitivity')} and specificity {run.words('specificity')}; in brackets: with both "
-        "at the lower and both at the upper end of their intervals."
+        f"At sensitivity {score_in_words(run, 'sensitivity')} and specificity {score_in_words(run, 'specificity')}; "
+        "in brackets: with both at the lower and both at the upper end of their intervals."
     )
     header = [f"Share that has {run.positive}", "PPV", "NPV", "Of 10 positive decisions, wrong"]
     return Table(caption, header, rows)
@@ -109,7 +111,7 @@ def _wrong_alarms(ppv: float) -> str:
     return UNDEFINED if np.isnan(ppv) else f"{10 * (1 - ppv):.1f}"
 
 
-def shift(run: Run) -> str:
+def shift(run: RunFolder) -> str:
     """Return the share of the positive class in training and among the scored films, and whether they differ."""
     trained = run.predictions.truth[run.predictions.parts == "train"]
     scored = float(run.scored.truth.mean())
@@ -125,7 +127,7 @@ def shift(run: Run) -> str:
     )
 
 
-def decision(run: Run, folder: Path) -> Chart | None:
+def decision(run: RunFolder, folder: Path) -> Chart | None:
     """Return the decision curve of the scored part; None without films of both classes."""
     if len(np.unique(run.scored.truth)) < 2:
         return None
@@ -134,7 +136,7 @@ def decision(run: Run, folder: Path) -> Chart | None:
     lines = zip(*(curve[key][shown] for key in ("threshold", "model", "treat_all")), strict=True)
     rows = [[f"{threshold:g}", f"{model:+.3f}", f"{all_films:+.3f}"] for threshold, model, all_films in lines]
     where = _stretches(curve["threshold"], curve["model"] > np.maximum(curve["treat_all"], 0) + 1e-12)
-    alt = f"{run.label}: the model has the largest net benefit of the three {where} (threshold probability)."
+    alt = f"{title_of(run)}: the model has the largest net benefit of the three {where} (threshold probability)."
     caption = (
         "Decision curve (Vickers & Elkin 2006). Net benefit counts found patients and takes off false alarms, each at "
         "the odds of the threshold: whoever accepts 9 false alarms for one patient found reads at 0.1. It holds at "
@@ -156,7 +158,7 @@ def _stretches(thresholds: np.ndarray, true: np.ndarray) -> str:
 # -- films for a reader -----------------------------------------------------------------------------------------------
 
 
-def referral(run: Run, folder: Path) -> dict[str, Any]:
+def referral(run: RunFolder, folder: Path) -> dict[str, Any]:
     """Return the risk-coverage curve with the refer band, the table of what the band does, and it in a sentence."""
     parts = {"validation": run.validation, part_in_words(run.part): run.scored}
     tables = {name: p for name, p in parts.items() if p is not None}
@@ -173,7 +175,7 @@ def referral(run: Run, folder: Path) -> dict[str, Any]:
         "risk_coverage",
         plots.risk_coverage(lines),
         f"{run.title}: risk and coverage",
-        f"{run.label}, share wrong among the films kept, surest first. {areas}.",
+        f"{title_of(run)}, share wrong among the films kept, surest first. {areas}.",
         caption,
         _coverages(curves),
     )
@@ -193,14 +195,14 @@ def _point_of(coverage: Interval, error: Interval, _: Interval) -> tuple[float, 
     return coverage.value, error.value
 
 
-def _band(run: Run, kept: dict[str, tuple[Interval, Interval, Interval]]) -> Table:
+def _band(run: RunFolder, kept: dict[str, tuple[Interval, Interval, Interval]]) -> Table:
     rows = [[name, *(with_interval(share) for share in shares)] for name, shares in kept.items()]
     header = ["Films", "Decided by the model", "Wrong among them", "Wrong without a reader"]
     chosen = "validation films" if run.validation else "the very films it is scored on: others will err more"
     return Table(f"The refer band, chosen on {chosen} (95 % interval)", header, rows)
 
 
-def _in_words(run: Run, kept: dict[str, tuple[Interval, Interval, Interval]]) -> str:
+def _in_words(run: RunFolder, kept: dict[str, tuple[Interval, Interval, Interval]]) -> str:
     band = run.decision.refer
     if band is None:
         return "No refer band: the model decides every film."

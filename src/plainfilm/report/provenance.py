@@ -8,11 +8,12 @@ from typing import Any
 from plainfilm.config import OF_ENSEMBLES, OF_STEPS, TrainConfig
 from plainfilm.report.charts import Table
 from plainfilm.report.mistakes import LISTED
-from plainfilm.report.runs import Run, count, did_not_learn, duration, number, operations
+from plainfilm.report.runs import count, did_not_learn, duration, number, operations, title_of
 from plainfilm.report.table import table_row
+from plainfilm.runs.folder import RunFolder
 
 
-def cost(runs: list[Run]) -> Table:
+def cost(runs: list[RunFolder]) -> Table:
     """Return what each model cost in time and size, and its gaps between training and validation."""
     header = ["Model", "Training", "Features", "Parameters", "of them trained", "Operations a film"]
     header += ["Gap in accuracy", "Gap in loss"]
@@ -21,7 +22,7 @@ def cost(runs: list[Run]) -> Table:
         row, seconds = table_row(run), run.model["seconds"]
         rows.append(
             [
-                run.label,
+                title_of(run),
                 duration(seconds["training"]),
                 duration(seconds["features"]) if seconds["features"] else "none",
                 f"{run.model['parameters']:,}",
@@ -36,7 +37,7 @@ def cost(runs: list[Run]) -> Table:
     return Table(f"Measured in this run ({where}). {gaps}", header, rows, did_not_learn(runs))
 
 
-def how(run: Run) -> list[list[str]]:
+def how(run: RunFolder) -> list[list[str]]:
     """Return [what, value] rows of everything that is needed to repeat a run."""
     config, model = run.config, run.model
     said = {
@@ -61,12 +62,12 @@ def how(run: Run) -> list[list[str]]:
     return [[name, str(value)] for name, value in said.items()]
 
 
-def _weighed(run: Run) -> bool:
+def _weighed(run: RunFolder) -> bool:
     """Whether a loss with class weights was minimised: not by a logistic regression, nor by an ensemble."""
     return not run.model["search"] and not run.config.get("members")
 
 
-def how_beside(runs: list[Run]) -> Table:
+def how_beside(runs: list[RunFolder]) -> Table:
     """Return the rows of ``_how`` with a column a model; what all share stands once."""
     columns = [dict(how(run)) for run in runs]
     rows = []
@@ -84,7 +85,7 @@ def pairs(values: dict[str, Any]) -> str:
     )
 
 
-def settings(run: Run) -> Table:
+def settings(run: RunFolder) -> Table:
     """Return every setting that means something to the model, with its default, where it was another."""
     known = {field.name: field for field in fields(TrainConfig)}
     rows = []
@@ -103,7 +104,7 @@ def _setting(value: Any) -> str:
     return "(empty)" if value == "" else str(value)
 
 
-def quarantine(run: Run) -> Table | None:
+def quarantine(run: RunFolder) -> Table | None:
     """Return the films that were left out, with the reason; None when there are none."""
     rows = [[row["path"], row["reason"]] for row in run.quarantine[:LISTED]]
     return Table(count(len(run.quarantine), "film") + " left out", ["Film", "Reason"], rows) if rows else None

@@ -11,15 +11,17 @@ from plainfilm.config import DISCLAIMER
 from plainfilm.report.reference import PAPER_PROTOCOL, TABLE_I, why_not_comparable
 from plainfilm.report.reference import SCORES as PAPER_SCORES
 from plainfilm.report.runs import (
-    Run,
     duration,
     judged,
     markdown_table,
+    note_on,
     number,
     operations,
     part_in_words,
     read_runs,
+    score_in_words,
 )
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
 from plainfilm.storage.tables import write_csv
@@ -51,7 +53,7 @@ def collect(out: str | Path) -> list[dict[str, Any]]:
     return [table_row(run) for run in read_runs(out)]
 
 
-def table_row(run: Run) -> dict[str, Any]:
+def table_row(run: RunFolder) -> dict[str, Any]:
     """Return the row of one run (see ``collect``)."""
     found = {name: run.score(name) for name in SCORES}
     row: dict[str, Any] = {"model": run.name, **{name: interval.value for name, interval in found.items()}}
@@ -65,7 +67,7 @@ def table_row(run: Run) -> dict[str, Any]:
         "seconds": run.seconds,
         "parameters": run.model["parameters"],
         "flops_per_film": run.model["flops"],
-        "note": run.note,
+        "note": note_on(run),
         "protocol": run.config["protocol"],
     }
 
@@ -83,7 +85,7 @@ def _csv_cell(value: Any) -> Any:
     return "" if isinstance(value, float) and np.isnan(value) else value
 
 
-def _markdown(runs: list[Run], rows: list[dict[str, Any]]) -> str:
+def _markdown(runs: list[RunFolder], rows: list[dict[str, Any]]) -> str:
     first = runs[0]
     stamps = "; ".join(sorted({run.config["protocol"] for run in runs}))
     synthetic = ["**synthetic films**: drawn by a program, no patient was ever in front of a detector", ""]
@@ -117,16 +119,16 @@ def _markdown(runs: list[Run], rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _scores_line(run: Run) -> list[str]:
+def _scores_line(run: RunFolder) -> list[str]:
     def cell(score: str) -> str:
         published, word = TABLE_I.get(run.name, {}).get(score), judged(run, score)
         against = f"; paper {published:.2f}{': **' + word + '**' if word else ''}" if published else ""
-        return run.words(score) + against
+        return score_in_words(run, score) + against
 
-    return [run.title + (f" (**{run.note}**)" if run.note else ""), *map(cell, PAPER_SCORES)]
+    return [run.title + (f" (**{note_on(run)}**)" if note_on(run) else ""), *map(cell, PAPER_SCORES)]
 
 
-def _cost_line(run: Run, row: dict[str, Any]) -> list[str]:
+def _cost_line(run: RunFolder, row: dict[str, Any]) -> list[str]:
     return [
         run.title,
         number(row["gap_accuracy"]),

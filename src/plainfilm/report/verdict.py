@@ -13,15 +13,8 @@ from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.scores import confusion, named
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
-from plainfilm.report.runs import (
-    NOT_DONE,
-    UNDEFINED,
-    Run,
-    count,
-    judged,
-    number,
-    part_in_words,
-)
+from plainfilm.report.runs import NOT_DONE, UNDEFINED, count, judged, note_on, number, part_in_words
+from plainfilm.runs.folder import RunFolder
 
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
 SATURATED = 1e-3  # a threshold nearer to 0 or 1 shows no digits, and no calibration
@@ -39,7 +32,7 @@ class Cell(NamedTuple):
     word: str = ""
 
 
-def cell(run: Run, score: str, title: str) -> Cell:
+def cell(run: RunFolder, score: str, title: str) -> Cell:
     """Return a score of the scored part with its interval, and the paper's value and verdict where there are any."""
     found, published = run.score(score), TABLE_I.get(run.name, {}).get(score)
     value = number(found.value, UNDEFINED if score in run.metrics.get(run.part, {}) else NOT_DONE)
@@ -51,20 +44,20 @@ def bounds(found: Interval) -> str:
     return "" if np.isnan(found.low) else f"{found.low:.3f}–{found.high:.3f}"
 
 
-def data_name(run: Run) -> str:
+def data_name(run: RunFolder) -> str:
     """Return the data as it was named, without the folders above; a folder named train or test needs its own."""
     parts = Path(run.config["data"]).parts
     return "/".join(parts[-2:] if parts[-1].lower() in ("train", "val", "test") else parts[-1:])
 
 
-def lead(run: Run) -> str:
+def lead(run: RunFolder) -> str:
     """Return how many films there are, of each class and in each part."""
     classes = ", ".join(f"{name} {n:,}" for name, n in run.config["classes"].items())
     parts = ", ".join(f"{part_in_words(part)} {n:,}" for part, n in run.config["films"].items() if n)
     return f"{count(sum(run.config['classes'].values()), 'film')} ({classes}); {parts}"
 
 
-def what_was_scored(run: Run) -> str:
+def what_was_scored(run: RunFolder) -> str:
     """Return which films were scored, and what was decided on them."""
     positive = run.positive
     decided = f"positive: {positive}, from a probability of {run.threshold:.3g} on"
@@ -73,7 +66,7 @@ def what_was_scored(run: Run) -> str:
     return f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}; {decided}. 95 % intervals."
 
 
-def in_plain_words(run: Run) -> str:
+def in_plain_words(run: RunFolder) -> str:
     """Return the decisions on the scored films as counts; empty for more than two classes or films of one class."""
     counts, k = confusion(run.scored), run.decision.column
     true, others = int(counts[k].sum()), int(counts.sum() - counts[k].sum())
@@ -90,7 +83,7 @@ def _was(n: int) -> str:
     return "was" if n == 1 else "were"
 
 
-def standing(run: Run) -> list[str]:
+def standing(run: RunFolder) -> list[str]:
     """Return the worst subgroup, and how often the test part was opened, in a sentence each."""
     worst = run.probes.get("worst_subgroup")
     lines = [worst["sentence"] if worst else "No subgroup has enough films to be called the worst."]
@@ -109,7 +102,7 @@ def _opened(times: int | None) -> str:
     return f"The test part has been opened {'once' if times == 1 else f'{times} times'}."
 
 
-def summary(runs: list[Run]) -> str:
+def summary(runs: list[RunFolder]) -> str:
     """Return how the runs stand to the paper's Table I, or why there is no verdict."""
     why = why_not_comparable(runs[0].config)
     if why:
@@ -126,11 +119,11 @@ def summary(runs: list[Run]) -> str:
     )
 
 
-def red_lines(runs: list[Run], compared: bool = True, pooled: bool = False) -> list[str]:
+def red_lines(runs: list[RunFolder], compared: bool = True, pooled: bool = False) -> list[str]:
     """Return what must be read before any score, each line once; ``compared``: are the runs set against each other?
     ``pooled``: are their films scored together?"""
     lines = [f"{run.title}: {line}" for run in runs for line in chance_lines(run.metrics)]
-    lines += [f"{run.title} {run.note}. Its decisions are those of a constant." for run in runs if run.note]
+    lines += [f"{run.title} {note_on(run)}. Its decisions are those of a constant." for run in runs if note_on(run)]
     lines += [
         f"{run.title}: the scores of the {part_in_words(run.part)} part are {NOT_DONE} (metrics.json lacks them)."
         for run in runs
@@ -152,14 +145,14 @@ def red_lines(runs: list[Run], compared: bool = True, pooled: bool = False) -> l
     return list(dict.fromkeys(lines))
 
 
-def _chosen_on_the_scored(run: Run) -> str:
+def _chosen_on_the_scored(run: RunFolder) -> str:
     """Return what was fitted to the scored films where there is no test part; empty for nothing."""
     threshold = "validation" in str(run.model.get("threshold_rule")) and "can't" not in run.model["threshold_rule"]
     epoch = bool(run.history) and run.config["settings"].get("patience", 0) > 0
     return " and ".join(["the threshold was"] * threshold + ["the epoch was"] * epoch)
 
 
-def _lines_of_data(run: Run, few: int) -> list[str]:
+def _lines_of_data(run: RunFolder, few: int) -> list[str]:
     patients, contents = run.config["crossing"]["patients"], run.config["crossing"]["contents"]
     pictures = run.config["crossing"].get("pictures", 0)  # runs of earlier versions did not look
     bad, scored = len(run.quarantine), len(run.scored)
@@ -180,7 +173,7 @@ def _lines_of_data(run: Run, few: int) -> list[str]:
     return [line for line, applies in said.items() if applies]
 
 
-def _lines_of_openings(run: Run) -> list[str]:
+def _lines_of_openings(run: RunFolder) -> list[str]:
     times = run.metrics.get("test_openings", 1)
     return [
         f"{run.title}: the test part has been opened {times} times. Whatever was changed after the first look was "
@@ -188,7 +181,7 @@ def _lines_of_openings(run: Run) -> list[str]:
     ] * (run.part == "test" and times > 1)
 
 
-def comparisons(runs: list[Run]) -> list[str]:
+def comparisons(runs: list[RunFolder]) -> list[str]:
     """Return for every two models that learned what paired tests on the films scored allow to say of their accuracies
     and areas under the curve, as ``plainfilm compare`` does."""
     learned = [run for run in runs if not run.one_class and not np.isnan(run.score("accuracy").low)]
@@ -201,7 +194,7 @@ def comparisons(runs: list[Run]) -> list[str]:
     ]
 
 
-def limits(runs: list[Run]) -> list[str]:
+def limits(runs: list[RunFolder]) -> list[str]:
     """Return in plain words what nobody should read out of the scores."""
     config = runs[0].config
     shared, name, positives = config["crossing"]["patients"], runs[0].positive, runs[0].scored.truth

@@ -6,7 +6,6 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,6 @@ import numpy as np
 from plainfilm.config import MAX_BAD, name_pairs, quoted
 from plainfilm.data import identity
 from plainfilm.data.films import Film, FilmError, Films, read_films
-from plainfilm.data.sources import load_again
 from plainfilm.data.words import same_class
 from plainfilm.errors import InputError
 from plainfilm.evaluation.predictions import Predictions
@@ -22,8 +20,8 @@ from plainfilm.image.store import check_bad
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
 from plainfilm.progress import bar
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
-from plainfilm.storage.files import read_json
 
 if TYPE_CHECKING:
     from plainfilm.models.model import Model
@@ -32,15 +30,15 @@ AHEAD = 8  # films decoded beside the network
 COMPARED = 1_000  # films of each set that are looked at for a shift
 
 
-def shift_from_training(run: Path, films: Films, seed: int) -> dict[str, Any]:
+def shift_from_training(run: RunFolder, films: Films, seed: int) -> dict[str, Any]:
     """Return {"tests", "red_lines", "note"} of ``films`` against a sample of the run's training films, if at hand."""
     from plainfilm.audit.document import shift_lines
     from plainfilm.audit.measure import measure as look
     from plainfilm.audit.shift import shift
 
     try:
-        trained_on = {row["path"]: row["sha256"] for row in read_films(run / folders.FILMS) if row["part"] == "train"}
-        ours = load_again(read_json(run / folders.CONFIG))
+        trained_on = {row["path"]: row["sha256"] for row in run.films if row["part"] == "train"}
+        ours = run.load_films()
     except (InputError, OSError) as error:
         return {"tests": [], "red_lines": [], "note": f"The training films are not at hand ({error})"}
     rng = np.random.default_rng(seed)
@@ -77,20 +75,18 @@ def as_the_model_says(films: Films, classes: tuple[str, ...], names: str) -> Fil
     return films.with_films(replace(film, label=str(said[film.label])) for film in films)
 
 
-def seen_by_model(run: Path) -> list[dict[str, str]]:
+def seen_by_model(run: RunFolder) -> list[dict[str, str]]:
     """Return the rows of the films that trained or chose anything of the run's model: of an adapted one those that it
     was adapted to, and those of the model that it was."""
-    rows = read_films(run / folders.FILMS)
-    if not (run / folders.ADAPTED).exists():
-        return [row for row in rows if row["part"] in ("train", "val")]
-    before = run / folders.SEEN_BEFORE
-    return rows + (read_films(before) if before.exists() else [])
+    if not run.has(folders.ADAPTED):
+        return [row for row in run.films if row["part"] in ("train", "val")]
+    return run.films + (read_films(run.folder / folders.SEEN_BEFORE) if run.has(folders.SEEN_BEFORE) else [])
 
 
-def shared_with(run: Path, films: Sequence[Film]) -> dict[str, Any]:
+def shared_with(run: RunFolder, films: Sequence[Film]) -> dict[str, Any]:
     """Return {"films", "patients", "red_lines"}: how many of ``films`` (with their sha256), and of their patients by
     name, are among those that trained or validated the run's model; None for a model file without its run."""
-    if not (run / folders.FILMS).is_file():
+    if not run.has(folders.FILMS):
         return {"films": None, "patients": None, "red_lines": []}
     known = seen_by_model(run)
     contents = {row["sha256"] for row in known} - {""}

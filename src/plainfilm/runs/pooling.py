@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.data.films import read_films
-from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
+from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.evaluation.scores import named, scores
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
+from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.scoring import measure
 from plainfilm.runs.sites import gap
 from plainfilm.storage import folders
-from plainfilm.storage.files import read_json, require_intact, write_json
+from plainfilm.storage.files import require_intact, write_json
 from plainfilm.storage.tables import write_csv
 
 SUSPECTS = 50  # label-noise candidates that are listed; nothing is relabelled
@@ -31,33 +31,33 @@ def pool(
     "seeds" (the same films again: scores are listed and not pooled). ``left_out``: {"column", "sites", "random"} of
     folds that leave a site out each, see ``runs.sites.gap``. Returns what folds.json holds.
     """
-    for run in runs:
-        require_intact(out / run, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.METRICS)
-    metrics = [read_json(out / run / folders.METRICS) for run in runs]
-    part = "test" if "test" in metrics[0] else "val"
+    for name in runs:
+        require_intact(out / name, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.METRICS)
+    opened = [RunFolder(out / name) for name in runs]
+    part = opened[0].part
     found: dict[str, Any] = {
         "kind": kind,
         "protocol": protocol,
         "part": part,
         "seed": seed,
         "runs": runs,
-        "scores": {name: _spread([m[part][name]["value"] for m in metrics]) for name in KEPT},
+        "scores": {name: _spread([run.scores(part)[name]["value"] for run in opened]) for name in KEPT},
         "pooled": None,
         "label_noise": [],
         "worst_subgroup": None,
         "left_out": gap(out, runs, left_out) if left_out else None,
     }
     if kind == "folds":
-        together = _together(out, runs)
+        together = _together(opened)
         pooled = measure(together, protocol, seed)
         write_json(out / folders.METRICS, pooled)
         write_predictions(out / folders.PREDICTIONS, together)
         found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
-        found["worst_subgroup"] = _worst_subgroup(together, read_films(out / runs[0] / folders.FILMS), seed)
+        found["worst_subgroup"] = _worst_subgroup(together, opened[0].films, seed)
     write_csv(
         out / folders.RUNS,
         ("run", *KEPT),
-        ([run, *(m[part][n]["value"] for n in KEPT)] for run, m in zip(runs, metrics, strict=True)),
+        ([run.folder.name, *(run.scores(part)[name]["value"] for name in KEPT)] for run in opened),
     )
     write_json(out / folders.FOLDS, found)
     return found
@@ -75,12 +75,9 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
     }
 
 
-def _together(out: Path, runs: list[str]) -> Predictions:
+def _together(runs: list[RunFolder]) -> Predictions:
     """Return the out-of-fold predictions of all films in the order of their paths, each with its fold's threshold."""
-    tables = []
-    for run in (out / name for name in runs):
-        about = read_json(run / folders.DESCRIPTION)
-        tables.append(read_predictions(run / folders.PREDICTIONS, run / folders.FILMS, about).part("test"))
+    tables = [run.predictions.part("test") for run in runs]
     cuts = np.concatenate([np.full(len(table), table.decision.threshold) for table in tables])
     all_films = replace(
         tables[0],

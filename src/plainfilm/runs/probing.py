@@ -9,17 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from plainfilm.data.films import Film, FilmError, Films, read_films
-from plainfilm.data.sources import load_again
 from plainfilm.errors import InputError
 from plainfilm.evaluation.intervals import Floats
-from plainfilm.evaluation.predictions import Predictions, read_predictions
+from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.probes import COVERS, baseline_rows, cover, other_resize, probe_rows, red_lines, source_rows
 from plainfilm.evaluation.robustness import (
     CORRUPTIONS,
@@ -39,8 +38,10 @@ from plainfilm.machine.threads import prefetched
 from plainfilm.models.averaging import Ensemble
 from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.progress import bar
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
-from plainfilm.storage.files import read_json, require_intact, write_json
+from plainfilm.storage.documents import ProbesDocument, Scores
+from plainfilm.storage.files import read_json, require_intact
 
 LIGHT = 1e9  # FLOPs a film: below it every scored film can be labelled some 25 times over
 MOST_FILMS = 1_000  # probed with a light network
@@ -58,14 +59,15 @@ class _Looked:
 
 
 def probe(
-    run: Path,
+    run: RunFolder,
+    model: Model,
+    *,
     films: int = 0,
     seed: int = 0,
     source: Films | None = None,
     audit: Path | None = None,
-    precision: str = "auto",
-) -> dict[str, Any]:
-    """Probe a finished run on its scored part (test, else val), write RUN/probes.json and return what it holds.
+) -> ProbesDocument:
+    """Probe the model of a run on its scored part (test, else val), write probes.json and return what it holds.
 
     films: how many films, drawn evenly from the classes by ``seed``; 0 = up to 1,000 for a network under 1 GFLOP a
     film, else 100. source: the run's films, where they are at hand; else they are read from where the run found them.
@@ -79,52 +81,52 @@ def probe(
     InputError when the films are no longer what the run was scored on, or the audit is one of others.
     """
     audited = _audited(audit, run) if audit else {"baselines": []}
-    model = Model.load(run, precision)
-    part, scored, facts = _scored_part(run, model)
-    count = films or (MOST_FILMS if read_json(run / folders.DESCRIPTION)["flops"] < LIGHT else FEW_FILMS)
+    facts = _scored_films(run, model)
+    scored = replace(run.scored, decision=model.decision)
+    count = films or (MOST_FILMS if run.model["flops"] < LIGHT else FEW_FILMS)
     rows = stratified(scored.labels, count, seed)
     looked = _look(model, _films(run, [facts[i] for i in rows], source), scored.take(rows), seed)
-    found = {
-        "films": len(rows),
-        "scored": len(scored),
-        "part": part,
-        "seed": seed,
-        "positive": model.decision.positive,
+    found: ProbesDocument = {
+        **_about(run, model, len(rows), seed),
         **_about_subgroups(model, scored, facts, rows, looked.brightness, seed),
         **_about_changes(model, looked, audited["baselines"], seed),
     }
-    write_json(run / folders.PROBES, found)
+    run.write_probes(found)
     if audit:
-        write_json(run / folders.AUDIT, audited)
+        run.write_audit(audited)
     return found
 
 
-def look_at_subgroups(run: Path, model: Model, brightness: Mapping[str, float], seed: int) -> None:
-    """Write RUN/probes.json with the subgroups of the scored part alone, which need no film again.
+def probe_subgroups(run: RunFolder, model: Model, brightness: Mapping[str, float], seed: int) -> None:
+    """Write probes.json with the subgroups of the scored part alone, which need no film again.
 
     brightness: {path: mean grey, 0..255} of the run's films.
     """
-    part, scored, facts = _scored_part(run, model)
+    facts, scored = _scored_films(run, model), replace(run.scored, decision=model.decision)
     greys = np.array([brightness[path] for path in scored.paths])
-    about = {
-        "films": len(scored),
-        "scored": len(scored),
-        "part": part,
+    about = _about(run, model, len(scored), seed)
+    run.write_probes({**about, **_about_subgroups(model, scored, facts, np.arange(len(scored)), greys, seed)})
+
+
+def _about(run: RunFolder, model: Model, films: int, seed: int) -> ProbesDocument:
+    return {
+        "films": films,
+        "scored": len(run.scored),
+        "part": run.part,
         "seed": seed,
         "positive": model.decision.positive,
     }
-    everyone = np.arange(len(scored))
-    write_json(run / folders.PROBES, about | _about_subgroups(model, scored, facts, everyone, greys, seed))
 
 
-def _audited(audit: Path, run: Path) -> dict[str, Any]:
+def _audited(audit: Path, run: RunFolder) -> dict[str, Any]:
     """Return the document of an audit that has seen every film of the run."""
     if not (audit / folders.AUDIT).is_file():
         raise InputError(f"{audit} is no audit; make one of the run's films: plainfilm audit DATA --out DIR.")
     require_intact(audit, folders.AUDIT, folders.FILMS)
     seen = {row["sha256"] for row in read_films(audit / folders.FILMS)}
-    if unseen := sum(row["sha256"] not in seen for row in read_films(run / folders.FILMS)):
-        raise InputError(f"{audit} has not seen {unseen} of the films of {run}; audit the set that it was trained on.")
+    if unseen := sum(row["sha256"] not in seen for row in run.films):
+        ours = f"{unseen} of the films of {run.folder}"
+        raise InputError(f"{audit} has not seen {ours}; audit the set that it was trained on.")
     found: dict[str, Any] = read_json(audit / folders.AUDIT)
     return found
 
@@ -141,34 +143,33 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     )
 
 
-def _scored_part(run: Path, model: Model) -> tuple[str, Predictions, list[dict[str, str]]]:
-    """Return (part, its predictions, its rows of films.csv in the same order)."""
-    predictions = read_predictions(run / folders.PREDICTIONS, run / folders.FILMS)
-    if predictions.classes != model.classes:
-        classes = f"{', '.join(predictions.classes)} against {', '.join(model.classes)}"
+def _scored_films(run: RunFolder, model: Model) -> list[dict[str, str]]:
+    """Return the rows of films.csv of the scored films, in the order of their predictions."""
+    if run.predictions.classes != model.classes:
+        classes = f"{', '.join(run.predictions.classes)} against {', '.join(model.classes)}"
         raise InputError(
-            f"{run}: predictions.csv and model.h5 don't belong together, their classes differ ({classes})."
+            f"{run.folder}: predictions.csv and model.h5 don't belong together, their classes differ ({classes})."
         )
-    part = "test" if (predictions.parts == "test").any() else "val"
-    scored = replace(predictions.part(part), decision=model.decision)
-    facts = {row["path"]: row for row in read_films(run / folders.FILMS)}
-    unknown = next((path for path in scored.paths if path not in facts), None)
+    known = {row["path"]: row for row in run.films}
+    unknown = next((path for path in run.scored.paths if path not in known), None)
     if unknown is not None:
-        raise InputError(f"{run}: films.csv lacks {unknown}, which predictions.csv holds; restore the run's files.")
-    return part, scored, [facts[path] for path in scored.paths]
+        raise InputError(
+            f"{run.folder}: films.csv lacks {unknown}, which predictions.csv holds; restore the run's files."
+        )
+    return [known[path] for path in run.scored.paths]
 
 
-def _films(run: Path, facts: Sequence[Mapping[str, str]], source: Films | None) -> list[Film]:
+def _films(run: RunFolder, facts: Sequence[Mapping[str, str]], source: Films | None) -> list[Film]:
     """Return the films named in ``facts``, each with the hash that its bytes must have."""
-    config = read_json(run / folders.CONFIG)
     try:
-        films = source or load_again(config)
+        films = source or run.load_films()
     except InputError as error:
-        raise InputError(f"{run} can't be probed without the films it was scored on: {error}") from None
+        raise InputError(f"{run.folder} can't be probed without the films it was scored on: {error}") from None
     there = {film.path: film for film in films}
     gone = next((row["path"] for row in facts if row["path"] not in there), None)
     if gone is not None:
-        raise InputError(f"{run} was scored on {gone}, which {config['data']} no longer holds; put it back to probe.")
+        data = run.config["data"]
+        raise InputError(f"{run.folder} was scored on {gone}, which {data} no longer holds; put it back to probe.")
     return [replace(there[row["path"]], sha256=row["sha256"]) for row in facts]
 
 
@@ -247,7 +248,7 @@ def _about_subgroups(
     rows: np.ndarray,
     brightness: Floats,
     seed: int,
-) -> dict[str, Any]:
+) -> ProbesDocument:
     greys = np.full(len(scored), np.nan)
     greys[rows] = brightness
     labels = [scored.classes[k] for k in scored.labels]
@@ -257,7 +258,7 @@ def _about_subgroups(
     return {"subgroups": groups, "worst_subgroup": worst_subgroup(groups, whole.value)}
 
 
-def _about_changes(model: Model, looked: _Looked, baselines: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
+def _about_changes(model: Model, looked: _Looked, baselines: Sequence[Mapping[str, Any]], seed: int) -> ProbesDocument:
     clean = looked.tables[UNTOUCHED]
     rng = np.random.default_rng(seed)
     spoilt = {corruption: looked.tables[corruption.name] for corruption in CORRUPTIONS}
@@ -267,8 +268,9 @@ def _about_changes(model: Model, looked: _Looked, baselines: Sequence[Mapping[st
     labels = [clean.classes[k] for k in clean.labels]
     sources = {"film series": series(clean.paths), "source folder": source_folders(clean.paths, labels)}
     untouched = scores(clean, rng)
+    kept = {name: untouched[name].as_dict() for name in ("accuracy", "balanced_accuracy", "auroc")}
     return {
-        "untouched": {name: untouched[name].as_dict() for name in ("accuracy", "balanced_accuracy", "auroc")},
+        "untouched": cast(Scores, kept),
         "robustness": sturdy,
         "worst_corruption": worst_corruption(sturdy),
         "worst_in_one_class": worst_in_one_class(sturdy),

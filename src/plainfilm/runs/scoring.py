@@ -1,68 +1,75 @@
-"""Scores of a run from its predictions.csv; none of it needs torch."""
+"""Scores of a run from its predictions; none of it needs torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from plainfilm.data.films import PARTS, further_columns, read_films
-from plainfilm.errors import InputError
+from plainfilm.data.films import PARTS, further_columns
 from plainfilm.evaluation.columns import Groups, by_columns, usual
 from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.evaluation.scores import named, one_class_predicted, scores
 from plainfilm.progress import say
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
-from plainfilm.storage.files import read_json, require_intact, write_json
+from plainfilm.storage.documents import MetricsDocument, Scores
+from plainfilm.storage.files import require_intact
 
 HEADLINE = tuple(named("model"))
 
 
-def evaluate_run(run: Path, again: bool = False, changed: bool = False, by: str = "") -> dict[str, Any]:
-    """Score every part of a run from its predictions.csv and write metrics.json; return what it holds.
+def score_trained(run: RunFolder, predictions: Predictions) -> MetricsDocument:
+    """Write the predictions of a training and the scores of every part; return what metrics.json holds.
 
     "test_openings" counts how often the test part has been scored: once by training, however often that is resumed, and
-    each time ``again`` is set, or other predictions have taken the place of those scored before (``changed``). ``by``:
-    columns of films.csv to look at, see ``measure``.
+    each time that other predictions take the place of those scored before, or it is scored again (``score_again``).
     """
-    if (run / folders.ADAPTED).exists():
-        raise InputError(f"{run} is an adapted model: adapt.json has its scores; other films: evaluate {run} DATA.")
-    if not (run / folders.PREDICTIONS).exists():
-        raise InputError(f"{run} is no finished run: it has no predictions.csv; give a run folder or a FILE.csv.")
-    if again:
-        require_intact(run, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.CONFIG, folders.METRICS)
-    config = read_json(run / folders.CONFIG)
-    predictions = _of_run(run)
-    columns = columns_of(predictions, read_films(run / folders.FILMS))
-    metrics = measure(predictions, config["protocol"], config["seed"], columns, by)
+    replaced = run.write_predictions(predictions)
+    known = run.metrics.get("test_openings", int(not replaced))
+    return _score(run, known + replaced)
+
+
+def score_again(run: RunFolder, by: str = "") -> MetricsDocument:
+    """Score every part of a finished run once more; return what metrics.json holds. ``by``: columns of films.csv to
+    look at, see ``measure``."""
+    return _score(run, run.metrics.get("test_openings", 1) + 1, by)
+
+
+def _score(run: RunFolder, openings: int, by: str = "") -> MetricsDocument:
+    columns = columns_of(run.predictions, run.films)
+    metrics = measure(run.predictions, run.config["protocol"], run.config["seed"], columns, by)
     if "test" in metrics:
-        known = read_json(run / folders.METRICS) if (run / folders.METRICS).exists() else {}
-        metrics["test_openings"] = known.get("test_openings", int(not changed)) + (again or changed)
-    write_json(run / folders.METRICS, metrics)
-    return metrics
+        metrics["test_openings"] = openings
+    run.write_metrics(metrics)
+    return run.metrics
 
 
-def _of_run(run: Path) -> Predictions:
-    return read_predictions(run / folders.PREDICTIONS, run / folders.FILMS, read_json(run / folders.DESCRIPTION))
+def scored_films(place: Path) -> Predictions:
+    """Return the scored films of a run's folder or of a predictions file, decided as the run decides them."""
+    run = RunFolder(place)
+    require_intact(place, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION)
+    predictions = run.predictions if place.is_dir() else read_predictions(place)
+    scored = predictions.part(predictions.scored_part)
+    if run.has(folders.ADAPTED):
+        say(f"{place} was adapted: five temperatures mix the order of its films; compare its decisions, not its AUROC.")
+    return scored.deciding() if run.has(folders.DESCRIPTION) else scored
 
 
-def verdict(run: Path) -> dict[str, Any]:
+def verdict(run: RunFolder) -> dict[str, Any]:
     """Return what a user of the model must know in short, to be kept in the model file: the protocol's stamp, which
     part was scored and how (``scores``), and what each threshold would have meant there (``curve``)."""
-    metrics = read_json(run / folders.METRICS)
-    predictions = _of_run(run)
-    part = "test" if "test" in metrics else "val"
-    trained = predictions.part("train")
+    found = run.scores()
     return {
-        "protocol": metrics["protocol"],
-        "part": part,
-        "films": int((predictions.parts == part).sum()),
-        "prevalence": float(trained.truth.mean()),
-        "scores": {name: metrics[part][name] for name in HEADLINE if name in metrics[part]},
-        "curve": operating_curve(predictions.part(part)) if predictions.decision.two else [],
+        "protocol": run.metrics["protocol"],
+        "part": run.part,
+        "films": len(run.scored),
+        "prevalence": float(run.predictions.part("train").truth.mean()),
+        "scores": {name: found[name] for name in HEADLINE if name in found},
+        "curve": operating_curve(run.scored) if run.two else [],
     }
 
 
@@ -77,18 +84,18 @@ def columns_of(predictions: Predictions, rows: Sequence[Mapping[str, str]]) -> d
 
 def measure(
     predictions: Predictions, protocol: str, seed: int, columns: Mapping[str, Groups] | None = None, by: str = ""
-) -> dict[str, Any]:
+) -> MetricsDocument:
     """Return {"protocol": …, part: {score: {"value", "low", "high"}}} for every part that has films.
 
     With ``columns`` (by name, the cell of each film) also "by": the scores of the scored part by the columns that
     ``by`` names, or by those that are usually asked for, see ``evaluation.columns``.
     """
-    metrics: dict[str, Any] = {"protocol": protocol}
+    metrics: MetricsDocument = {"protocol": protocol}
     present = [part for part in PARTS if (predictions.parts == part).any()]
     for part in present:
         some = predictions.part(part)
         found = scores(some, np.random.default_rng(seed))
-        metrics[part] = {name: interval.as_dict() for name, interval in found.items()}
+        metrics[part] = cast(Scores, {name: interval.as_dict() for name, interval in found.items()})
         stuck = one_class_predicted(some) if len(np.unique(some.labels)) > 1 else None
         if stuck:
             say(f"{part}: did not learn: one class predicted ({stuck} for all {len(some)} films).")

@@ -29,8 +29,7 @@ from plainfilm.search.journal import Trial
 from plainfilm.search.run import Hopeless
 from plainfilm.search.space import settings_of
 from plainfilm.search.trying import Fitted, fit_head, table, train_epochs
-from plainfilm.training.feed import Material
-from plainfilm.training.fitting import copies, learn_scale, stages, start_network
+from plainfilm.training.fitting import material_of, stages, start_network
 from plainfilm.training.loop import class_weights
 from plainfilm.training.preparation import Prepared, prepare
 
@@ -124,14 +123,10 @@ class Bench:
 
     def _steps(self, prepared: Prepared, number: int, hopeless: Hopeless) -> Fitted:
         films, config = prepared.films, prepared.config
-        weights = class_weights(config.class_weights, self.counts)
-        each = np.array([weights[name] for name in films.classes], dtype=np.float32)
         val = films.where("val")
         network, _ = start_network(prepared)
-        rows, inputs, trained, _ = stages(prepared, network)
-        learn_scale(prepared, network, rows)
-        changed, groups = copies(prepared, network)[0], films.coded(config.sample_by) if config.sample_by else None
-        material = Material(rows, films.labels, films.where("train"), val, each, changed, groups)
+        weights = class_weights(config.class_weights, self.counts)  # of all films: the test part is not here any more
+        material, inputs, trained, _ = material_of(prepared, network, weights)
 
         def score(probabilities: Floats) -> float:
             first = self.objectives[:1]

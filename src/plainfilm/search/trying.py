@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,8 @@ from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.image.store import Rows
 from plainfilm.models.linear import fit_logistic
-from plainfilm.progress import bar
-from plainfilm.storage import folders
-from plainfilm.training import checkpoint
-from plainfilm.training.checkpoint import Progress
 from plainfilm.training.feed import Material
-from plainfilm.training.loop import Inputs, Training
-from plainfilm.training.optimizers import optimizer_for
+from plainfilm.training.loop import Inputs, Judge, judged, train_network
 
 Score = Callable[[Floats], float]  # (V, K) probabilities of the validation films -> the first objective
 
@@ -57,28 +51,12 @@ def train_epochs(  # noqa: PLR0913 - those of train_network, and when to stop
     After each epoch ``folder``/checkpoint.h5 is written; a trial that was killed goes on from there. The folder is gone
     when the trial is done. PlainfilmError when the loss is not finite.
     """
-    network.to(memory_format=torch.channels_last)
-    optimizer = optimizer_for(network, config)
-    averaged = copy.deepcopy(network) if config.average else network
-    kept = {"weights": network, **({"averaged": averaged} if config.average else {})}
-    saved = folder / folders.CHECKPOINT
-    progress = checkpoint.load(saved, kept, optimizer) if saved.exists() else Progress()
-    scaler = torch.amp.GradScaler(enabled=bits == 16 and next(network.parameters()).device.type == "cuda")
-    run = Training(network, averaged, inputs, material, config, optimizer, scaler, bits)
-    pruned = bool(progress.history) and hopeless([past[-1] for past in progress.history])  # killed before it was told
-    with bar("", 0) as silent:
-        while progress.epoch < config.epochs and not pruned:
-            began = time.perf_counter()
-            row = run.epoch(progress.epoch, silent)
-            value = score(probabilities_of(run.judged, inputs, material, material.val))
-            progress.epoch += 1
-            progress.history.append([progress.epoch, *row, time.perf_counter() - began, value])
-            checkpoint.save(saved, kept, optimizer, progress)
-            pruned = hopeless([past[-1] for past in progress.history])
-    last = probabilities_of(run.judged, inputs, material, material.val)
+    judge = Judge(lambda trained: score(probabilities_of(trained, inputs, material, material.val)), hopeless)
+    config = replace(config, compile="off")  # a minute of compiling is more than most trials take
+    progress, _ = train_network(network, inputs, material, config, folder, resume=True, bits=bits, judge=judge)
+    last = probabilities_of(judged(network, bits), inputs, material, material.val)
     shutil.rmtree(folder)
-    history = progress.history
-    return Fitted([past[-1] for past in history], last, sum(past[-2] for past in history), pruned)
+    return Fitted(progress.curve, last, sum(progress.seconds), judge.gives_up(progress))
 
 
 @torch.inference_mode()

@@ -24,10 +24,25 @@ HISTORY = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss",
 
 @dataclass
 class Progress:
-    """Epochs done, and one history row (in the order of HISTORY) for each."""
+    """Epochs done, and for each a row in the order of HISTORY, in a search with its score behind."""
 
     epoch: int = 0
     history: list[list[float]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[list[float]]:
+        """The rows of history.csv, seconds to two digits."""
+        return [[*row[: len(HISTORY) - 1], round(row[len(HISTORY) - 1], 2)] for row in self.history]
+
+    @property
+    def seconds(self) -> list[float]:
+        """The seconds of each epoch."""
+        return [row[len(HISTORY) - 1] for row in self.history]
+
+    @property
+    def curve(self) -> list[float]:
+        """The score of each epoch, where a search has it scored."""
+        return [row[-1] for row in self.history if len(row) > len(HISTORY)]
 
 
 def save(path: Path, networks: Networks, optimizer: torch.optim.Optimizer, progress: Progress) -> None:

@@ -24,6 +24,7 @@ from plainfilm.models.ensemble import assembled
 from plainfilm.models.features import Copy, Stored, extract, shape_behind, write_features
 from plainfilm.models.linear import deviation_of, fit_logistic, mean_of
 from plainfilm.models.model import Model
+from plainfilm.models.precision import of_model
 from plainfilm.models.pretrained import pretrained
 from plainfilm.models.standardise import Standardise
 from plainfilm.models.summary import parameters
@@ -31,21 +32,24 @@ from plainfilm.models.vgg import VGG, initialise
 from plainfilm.models.zoo import Recipe
 from plainfilm.progress import say
 from plainfilm.storage import folders
+from plainfilm.storage.documents import FitDocument
 from plainfilm.training.checkpoint import optimizer_arrays
 from plainfilm.training.feed import Material
-from plainfilm.training.loop import Inputs, class_weights, train_network
+from plainfilm.training.loop import Inputs, train_network
 from plainfilm.training.preparation import Prepared
 
 
-def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
-    """Return the fitted model and what model.json says of the fit: seconds, trained parameters, search, weights.
+def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitDocument]:
+    """Return the fitted model and what model.json says of the fit.
 
     ``out`` takes checkpoints and features.h5; with ``resume`` a fit that was begun there goes on.
     """
-    return FITS[prepared.recipe.trained](prepared, out, resume)
+    model, about = FITS[prepared.recipe.trained](prepared, out, resume)
+    model.speed_up(of_model(str(prepared.precision.passes), model.provenance))
+    return model, about
 
 
-def _assemble(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
+def _assemble(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitDocument]:
     """Put trained runs together as one network."""
     models = [Model.load(run) for run in prepared.members]
     network, _ = assembled(models, prepared.config.views)
@@ -58,32 +62,37 @@ def _assemble(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[
     return model, {"seconds": seconds, "trained_parameters": 0, "weights": "those of its members"}
 
 
-def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
+def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitDocument]:
     """Train all weights of a network (the paper's first two models from random ones), or those that aren't frozen."""
-    films, config = prepared.films, prepared.config
     network, start = start_network(prepared)
+    material, inputs, trained, extraction = material_of(prepared, network, prepared.class_weights)
+    if prepared.recipe.trained.on_features and not ranks.rank():
+        write_features(out / folders.FEATURES, prepared.films, material.pixels)
+    bits = prepared.precision.training
+    progress, optimizer = train_network(trained, inputs, material, prepared.config, out, resume=resume, bits=bits)
+    seconds = {"training": sum(progress.seconds), "features": extraction}
+    model = _model(prepared, network, optimizer_arrays(optimizer), {"epoch": progress.epoch, **start})
+    count = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return model, {
+        "seconds": seconds,
+        "trained_parameters": count,
+        "weights": prepared.weights.source if prepared.weights else None,
+    }
+
+
+def material_of(
+    prepared: Prepared, network: Backbone, weights: dict[str, float]
+) -> tuple[Material, Inputs, torch.nn.Module, float]:
+    """Return what steps learn from, how it becomes input, the part of ``network`` that they train, and the seconds that
+    passing films through the rest took. ``weights``: each class's in the loss."""
+    films = prepared.films
     rows, inputs, trained, extraction = stages(prepared, network)
     changed, more = copies(prepared, network)
     learn_scale(prepared, network, rows)
-    if prepared.recipe.trained.on_features and not ranks.rank():
-        write_features(out / folders.FEATURES, films, rows)
-    weights = class_weights(config.class_weights, films.weighed)
-    material = Material(
-        rows,
-        films.labels,
-        films.where("train"),
-        films.where("val"),
-        np.array([weights[name] for name in films.classes], dtype=np.float32),
-        changed,
-        films.coded(config.sample_by) if config.sample_by else None,
-    )
-    bits = prepared.precision.training
-    progress, optimizer = train_network(trained, inputs, material, config, out, resume, bits)
-    seconds = {"training": sum(row[-1] for row in progress.history), "features": extraction + more}
-    model = _model(prepared, network, optimizer_arrays(optimizer), {"epoch": progress.epoch, **start})
-    count = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    facts = {"seconds": seconds, "trained_parameters": count}
-    return model, facts | ({"weights": prepared.weights.source} if prepared.weights else {})
+    each = np.array([weights[name] for name in films.classes], dtype=np.float32)
+    groups = films.coded(prepared.config.sample_by) if prepared.config.sample_by else None
+    material = Material(rows, films.labels, films.where("train"), films.where("val"), each, changed, groups)
+    return material, inputs, trained, extraction + more
 
 
 def stages(prepared: Prepared, network: Backbone) -> tuple[Rows, Inputs, torch.nn.Module, float]:
@@ -161,16 +170,31 @@ def start_network(prepared: Prepared) -> tuple[Backbone, dict[str, str]]:
     return network.to(prepared.device), {"weights_sha256": prepared.weights.sha256} if prepared.weights else {}
 
 
-def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[str, Any]]:
+def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitDocument]:
     """Extract frozen features into features.h5 and fit a logistic regression to the training films'."""
-    films, config, weights = prepared.films, prepared.config, prepared.weights
-    assert weights is not None
+    assert prepared.weights is not None
     network, start = start_network(prepared)
     features, _, _, extraction = stages(prepared, network)
-    if ranks.rank():  # one process is enough for what is left
-        return _model(prepared, network, {}, start), {}
-    write_features(out / folders.FEATURES, films, features)
-    began = time.perf_counter()
+    last = network.head[-1]
+    assert isinstance(last, torch.nn.Linear)
+    began, search = time.perf_counter(), {}
+    if not ranks.rank():  # one process is enough for the fit
+        write_features(out / folders.FEATURES, prepared.films, features)
+        began, search = time.perf_counter(), _fit_logistic(prepared, features, last)
+    for values in last.parameters():
+        ranks.total(values.data if not ranks.rank() else values.data.zero_())
+    seconds = {"training": time.perf_counter() - began, "features": extraction}
+    return _model(prepared, network, {}, {"search": search, **start}), {
+        "seconds": seconds,
+        "trained_parameters": parameters(network.head),
+        "search": search,
+        "weights": prepared.weights.source,
+    }
+
+
+def _fit_logistic(prepared: Prepared, features: Rows, last: torch.nn.Linear) -> dict[str, Any]:
+    """Fit the layer ``last``; return what the search for C found."""
+    films, config = prepared.films, prepared.config
     train = films.where("train")
     grouped = config.split != "paper"  # folds inside the training part follow the protocol of the split itself
     groups = np.array([films.films[i].group if grouped else films.films[i].path for i in train])
@@ -178,14 +202,8 @@ def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, dict[
     standardise = config.features == "standardised"
     fit = fit_logistic(features, train, films.labels[train], groups, values, config.cv_folds, config.seed, standardise)
     say(f"C = {fit.regularisation:g} of {values}; {fit.iterations} steps, off the optimum by {fit.optimality:.1e}")
-    last = network.head[-1]
-    assert isinstance(last, torch.nn.Linear)
     fit.put_into(last)
-    search = {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
-    model = _model(prepared, network, {}, {"search": search, **start})
-    seconds = {"training": time.perf_counter() - began, "features": extraction}
-    trained = parameters(network.head)
-    return model, {"seconds": seconds, "trained_parameters": trained, "search": search, "weights": weights.source}
+    return {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
 
 
 FITS = {

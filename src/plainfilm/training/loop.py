@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,21 +98,36 @@ def _seeded(seed: int, epoch: int) -> Iterator[torch.Generator]:
         yield torch.Generator().manual_seed(own)
 
 
+@dataclass(frozen=True)
+class Judge:
+    """A search's view of a training: ``score`` of the network after each epoch, and whether a curve of such scores is
+    ``hopeless``, so that the training stops."""
+
+    score: Callable[[nn.Module], float]
+    hopeless: Callable[[Sequence[float]], bool]
+
+    def gives_up(self, progress: Progress) -> bool:
+        """Whether the training is not worth another epoch."""
+        return bool(progress.curve) and self.hopeless(progress.curve)
+
+
 def train_network(  # noqa: PLR0913, PLR0915 - the loop in plain sight
     network: nn.Module,
     inputs: Inputs,
     material: Material,
     config: TrainConfig,
     folder: Path,
+    *,
     resume: bool,
     bits: int = 32,
+    judge: Judge | None = None,
 ) -> tuple[Progress, torch.optim.Optimizer]:
     """Train ``network`` in place; after every epoch write ``folder``/checkpoint.h5 and history.csv.
 
     With ``resume`` continue from the checkpoint, where there is one. At the end the network holds the weights of the
     last epoch, their moving average when ``config.average`` asks for it, and those of the epoch with the lowest
-    validation loss when ``config.patience`` does. Returns how far it came, and the optimizer as it is then.
-    PlainfilmError when the loss is not finite, InputError for batches of
+    validation loss when ``config.patience`` does. Returns how far it came, and the optimizer as it is then. A ``judge``
+    may end it earlier. PlainfilmError when the loss is not finite, InputError for batches of
     one film where films are normalised together.
     """
     device = next(network.parameters()).device
@@ -135,16 +150,19 @@ def train_network(  # noqa: PLR0913, PLR0915 - the loop in plain sight
     with bar(f"Training {config.model}", config.epochs * steps) as shown:
         shown.step(progress.epoch * steps)
         while progress.epoch < config.epochs and not _stalled(progress, config.patience):
+            if judge and judge.gives_up(progress):
+                break
             began = time.perf_counter()
             row = run.epoch(progress.epoch, shown)
+            score = [judge.score(run.judged)] if judge else []
             progress.epoch += 1
-            progress.history.append([progress.epoch, *row, round(time.perf_counter() - began, 2)])
+            progress.history.append([progress.epoch, *row, time.perf_counter() - began, *score])
             if config.patience and _best_epoch(progress) == progress.epoch:
                 best.load_state_dict(averaged.state_dict())
             with ranks.together():
                 if not ranks.rank():
                     checkpoint.save(saved, kept, optimizer, progress)
-                    write_csv(folder / folders.HISTORY, HISTORY, progress.history)
+                    write_csv(folder / folders.HISTORY, HISTORY, progress.rows)
             shown.line(f"epoch {progress.epoch:3d}  loss {row[1]:.3f} {row[3]:.3f}  accuracy {row[2]:.3f} {row[4]:.3f}")
     network.load_state_dict(best.state_dict())
     return progress, optimizer
@@ -157,6 +175,12 @@ def _best_epoch(progress: Progress) -> int:
 
 def _stalled(progress: Progress, patience: int) -> bool:
     return bool(patience and progress.epoch and progress.epoch - _best_epoch(progress) >= patience)
+
+
+def judged(network: nn.Module, bits: int) -> nn.Module:
+    """Return what passes films through ``network`` with layers that multiply with ``bits``."""
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    return Mixed(network) if bits == 16 and on_cpu else network
 
 
 @dataclass
@@ -178,10 +202,9 @@ class Training:
         self.device = next(self.network.parameters()).device
         self.weights = torch.as_tensor(self.material.class_weights, dtype=torch.float32, device=self.device)
         self.feed = Feed(self.material, self.config)
-        mixed = self.bits == 16 and self.device.type == "cpu"
         # what a step runs (the network, or what torch compiled of it) and what validation runs
-        self.forward: nn.Module = Mixed(self.network) if mixed else self.network
-        self.judged: nn.Module = Mixed(self.averaged) if mixed else self.averaged
+        self.forward = judged(self.network, self.bits)
+        self.judged = judged(self.averaged, self.bits)
 
     def _require_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):

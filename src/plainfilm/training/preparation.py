@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,11 @@ class Prepared:
         """What is built and trained; a bug where runs are joined, of which nothing is."""
         assert isinstance(self.recipe, Recipe)
         return self.recipe
+
+    @cached_property
+    def class_weights(self) -> dict[str, float]:
+        """Each class's weight in the loss."""
+        return class_weights(self.config.class_weights, self.films.weighed)
 
     def __post_init__(self) -> None:
         if len(self.films) != len(self.pixels):  # every row would be another film's

@@ -1,0 +1,128 @@
+"""What follows the fit, on validation films: calibration, operating point; and the gate, from the training films."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from plainfilm.evaluation.calibration import fit_offsets
+from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.operating import choose
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.machine import ranks
+from plainfilm.models.gate import Gate, fit_gate
+from plainfilm.models.model import BATCH, Model
+from plainfilm.progress import bar
+from plainfilm.training.fitting import logits_of
+from plainfilm.training.preparation import Prepared
+
+PREDICT_BATCH = 256
+
+
+def finish(prepared: Prepared, model: Model) -> Predictions | None:
+    """Give the fitted ``model`` calibrated biases, its rule of decision and its gate; return all films as labelled.
+
+    Several processes label together; then they part, and all but the first return None.
+    """
+    logits = all_logits(prepared, model)
+    ranks.part()
+    if ranks.rank():
+        return None
+    logits = calibrate(prepared, model, logits)
+    model.decision = replace(_decision(prepared, model, logits), offsets=_offsets(model))
+    model.gate = _fit_gate(prepared)
+    return _labelled(prepared, model, logits)
+
+
+def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
+    """Return (N, K) logits of every film, whatever its part, by the finished model; ranks take batches by turns."""
+    logits, films = logits_of(prepared, model), len(prepared.films)
+    found = torch.zeros(films, len(model.classes))
+    size = BATCH if prepared.members else PREDICT_BATCH  # an ensemble may hold any network, whatever its size
+    mine = ranks.turns(-(-films // size))
+    with bar("Labelling films", len(mine)) as progress:
+        for number in mine:
+            batch = slice(number * size, (number + 1) * size)
+            found[batch] = logits(batch).cpu()
+            progress.step()
+    return ranks.total(found)
+
+
+def _labelled(prepared: Prepared, model: Model, logits: torch.Tensor) -> Predictions:
+    return Predictions.of(prepared.films.films, model.from_logits(logits), model.decision)
+
+
+def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.Tensor:
+    """Move the last layer's biases by what the validation films ask for, and return the (N, K) logits moved alike.
+
+    Only for networks that steps have trained (class weights, label smoothing), of two classes, whose threshold moves
+    along: among more the likeliest decides, and offsets would take back what class weights gave the rare ones. Not
+    where validation films are those that are scored. The biases as trained are kept in the provenance.
+    """
+    films = prepared.films
+    if not prepared.recipe.trained.by_steps or len(films.classes) > 2 or not films.where("test").size:
+        return logits
+    model.decision = replace(model.decision, temperature=1.0)
+    offsets = fit_offsets(_labelled(prepared, model, logits).part("val")).astype(np.float32)
+    trained = _last_layer(model).bias.tolist()
+    model.provenance["uncalibrated"] = trained
+    _set_bias(model, (np.array(trained, dtype=np.float32) + offsets).tolist())
+    return logits + torch.from_numpy(offsets)
+
+
+def as_trained(model: Model) -> Model:
+    """Return a finished ``model`` with the biases that it had before ``calibrate``."""
+    if "uncalibrated" in model.provenance:
+        _set_bias(model, model.provenance["uncalibrated"])
+    return model
+
+
+def _offsets(model: Model) -> tuple[float, ...]:
+    trained = model.provenance.get("uncalibrated")
+    return (
+        () if trained is None else tuple((_last_layer(model).bias.detach().cpu().numpy() - np.array(trained)).tolist())
+    )
+
+
+def _last_layer(model: Model) -> torch.nn.Linear:
+    last = model.network.head[-1]  # type: ignore[index,union-attr]
+    assert isinstance(last, torch.nn.Linear)
+    return last
+
+
+@torch.no_grad()
+def _set_bias(model: Model, values: list[float]) -> None:
+    bias = _last_layer(model).bias
+    bias.copy_(torch.tensor(values, dtype=bias.dtype))
+
+
+def _decision(prepared: Prepared, model: Model, logits: torch.Tensor) -> Decision:
+    """Return temperature, threshold and refer band as the validation films have it."""
+    films, config = prepared.films, prepared.config
+    model.decision = replace(model.decision, temperature=1.0)
+    val = _labelled(prepared, model, logits).part("val")
+    scored_there = not films.where("test").size
+    return choose(val, config.threshold, config.refer, not scored_there)
+
+
+def _fit_gate(prepared: Prepared) -> Gate:
+    """Return the gate that knows how the training films look."""
+    films = prepared.films
+    train = films.where("train")
+    groups = np.array([films.films[i].group for i in train])
+    labels = np.array([films.classes.index(films.films[i].label) for i in train])
+    return fit_gate(prepared.pixels, train, np.random.default_rng(prepared.config.seed), groups, labels)
+
+
+def prior(prepared: Prepared, model: Model) -> float:
+    """Return the share of the positive class that the probabilities are for: that among the training films, by class
+    weight where the weights were not calibrated away; of an ensemble its members' mean."""
+    if prepared.members:
+        return float(np.mean([member["prior"] for member in model.provenance["members"]]))
+    films = prepared.films
+    shares = np.bincount(films.labels[films.where("train")], minlength=len(films.classes)).astype(np.float64)
+    if prepared.recipe.trained.by_steps and not model.decision.offsets:  # a logistic regression has no weights
+        shares *= [prepared.class_weights[name] for name in films.classes]
+    return float(shares[model.decision.column] / shares.sum())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.audit import baselines, facts
+from plainfilm.audit import columns as of_table
 from plainfilm.audit.duplicates import duplicates, inseparable
 from plainfilm.audit.measure import Measured, measure
 from plainfilm.audit.shift import ALL, shift
@@ -90,6 +91,7 @@ def _told(
         "learnt_from": len(measured),
         "baselines": [] if few else baselines.baselines(measured, truth, groups, rng),
         "by_class": _by_class(measured, name, groups, rng),
+        "columns": None if few or not measured.films.columns else of_table.columns(measured.films, truth, groups, rng),
         "leak": leak,
         "doubtful_labels": {"source": source, "films": doubtful},
     }
@@ -111,7 +113,14 @@ def _by_class(measured: Measured, positive: str, groups: np.ndarray, rng: np.ran
 
 def red_lines(found: dict[str, Any]) -> list[str]:
     """Return what makes scores on these films unbelievable, one sentence each."""
-    return [*_shortcuts(found), *_leaks(found), *_conflicts(found), *shift_lines(found["data"], found["shift"])]
+    columns = of_table.red_lines(found["columns"], found["positive"]) if found["columns"] else []
+    return [
+        *_shortcuts(found),
+        *columns,
+        *_leaks(found),
+        *_conflicts(found),
+        *shift_lines(found["data"], found["shift"]),
+    ]
 
 
 def _shortcuts(found: dict[str, Any]) -> list[str]:

@@ -68,6 +68,8 @@ def audit_report(out: Path, found: dict[str, Any], measured: Measured, other: Me
         "sizes": [_sizes(measured, out), *_quality(measured, out)],
         "baselines_chart": _baselines(found, out),
         "properties": _properties(found),
+        "columns": _columns(found),
+        "column_tables": [_by_value(table, found) for table in (found["columns"] or {"tables": []})["tables"]],
         "leak": _leak(found),
         "galleries": [_twin_pictures(row, ours) for row in twins],
         "twin_table": _twin_table(found),
@@ -270,6 +272,21 @@ def _properties(found: dict[str, Any]) -> Table | None:
     ]
     caption = f"What each property of the file tells about {found['positive']} by itself"
     return Table(caption, ["Property", "AUC (95 % interval)"], rows) if rows else None
+
+
+def _columns(found: dict[str, Any]) -> Table | None:
+    rows = [[row["name"], with_interval(interval(row["auc"]))] for row in (found["columns"] or {"rows": []})["rows"]]
+    caption = f"What each column of the table tells about {found['positive']}, and pairs that tell more"
+    return Table(caption, ["Column", "AUC (95 % interval)"], rows) if rows else None
+
+
+def _by_value(table: dict[str, Any], found: dict[str, Any]) -> Table:
+    rows = []
+    for value, counts in table["values"].items():
+        films, positive = sum(counts.values()), counts.get(found["positive"], 0)
+        rows.append([value, *(f"{n:,}" for n in counts.values()), f"{100 * positive / films:.0f} %" if films else ""])
+    header = [table["column"], *next(iter(table["values"].values()), {}), f"{found['positive']}, share"]
+    return Table(f"Films by {table['column']} and class", header, rows)
 
 
 def _leak(found: dict[str, Any]) -> Table | None:

@@ -11,8 +11,8 @@ import torch
 from tests.models.test_engines import narrow, off
 
 from plainfilm.machine import processor
+from plainfilm.models.backbone import cut
 from plainfilm.models.engines import Features
-from plainfilm.models.features import cut
 from plainfilm.models.openvino import OpenVino
 from plainfilm.models.zoo import recipe
 

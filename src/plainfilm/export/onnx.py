@@ -76,7 +76,7 @@ def largest_difference(model: Model, other: Model, pixels: np.ndarray) -> float:
 
 def _graph(model: Model) -> Any:
     """Return the ONNX ModelProto, without the traces (source lines, paths of this machine) that the exporter leaves."""
-    from onnx import numpy_helper
+    from onnx import helper, numpy_helper
 
     model.network.eval()
     size = model.preprocess.size
@@ -100,6 +100,8 @@ def _graph(model: Model) -> Any:
     _strip(proto)
     for name, array in (model.gate.arrays() if model.gate else {}).items():
         proto.graph.initializer.append(numpy_helper.from_array(array, GATE + name))
+        # onnxruntime warns of what no node uses, at every load and in every program that loads the file
+        proto.graph.node.append(helper.make_node("Identity", [GATE + name], [f"{GATE}kept/{name}"]))
     proto.producer_name = "plainfilm"
     proto.doc_string = about(model)["disclaimer"]
     for key, value in {**about(model), SEAL: UNSEALED.decode()}.items():

@@ -94,6 +94,7 @@ LABELS = (
     "A CSV, TSV or Parquet file with `path` and `label`, and where known `patient` and `split`. Paths are relative to",
     "the table. A table of findings has a column for each, with 1, 0, -1 (uncertain) or nothing (unknown), and no",
     "`label`. Every further column is kept. MedMNIST files are read as they are; `chestmnist` has 14 findings.",
+    "Separators, encodings, words for parts and for unknown: [what can be handed in](inputs.md).",
 )
 
 

@@ -235,7 +235,9 @@ def test_one_film_is_refused(demo):
 
 
 def test_a_single_patient_counts_as_films_of_their_own(demo):
-    fit_gate(FakeRows(demo[0]), np.arange(8), np.random.default_rng(0), np.full(8, "one"))
+    patients = np.full(8, "one")
+    one, own = (fit_gate(FakeRows(demo[0]), np.arange(8), np.random.default_rng(0), p) for p in (patients, None))
+    assert (one.held_out == own.held_out).all() and one.limit == own.limit and np.isfinite(one.limit)
 
 
 def test_equal_films_still_give_finite_limits(demo):

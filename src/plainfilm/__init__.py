@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plainfilm.api import compare, operating_point, scores
+    from plainfilm.api import Metrics, Run, compare, operating_point, scores
     from plainfilm.commands.plan import plan
     from plainfilm.data.films import Films
     from plainfilm.data.sources import load
@@ -42,22 +42,33 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"plainfilm.{_PLACES[name]}"), name)
 
 
+def __dir__() -> list[str]:
+    """What tab completion shows: the public names."""
+    return sorted(__all__)
+
+
 def train(
     films: str | Films, model: str = "vgg", out: str | Path = "run", resume: bool = False, **settings: Any
-) -> Path:
+) -> Run:
     """Train ``model`` on ``films`` (a source's name, or a table that may be split already); return the run folder.
 
     ``settings`` are fields of plainfilm.config.TrainConfig. InputError says what is wrong with films or settings.
     """
+    from plainfilm.api import Run as Finished
     from plainfilm.commands import train as command
     from plainfilm.config import checked
 
     command.train(films, Path(out), checked({"model": model, **settings}), resume=resume)
-    return Path(out)
+    return Finished(out)
 
 
-def evaluate(run: str | Path) -> dict[str, Any]:
-    """Return the scores of a run folder, per part: {part: {score: {"value", "low", "high"}}, "protocol": …}."""
+def evaluate(run: str | Path, by: str = "") -> Metrics:
+    """Return the scores of a run folder, per part: {part: {score: {"value", "low", "high"}}, "protocol": …}.
+
+    ``by``: columns of its films' table to look at, such as "site,age:40:65". The result is shown as a table in a
+    notebook and converts by ``to_pandas()``.
+    """
+    from plainfilm.api import Metrics as Found
     from plainfilm.commands import evaluate as command
 
-    return command.evaluate(Path(run))
+    return Found(command.evaluate(Path(run), by=by))

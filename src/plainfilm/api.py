@@ -13,18 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plainfilm.data.films import PARTS
+from plainfilm.data.frames import to_frame, to_html
 from plainfilm.errors import InputError
 from plainfilm.evaluation import compare as paired
 from plainfilm.evaluation import guarantee, operating
 from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.evaluation.foreign import from_arrays
 from plainfilm.evaluation.intervals import Floats, Interval
-from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.evaluation.scores import scores as scored
+from plainfilm.storage import folders
+from plainfilm.storage.files import read_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,3 +186,44 @@ def operating_point(  # noqa: PLR0913 - what may be said of predictions, each by
     promises = [guarantee.guarantee(name, target, raw.truth, chance, raw.patients) for name, target in wanted.items()]
     limits = guarantee.band(promises, float(np.asarray(decision.threshold)))
     return OperatingPoint(replace(decision, refer=None if limits is None else Band(*limits)), tuple(promises))
+
+
+# -- finished runs ------------------------------------------------------------------------------------------
+
+
+class Metrics(dict[str, Any]):
+    """What metrics.json holds; shown as a table in a notebook, and converts."""
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame, a row per part and score: part, score, value, low, high. InputError without pandas."""
+        rows = [(part, name, *found.values()) for part in PARTS for name, found in self.get(part, {}).items()]
+        names = ("part", "score", "value", "low", "high")
+        return to_frame({name: [row[k] for row in rows] for k, name in enumerate(names)})
+
+    def _repr_html_(self) -> str:
+        part = next((part for part in ("test", "val", "train") if part in self), "")
+        rows = [(name, str(_interval(found))) for name, found in self.get(part, {}).items()]
+        return to_html(str(self.get("protocol", "")), ("score", f"{part} (95 % interval)"), rows)
+
+
+class Run(type(Path())):  # type: ignore[misc]
+    """The folder of a finished run: a path like any other, whose scores a notebook shows."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """What metrics.json holds."""
+        return Metrics(read_json(self / folders.METRICS))
+
+    @property
+    def predictions(self) -> Predictions:
+        """What the model said of every film, with each film's part and patient."""
+        about = read_json(self / folders.DESCRIPTION)
+        return read_predictions(self / folders.PREDICTIONS, self / folders.FILMS, about)
+
+    def _repr_html_(self) -> str:
+        report = escape(str(self / folders.REPORT))
+        return f"<p>{escape(str(self))} · <a href='{report}'>report</a></p>{self.metrics._repr_html_()}"
+
+
+def _interval(found: Mapping[str, float | None]) -> Interval:
+    return Interval(*(float("nan") if found[name] is None else found[name] for name in ("value", "low", "high")))

@@ -16,6 +16,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from plainfilm.data.frames import to_frame, to_html
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.storage import folders
 from plainfilm.storage.columns import Kinds, Numbers, Texts, Words
@@ -271,6 +272,23 @@ class Films:
         """Return the first ``count`` films."""
         return self[:count]
 
+    def to_pandas(self) -> Any:
+        """Return a DataFrame: path, label (or a 0, 1, -1 or missing cell for each finding), patient, part and every
+        further column. InputError without pandas."""
+        table = self.films
+        known = {name: self.films.findings.array[:, k].astype(float) for k, name in enumerate(self.findings)}
+        cells = {name: np.where(values == UNKNOWN, np.nan, values) for name, values in known.items()}
+        labels = {} if self.findings else {"label": list(table.labels)}
+        own = {"path": list(table.paths), **labels, "patient": list(table.patients), "part": list(table.parts)}
+        return to_frame({**own, **cells, **self.columns})
+
+    def _repr_html_(self) -> str:
+        rows = [(f.path, f.label or _positives(f), f.patient, f.part, *f.columns.values()) for f in self.head()]
+        counts = ", ".join(f"{name or 'no class'} {n:,}" for name, n in self.counts.items())
+        asked = f"findings: {', '.join(self.findings)}" if self.findings else counts
+        heading = f"{self.name}: {len(self):,} films ({asked}){'; ' + self.protocol if self.protocol else ''}"
+        return to_html(heading, ("path", "label", "patient", "part", *self.films.columns), rows)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in sorted order: the one place where their order is fixed."""
@@ -354,6 +372,10 @@ class Films:
     def at(self, places: Iterable[int]) -> Films:
         """Return the films at ``places`` alone, in that order."""
         return replace(self, films=self.films.take(places))
+
+
+def _positives(film: Film) -> str:
+    return ", ".join(name for name, cell in film.findings.items() if cell == POSITIVE)
 
 
 def settled(cells: np.ndarray, uncertain: str) -> np.ndarray:

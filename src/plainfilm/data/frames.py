@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from plainfilm.errors import InputError
@@ -39,6 +40,13 @@ def _text(cell: Any) -> str:
     if isinstance(cell, bool):
         return str(int(cell))
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def to_html(heading: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a small table as HTML, for notebooks."""
+    cells = "".join(f"<th>{escape(str(name))}</th>" for name in header)
+    lines = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<div><p>{escape(heading)}</p><table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>"
 
 
 def to_frame(columns: Mapping[str, Sequence[Any]]) -> pandas.DataFrame:

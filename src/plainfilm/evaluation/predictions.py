@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.data.films import PARTS, Film
+from plainfilm.data.frames import to_frame
 from plainfilm.data.words import number
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import Bools, Decision, positive_class
@@ -79,6 +80,13 @@ class Predictions:
     def called(self) -> Bools:
         """(N,) whether each film gets the positive class."""
         return np.asarray(self.decided == self.decision.column)
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame like predictions.csv, with the class that each film gets. InputError without pandas."""
+        shares = {f"p_{name}": self.probabilities[:, k] for k, name in enumerate(self.classes)}
+        given = [self.classes[k] for k in self.decided]
+        own = {"path": self.paths, "part": self.parts, "label": [self.classes[k] for k in self.labels]}
+        return to_frame({**own, **shares, "decided": given, "patient": self.patients})
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Predictions:
         """Return the films at ``rows``: indices in the wanted order, or a mask of N truth values."""

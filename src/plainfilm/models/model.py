@@ -15,10 +15,12 @@ import torch
 from torch import nn
 
 from plainfilm.catalogue import ENSEMBLE
-from plainfilm.data.films import FilmError
+from plainfilm.data.films import Film, FilmError
+from plainfilm.data.frames import to_html
 from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision, softened
+from plainfilm.evaluation.intervals import Interval
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.averaging import Ensemble, rebuilt
 from plainfilm.models.bundle import read_bundle, write_bundle
@@ -59,18 +61,50 @@ class Model:
         """(K,) the same as an array, as scikit-learn has it."""
         return np.array(self.classes)
 
+    def fit(self, films: Any = None, labels: Any = None) -> Model:
+        """Return the model as it is, trained already: scikit-learn's tools may call it (as its FrozenEstimator)."""
+        return self
+
+    def score(self, films: Sequence[Any] | np.ndarray, labels: Sequence[str]) -> float:
+        """Return the share of films that get the class named in ``labels`` (N,)."""
+        return float(np.mean(self.predict(films) == np.asarray(labels)))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_clone__(self) -> Model:
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        two = ClassifierTags(multi_class=len(self.classes) > 2)
+        inputs = InputTags(two_d_array=False, string=True)
+        return Tags(
+            "classifier", TargetTags(required=False), classifier_tags=two, input_tags=inputs, requires_fit=False
+        )
+
+    def _repr_html_(self) -> str:
+        scores = self.verdict.get("scores", {})
+        rows = [(name, str(Interval(**found))) for name, found in scores.items()]
+        decision = (
+            f"{self.decision.positive} from {self.threshold:.3f} on" if self.decision.two else "the likeliest class"
+        )
+        about = f"{self.name}: {', '.join(self.classes)}; {decision}. {self.verdict.get('protocol', '')}"
+        return to_html(about, ("score", f"on {self.verdict.get('films', 0):,} films (95 % interval)"), rows)
+
     @property
     def threshold(self) -> float:
         """The positive class's probability from which a film gets that class; with two classes only."""
         return float(self.decision.threshold)
 
     def predict_proba(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
-        """Return (N, K) float64 probabilities of paths, bytes, or (H, W) uint8 arrays; a lone path or bytes are one
-        film.
+        """Return (N, K) float64 probabilities of paths, bytes, (H, W) uint8 arrays, or plainfilm's own films (``Films``
+        or ``Film``); a lone path, bytes or ``Film`` are one film.
 
         FilmError for a film that can't be read.
         """
-        films = [films] if isinstance(films, str | bytes | os.PathLike) else films
+        films = [films] if isinstance(films, str | bytes | os.PathLike | Film) else films
         rows = (self._pixels(film) for film in films)
         parts = [self.probabilities(np.stack(batch)) for batch in batches(rows, BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
@@ -79,10 +113,11 @@ class Model:
         if isinstance(film, bytes):
             return self.preprocess.read(film)
         if not isinstance(film, np.ndarray):
+            own = isinstance(film, Film)
             try:
-                return self.preprocess.read(read_file(Path(film)))
+                return self.preprocess.read(film.read() if own else read_file(Path(film)))
             except FilmError as error:
-                raise FilmError(f"{film}: {error}") from None
+                raise FilmError(f"{film.path if own else film}: {error}") from None
         if film.ndim != 2 or film.dtype != np.uint8:
             raise InputError(f"An array of a film must be (H, W) uint8, not {film.shape} {film.dtype}.")
         return self.preprocess.pixels(film)

@@ -62,7 +62,7 @@ def test_a_search_folder_holds_table_report_and_the_best(searched):
 
 def test_the_settings_as_given_score_what_train_scores(searched, films_folder, tmp_path):
     assert run("train", films_folder, "--out", tmp_path / "run", *TINY) == 0
-    official = read_json(tmp_path / "run" / "metrics.json")["val"]["auroc_by_patient"]
+    official = read_json(tmp_path / "run" / "metrics.json")["val"]["auroc"]
     default = read_json(searched / "search.json")["default"]
     assert default["scores"]["auroc"] == pytest.approx(official["value"], abs=1e-9)
     known = None if official["low"] is None else pytest.approx([official["low"], official["high"]], abs=1e-9)

@@ -7,7 +7,7 @@ import pytest
 
 from plainfilm.cli import main
 from plainfilm.evaluation.predictions import read_predictions
-from plainfilm.evaluation.scores import confusion
+from plainfilm.evaluation.tables import confusion
 from plainfilm.runs.checkup import checkup
 
 SMALL = ["--epochs", "1", "--batch", "8", "--size", "16", "--threads", "1", "--quiet"]

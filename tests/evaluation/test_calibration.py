@@ -9,6 +9,7 @@ import pytest
 import statsmodels.api as sm
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
+from scipy.stats import t
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import (
@@ -27,7 +28,7 @@ from plainfilm.evaluation.calibration import (
     risk_coverage,
 )
 from plainfilm.evaluation.decision import Band, Bools, Decision, apply_temperature, log_odds
-from plainfilm.evaluation.intervals import Floats, wilson
+from plainfilm.evaluation.intervals import Floats, wilson, worth_patients
 from plainfilm.evaluation.predictions import Predictions
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -59,9 +60,9 @@ def honest_films(n: int, seed: int = 0, k: int = 2) -> tuple[Floats, NDArray[np.
 
 
 def test_bins_hold_equal_mass_and_never_cut_a_tie() -> None:
-    assert np.bincount(equal_mass_bins(np.ones((1, 60)))[0]).tolist() == [4] * 15
-    assert np.bincount(equal_mass_bins(np.ones((1, 624)))[0]).tolist().count(41) == 6  # 624 = 6 · 41 + 9 · 42
-    assert equal_mass_bins(np.array([[90.0, 1, 9]]), bins=10)[0].tolist() == [4, 9, 9]
+    assert np.bincount(equal_mass_bins(np.ones(60, int))).tolist() == [4] * 15
+    assert np.bincount(equal_mass_bins(np.ones(624, int))).tolist().count(41) == 6  # 624 = 6 · 41 + 9 · 42
+    assert equal_mass_bins(np.array([90, 1, 9]), bins=10).tolist() == [4, 9, 9]
 
 
 def test_the_reliability_table_counts_every_film_once() -> None:
@@ -73,7 +74,7 @@ def test_the_reliability_table_counts_every_film_once() -> None:
     assert sum(row["n"] * row["observed"] for row in rows) == pytest.approx((labels == 1).sum())
     weighted_gap = sum(row["n"] * abs(row["observed"] - row["mean_predicted"]) for row in rows) / 624
     truth = (labels == 1).astype(np.float64)
-    ece = expected_calibration_error(truth, p.probabilities[:, 1], np.ones((1, 624)))[0]
+    ece = expected_calibration_error(truth, p.probabilities[:, 1])
     assert weighted_gap == pytest.approx(ece)
     first = rows[0]
     assert (first["observed"], first["low"], first["high"]) == wilson(round(first["n"] * first["observed"]), first["n"])
@@ -82,12 +83,17 @@ def test_the_reliability_table_counts_every_film_once() -> None:
 
 def test_the_ece_interval_reaches_zero_for_a_calibrated_model_and_not_for_a_bad_one() -> None:
     logits, labels = honest_films(624, seed=3)
-    who, truth = np.arange(624).astype(str), (labels == 1).astype(np.float64)
+    who, truth = np.arange(624), labels == 1
     rng = np.random.default_rng(0)
-    honest = ece_interval(truth, softmax(logits, axis=1)[:, 1], who, rng, draws=300)
-    boastful = ece_interval(truth, softmax(4 * logits, axis=1)[:, 1], who, rng, draws=300)
+    honest, chance = ece_interval(truth, softmax(logits, axis=1)[:, 1], who, rng, draws=300)
+    boastful, _ = ece_interval(truth, softmax(4 * logits, axis=1)[:, 1], who, rng, draws=300)
     assert honest.low == 0 and honest.value < 0.06
     assert 0.05 < boastful.low < boastful.value < boastful.high
+    assert chance.low < honest.value < chance.high < boastful.value  # what chance alone gives, for these probabilities
+    score = softmax(logits, axis=1)[:, 1]
+    drawn = [expected_calibration_error((rng.random(624) < score).astype(float), score) for _ in range(400)]
+    assert chance.value == pytest.approx(np.mean(drawn), rel=0.05)
+    assert chance[1:] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), rel=0.1)
 
 
 def test_the_ece_interval_holds_the_true_error_of_a_model_that_is_too_sure() -> None:
@@ -95,13 +101,13 @@ def test_the_ece_interval_holds_the_true_error_of_a_model_that_is_too_sure() -> 
 
     def error(n: int, seed: int) -> tuple[Floats, Floats]:
         logits, labels = honest_films(n, seed)
-        return (labels == 1).astype(np.float64), softmax(1.3 * logits, axis=1)[:, 1]
+        return labels == 1, softmax(1.3 * logits, axis=1)[:, 1]
 
     truth, score = error(400_000, seed=99)
-    true = expected_calibration_error(truth, score, np.ones((1, 400_000)))[0]
-    rng, who = np.random.default_rng(0), np.arange(624).astype(str)
-    found = [ece_interval(*error(624, seed), who, rng, draws=100) for seed in range(60)]
-    assert np.mean([low <= true <= high for _, low, high in found]) > 0.8
+    true = expected_calibration_error(truth, score)
+    rng, who = np.random.default_rng(0), np.arange(624)
+    found = [ece_interval(*error(624, seed), who, rng, draws=300)[0] for seed in range(60)]
+    assert np.mean([low <= true <= high for _, low, high in found]) > 0.9
 
 
 # -- slope and intercept ----------------------------------------------------------------------------------------------
@@ -117,12 +123,31 @@ def test_slope_and_intercept_equal_statsmodels_with_clustered_errors() -> None:
     clusters = {"groups": patients, "use_correction": False}
     line = sm.GLM(truth, sm.add_constant(x), sm.families.Binomial()).fit(cov_type="cluster", cov_kwds=clusters)
     large = sm.GLM(truth, np.ones(500), sm.families.Binomial(), offset=x).fit(cov_type="cluster", cov_kwds=clusters)
-    correction = np.sqrt(groups / (groups - 1))
+    worth = min(worth_patients(patients[labels == side]) for side in (0, 1))
+    quantile = t.ppf(0.975, worth - 1)
     for found, value, error in ((slope, line.params[1], line.bse[1]), (intercept, large.params[0], large.bse[0])):
-        half = 1.959964 * error * correction
-        assert found == pytest.approx((value, value - half, value + half), abs=1e-5)
+        half = quantile * error * np.sqrt(groups / (groups - 1))
+        assert tuple(found) == pytest.approx((value, value - half, value + half), abs=0.06 * half)  # theirs is CR1
     assert slope.high < 1  # too sure by construction
     assert intercept.high < 0  # and says bacterial too readily
+
+
+def test_the_interval_of_the_slope_is_the_jackknife_of_refitted_lines() -> None:
+    """Each patient left out in turn, the line fitted anew by statsmodels."""
+    logits, labels = honest_films(120, seed=5)
+    patients = np.random.default_rng(0).integers(0, 12, 120)
+    p = table(labels, softmax(0.8 * logits, axis=1), patients)
+    x, truth = log_odds(p.probabilities, 1), (labels == 1).astype(np.float64)
+
+    def steepness(kept: NDArray[np.bool_]) -> float:
+        return float(sm.GLM(truth[kept], sm.add_constant(x[kept]), sm.families.Binomial()).fit().params[1])
+
+    whole = steepness(np.ones(120, bool))
+    left = np.array([steepness(patients != who) for who in np.unique(patients)])
+    bias, error = 11 * (left.mean() - whole), np.sqrt(11 / 12 * np.square(left - left.mean()).sum())
+    half = t.ppf(0.975, min(worth_patients(patients[labels == side]) for side in (0, 1)) - 1) * error
+    found = calibration_line(p)[0]
+    assert tuple(found) == pytest.approx((whole, whole - bias - half, whole - bias + half), rel=1e-3)
 
 
 def test_a_calibrated_model_has_slope_one_and_intercept_zero() -> None:

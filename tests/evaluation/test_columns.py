@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.areas import auc_interval
 from plainfilm.evaluation.columns import NOT_KNOWN, OTHERS, asked, by_columns, grouped, usual
 from plainfilm.evaluation.decision import Decision
-from plainfilm.evaluation.intervals import auc_interval
 from plainfilm.evaluation.predictions import Predictions
 
 

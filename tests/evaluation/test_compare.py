@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest, norm
+from scipy.stats import binom, binomtest, chi2, norm
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.areas import area
 from plainfilm.evaluation.compare import (
+    Paired,
+    accuracy_test,
     align,
+    area_test,
     compare,
     holm,
     mcnemar,
     paired_delong,
+    simultaneous,
     smallest_difference,
     verdict,
 )
 from plainfilm.evaluation.decision import Decision
-from plainfilm.evaluation.intervals import Bools, Floats, Interval
+from plainfilm.evaluation.intervals import Bools, Estimate, Floats, Gap, Interval
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
 from plainfilm.storage.files import to_json
@@ -78,6 +84,58 @@ def test_mcnemar_equals_statsmodels(a: int, b: int) -> None:
     assert found.p == pytest.approx(expected)
 
 
+def test_whole_patients_change_places_as_in_all_sign_flips() -> None:
+    """Against all 2^11 ways to change places, counted one by one; with a film a patient it is McNemar's test."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        whose = rng.integers(0, 11, 60)
+        first, second = rng.random((2, 60)) < 0.7
+        leads = np.bincount(whose, first.astype(float) - second, minlength=11)
+        flips = np.array(list(product([-1, 1], repeat=11))) @ leads
+        expected = np.mean(np.abs(flips) >= abs(leads.sum()) - 1e-9)
+        assert mcnemar(first, second, whose).p == pytest.approx(expected)
+        assert mcnemar(first, second, np.arange(60)).p == pytest.approx(mcnemar(first, second).p)
+
+
+def test_of_many_patients_the_test_is_obuchowskis() -> None:
+    rng = np.random.default_rng(1)
+    whose = np.repeat(np.arange(400), 5)
+    first, second = (rng.random(400)[whose] + rng.random(2000) < 1.5 for _ in range(2))
+    leads = np.bincount(whose, first.astype(float) - second)
+    chi_squared = leads.sum() ** 2 / (leads**2).sum()  # Obuchowski 1998
+    assert mcnemar(first, second, whose).p == pytest.approx(chi2.sf(chi_squared, 1), abs=0.03)  # theirs is not discrete
+
+
+@pytest.mark.parametrize("films", [1, 8])
+def test_interval_and_p_agree_at_every_level(films: int) -> None:
+    rng = np.random.default_rng(films)
+    whose = np.repeat(np.arange(30), films)
+    for _ in range(60):
+        first, second = (rng.random(30)[whose] + rng.random(len(whose)) < 1.5 for _ in range(2))
+        for found in (accuracy_test(first, second, whose), area_test(*areas_of(rng, whose))):
+            for level in (0.5, 0.9, 0.95, 0.99, 0.9999):
+                low, high = found.interval(level)[1:]
+                assert (low > 0 or high < 0) == (found.p < 1 - level), (found, level)
+
+
+def areas_of(rng: np.random.Generator, whose: NDArray[np.int64]) -> tuple[Bools, Estimate, Estimate, NDArray[np.int64]]:
+    truth = whose % 2 == 0
+    first, second = (area(truth, truth + rng.normal(size=30)[whose] + rng.normal(size=len(whose))) for _ in range(2))
+    return truth, first, second, whose
+
+
+def test_what_holm_shows_the_interval_shows() -> None:
+    """Three pairs, p = .001, .02 and .03: Holm shows all, Bonferroni's level only the first."""
+    tests = [Paired(Gap(float(norm.isf(p / 2)), 1.0, 1e9), p) for p in (0.001, 0.02, 0.03)]
+    adjusted = holm([test.p for test in tests])
+    assert adjusted == pytest.approx([0.003, 0.04, 0.04])
+    for test, p in zip(tests, adjusted, strict=True):
+        found = simultaneous(Paired(test.gap._replace(value=test.gap.value / 10, error=0.1), test.p), p, 1 - 0.05 / 3)
+        assert found.low > 0 and found.high >= test.gap.value / 10 + 0.1 * norm.isf(0.05 / 6) - 1e-9
+    undecided = simultaneous(Paired(Gap(0.21, 0.1, 1e9), 0.036), 0.108, 1 - 0.05 / 3)
+    assert undecided.low < 0 < undecided.high
+
+
 def test_mcnemar_on_the_approval_of_the_prime_minister() -> None:
     # Agresti, Categorical Data Analysis, 2nd ed., table 10.1: 150 against 86 changed sides, z = 4.17, p < .0001.
     found = mcnemar(*right(150, 86, both=1364))
@@ -88,12 +146,16 @@ def test_mcnemar_on_the_approval_of_the_prime_minister() -> None:
 def test_paired_delong_as_published() -> None:
     positive = OVARIAN[:, 3] == 1
     kg, albumin, protein = 10 - OVARIAN[:, 0], OVARIAN[:, 1], OVARIAN[:, 2]
-    difference, p = paired_delong(positive, albumin, kg)
-    assert difference == pytest.approx((0.0108, -0.1761, 0.1976), abs=5e-5)
-    assert p == pytest.approx(0.9102, abs=5e-5)
-    difference, p = paired_delong(positive, protein, kg)
-    assert difference == pytest.approx((-0.0780, -0.2830, 0.1271), abs=5e-5)
-    assert p == pytest.approx(0.4561, abs=5e-5)
+    for first, value, low, high, p in (
+        (albumin, 0.0108, -0.1761, 0.1976, 0.9102),
+        (protein, -0.0780, -0.2830, 0.1271, 0.4561),
+    ):
+        found = area_test(positive, area(positive, first), area(positive, kg), np.arange(43)).gap
+        assert found.value == pytest.approx(value, abs=5e-5)
+        assert found.error == pytest.approx((high - low) / 2 / 1.959964, abs=5e-5)  # published with the normal quantile
+        assert 2 * norm.sf(abs(found.value) / found.error) == pytest.approx(p, abs=5e-4)
+        ours, ours_p = paired_delong(positive, first, kg)
+        assert ours.low < low and ours.high > high and ours_p > p  # 43 films know their spread less well than that
 
 
 def test_paired_delong_swaps_with_its_models() -> None:
@@ -171,7 +233,7 @@ def test_a_comparison_of_three_models() -> None:
     ]
     near, poor, _ = found["pairs"]
     assert "good is better than poor (accuracy: difference 0." in poor["accuracy"]["sentence"]
-    assert poor["auroc"]["sentence"].endswith("p < 0.001).")
+    assert poor["auroc"]["sentence"].endswith("p < 0.001, for 3 pairs).")
     assert "not shown to be better than" in near["accuracy"]["sentence"]
     for score in ("accuracy", "auroc"):
         p_values = [pair[score]["p"] for pair in found["pairs"]]
@@ -285,7 +347,10 @@ def test_one_model_or_two_of_a_name_are_no_comparison() -> None:
 def test_better_is_said_only_when_test_and_interval_agree(
     difference: tuple[float, float, float], p: float, said: str
 ) -> None:
-    assert verdict("A", "B", "accuracy", Interval(*difference), p).startswith(said)
+    row = {"difference": Interval(*difference).as_dict(), "p_holm": p, "identical": False, "smallest_difference": 0.042}
+    sentence = verdict("A", "B", "accuracy", row)
+    assert sentence.startswith(said)
+    assert ("a true difference of 0.042 would be shown four times in five" in sentence) == ("not shown" in sentence)
 
 
 # -- coverage of the paired interval ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation import planning
-from plainfilm.evaluation.intervals import auc_interval
+from plainfilm.evaluation.areas import auc_interval
 from plainfilm.evaluation.planning import Assumed
 
 

@@ -169,7 +169,7 @@ def sources(shift):
 def test_a_source_that_marks_the_features_is_told_and_one_that_does_not_is_not():
     features, source, p = sources(4.0)
     told = source_rows(features, {"folder": source}, p, seed=0)
-    assert [row["kind"] for row in told] == ["source"] * 2 and all(row["auroc"]["low"] > 0.8 for row in told)
+    assert [row["kind"] for row in told] == ["source"] * 2 and all(row["auroc"]["low"] > 0.6 for row in told)
     assert "(normal)" in told[0]["name"] and "(sick)" in told[1]["name"]
     features, source, p = sources(0.0)
     assert all(0.3 < row["auroc"]["value"] < 0.7 for row in source_rows(features, {"folder": source}, p, seed=0))

@@ -13,6 +13,7 @@ from plainfilm.evaluation.intervals import wilson
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import groupings, source_folders, subgroups, thirds, worst_subgroup
+from plainfilm.evaluation.tables import decision_intervals
 from plainfilm.storage.files import to_json
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -90,7 +91,7 @@ def test_films_of_unknown_size_are_in_no_size_group():
 
 def test_a_kind_of_pneumonia_is_held_against_all_normal_films():
     p = kermany()
-    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))), seed=0, draws=200)
+    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))))
     viral = next(row for row in rows if row["group"] == "virus")
     assert viral["films"] == 40 and viral["positives"] == 40 and viral["negatives"] == 60
     assert viral["against"] == "all negative films"
@@ -102,7 +103,7 @@ def test_a_kind_of_pneumonia_is_held_against_all_normal_films():
 
 def test_a_series_of_normal_films_is_held_against_all_positive_ones():
     p = kermany()
-    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))), seed=0, draws=100)
+    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))))
     series = next(row for row in rows if row["group"] == "NORMAL2-IM")
     assert series["against"] == "all positive films" and series["specificity"] == wilson(30, 30).as_dict()
     assert (series["positives"], series["negatives"]) == (80, 30)
@@ -110,35 +111,36 @@ def test_a_series_of_normal_films_is_held_against_all_positive_ones():
 
 def test_the_subgroup_that_is_missed_is_the_worst_and_shown_to_be():
     p = kermany()
-    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))), seed=0, draws=500)
+    rows = subgroups(p, groupings(p.paths, labels_of(p), facts(len(p))))
     whole = scores(p, np.random.default_rng(0), 200)["balanced_accuracy"].value
     worst = worst_subgroup(rows, whole)
     assert worst["group"] == "virus" and worst["worse"] and worst["compared"] == 4
     assert "worse than the whole" in worst["sentence"] and "not shown" not in worst["sentence"]
 
 
-def row(value, low, high, films=100, positives=50, negatives=50):
+def row(value, low, high, patients=100, positives=50, negatives=50, highest=None):
     interval = {"value": value, "low": low, "high": high}
-    counts = {"films": films, "positives": positives, "negatives": negatives}
-    return {"grouping": "g", "group": f"{value}", "against": "", "balanced_accuracy": interval, **counts}
+    counts = {"films": 500, "patients": patients, "positive_patients": positives, "negative_patients": negatives}
+    shown = {"grouping": "g", "group": f"{value}", "against": "", "balanced_accuracy": interval, **counts}
+    return {**shown, "highest": highest if highest is not None else high}
 
 
 def test_the_lowest_by_chance_is_not_called_worse():
-    rows = [row(0.85, 0.80, 0.895), *[row(0.92, 0.85, 0.97)] * 9]
-    assert worst_subgroup(rows[:1], 0.90)["worse"]  # alone its interval excludes the whole's value
+    rows = [row(0.85, 0.80, 0.895, highest=0.92), *[row(0.92, 0.85, 0.97)] * 9]
+    assert worst_subgroup([row(0.85, 0.80, 0.895)], 0.90)["worse"]  # alone its interval excludes the whole's value
     ten = worst_subgroup(rows, 0.90)  # the lowest of ten is expected to be low
     assert ten["group"] == "0.85" and not ten["worse"] and "not shown to be worse" in ten["sentence"]
 
 
-def test_too_few_films_are_never_the_worst():
-    few = [row(0.1, 0.0, 0.2, films=19), row(0.1, 0.0, 0.2, positives=9), row(float("nan"), 0, 1)]
+def test_too_few_patients_are_never_the_worst():
+    few = [row(0.1, 0.0, 0.2, patients=19), row(0.1, 0.0, 0.2, positives=9), row(float("nan"), 0, 1)]
     assert worst_subgroup(few, 0.9) is None and worst_subgroup([], 0.9) is None
     assert worst_subgroup([*few, row(0.8, 0.7, 0.9)], 0.9)["group"] == "0.8"
 
 
 def test_one_class_only_gives_nulls_and_no_worst():
     p = predictions([1] * 30, np.linspace(0.1, 0.9, 30))
-    rows = subgroups(p, {"half": np.array(["a", "b"] * 15)}, seed=0, draws=50)
+    rows = subgroups(p, {"half": np.array(["a", "b"] * 15)})
     assert worst_subgroup(rows, float("nan")) is None
     assert json.loads(to_json(rows[0]))["auroc"] == {"value": None, "low": None, "high": None}
 
@@ -147,7 +149,7 @@ def test_a_subgroup_of_one_film_and_three_classes_do_not_fail():
     labels = np.arange(60) % 3
     p = predictions(labels, np.where(labels == 2, 0.8, 0.1), classes=("a", "b", "c"))
     groups = np.array(["lone"] + ["rest"] * 59)
-    lone, rest = subgroups(p.by(positive=p.classes[2]), {"g": groups}, seed=0, draws=50)
+    lone, rest = subgroups(p.by(positive=p.classes[2]), {"g": groups})
     assert lone["films"] == 1 and lone["against"] == "all other classes"
     assert rest["against"] == "" and rest["auroc"]["value"] == 1.0
 
@@ -159,7 +161,7 @@ def test_a_subgroup_of_some_classes_is_held_against_all_others_so_that_it_is_com
     p = predictions(labels, np.eye(3)[called][:, 2], classes=("a", "b", "c"))
     p = replace(p, probabilities=np.eye(3)[called])
     groups = np.array(["a"] * 40 + ["rest"] * 80)
-    own, rest = subgroups(p.by(positive=p.classes[2]), {"kind": groups}, seed=0, draws=50)
+    own, rest = subgroups(p.by(positive=p.classes[2]), {"kind": groups})
     whole = scores(p.by(positive=p.classes[2]), np.random.default_rng(0), 50)["balanced_accuracy"].value
     assert own["against"] == rest["against"] == "all other classes"
     assert own["balanced_accuracy"]["value"] == rest["balanced_accuracy"]["value"] == pytest.approx(whole)
@@ -168,4 +170,19 @@ def test_a_subgroup_of_some_classes_is_held_against_all_others_so_that_it_is_com
 def test_a_folder_named_like_a_third_does_not_stop_anything():
     labels = np.arange(40) % 2
     groups = np.array(["the third (x"] * 20 + [""] * 20)
-    assert len(subgroups(predictions(labels, labels * 0.8 + 0.1), {"source folder": groups}, 0, draws=50)) == 1
+    assert len(subgroups(predictions(labels, labels * 0.8 + 0.1), {"source folder": groups})) == 1
+
+
+def test_many_films_of_few_patients_are_too_few_and_the_upper_bound_is_that_of_all_subgroups():
+    labels = np.repeat(np.arange(120) % 2, 5)
+    who = np.repeat([f"p{i:03d}" for i in range(120)], 5)
+    rng = np.random.default_rng(0)
+    p = replace(predictions(labels, np.clip(labels * 0.4 + rng.uniform(0.1, 0.6, 600), 0, 1)), patients=who)
+    groups = np.repeat([*["few"] * 12, *["some"] * 54, *["more"] * 54], 5)
+    rows = {row["group"]: row for row in subgroups(p, {"g": groups})}
+    assert rows["few"]["films"] == 60 and rows["few"]["patients"] == 12 and rows["few"]["highest"] is None
+    some = p.take(groups == "some")
+    at_level = decision_intervals(some, np.unique(some.patients, return_inverse=True)[1], 1 - 0.05 / 2)
+    assert rows["some"]["highest"] == at_level["balanced_accuracy"].high > rows["some"]["balanced_accuracy"]["high"]
+    worst = worst_subgroup(list(rows.values()), 0.8)
+    assert worst["compared"] == 2 and worst["group"] != "few"

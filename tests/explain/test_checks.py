@@ -144,14 +144,14 @@ def checks(correlation: float, gain: float, blank: float = 0.0) -> list[FilmChec
 
 def test_good_maps_get_findings_and_bad_ones_red_lines():
     patients = [f"p{i}" for i in range(8)]
-    good = summary(checks(0.05, 0.2), [(0.05, 0.08)] * 8, patients, 0)
+    good = summary(checks(0.05, 0.2), [(0.05, 0.08)] * 8, patients)
     assert good["red_lines"] == [] and len(good["findings"]) == 4
-    bad = summary(checks(0.9, -0.2, blank=1.0), [(0.4, 0.08)] * 8, patients, 0)
+    bad = summary(checks(0.9, -0.2, blank=1.0), [(0.4, 0.08)] * 8, patients)
     assert bad["findings"] == [] and len(bad["red_lines"]) == 5
     assert "does not depend on the weights" in bad["red_lines"][0]
     assert bad["checks"]["randomised_all"] == pytest.approx({"value": 0.9, "low": 0.9, "high": 0.9, "films": 8})
 
 
 def test_nothing_is_said_of_what_was_not_measured():
-    told = summary([], [(NAN, 0.1)], ["p"], 0)
+    told = summary([], [(NAN, 0.1)], ["p"])
     assert told["red_lines"] == [] and told["findings"] == [] and told["checks"]["deletion"]["films"] == 0

@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 
 from plainfilm.audit.measure import NAMES, NUMBERS, Measured
 from plainfilm.data.groups import Groups, dealt
-from plainfilm.evaluation.intervals import Bools, Floats, Interval, auc_interval
+from plainfilm.evaluation.areas import auc_interval, cross_validated
+from plainfilm.evaluation.intervals import Bools, Floats, Interval
 
 FOLDS = 5
 STRENGTH = 0.1  # C of logistic regressions on many columns, as films may be few
@@ -87,7 +88,8 @@ def tell(
     sides, patients = whole[0][:, 1].astype(bool), whole[1]
     means = np.bincount(patients, expit(scores)) / np.bincount(patients)
     rarer = min(int(sides.sum()), int((~sides).sum()))
-    return Told(auc_interval(positive, scores, patients=groups), auc_interval(sides, means, _level(rarer)).low, scores)
+    found = cross_validated(auc_interval(positive, scores, patients=groups), int(fold.max()) + 1)
+    return Told(found, auc_interval(sides, means, _level(rarer)).low, scores)
 
 
 def _level(patients: int) -> float:

@@ -195,7 +195,7 @@ class _Desk:
                 targets = np.array([t for _, t, _ in self.chosen])
                 rng = np.random.default_rng(seed)
                 found = check_films(self.model, pixels, targets, self.method, rng, progress.step)
-        told = summary(found, [self.outside[i] for i in order], [self.patients[i] for i in order], seed)
+        told = summary(found, [self.outside[i] for i in order], [self.patients[i] for i in order])
         return {**told, "films_checked": len(found), "each_film_checked": [asdict(check) for check in found]}
 
 

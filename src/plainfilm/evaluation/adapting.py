@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.calibration import adjust_prevalence, estimate_prevalence
+from plainfilm.evaluation.calibration import DRAWS, adjust_prevalence, ece_gap, estimate_prevalence
+from plainfilm.evaluation.compare import differences
 from plainfilm.evaluation.decision import FLOOR, Band, Decision
-from plainfilm.evaluation.intervals import percentile_interval, resample, wilson_by_patient
+from plainfilm.evaluation.intervals import rate
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import BY_PATIENT, ORDER, named, scores, weighted_scores
+from plainfilm.evaluation.scores import ORDER, named, scores
 
 FOLDS = 5
 FEWEST = 10  # films a class: below this a threshold is a guess
@@ -59,14 +60,14 @@ def adapt(
     curve = learning_curve(raw, rule, rng)
     scored = {"before": _scored(before, rng), "after": _scored(after, rng)}
     if old.two:  # a temperature leaves the order of the films as it is; those of the folds are five, and would mix it
-        scored["after"] |= {
-            name: value for name, value in scored["before"].items() if name.removesuffix(BY_PATIENT) in OF_ORDER
-        }
+        scored["after"] |= {name: value for name, value in scored["before"].items() if name in OF_ORDER}
+    gaps = differences(after, before)
+    gaps["ece"] = ece_gap(after, before, rng, DRAWS)
     found = {
         "films": len(raw),
         "patients": len(set(raw.patients.tolist())),
         **scored,
-        "difference": _difference(before, after, rng),
+        "difference": {name: gaps[name].as_dict() for name in COMPARED},
         "refer": _referring(after, referred) if new.refer else None,
         "learning_curve": curve,
         "enough": _enough(curve),
@@ -77,8 +78,8 @@ def adapt(
 def _referring(p: Predictions, referred: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
     wrong = p.decided != p.labels
     return {
-        "share": wilson_by_patient(referred, p.patients).as_dict(),
-        "error_among_others": wilson_by_patient(wrong[~referred], p.patients[~referred]).as_dict(),
+        "share": rate(referred, p.patients).as_dict(),
+        "error_among_others": rate(wrong[~referred], p.patients[~referred]).as_dict(),
     }
 
 
@@ -109,20 +110,6 @@ def _folds(raw: Predictions, rng: np.random.Generator) -> NDArray[np.int64]:
 
 def _scored(p: Predictions, rng: np.random.Generator) -> dict[str, dict[str, float]]:
     return {name: interval.as_dict() for name, interval in scores(p, rng).items()}
-
-
-def _difference(before: Predictions, after: Predictions, rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """Return {score: interval of after - before} by resampling the patients of both together."""
-    names, old = weighted_scores(before)
-    _, new = weighted_scores(after)
-    chosen = [names.index(name) for name in COMPARED]
-
-    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((new(weights) - old(weights))[:, chosen])
-
-    value = statistic(np.ones((1, len(before))))[0]
-    drawn = resample(statistic, before.patients, rng)
-    return {name: percentile_interval(float(value[i]), drawn[:, i]).as_dict() for i, name in enumerate(COMPARED)}
 
 
 def learning_curve(

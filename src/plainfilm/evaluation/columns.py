@@ -14,7 +14,8 @@ from scipy.stats import t as student
 
 from plainfilm.data import words
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.evaluation.intervals import Bools, Floats, Interval, auc_interval, normal_quantile, wilson_by_patient
+from plainfilm.evaluation.areas import auc_interval
+from plainfilm.evaluation.intervals import Bools, Floats, Interval, normal_quantile, rate
 from plainfilm.evaluation.predictions import Predictions
 
 Groups = NDArray[np.object_]  # (N,) the group of each film
@@ -146,8 +147,8 @@ def _scored(p: Predictions, own: Bools) -> dict[str, Any]:
         return about | {"difference": {}}
     of: dict[str, Callable[[Bools], Interval]] = {
         "auroc": lambda films: auc_interval(truth[films], score[films], patients=p.patients[films]),
-        "sensitivity": lambda films: wilson_by_patient(called[films & truth], p.patients[films & truth]),
-        "specificity": lambda films: wilson_by_patient(~called[films & ~truth], p.patients[films & ~truth]),
+        "sensitivity": lambda films: rate(called[films & truth], p.patients[films & truth]),
+        "specificity": lambda films: rate(~called[films & ~truth], p.patients[films & ~truth]),
     }
     beside = _enough(p, ~own, truth)
     found = {name: interval(own) for name, interval in of.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -10,27 +10,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
-from scipy.stats import binomtest
+from scipy.signal import fftconvolve
+from scipy.special import ndtri
+from scipy.stats import binom
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.areas import area, two_sided_spread
+from plainfilm.evaluation.calibration import DRAWS, ece_gap
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import (
-    DRAWS,
     Bools,
+    Estimate,
     Floats,
+    Gap,
     Interval,
-    auc_interval,
-    bootstrap,
-    clustered_variance,
+    Whose,
+    gap,
     normal_quantile,
-    placements,
+    numbered,
+    student_quantile,
+    summed,
 )
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import scores, weighted_scores
+from plainfilm.evaluation.scores import estimates, scores
+from plainfilm.evaluation.tables import one_film_moves
 
 SIGNIFICANT = 0.05
 POWER = 0.8
+MANY = 1e9  # degrees of freedom of what is known
 
 
 class Discordance(NamedTuple):
@@ -41,45 +48,84 @@ class Discordance(NamedTuple):
     p: float
 
 
-def mcnemar(first_right: Bools, second_right: Bools) -> Discordance:
-    """Return McNemar's exact test (two-sided binomial) on two (N,) arrays: whether each model is right on each film.
+def mcnemar(first_right: Bools, second_right: Bools, patients: Whose | None = None) -> Discordance:
+    """Return McNemar's exact test on two (N,) arrays: whether each model is right on each film.
 
-    McNemar 1947, doi 10.1007/BF02295996. p is 1 when the models never differ. Films are taken as independent.
+    Without ``patients`` films are taken as independent: the two-sided binomial (McNemar 1947, doi 10.1007/BF02295996).
+    With them (N,) the two models change places for whole patients: exact too, and the same where each has one film.
+    (Of many patients it is the test of Obuchowski 1998, Statistics in Medicine 17:1495.) p is 1 when the models never
+    differ.
     """
-    first = int((first_right & ~second_right).sum())
-    second = int((second_right & ~first_right).sum())
-    p = float(binomtest(first, first + second, 0.5).pvalue) if first + second else 1.0
-    return Discordance(first, second, p)
+    leads = first_right.astype(np.int64) - second_right
+    whose = np.arange(len(leads)) if patients is None else numbered(patients)
+    return Discordance(int((leads > 0).sum()), int((leads < 0).sum()), _changing_places(summed(leads, whose)))
+
+
+def _changing_places(leads: Floats) -> float:
+    """Return the chance that |Σ ± leads| is at least |Σ leads|, each sign by a fair coin; leads: (patients,), whole."""
+    sizes, counts = np.unique(np.abs(np.rint(leads)).astype(np.int64), return_counts=True)
+    chances = np.ones(1)  # of each sum, from the lowest to the highest
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        if size:
+            each = np.zeros(2 * size * count + 1)
+            each[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
+            chances = np.maximum(fftconvolve(chances, each), 0) if len(chances) > 1 else each
+    sums = np.abs(np.arange(len(chances)) - (len(chances) - 1) // 2)
+    return float(min(chances[sums >= abs(round(float(leads.sum())))].sum(), 1.0))
+
+
+class Paired(NamedTuple):
+    """A difference of two models with the p-value that there is none."""
+
+    gap: Gap
+    p: float
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """The difference with its interval, which leaves out 0 where p < 1 - level and only there: where a test's p is
+        not the normal one and they would disagree, the error is what the p-value says it is (Miettinen 1976,
+        doi 10.1093/oxfordjournals.aje.a112225)."""
+        found = self.gap.interval(level)
+        value, half = self.gap.value, found.high - self.gap.value
+        if (abs(value) > half) != (self.p < 1 - level):
+            half *= abs(value) / max(student_quantile(1 - self.p, self.gap.df) * self.gap.error, 1e-12)
+        return Interval(value, max(value - half, -1.0), min(value + half, 1.0))
+
+
+def accuracy_test(first_right: Bools, second_right: Bools, whose: NDArray[np.int64]) -> Paired:
+    """Return the difference of two accuracies on the same films (N,), whose patients are numbered: see ``mcnemar``."""
+    n, right = len(first_right), np.stack([first_right, second_right]).astype(np.float64)
+    share = right.mean(axis=1)
+    first, second = (Estimate(float(m), (row - m) / n) for m, row in zip(share, right, strict=True))
+    return Paired(gap(first, second, whose, 1 / n), mcnemar(first_right, second_right, whose).p)
+
+
+def area_test(positive: Bools, first: Estimate, second: Estimate, whose: NDArray[np.int64]) -> Paired:
+    """Return the difference of two areas under the ROC curve from the pulls of the same films (N,).
+
+    DeLong et al. 1988, doi 10.2307/2531595, by patient (Obuchowski 1997, doi 10.2307/2533958), with Student's quantile.
+    Where no film pulls though the areas differ (a flawless and a constant model), p is from the sign test on the
+    independent pairs there are, as many as the rarer class has patients, and the interval from it.
+    """
+    value = first.value - second.value
+    if np.isnan(value):
+        return Paired(Gap(value, value, value), value)
+    variance, df = two_sided_spread(first.pulls - second.pulls, positive, whose)
+    rarer = min(len(np.unique(whose[side])) for side in (positive, ~positive))
+    if value and (variance < 1e-20 or rarer < 2):
+        p = 2.0 ** (1 - rarer)
+        return Paired(Gap(value, abs(value) / max(student_quantile(1 - p, MANY), 1e-9), MANY), p)
+    found = Gap(value, float(np.sqrt(variance)), df)
+    return Paired(found, found.p)
 
 
 def paired_delong(
-    positive: Bools, first: Floats, second: Floats, level: float = 0.95, patients: NDArray[Any] | None = None
+    positive: Bools, first: Floats, second: Floats, level: float = 0.95, patients: Whose | None = None
 ) -> tuple[Interval, float]:
-    """Return the difference of two areas under the ROC curve (first - second) with its interval, and the p-value.
-
-    positive: (N,) truth; first, second: (N,) scores of the same films. DeLong et al. 1988, doi 10.2307/2531595. With
-    ``patients`` (N,) the films of one may err together: see ``auc_interval``.
-    Where the variance is 0 or unknown but the areas differ (a flawless and a constant model), the bounds come from the
-    two single intervals, and p from the sign test on the independent pairs there are: as many as the rarer class.
-    All NaN when a class is missing.
-    """
-    rarer = min(int(positive.sum()), int((~positive).sum()))
-    if rarer == 0:
-        return Interval(np.nan, np.nan, np.nan), np.nan
-    below, above = placements(positive, np.stack([first, second]))
-    difference = float((below[0] - below[1]).mean())
-    variance = sum(np.var(d, ddof=1) / len(d) for d in (below[0] - below[1], above[0] - above[1])) if rarer > 1 else 0.0
-    if patients is not None and variance > 0:
-        pulls = clustered_variance(positive, below[0] - below[1], above[0] - above[1], patients)
-        variance = max(variance, pulls)
-    if variance > 0:
-        error = float(np.sqrt(variance))
-        half = normal_quantile(level) * error
-        return Interval(difference, difference - half, difference + half), float(2 * ndtr(-abs(difference) / error))
-    if difference == 0:
-        return Interval(0.0, 0.0, 0.0), 1.0
-    a, b = auc_interval(positive, first, level), auc_interval(positive, second, level)
-    return Interval(difference, a.low - b.high, a.high - b.low), 2.0 ** (1 - rarer)
+    """Return the difference of the areas under the ROC curve of two scores (N,) of the same films (first - second) with
+    its interval, and the p-value: ``area_test``. All NaN when a class is missing."""
+    whose = np.arange(len(positive)) if patients is None else numbered(patients)
+    found = area_test(positive, area(positive, first), area(positive, second), whose)
+    return found.interval(level), found.p
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -124,7 +170,9 @@ def align(models: Sequence[tuple[str, Predictions]]) -> list[Predictions]:
     for name, table in zip(names[1:], tables[1:], strict=True):
         _require_same_films(names[0], tables[0], name, table)
     patients = min((table.patients for table in tables), key=lambda who: len(np.unique(who)))
-    return [replace(_told_like(table, tables[0].decision), patients=patients) for table in tables]
+    folds = next((table.folds for table in tables if table.folds is not None), None)  # ranked within them, all alike
+    shared = [replace(_told_like(table, tables[0].decision), patients=patients) for table in tables]
+    return [table if table.folds is not None else replace(table, folds=folds) for table in shared]
 
 
 def _require_same_films(name: str, first: Predictions, other_name: str, other: Predictions) -> None:
@@ -161,29 +209,26 @@ def compare(
 
     Films are decided as their table says; the positive class is the first model's. ``models`` holds name, threshold
     (None where each fold has its own, and for more than two classes), ``decided_by`` in words, and scores; ``pairs``
-    for every two models ``first`` and ``second``: ``accuracy`` (McNemar's exact test, films only one model gets right)
-    and ``auroc`` (paired DeLong), each with the difference (first - second), p, p_holm (over all pairs), the smallest
-    difference that these films would show with 80 % power at the level that Holm asks of the first of the pairs, and a
-    ``sentence``; ``differences`` of every score with intervals from resampled patients, the same draws for both
-    models.
+    for every two models ``first`` and ``second``: ``accuracy`` (McNemar's exact test by patient, films only one model
+    gets right) and ``auroc`` (paired DeLong by patient), each with the difference (first - second), p, p_holm (over all
+    pairs), the smallest difference that these films would show with 80 % power at the level that Holm asks of the first
+    of the pairs, and a ``sentence``; ``differences`` of every score. All intervals are simultaneous for the pairs: each
+    at the level 1 - .05 / pairs (Bonferroni); one that Holm's test calls unequal leaves out 0.
     InputError as in ``align``.
     """
     tables = align(models)
     names = [name for name, _ in models]
     pairs = list(combinations(range(len(names)), 2))
-    strict = 1 - 0.05 / len(pairs)  # what the least p-value of all pairs must pass after Holm
-    differences = _score_differences(tables, pairs, rng, draws)
-    rows = [
-        {
-            "first": names[a],
-            "second": names[b],
-            "accuracy": _accuracy_row(tables[a], tables[b], found["accuracy"], strict),
-            "auroc": _auroc_row(tables[a], tables[b], strict),
-            "differences": {name: interval.as_dict() for name, interval in found.items()},
-        }
-        for (a, b), found in zip(pairs, differences, strict=True)
-    ]
-    _add_words(rows)
+    rows, tests = [], []
+    for a, b in pairs:
+        tests.append(_tests(tables[a], tables[b]))
+        rows.append({"first": names[a], "second": names[b]} | _rows(tables[a], tables[b], tests[-1], len(pairs)))
+    level = 1 - SIGNIFICANT / len(pairs)
+    for row, (a, b) in zip(rows, pairs, strict=True):
+        found = differences(tables[a], tables[b], level)
+        found["ece"] = ece_gap(tables[a], tables[b], rng, draws, level)
+        row["differences"] = {name: interval.as_dict() for name, interval in found.items()}
+    _add_words(rows, tests, level)
     return {
         "films": len(tables[0]),
         "patients": len(np.unique(tables[0].patients)),
@@ -210,82 +255,90 @@ def _decided_by(p: Predictions) -> dict[str, Any]:
     return {"threshold": None, "decided_by": f"each fold's own threshold ({low:.3f} to {high:.3f})"}
 
 
-def _score_differences(
-    tables: list[Predictions],
-    pairs: list[tuple[int, int]],
-    rng: np.random.Generator,
-    draws: int,
-) -> list[dict[str, Interval]]:
-    """Return for each pair the difference of every score, all pairs from the same resamples of patients."""
-    named = [weighted_scores(table) for table in tables]
-    names = named[0][0]
-
-    def statistic(weights: Floats) -> Floats:
-        columns = [score(weights) for _, score in named]
-        return np.hstack([columns[a] - columns[b] for a, b in pairs])
-
-    found = bootstrap(statistic, tables[0].patients, rng, draws)
-    return [dict(zip(names, found[i * len(names) :], strict=False)) for i in range(len(pairs))]
-
-
-def _accuracy_row(
-    first: Predictions,
-    second: Predictions,
-    difference: Interval,
-    level: float,
-) -> dict[str, Any]:
+def _tests(first: Predictions, second: Predictions) -> dict[str, Paired]:
+    truth, whose = first.truth, numbered(first.patients)
     right = [p.decided == p.labels for p in (first, second)]
-    test = mcnemar(right[0], right[1])
-    shown = smallest_difference(len(first), (test.only_first + test.only_second) / len(first), level=level)
+    areas = [area(truth, p.score, p.folds) for p in (first, second)]
+    return {"accuracy": accuracy_test(right[0], right[1], whose), "auroc": area_test(truth, areas[0], areas[1], whose)}
+
+
+def _rows(first: Predictions, second: Predictions, tests: dict[str, Paired], pairs: int) -> dict[str, dict[str, Any]]:
+    right = [p.decided == p.labels for p in (first, second)]
+    leads = right[0].astype(np.int64) - right[1]
+    by_patient = summed(leads, numbered(first.patients))
+    n, discordant = len(leads), int(np.abs(leads).sum())
+    effect = max(float(by_patient @ by_patient) / discordant, 1.0) if discordant else 1.0  # films worth one, together
+    level = 1 - SIGNIFICANT / pairs
+    area_gap = tests["auroc"].gap
+    shown = (student_quantile(level, area_gap.df) + float(ndtri(POWER))) * area_gap.error
     return {
-        "difference": difference.as_dict(),
-        "p": test.p,
-        "only_first_right": test.only_first,
-        "only_second_right": test.only_second,
-        "identical": test.only_first + test.only_second == 0,
-        "smallest_difference": shown,
+        "accuracy": {
+            "p": tests["accuracy"].p,
+            "only_first_right": int((leads > 0).sum()),
+            "only_second_right": int((leads < 0).sum()),
+            "identical": discordant == 0,
+            "smallest_difference": smallest_difference(int(n / effect), discordant / n, level=level),
+        },
+        "auroc": {
+            "p": tests["auroc"].p,
+            "identical": area_gap.value == 0 and area_gap.error == 0,
+            "smallest_difference": shown if area_gap.error > 0 else float("nan"),
+        },
     }
 
 
-def _auroc_row(first: Predictions, second: Predictions, level: float) -> dict[str, Any]:
-    difference, p = paired_delong(first.truth, first.score, second.score)
-    error = (difference.high - difference.low) / 2 / normal_quantile(0.95)
-    shown = (normal_quantile(level) + float(ndtri(POWER))) * error
-    return {
-        "difference": difference.as_dict(),
-        "p": p,
-        "identical": difference == (0, 0, 0),
-        "smallest_difference": shown if error > 0 else float("nan"),
-    }
+def differences(first: Predictions, second: Predictions, level: float = 0.95) -> dict[str, Interval]:
+    """Return first - second of every score of ``estimates`` on the same films in the same order, by patient.
 
-
-def _add_words(rows: list[dict[str, Any]]) -> None:
-    for score in ("accuracy", "auroc"):
-        for row, adjusted in zip(rows, holm([row[score]["p"] for row in rows]), strict=True):
-            row[score]["p_holm"] = adjusted
-            difference = Interval(**row["differences"][score])
-            if difference.low == difference.high and score == "auroc":  # no resample differs: DeLong's still has width
-                difference = Interval(**row[score]["difference"])
-            identical = row[score]["identical"]
-            row[score]["sentence"] = verdict(row["first"], row["second"], score, difference, adjusted, identical)
-
-
-def verdict(first: str, second: str, score: str, difference: Interval, p: float, identical: bool = False) -> str:
-    """Return what may be said of two models from the difference (first - second) of ``score`` and its p-value.
-
-    One is called better only when p < 0.05 and the interval leaves out 0: the test takes films as independent, the
-    interval is from resampled patients, and both must agree.
+    A film that both decide alike is no proof that both always would: see ``gap`` and ``one_film_moves``.
     """
-    if np.isnan(difference.value):
+    truth, whose = first.truth, numbered(first.patients)
+    known, moves = [estimates(p) for p in (first, second)], [one_film_moves(p) for p in (first, second)]
+    gaps = {name: gap(known[0][name], known[1][name], whose, max(m.get(name, 0.0) for m in moves)) for name in known[0]}
+    found = {name: one.interval(level) for name, one in gaps.items()}
+    return found | {"auroc": area_test(truth, known[0]["auroc"], known[1]["auroc"], whose).interval(level)}
+
+
+def _add_words(rows: list[dict[str, Any]], tests: list[dict[str, Paired]], level: float) -> None:
+    """Add the p-values by Holm, the intervals that agree with them, and what may be said, to each row."""
+    for score in ("accuracy", "auroc"):
+        adjusted = holm([row[score]["p"] for row in rows])
+        for row, test, p in zip(rows, tests, adjusted, strict=True):
+            difference = simultaneous(test[score], p, level)
+            row[score] |= {"difference": difference.as_dict(), "p_holm": p}
+            row["differences"][score] = difference.as_dict()
+            row[score]["sentence"] = verdict(row["first"], row["second"], score, row[score], len(rows))
+
+
+def simultaneous(test: Paired, p_holm: float, level: float) -> Interval:
+    """Return the interval of one of several differences at the ``level`` that Bonferroni asks. Holm's test shows more:
+    where it leaves out 0 and this interval does not, its bound there is that at the level at which Holm tested."""
+    found = test.interval(level)
+    if not p_holm < SIGNIFICANT or found.low > 0 or found.high < 0:
+        return found
+    own = test.interval(1 - SIGNIFICANT * test.p / p_holm)
+    return found._replace(low=own.low) if found.value > 0 else found._replace(high=own.high)
+
+
+def verdict(first: str, second: str, score: str, row: Mapping[str, Any], pairs: int = 1) -> str:
+    """Return what may be said of two models from a ``row`` of a comparison by ``score``: the ``difference`` (first -
+    second), ``p_holm``, the ``smallest_difference`` that such films would show, and whether they are ``identical``.
+
+    One is called better only when p < 0.05, and then the interval leaves out 0. ``pairs``: how many were compared.
+    """
+    value, low, high = Interval(**row["difference"])
+    if np.isnan(value):
         return f"{first} and {second} can't be compared by {score}: a class is missing."
     named = {"auroc": "AUROC"}.get(score, score)
-    if identical:
+    if row["identical"]:
         return f"{first} and {second}: the two are identical on these films ({named})."
-    value, low, high = difference
     if value < 0:
         first, second, value, low, high = second, first, -value, -high, -low
+    p, smallest = row["p_holm"], row["smallest_difference"]
     shown = p < SIGNIFICANT and low > 0
     chance = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    known = "too few patients for an interval" if np.isnan(low) else f"95 % interval {low:.3f} to {high:.3f}"
-    figures = f"{named}: difference {value:.3f}, {known}, {chance}"
+    many = f", for {pairs} pairs" if pairs > 1 else ""
+    figures = f"{named}: difference {value:.3f}, 95 % interval {low:.3f} to {high:.3f}, {chance}{many}"
+    if not shown and not np.isnan(smallest):
+        figures += f"; a true difference of {smallest:.3f} would be shown four times in five"
     return f"{first} is {'better' if shown else 'not shown to be better'} than {second} ({figures})."

@@ -1,25 +1,21 @@
-"""95 % intervals: Wilson for shares of films, DeLong for areas under the curve, resampled patients for the rest.
+"""95 % intervals by patient: shares, means, what is put together from them, and differences.
 
-Wilson and DeLong take films as independent; where a patient has several, both have a form that doesn't.
+Films of a patient err together, so patients are counted, not films; where each has one film the figures are the plain
+ones of the textbooks. Nothing is resampled. How often they hold the truth: ``tests/evaluation/coverage.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit, ndtri
-from scipy.stats import rankdata
+from scipy.special import betaincinv, ndtri, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Statistic = Callable[[Floats], Floats]  # weights of the films (draws, N) -> scores (draws, M)
-
-DRAWS = 2000
-FEWEST = 5  # patients that are resampled
-WEIGHTS_AT_ONCE = 500_000  # 4 MB a block, so that a block and what is made of it stay in the processor's cache
+Whose = NDArray[Any]  # (N,) whose film each is: names, or numbers from 0
 
 
 class Interval(NamedTuple):
@@ -53,6 +49,46 @@ def normal_quantile(level: float) -> float:
     return float(ndtri(0.5 + level / 2))
 
 
+def student_quantile(level: float, df: float) -> float:
+    """Return how many standard errors either side hold ``level`` where the error is known with ``df`` degrees of
+    freedom (at least 1): few patients know their own spread badly."""
+    return float(stdtrit(max(df, 1.0), 0.5 + level / 2))
+
+
+# -- patients ---------------------------------------------------------------------------------------------------------
+
+
+def numbered(patients: Whose) -> NDArray[np.int64]:
+    """Return (N,) a number from 0 for each patient; numbers stay as they are, which is quick."""
+    if patients.dtype.kind in "iu":
+        return np.asarray(patients, dtype=np.int64)
+    return np.asarray(np.unique(patients, return_inverse=True)[1], dtype=np.int64)
+
+
+def worth_patients(whose: NDArray[np.int64]) -> float:
+    """Return how many patients of equal size the films (N,) are worth: N² / Σ n² (Kish 1965, Survey Sampling, 8.2)."""
+    sizes = np.bincount(whose).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes @ sizes)) if len(whose) else 0.0
+
+
+def summed(pulls: Floats | NDArray[np.int64], whose: NDArray[np.int64]) -> Floats:
+    """Return the sum of ``pulls`` (N,) or (M, N) over each patient's films, (patients,) or (M, patients)."""
+    if pulls.ndim == 1:
+        return np.asarray(np.bincount(whose, pulls), dtype=np.float64)
+    return np.stack([np.asarray(np.bincount(whose, row), dtype=np.float64) for row in pulls])
+
+
+def spread(pulls: Floats, whose: NDArray[np.int64]) -> float:
+    """Return the variance of an estimate from the ``pulls`` of its films (N,), whose sum is about 0: how far each moves
+    it. Films of a patient pull together (the sandwich of Liang & Zeger 1986, doi 10.1093/biomet/73.1.13)."""
+    sums, there = summed(pulls, whose), np.bincount(whose) > 0
+    k = int(there.sum())
+    return float(sums @ sums) * k / max(k - 1, 1)
+
+
+# -- shares and means -------------------------------------------------------------------------------------------------
+
+
 def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     """Return successes / n with Wilson's score interval; unknown when n is 0.
 
@@ -69,131 +105,125 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     return Interval(share, float(low), float(high))
 
 
-def wilson_by_patient(hits: Bools, patients: NDArray[np.str_], level: float = 0.95) -> Interval:
-    """Return the share of ``hits`` (N,) with Wilson's interval for as many independent films as these are worth.
+def rate(values: Bools | Floats, patients: Whose, level: float = 0.95, cautious: bool = False) -> Interval:
+    """Return the mean of ``values`` (N,), true or false or in 0..1, with its interval by patient.
 
-    That is N over the design effect: the variance of the share by the residuals of whole patients (N,), over that of
-    independent films, at least 1 (Rao & Scott 1992, doi 10.2307/2532311). Where all or no films are hits the films are
-    worth as many as there are patients. Unknown without films.
+    Shares of films of as many patients: Wilson's. Else Wilson's for as many independent films as these are worth: the
+    share's variance by whole patients against that of one independent film, no more than N for a share, made fewer by
+    the square of the normal over Student's quantile (Korn & Graubard 1998, Survey Methodology 24:193, with Wilson's in
+    place of Clopper and Pearson's). That variance is itself a guess from few patients, and 0 where none errs; so the
+    bounds are at least as far out as if all patients were as these are and the next one quite otherwise: ``at_least``.
+    ``cautious``: as a part of another score. Wilson's bounds hold less than they say for some shares of few films, and
+    Jeffreys' (Brown, Cai & DasGupta 2001) for others; then the outer ones are taken. Unknown without films.
     """
-    _, whose = np.unique(patients, return_inverse=True)
-    n, share = len(hits), float(np.mean(hits)) if len(hits) else 0.0
-    clusters = int(whose.max()) + 1 if n else 0
-    if share in (0.0, 1.0) or clusters < 2:
-        return Interval(share if n else float("nan"), *wilson(share * clusters, clusters, level)[1:])
-    pulls = np.bincount(whose, hits - share)
-    spread = float(pulls @ pulls) * clusters / (clusters - 1) * (n - 1) / n  # of independent films n share (1 - share)
-    effect = spread / (n * share * (1 - share))
-    worth = n / max(1.0, effect)
-    return Interval(share, *wilson(share * worth, worth, level)[1:])
-
-
-def placements(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
-    """Return DeLong's components: for each positive film the share of negatives below it, and the reverse.
-
-    positive: (N,) truth; scores: (M, N), one row a model -> (M, positives) and (M, negatives), ties count one half.
-    Their means are the area under the curve. From midranks in O(N log N): Sun & Xu 2014, doi 10.1109/LSP.2014.2337313.
-    """
-    m, n = int(positive.sum()), int((~positive).sum())
-    ranks = rankdata(scores, axis=1)
-    below = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n
-    above = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / m
-    return below, above
-
-
-def delong(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
-    """Return the areas under the curves (M,) and their covariance (M, M) of M models on the same N films.
-
-    NaN where they can't be known: areas without a film of both classes, covariance without two of each.
-    DeLong, DeLong & Clarke-Pearson 1988, doi 10.2307/2531595.
-    """
-    models = len(scores)
-    m, n = int(positive.sum()), int((~positive).sum())
-    if min(m, n) == 0:
-        return np.full(models, np.nan), np.full((models, models), np.nan)
-    below, above = placements(positive, scores)
-    if min(m, n) == 1:
-        return below.mean(axis=1), np.full((models, models), np.nan)
-    return below.mean(axis=1), np.atleast_2d(np.cov(below)) / m + np.atleast_2d(np.cov(above)) / n
-
-
-def auc_interval(positive: Bools, score: Floats, level: float = 0.95, patients: NDArray[Any] | None = None) -> Interval:
-    """Return the area under the ROC curve of ``score`` (N,) with DeLong's interval on the logit scale.
-
-    With ``patients`` (N,) the films of one may err together: the variance is that of the sums of their placements
-    (Obuchowski 1997, doi 10.2307/2533958), if it is the larger. Bounds then need two patients of each class.
-
-    The logit scale keeps the bounds in 0..1 and covers better near 1, where these models are: with 50 positives and
-    150 negatives at a true area of .99, 92 % of 2,000 simulated intervals held it against 85 % on the plain scale (see
-    also Qin & Hotilovac 2008, doi 10.1177/0962280207087173). Where DeLong's variance is 0 (areas of 0 and 1; a constant
-    score) or would need a second film of a class, the bounds are Wilson's for the independent pairs of films there are:
-    as many as the rarer class has films, or patients.
-    """
-    areas, covariance = delong(positive, score[None])
-    area, variance = float(areas[0]), float(covariance[0, 0])
-    pairs = min(int(positive.sum()), int((~positive).sum()))
-    if patients is not None:
-        pairs = min(len(np.unique(patients[side])) for side in (positive, ~positive))
-        if 0 < pairs < 2:
-            return Interval(area, float("nan"), float("nan"))
-        if variance > 0:
-            below, above = placements(positive, score[None])
-            variance = max(variance, clustered_variance(positive, below[0], above[0], patients))
-    if variance > 0:
-        half = normal_quantile(level) * np.sqrt(variance) / (area * (1 - area))
-        return Interval(area, float(expit(logit(area) - half)), float(expit(logit(area) + half)))
-    return Interval(area, *wilson(area * pairs, pairs, level)[1:])
-
-
-def clustered_variance(positive: Bools, below: Floats, above: Floats, patients: NDArray[Any]) -> float:
-    """Return the variance of an area from its ``placements``, or of a difference of areas from theirs, where the films
-    of a patient (N,) err together (Obuchowski 1997)."""
-    pulls = np.empty(len(positive))
-    pulls[positive] = (below - below.mean()) / positive.sum()
-    pulls[~positive] = (above - above.mean()) / (~positive).sum()
-    _, whose = np.unique(patients, return_inverse=True)
-    sums = np.bincount(whose, pulls)
-    return float(sums @ sums) * len(sums) / max(len(sums) - 1, 1)
-
-
-def resample(statistic: Statistic, patients: NDArray[np.str_], rng: np.random.Generator, draws: int = DRAWS) -> Floats:
-    """Return ``statistic`` (draws, M) of films whose patients were drawn with replacement.
-
-    patients: (N,) whose film each is. A draw is a weight for each film: how often its patient was drawn. All films
-    of a patient share it, because they err together (cluster bootstrap; Davison & Hinkley 1997, section 3.8).
-    """
-    names, whose = np.unique(patients, return_inverse=True)
-    step = max(1, WEIGHTS_AT_ONCE // len(whose))
-    blocks = [
-        statistic(_times_drawn(rng, min(step, draws - start), len(names))[:, whose]) for start in range(0, draws, step)
-    ]
-    return np.concatenate(blocks)
-
-
-def _times_drawn(rng: np.random.Generator, draws: int, n: int) -> Floats:
-    """Return (draws, n) counts of n picks out of n: the multinomial, faster than numpy's own draws it."""
-    picks = rng.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
-    return np.bincount(picks.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float64)
-
-
-def percentile_interval(value: float, drawn: Floats, level: float = 0.95) -> Interval:
-    """Return ``value`` between the outer percentiles of ``drawn``, leaving out draws that are NaN (a class missing)."""
-    drawn = drawn[~np.isnan(drawn)]
-    if np.isnan(value) or not drawn.size:
+    n, whose = len(values), numbered(patients)
+    if not n:
         return UNKNOWN
-    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
-    return Interval(float(value), float(low), float(high))
+    share, alike = float(values.mean()), worth_patients(whose)
+    alone, sure = values.dtype == bool and alike > n - 1e-9, share in (0.0, 1.0)
+    worth = float(n) if alone else alike if sure else _worth_films(values, whose, level)
+    found = Interval(share, *wilson(share * worth, worth, level)[1:])
+    if cautious:
+        ends = betaincinv(share * worth + 0.5, (1 - share) * worth + 0.5, [0.5 - level / 2, 0.5 + level / 2])
+        found = Interval(share, min(found.low, float(ends[0])), max(found.high, float(ends[1])))
+    return found if alone or sure else at_least(found, wilson(alike, alike, level).low)
 
 
-def bootstrap(
-    statistic: Statistic, patients: NDArray[np.str_], rng: np.random.Generator, draws: int = DRAWS, level: float = 0.95
-) -> list[Interval]:
-    """Return the M scores of ``statistic`` with percentile intervals over resampled patients.
+def _worth_films(values: Bools | Floats, whose: NDArray[np.int64], level: float) -> float:
+    """Return how many independent films these are worth, their mean m being a share: m (1 - m) over its variance."""
+    n, m, alike = len(values), float(values.mean()), worth_patients(whose)
+    alone = m * (1 - m)
+    variance = spread((values - m) / n, whose) if alike > 1 else alone
+    worth = alone / max(variance, alone / 1e9)
+    worth = min(worth, n) if values.dtype == bool else worth
+    return float(worth * (normal_quantile(level) / student_quantile(level, alike - 1)) ** 2)
 
-    With fewer than FEWEST patients resamples are too few kinds of sets, and the bounds are unknown.
+
+def at_least(found: Interval, flawless: float) -> Interval:
+    """Return ``found`` with the width that a flawless result would have on as many patients, or more: one error never
+    makes an interval narrower. ``flawless`` is the lower bound there; a value v in 0..1 gets v · flawless and
+    1 - (1 - v) · flawless at least."""
+    value, low, high = found
+    return Interval(value, min(low, value * flawless), max(high, 1 - (1 - value) * flawless))
+
+
+def together(value: float, parts: Sequence[Interval], weights: Floats, correlation: Floats | None = None) -> Interval:
+    """Return Σ weights · parts, which is ``value``, with an interval from those of its parts (MOVER).
+
+    Each bound recovers a variance from the parts' bounds, so that it has width where they have, also at 0 and 1.
+    weights: (M,) above 0; correlation: (M, M) of the parts' estimates, none unless given. Newcombe 1998,
+    doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I; Zou & Donner 2008, doi 10.1002/sim.3095.
     """
-    values = statistic(np.ones((1, len(patients))))[0]
-    if len(np.unique(patients)) < FEWEST:
-        return [Interval(float(value), np.nan, np.nan) for value in values]
-    drawn = resample(statistic, patients, rng, draws)
-    return [percentile_interval(value, column, level) for value, column in zip(values, drawn.T, strict=True)]
+    known = np.eye(len(parts)) if correlation is None else correlation
+    below = weights * np.array([part.value - part.low for part in parts])
+    above = weights * np.array([part.high - part.value for part in parts])
+    return Interval(value, value - float(np.sqrt(below @ known @ below)), value + float(np.sqrt(above @ known @ above)))
+
+
+def correlations(pulls: Floats, whose: NDArray[np.int64], unknown: float) -> Floats:
+    """Return (M, M) the correlation of M estimates from their films' ``pulls`` (M, N), patients whole, never below 0;
+    ``unknown`` where an estimate has no spread to tell it by."""
+    sums = summed(pulls, whose)
+    products = sums @ sums.T
+    size = np.sqrt(np.diag(products))
+    known = np.outer(size, size) > 1e-24
+    found = np.divide(products, np.outer(size, size), out=np.full(products.shape, unknown), where=known)
+    np.fill_diagonal(found, 1.0)
+    return np.asarray(np.clip(found, 0.0, 1.0))
+
+
+# -- estimates and their differences -----------------------------------------------------------------------------------
+
+
+class Estimate(NamedTuple):
+    """A score with the pull of each film on it: its derivative by the film's weight, (N,), whose sum is 0."""
+
+    value: float
+    pulls: Floats
+
+
+class Gap(NamedTuple):
+    """A difference of two estimates on the same films, its standard error, and the degrees of freedom of that."""
+
+    value: float
+    error: float
+    df: float
+
+    @property
+    def p(self) -> float:
+        """The two-sided p-value that there is none."""
+        if np.isnan(self.value) or self.error <= 0:
+            return 1.0 if self.value == 0 else float("nan")
+        return float(2 * stdtr(max(self.df, 1.0), -abs(self.value) / self.error))
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """The difference with its interval at ``level``, which leaves out 0 where p < 1 - level."""
+        half = student_quantile(level, self.df) * self.error
+        return Interval(self.value, self.value - half, self.value + half)
+
+
+def mean_interval(values: Floats, patients: Whose, level: float = 0.95) -> Interval:
+    """Return the mean of ``values`` (N,) of any size with Student's interval by patient; bounds need two patients."""
+    whose = numbered(patients)
+    if not len(values):
+        return UNKNOWN
+    mean, alike = float(values.mean()), worth_patients(whose)
+    if int(whose.max()) == int(whose.min()):
+        return Interval(mean, float("nan"), float("nan"))
+    return Gap(mean, float(np.sqrt(spread((values - mean) / len(values), whose))), alike - 1).interval(level)
+
+
+def gap(first: Estimate, second: Estimate, whose: NDArray[np.int64], unseen: float = 0.0) -> Gap:
+    """Return first - second from the pulls of the films (N,), by patient.
+
+    ``unseen``: by how much a single film that both decide otherwise moves it. Two more patients are counted who do, one
+    either way and as far as those that do, so that equal decisions on these films are no proof of equal models (for
+    independent films Bonett & Price 2012, doi 10.3102/1076998611411915).
+    """
+    pulls = first.pulls - second.pulls
+    sums = summed(pulls, whose)
+    k = int((np.bincount(whose) > 0).sum())
+    moving = sums[np.abs(sums) > 1e-12]
+    usual = max(float(np.sqrt(np.mean(moving**2))) if unseen and moving.size else 0.0, unseen)
+    variance = spread(pulls, whose) + (2 * usual**2 if unseen else 0.0)
+    return Gap(first.value - second.value, float(np.sqrt(variance)), max(min(worth_patients(whose), k) - 1, 1.0))

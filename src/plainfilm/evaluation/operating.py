@@ -14,9 +14,9 @@ from plainfilm.config import name_values
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import fit_temperature, refer_band
 from plainfilm.evaluation.decision import Band, Decision, log_odds
-from plainfilm.evaluation.intervals import wilson
+from plainfilm.evaluation.intervals import numbered
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import sensitivity_threshold, youden_threshold
+from plainfilm.evaluation.scores import rates_at, sensitivity_threshold, youden_threshold
 
 GRID = np.round(np.arange(0.01, 1.0, 0.01), 2)  # thresholds that a user can try, with what they would have meant
 
@@ -126,12 +126,11 @@ def check(rule: str, refer: str, classes: Sequence[str]) -> None:
 
 
 def operating_curve(p: Predictions) -> list[dict[str, Any]]:
-    """Return for each threshold of ``GRID`` the sensitivity and specificity on ``p``, each {"value", "low", "high"}."""
-    score, truth = p.score, p.truth
-    rows = []
-    for threshold in GRID.tolist():
-        called = score >= threshold
-        hit = wilson(float((called & truth).sum()), float(truth.sum()))
-        spared = wilson(float((~called & ~truth).sum()), float((~truth).sum()))
-        rows.append({"threshold": threshold, "sensitivity": hit.as_dict(), "specificity": spared.as_dict()})
-    return rows
+    """Return for each threshold of ``GRID`` the sensitivity and specificity on ``p``, each {"value", "low", "high"},
+    with intervals by patient."""
+    whose = numbered(p.patients)
+    found = ((threshold, rates_at(p, threshold, whose)) for threshold in GRID.tolist())
+    return [
+        {"threshold": threshold, **{name: rates[name].as_dict() for name in ("sensitivity", "specificity")}}
+        for threshold, rates in found
+    ]

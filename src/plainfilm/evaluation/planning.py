@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr, ndtri
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.intervals import Floats, normal_quantile, placements, wilson
+from plainfilm.evaluation.areas import placements
+from plainfilm.evaluation.intervals import Floats, normal_quantile, wilson
 
 MOST = 10**9  # films; what needs more can't be had
 SIZES = (50, 100, 200, 500, 1_000, 2_000, 5_000)  # of the table of widths

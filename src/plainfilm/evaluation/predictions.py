@@ -39,6 +39,7 @@ class Predictions:
     probabilities: NDArray[np.float64]
     decision: Decision
     patients: NDArray[np.str_]
+    folds: NDArray[np.str_] | None = None  # (N,) which model's scores these are, where several scored the films
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -98,6 +99,7 @@ class Predictions:
             self.probabilities[rows],
             self.decision.take(rows),
             self.patients[rows],
+            None if self.folds is None else self.folds[rows],
         )
 
     def by(self, **changes: Any) -> Predictions:
@@ -131,8 +133,10 @@ class Predictions:
 
 def write_predictions(path: str | Path, p: Predictions) -> None:
     """Write ``path,part,label,p_<class>…``, then ``patient`` where any is known, ``threshold`` and the class it is for
-    (``threshold_of``) where films have their own; numbers read back exactly."""
+    (``threshold_of``) where films have their own, ``scored_by`` where several models scored them; numbers read back
+    exactly."""
     last: dict[str, list[Any]] = {"patient": p.patients.tolist()} if p.patients.tolist() != p.paths else {}
+    last |= {} if p.folds is None else {"scored_by": p.folds.tolist()}
     if p.decision.own_thresholds:
         last["threshold"] = np.asarray(p.decision.threshold).tolist()
         last |= {"threshold_of": [p.decision.threshold_of] * len(p)} if p.decision.threshold_of else {}
@@ -149,8 +153,9 @@ def read_predictions(
 
     The classes are what stands after ``p_``, in the order of the columns. ``part`` may be missing (then "test"). A
     column ``threshold`` (of pooled folds) is each film's own, for the probability of the class in ``threshold_of``,
-    one for all films, and goes before that of ``about``, the model.json of whoever made them. A film's patient is taken
-    from a ``patient`` column, else from ``films_csv`` (by path), else it is its own path.
+    one for all films, and goes before that of ``about``, the model.json of whoever made them. A column ``scored_by``
+    names the model that scored a film, where there are several: AUROC and AUPRC are then taken within each. A film's
+    patient is taken from a ``patient`` column, else from ``films_csv`` (by path), else it is its own path.
     All mistakes are collected into one InputError.
     """
     header, rows, numbers = rows_as_ours(path)
@@ -171,6 +176,7 @@ def read_predictions(
         probabilities=_probabilities(rows, classes),
         decision=decision if own is None else replace(decision, threshold=own, threshold_of=named),
         patients=_patients(rows, known),
+        folds=np.array([row["scored_by"] for row in rows], dtype=np.str_) if "scored_by" in header else None,
     )
 
 

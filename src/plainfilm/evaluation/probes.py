@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from plainfilm.data.groups import stratified_folds
+from plainfilm.evaluation.areas import auc_interval, cross_validated
 from plainfilm.evaluation.compare import paired_delong
-from plainfilm.evaluation.intervals import Bools, Floats, Interval, auc_interval
+from plainfilm.evaluation.intervals import Bools, Floats, Interval
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.robustness import Grey, flipped
 from plainfilm.evaluation.subgroups import Groups
@@ -103,7 +104,7 @@ def probe_rows(clean: Predictions, changed: Mapping[str, Predictions]) -> list[d
     rows = [_row("model", "untouched", auc_interval(truth, score, patients=clean.patients))]
     for name, table in changed.items():
         covered = table.score
-        change, p = paired_delong(truth, covered, score)
+        change, p = paired_delong(truth, covered, score, patients=clean.patients)
         more = {
             "change": change.as_dict(),
             "p": p,
@@ -156,7 +157,7 @@ def _told_apart(features: NDArray[np.float32], truth: Bools, patients: NDArray[n
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1 / features.shape[1], max_iter=1000))
     folds = PredefinedSplit(stratified_folds(truth, patients, FOLDS, seed))
     score = cross_val_predict(model, features, truth, cv=folds, method="decision_function")
-    return auc_interval(truth, np.asarray(score, dtype=np.float64), patients=patients)
+    return cross_validated(auc_interval(truth, np.asarray(score, dtype=np.float64), patients=patients), FOLDS)
 
 
 def red_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

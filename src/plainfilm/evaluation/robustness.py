@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from plainfilm.evaluation.intervals import DRAWS, Floats, Interval, bootstrap, wilson
+from plainfilm.evaluation.areas import auc_interval
+from plainfilm.evaluation.compare import differences
+from plainfilm.evaluation.intervals import Interval, numbered, rate
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import weighted_scores
+from plainfilm.evaluation.tables import decision_intervals
 
 Grey = NDArray[np.uint8]  # (H, W)
 Change = Callable[[Grey, np.random.Generator], Grey]
@@ -155,34 +157,26 @@ CORRUPTIONS = (
 
 
 def flipped(clean: Predictions, changed: Predictions) -> Interval:
-    """Return the share of films that get another label once they are changed, with Wilson's interval."""
+    """Return the share of films that get another label once they are changed, with its interval by patient."""
     differ = clean.decided != changed.decided
-    return wilson(float(differ.sum()), len(clean))
+    return rate(differ, clean.patients)
 
 
-def robustness(
-    clean: Predictions,
-    changed: Mapping[Corruption, Predictions],
-    rng: np.random.Generator,
-    draws: int = DRAWS,
-) -> list[dict[str, Any]]:
+def robustness(clean: Predictions, changed: Mapping[Corruption, Predictions]) -> list[dict[str, Any]]:
     """Return one row a corruption, ready for JSON, from predictions on the same films in the same order.
 
     ``name``, ``kind``, ``severity``; ``flipped`` (see there); ``auroc`` and ``balanced_accuracy`` on the changed films,
-    and ``auroc_change``, ``balanced_accuracy_change`` (changed - clean): all with intervals from the same resamples of
-    patients. NaN where a class is missing. ``one_class``: {class: the same four when only films of that class are
-    changed}, as if they had come from another device; of two classes only, and from a quarter of the draws.
+    and ``auroc_change``, ``balanced_accuracy_change`` (changed - clean), all with intervals by patient. NaN where a
+    class is missing. ``one_class``: {class: the same four when only films of that class are changed}, as if they had
+    come from another device; of two classes only.
     """
     classes = clean.classes if len(clean.classes) == 2 else ()
-    apart = [_in_one_class(clean, table, k) for table in changed.values() for k in classes]
-    found = iter(_with_changes([clean, *changed.values()], rng, draws))
-    single = iter(_with_changes([clean, *apart], rng, max(draws // 4, 1)) if apart else ())
     rows = []
     for corruption, table in changed.items():
         about = {"name": corruption.name, "kind": corruption.kind, "severity": corruption.severity}
-        values = {name: interval.as_dict() for name, interval in next(found).items()}
-        alone = {k: {name: interval.as_dict() for name, interval in next(single).items()} for k in classes}
+        alone = {name: _with_changes(clean, _in_one_class(clean, table, name)) for name in classes}
         flips = flipped(clean, table).as_dict()
+        values = _with_changes(clean, table)
         rows.append({**about, "flipped": flips, **values, "one_class": alone})
     return rows
 
@@ -193,19 +187,16 @@ def _in_one_class(clean: Predictions, changed: Predictions, name: str) -> Predic
     return replace(clean, probabilities=np.where(there[:, None], changed.probabilities, clean.probabilities))
 
 
-def _with_changes(tables: list[Predictions], rng: np.random.Generator, draws: int) -> list[dict[str, Interval]]:
-    """Return for each table but the first its SCORES and their differences to the first's."""
-    named = [weighted_scores(table) for table in tables]
-    columns = [named[0][0].index(name) for name in SCORES]
-
-    def statistic(weights: Floats) -> Floats:
-        values = [score(weights)[:, columns] for _, score in named]
-        return np.hstack([np.hstack([value, value - values[0]]) for value in values[1:]])
-
-    names = [*SCORES, *(f"{name}_change" for name in SCORES)]
-    found = bootstrap(statistic, tables[0].patients, rng, draws)
-    step = len(names)
-    return [dict(zip(names, found[i : i + step], strict=True)) for i in range(0, len(found), step)]
+def _with_changes(clean: Predictions, changed: Predictions) -> dict[str, dict[str, float]]:
+    """Return the SCORES of the changed films and their differences to the clean ones'."""
+    whose = numbered(changed.patients)
+    found = {
+        "auroc": auc_interval(changed.truth, changed.score, patients=whose),
+        "balanced_accuracy": decision_intervals(changed, whose)["balanced_accuracy"],
+    }
+    gaps = differences(changed, clean)
+    found |= {f"{name}_change": gaps[name] for name in SCORES}
+    return {name: interval.as_dict() for name, interval in found.items()}
 
 
 def worst_in_one_class(rows: list[dict[str, Any]]) -> dict[str, Any]:

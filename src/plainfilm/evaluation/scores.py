@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.evaluation.calibration import calibration_line, ece_interval, expected_calibration_error
-from plainfilm.evaluation.decision import Decision
-from plainfilm.evaluation.intervals import (
-    DRAWS,
-    Bools,
-    Floats,
-    Interval,
+from plainfilm.evaluation.areas import (
+    area,
+    area_interval,
     auc_interval,
-    bootstrap,
-    ratio,
-    wilson,
-    wilson_by_patient,
+    average_precision,
+    average_precision_interval,
 )
+from plainfilm.evaluation.calibration import DRAWS, calibration_line, ece_interval
+from plainfilm.evaluation.intervals import UNKNOWN, Estimate, Floats, Interval, numbered, rate, ratio
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.tables import RATES, decision_intervals, table_estimates
 
 PREVALENCES = (0.5, 0.3, 0.1, 0.05, 0.02)
-RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
 DECISIONS, ORDER, CALIBRATION = "decisions", "order", "calibration"  # what a score is about
-BY_PATIENT = "_by_patient"  # end of the names of scores whose interval lets the films of a patient err together
+BY_PATIENT = "_by_patient"  # end of names in metrics.json of earlier versions, beside plain ones that knew no patients
 
 
 class Score(NamedTuple):
@@ -34,7 +30,7 @@ class Score(NamedTuple):
 
     ``places``: "tile" (a report's first figures), "model" (what a model file says of itself), "runs" (repeated and
     adapted runs), "search" (what a search can make better). ``proportion``: within 0..1. How it is computed stands in
-    ``weighted_scores``.
+    ``estimates``.
     """
 
     name: str
@@ -75,63 +71,37 @@ def named(place: str = "", about: str = "") -> dict[str, str]:
 
 
 def by_patient(found: Mapping[str, Any], name: str) -> Any:
-    """Return a score of metrics.json by its name: the one whose interval lets films of a patient err together, where
-    there is one; None where it was not done."""
+    """Return a score of metrics.json by its name: of earlier versions the one whose interval lets films of a patient
+    err together, where there is one; None where it was not done."""
     return found.get(name + BY_PATIENT, found.get(name))
 
 
-def scores(p: Predictions, rng: np.random.Generator, draws: int = DRAWS) -> dict[str, Interval]:
-    """Return every score of ``p`` by name, with its 95 % interval, in a fixed order.
+def scores(p: Predictions, rng: np.random.Generator, draws: int = DRAWS, level: float = 0.95) -> dict[str, Interval]:
+    """Return every score of ``p`` by name, with its interval at ``level``, in a fixed order.
 
     Films are decided as the table says. With more than two classes sensitivity, specificity, PPV, NPV, AUROC, AUPRC and
-    the calibration figures are those of the positive class against the rest.
-    Wilson: accuracy, sensitivity, specificity, ppv, npv, precision and recall of each class. DeLong: auroc. The
-    logistic fit, robust for patients: calibration_slope, calibration_intercept. All others: ``draws`` resamples of
-    patients (for ece see ``ece_interval``). Wilson and DeLong take films as independent; where a patient has several
-    of them, ``accuracy_by_patient`` and so on (of RATES and auroc) are the same scores with intervals that don't. NaN
-    where a score is not defined on these films.
+    the calibration figures are those of the positive class against the rest. NaN where a score is not defined on these
+    films.
+
+    Each has one interval, by patient: see ``decision_intervals``, ``auc_interval``, ``average_precision_interval``,
+    ``rate`` (brier), ``calibration_line`` and ``ece_interval`` (``draws`` of ``rng``). ``ece_by_chance`` is the
+    calibration error that a calibrated model has on such films. Of films scored by the models of several ``folds``,
+    auroc and auprc are the means within these; ``auroc_pooled`` and ``auprc_pooled`` rank all films together.
     """
-    names, statistic = weighted_scores(p)
-    resampled = bootstrap(statistic, p.patients, rng, draws)
-    found = {n: _unless_flawless(n, interval, p) for n, interval in zip(names, resampled, strict=True)}
-    table = confusion(p)
-    found |= _rates(table, p.decision.column)
-    for k, name in enumerate(p.classes):
-        found[f"precision_{name}"] = wilson(table[k, k], table[:, k].sum())
-        found[f"recall_{name}"] = wilson(table[k, k], table[k].sum())
-    found["auroc"] = auc_interval(p.truth, p.score)
-    found["ece"] = ece_interval(p.truth.astype(np.float64), p.score, p.patients, rng, draws)
-    found["calibration_slope"], found["calibration_intercept"] = calibration_line(p)
-    return found | (_by_patient(p) if len(np.unique(p.patients)) < len(p) else {})
-
-
-def _by_patient(p: Predictions) -> dict[str, Interval]:
-    truth, called, right = p.truth, p.called, p.decided == p.labels
-    every = np.ones(len(p), bool)
-    among = zip(RATES, (right, called, ~called, truth, ~truth), (every, truth, ~truth, called, ~called), strict=True)
-    found = {name: wilson_by_patient(hits[films], p.patients[films]) for name, hits, films in among}
-    found["auroc"] = auc_interval(truth, p.score, patients=p.patients)
-    return {name + BY_PATIENT: interval for name, interval in found.items()}
-
-
-def _unless_flawless(name: str, interval: Interval, p: Predictions) -> Interval:
-    """Return ``interval``, or wider bounds where all resamples give the same 0 or 1.
-
-    Resampling films without an error can't show how one would look; so then the bounds are Wilson's for as many films
-    as the rarest class has. (Matthews' 0 is a convention for a model that decides for one class, and stays.)
-    """
-    value, low, high = interval
-    if low != high or value not in (0.0, 1.0) or (name == "mcc" and value == 0):
-        return interval
-    counts = np.bincount(p.labels)
-    rarest = int(counts[counts > 0].min())
-    return wilson(value * rarest, rarest)
-
-
-def confusion(p: Predictions) -> NDArray[np.int64]:
-    """Return the (K, K) table of counts; rows are the truth, columns the decision."""
-    k = len(p.classes)
-    return np.bincount(p.labels * k + p.decided, minlength=k * k).reshape(k, k).astype(np.int64)
+    whose, truth, score = numbered(p.patients), p.truth, p.score
+    found = decision_intervals(p, whose, level)
+    found["auroc"] = auc_interval(truth, score, level, whose, p.folds)
+    found["auprc"] = average_precision_interval(truth, score, whose, level, p.folds)
+    if p.folds is not None:
+        found["auroc_pooled"] = auc_interval(truth, score, level, whose)
+        found["auprc_pooled"] = average_precision_interval(truth, score, whose, level)
+    if len(p.classes) > 2:
+        rarest = p.labels == int(np.argmin(np.bincount(p.labels, minlength=len(p.classes))))
+        found["auroc_macro"] = area_interval(_auroc_macro(p), rarest, whose, level)
+    found["brier"] = rate((score - truth) ** 2, whose, level)
+    found["ece"], found["ece_by_chance"] = ece_interval(truth, score, whose, rng, draws, level)
+    found["calibration_slope"], found["calibration_intercept"] = calibration_line(p, level)
+    return found
 
 
 def one_class_predicted(p: Predictions) -> str | None:
@@ -140,100 +110,22 @@ def one_class_predicted(p: Predictions) -> str | None:
     return p.classes[given[0]] if len(given) == 1 else None
 
 
-# -- all scores from weights of films: one definition for the value, its resamples, and differences of models ---------
-
-
-def weighted_scores(p: Predictions) -> tuple[list[str], Callable[[Floats], Floats]]:
-    """Return the names of M scores, and a function from weights of the films (draws, N) to the scores (draws, M)."""
-    k, truth, score = len(p.classes), p.truth, p.score
-    cells = np.eye(k * k)[p.labels * k + p.decided]  # (N, K·K): which cell of the table
+def estimates(p: Predictions) -> dict[str, Estimate]:
+    """Return every score but the calibration figures with the pull of each film: for differences of models."""
+    truth, score = p.truth, p.score
+    found = table_estimates(p)
+    found["auroc"], found["auprc"] = area(truth, score, p.folds), average_precision(truth, score, p.folds)
+    if len(p.classes) > 2:
+        found["auroc_macro"] = _auroc_macro(p)
+    # Binary Brier score of the positive class: Brier 1950's sum over the classes is twice this for two.
     squares = (score - truth) ** 2
-
-    def columns(weights: Floats) -> dict[str, Floats]:
-        found = _from_table((weights @ cells).reshape(-1, k, k), p.decision)
-        found["auroc"], found["auprc"] = areas(truth, score, weights)
-        if k > 2:
-            one_by_one = [areas(p.labels == c, p.probabilities[:, c], weights)[0] for c in range(k)]
-            found["auroc_macro"] = np.mean(one_by_one, axis=0)
-        # Binary Brier score of the positive class: Brier 1950's sum over the classes is twice this for two.
-        found["brier"] = ratio(weights @ squares, weights.sum(axis=1))
-        found["ece"] = expected_calibration_error(truth.astype(np.float64), score, weights)
-        return found
-
-    names = list(columns(np.ones((1, len(p)))))
-    return names, lambda weights: np.column_stack(list(columns(weights).values()))
-
-
-def _from_table(tables: Floats, decision: Decision) -> dict[str, Floats]:
-    """Return the scores of confusion tables (draws, K, K).
-
-    Macro averages are over the classes that have films, as long as two have; a class that has films and is never
-    decided for counts with precision 0.
-    """
-    hits = np.diagonal(tables, axis1=1, axis2=2)  # (draws, K)
-    true, decided, n = tables.sum(axis=2), tables.sum(axis=1), tables.sum(axis=(1, 2))
-    tp = hits[:, decision.column]
-    fn, fp = true[:, decision.column] - tp, decided[:, decision.column] - tp
-    tn = n - tp - fn - fp
-    precision, recall, f1 = ratio(hits, decided), ratio(hits, true), ratio(2 * hits, true + decided)
-    found = {
-        "accuracy": ratio(hits.sum(axis=1), n),
-        "sensitivity": ratio(tp, tp + fn),
-        "specificity": ratio(tn, tn + fp),
-        "ppv": ratio(tp, tp + fp),
-        "npv": ratio(tn, tn + fn),
-        "balanced_accuracy": _macro(recall, true),
-        "f1_macro": _macro(f1, true),
-        "precision_macro": _macro(np.nan_to_num(precision), true),
-        "recall_macro": _macro(recall, true),
-        "mcc": _matthews(hits, true, decided, n),
-    }
-    for k, name in enumerate(decision.classes):
-        found |= {f"precision_{name}": precision[:, k], f"recall_{name}": recall[:, k], f"f1_{name}": f1[:, k]}
+    found["brier"] = Estimate(float(squares.mean()), (squares - squares.mean()) / len(p))
     return found
 
 
-def _macro(values: Floats, true: Floats) -> Floats:
-    there = true > 0
-    mean = ratio(np.where(there, values, 0).sum(axis=1), there.sum(axis=1).astype(np.float64))
-    return np.where(there.sum(axis=1) > 1, mean, np.nan)
-
-
-def _matthews(hits: Floats, true: Floats, decided: Floats, n: Floats) -> Floats:
-    """Return (draws,) Matthews' coefficient for K classes (Gorodkin 2004, doi 10.1016/j.compbiolchem.2004.09.006).
-
-    0 when one class is decided for throughout, NaN when the films have one class only.
-    """
-    covariance = hits.sum(axis=1) * n - (true * decided).sum(axis=1)
-    spread_true, spread_decided = n**2 - (true**2).sum(axis=1), n**2 - (decided**2).sum(axis=1)
-    value = np.nan_to_num(ratio(covariance, np.sqrt(spread_true * spread_decided)))
-    return np.where(spread_true > 0, value, np.nan)
-
-
-def areas(truth: Bools, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Return (draws,) areas under the ROC and the precision-recall curve of ``score`` (N,) under weights (draws, N).
-
-    ROC: trapezoids, ties count one half. Precision-recall: average precision, the sum of precision times the step in
-    recall, without interpolation (Davis & Goadrich 2006, doi 10.1145/1143844.1143874). NaN when a class is missing.
-    """
-    tp, fp = _counts_above(truth, score, weights)
-    both = (tp[:, -1:] > 0) & (fp[:, -1:] > 0)
-    steps = np.diff(tp, axis=1)
-    roc = ratio((np.diff(fp, axis=1) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1), tp[:, -1] * fp[:, -1])
-    precision = np.nan_to_num(ratio(tp[:, 1:], tp[:, 1:] + fp[:, 1:]))
-    average = ratio((steps * precision).sum(axis=1), tp[:, -1])
-    return roc, np.where(both[:, 0], average, np.nan)
-
-
-def _counts_above(truth: Bools, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Return true and false positives (draws, G + 1) as the threshold falls from above all scores past each of G."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.flatnonzero(np.diff(score[order], append=-np.inf))  # the last film of each score
-    sorted_weights = weights[:, order]
-    tp = np.cumsum(sorted_weights * truth[order], axis=1)[:, ends]
-    both = np.cumsum(sorted_weights, axis=1)[:, ends]
-    start = np.zeros((len(weights), 1))
-    return np.hstack([start, tp]), np.hstack([start, both - tp])
+def _auroc_macro(p: Predictions) -> Estimate:
+    each = [area(p.labels == k, p.probabilities[:, k]) for k in range(len(p.classes))]
+    return Estimate(float(np.mean([one.value for one in each])), np.mean([one.pulls for one in each], axis=0))
 
 
 # -- curves -----------------------------------------------------------------------------------------------------------
@@ -252,8 +144,10 @@ def pr_points(p: Predictions) -> tuple[Floats, Floats, Floats]:
 
 
 def _curve(p: Predictions) -> tuple[Floats, Floats, Floats]:
-    tp, fp = _counts_above(p.truth, p.score, np.ones((1, len(p))))
-    return tp[0], fp[0], np.concatenate([[np.inf], np.unique(p.score)[::-1]])
+    """Return true and false positives as the threshold falls from above all scores past each, and these, (G + 1,)."""
+    score, place = np.unique(p.score, return_inverse=True)
+    tp, fp = (np.cumsum(np.bincount(place, side, len(score))[::-1]) for side in (p.truth, ~p.truth))
+    return np.append(0.0, tp), np.append(0.0, fp), np.append(np.inf, score[::-1])
 
 
 def decision_curve(
@@ -320,8 +214,8 @@ def operating_points(val: Predictions, test: Predictions) -> dict[str, dict[str,
     """Return the points "0.5", "youden" and "sensitivity_95", the last two chosen on ``val``, ready for JSON.
 
     Each has its ``threshold`` and, for ``validation`` and ``test``, sensitivity, specificity, ppv and npv of the
-    positive class against the rest, with Wilson intervals. A point that ``val`` can't choose (a class is missing) is
-    left out.
+    positive class against the rest, with intervals by patient. A point that ``val`` can't choose (a class is missing)
+    is left out.
     """
     chosen = {
         "0.5": 0.5,
@@ -330,28 +224,23 @@ def operating_points(val: Predictions, test: Predictions) -> dict[str, dict[str,
     }
     return {
         name: {
-            "threshold": cut,
-            "validation": _realised(val, cut),
-            "test": _realised(test, cut),
+            "threshold": threshold,
+            "validation": {name: found.as_dict() for name, found in rates_at(val, threshold).items()},
+            "test": {name: found.as_dict() for name, found in rates_at(test, threshold).items()},
         }
-        for name, cut in chosen.items()
-        if not np.isnan(cut)
+        for name, threshold in chosen.items()
+        if not np.isnan(threshold)
     }
 
 
-def _realised(p: Predictions, cut: float) -> dict[str, dict[str, float]]:
-    cell = p.truth * 2 + (p.score >= cut)
-    rates = _rates(np.bincount(cell, minlength=4).reshape(2, 2), 1)
-    return {name: rates[name].as_dict() for name in RATES[1:]}
-
-
-def _rates(table: NDArray[np.int64], k: int) -> dict[str, Interval]:
-    """Return RATES of class ``k`` in a (K, K) table, with Wilson intervals."""
-    n, tp = table.sum(), table[k, k]
-    true, decided = table[k].sum(), table[:, k].sum()
-    tn = n - true - decided + tp
-    counts = [(np.trace(table), n), (tp, true), (tn, n - true), (tp, decided), (tn, n - decided)]
-    return {name: wilson(float(a), float(b)) for name, (a, b) in zip(RATES, counts, strict=True)}
+def rates_at(p: Predictions, threshold: float, whose: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+    """Return sensitivity, specificity, ppv and npv of the positive class, called so from ``threshold`` on, with
+    intervals by patient (``whose``: numbered, where that was done before)."""
+    truth, called = p.truth, p.score >= threshold
+    whose = numbered(p.patients) if whose is None else whose
+    sides = zip(RATES[1:], (called, ~called, truth, ~truth), (truth, ~truth, called, ~called), strict=True)
+    found = {name: rate(hits[films], whose[films]) for name, hits, films in sides}
+    return found if truth.any() and not truth.all() else found | {"ppv": UNKNOWN, "npv": UNKNOWN}
 
 
 def ppv_npv_at(

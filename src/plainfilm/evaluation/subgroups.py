@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.evaluation.intervals import DRAWS, Bools, Floats, Interval, normal_quantile
+from plainfilm.evaluation.areas import auc_interval
+from plainfilm.evaluation.intervals import Bools, Floats, Interval, numbered
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import scores
+from plainfilm.evaluation.tables import decision_intervals
 
 Groups = NDArray[np.str_]  # (N,) the group of each film, empty where it has none
 
@@ -20,12 +21,13 @@ RATES = ("accuracy", "sensitivity", "specificity")
 KIND = re.compile(r"person\d+_(bacteria|virus)_\d+")  # Kermany: pneumonia
 SERIES = re.compile(r"(?:^|/)((?:NORMAL2-)?IM)-\d+-\d+")  # Kermany: normal
 THIRDS = ("lowest", "middle", "highest")
-ENOUGH_FILMS = 20  # for a subgroup to be called the worst
-ENOUGH_A_CLASS = 10
+ENOUGH = 20  # patients, for a subgroup to be called the worst
+ENOUGH_A_CLASS = 10  # patients too
 RULE = (
-    f"The subgroup of the lowest balanced accuracy among those with at least {ENOUGH_FILMS} films, compared on at least"
-    f" {ENOUGH_A_CLASS} positive and {ENOUGH_A_CLASS} negative films. It is worse than the whole when its interval,"
-    " widened for the number of subgroups (Bonferroni), excludes the whole's value; else it is only the lowest."
+    f"The subgroup of the lowest balanced accuracy among those of at least {ENOUGH} patients, compared on films of at"
+    f" least {ENOUGH_A_CLASS} positive and {ENOUGH_A_CLASS} negative ones. It is worse than the whole when its"
+    " interval, at the level that the number of subgroups asks (Bonferroni), excludes the whole's value; else it is"
+    " only the lowest. Where patients are not known, each film counts as one."
 )
 
 
@@ -93,63 +95,76 @@ def _place(group: str) -> tuple[int, str]:
     return THIRDS.index(third) if third in THIRDS else 0, group
 
 
-def subgroups(p: Predictions, found: Mapping[str, Groups], seed: int, draws: int = DRAWS) -> list[dict[str, Any]]:
-    """Return one row a subgroup of ``groupings``, ready for JSON, each score with its 95 % interval.
+def subgroups(p: Predictions, found: Mapping[str, Groups]) -> list[dict[str, Any]]:
+    """Return one row a subgroup of ``groupings``, ready for JSON, each score with its 95 % interval by patient.
 
     ``accuracy``, ``sensitivity`` and ``specificity`` are those of the subgroup's own films. ``balanced_accuracy`` and
     ``auroc`` need every class: a subgroup of positive films only (bacterial, say) is held against all negative films,
     one that lacks some of several classes against all films of these, and ``against`` says so. ``films`` and
-    ``patients`` count the subgroup, ``positives`` and ``negatives`` the films that these two scores rest on. NaN where
-    films can't tell.
+    ``patients`` count the subgroup; ``positives``, ``negatives``, ``positive_patients`` and ``negative_patients`` what
+    these two scores rest on. ``highest`` is the upper bound of balanced_accuracy at the level that the number of
+    subgroups with enough patients asks (None for the others). NaN where films can't tell.
     """
-    rows = []
-    for grouping in found:
-        for group in sorted(set(found[grouping].tolist()) - {""}, key=_place):
-            own = found[grouping] == group
-            rng = np.random.default_rng(seed)
-            rows.append({"grouping": grouping, "group": group, **_scored(p, own, rng, draws)})
+    members = {
+        (grouping, group): found[grouping] == group
+        for grouping in found
+        for group in sorted(set(found[grouping].tolist()) - {""}, key=_place)
+    }
+    rows = [{"grouping": grouping, "group": group, **_scored(p, own)} for (grouping, group), own in members.items()]
+    level = 1 - 0.05 / max(sum(map(_enough, rows)), 1)
+    for row, own in zip(rows, members.values(), strict=True):
+        some = p.take(_compared(p, own))
+        found_there = decision_intervals(some, numbered(some.patients), level)
+        row["highest"] = found_there["balanced_accuracy"].high if _enough(row) else None
     return rows
 
 
-def _scored(p: Predictions, own: Bools, rng: np.random.Generator, draws: int) -> dict[str, Any]:
-    truth = p.truth
-    sides = set(truth[own].tolist())
-    other = ~np.isin(p.labels, np.unique(p.labels[own]))  # films of the classes that the subgroup lacks
-    compared = own | other
-    contrasted = scores(p.take(compared), rng, draws)
-    alone = scores(p.take(own), rng, draws) if other.any() else contrasted
+def _enough(row: Mapping[str, Any]) -> bool:
+    """Whether a subgroup has enough patients to be called the worst."""
+    a_class = min(row["positive_patients"], row["negative_patients"])
+    known = not np.isnan(row["balanced_accuracy"]["value"])
+    return bool(row["patients"] >= ENOUGH and a_class >= ENOUGH_A_CLASS and known)
+
+
+def _compared(p: Predictions, own: Bools) -> Bools:
+    """Return the subgroup's films and those of the classes that it lacks."""
+    return np.asarray(own | ~np.isin(p.labels, np.unique(p.labels[own])))
+
+
+def _scored(p: Predictions, own: Bools) -> dict[str, Any]:
+    truth, compared = p.truth, _compared(p, own)
+    sides, lacking = set(truth[own].tolist()), bool((compared & ~own).any())
+    contrasted, alone = p.take(compared), p.take(own)
     whose = f"all {'negative' if True in sides else 'positive'} films" if len(p.classes) == 2 else "all other classes"
+    rates = decision_intervals(alone, numbered(alone.patients))
+    both = decision_intervals(contrasted, numbered(contrasted.patients))
+    ranked = contrasted.truth, contrasted.score
     return {
         "films": int(own.sum()),
         "patients": len(np.unique(p.patients[own])),
         "positives": int(truth[compared].sum()),
         "negatives": int((~truth[compared]).sum()),
-        "against": whose if other.any() else "",
-        **{name: alone[name].as_dict() for name in RATES},
-        **{name: contrasted[name].as_dict() for name in ("balanced_accuracy", "auroc")},
+        "positive_patients": len(np.unique(p.patients[compared & truth])),
+        "negative_patients": len(np.unique(p.patients[compared & ~truth])),
+        "against": whose if lacking else "",
+        **{name: rates[name].as_dict() for name in RATES},
+        "balanced_accuracy": both["balanced_accuracy"].as_dict(),
+        "auroc": auc_interval(*ranked, patients=contrasted.patients).as_dict(),
     }
 
 
 def worst_subgroup(rows: Sequence[Mapping[str, Any]], whole: float) -> dict[str, Any] | None:
     """Return the worst row of ``subgroups`` by RULE, with ``worse``, ``compared`` (how many were looked at), ``whole``
-    and a ``sentence``; None when no subgroup has enough films.
+    and a ``sentence``; None when no subgroup has enough patients.
 
     whole: the balanced accuracy (0..1) of all films.
     """
-    enough = [
-        row
-        for row in rows
-        if row["films"] >= ENOUGH_FILMS
-        and min(row["positives"], row["negatives"]) >= ENOUGH_A_CLASS
-        and not np.isnan(row["balanced_accuracy"]["value"])
-    ]
+    enough = [row for row in rows if _enough(row)]
     if not enough:
         return None
     worst = min(enough, key=lambda row: float(row["balanced_accuracy"]["value"]))
     value = Interval(**worst["balanced_accuracy"])
-    # The upper arm is stretched as a normal's would be: percentiles so far out would rest on a handful of draws.
-    widened = normal_quantile(1 - 0.05 / len(enough)) / normal_quantile(0.95)
-    worse = value.value + (value.high - value.value) * widened < whole
+    worse = worst["highest"] < whole
     sentence = (
         f"Worst of {len(enough)} subgroup{'s' * (len(enough) > 1)}: {worst['grouping']}, {worst['group']}"
         f" ({worst['films']} films{', against ' + worst['against'] if worst['against'] else ''}): balanced accuracy"

@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
 from torch import nn
 
-from plainfilm.evaluation.intervals import Floats, Interval, bootstrap, ratio
+from plainfilm.evaluation.intervals import Floats, mean_interval, ratio
 from plainfilm.explain.heatmaps import Map, heat_map, on_film, on_input
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.averaging import Ensemble
@@ -179,7 +179,7 @@ def _order(heat: Map) -> Floats:
 
 
 def summary(
-    checks: Sequence[FilmChecks], outside: Sequence[tuple[float, float]], patients: Sequence[str], seed: int
+    checks: Sequence[FilmChecks], outside: Sequence[tuple[float, float]], patients: Sequence[str]
 ) -> dict[str, Any]:
     """Return the means over films with 95 % intervals over patients, the films behind each, and what they say.
 
@@ -189,7 +189,7 @@ def summary(
     groups = np.array(patients)
 
     def mean(values: Sequence[float]) -> dict[str, float]:
-        return _mean(np.array(values, np.float64), groups[: len(values)], np.random.default_rng(seed))
+        return _mean(np.array(values, np.float64), groups[: len(values)])
 
     found = {
         "randomised_all": mean([c.randomised_all for c in checks]),
@@ -209,13 +209,9 @@ def summary(
     return {"checks": found, "red_lines": red, "findings": good}
 
 
-def _mean(values: Floats, groups: NDArray[np.str_], rng: np.random.Generator) -> dict[str, float]:
+def _mean(values: Floats, groups: NDArray[np.str_]) -> dict[str, float]:
     there = ~np.isnan(values)
-    values, groups = values[there], groups[there]
-    if not values.size:
-        return {**Interval(*(float("nan"),) * 3).as_dict(), "films": 0}
-    (interval,) = bootstrap(lambda w: ratio(w @ values, w.sum(1))[:, None], groups, rng)
-    return {**interval.as_dict(), "films": int(values.size)}
+    return {**mean_interval(values[there], groups[there]).as_dict(), "films": int(there.sum())}
 
 
 def _verdict(found: dict[str, dict[str, float]]) -> tuple[list[str], list[str]]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation import calibration, scores
+from plainfilm.evaluation import calibration, scores, tables
 from plainfilm.evaluation.intervals import Bools, Interval
 from plainfilm.report import figures, plots
 from plainfilm.report.forest import intervals
@@ -189,7 +189,7 @@ def montage(run: RunFolder) -> Chart:
 def confusion(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
     """Return the table of decisions of one of ``runs``."""
     p = run.scored
-    counts = scores.confusion(p)
+    counts = tables.confusion(p)
     rows = [[name, *(f"{n:,}" for n in line)] for name, line in zip(p.classes, counts, strict=True)]
     table = Table("Counts; rows: the truth, columns: the decision", ["True", *p.classes], rows)
     told = [f"{counts[k, k]:,} of {counts[k].sum():,} {name} right" for k, name in enumerate(p.classes)]

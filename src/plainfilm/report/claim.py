@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
-from plainfilm.evaluation.intervals import DRAWS
 from plainfilm.report import practice, verdict
 from plainfilm.report.card import AUTHORS
 from plainfilm.report.mistakes import wrong_films
@@ -197,9 +196,8 @@ def _about_results(run: RunFolder) -> dict[int, str]:
     missed = int(run.scored.truth[wrong].sum())
     return {
         28: ", ".join(run.metrics.get(run.part, {})) or NOT_DONE,
-        29: "95 % intervals: Wilson (rates), DeLong (AUROC), both allowing for several films a patient; "
-        f"{DRAWS:,} resamples of patients (the rest, but for "
-        "slope and intercept of calibration: the fit's own)",
+        29: "95 % intervals, films of a patient erring together: Wilson (rates), DeLong (AUROC), recovered variances "
+        "(means of rates, Matthews' coefficient), logit (average precision), the fit's own (calibration)",
         30: corruption["sentence"] if corruption else probed,
         31: f"{NOT_DONE} in this run (plainfilm explain {run.folder.name} FILMS)",
         32: f"{stamp}: {headline}",

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logit
 
 from plainfilm.evaluation import calibration, scores
-from plainfilm.evaluation.intervals import Interval, wilson_by_patient
+from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.report import plots
 from plainfilm.report.charts import Chart, Table, drawn
@@ -187,7 +187,7 @@ def _kept(p: Predictions) -> tuple[Interval, Interval, Interval]:
     referred, wrong = p.decision.refers(p.probabilities), p.decided != p.labels
     kept = p.patients[~referred]
     shares = (~referred, p.patients), (wrong[~referred], kept), (wrong, p.patients)
-    decided, wrong_then, wrong_all = (wilson_by_patient(hits, patients) for hits, patients in shares)
+    decided, wrong_then, wrong_all = (rate(hits, patients) for hits, patients in shares)
     return decided, wrong_then, wrong_all
 
 

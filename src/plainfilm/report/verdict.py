@@ -11,7 +11,8 @@ from plainfilm.data.split import KNOWN
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.intervals import Interval
-from plainfilm.evaluation.scores import confusion, named
+from plainfilm.evaluation.scores import named
+from plainfilm.evaluation.tables import confusion
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
 from plainfilm.report.runs import NOT_DONE, UNDEFINED, count, judged, note_on, number, part_in_words
 from plainfilm.runs.folder import RunFolder

@@ -95,7 +95,7 @@ def _worst_subgroup(p: Predictions, films: list[dict[str, str]], seed: int) -> d
     facts = {row["path"]: row for row in films}
     found = groupings(p.paths, [p.classes[k] for k in p.labels], [facts[path] for path in p.paths])
     whole = scores(p, np.random.default_rng(seed))["balanced_accuracy"]
-    return worst_subgroup(subgroups(p, found, seed), whole.value)
+    return worst_subgroup(subgroups(p, found), whole.value)
 
 
 def _suspects(p: Predictions) -> list[dict[str, Any]]:

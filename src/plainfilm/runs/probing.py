@@ -253,7 +253,7 @@ def _about_subgroups(
     greys[rows] = brightness
     labels = [scored.classes[k] for k in scored.labels]
     found = groupings(scored.paths, labels, facts, greys)
-    groups = subgroups(scored, found, seed)
+    groups = subgroups(scored, found)
     whole = scores(scored, np.random.default_rng(seed))["balanced_accuracy"]
     return {"subgroups": groups, "worst_subgroup": worst_subgroup(groups, whole.value)}
 
@@ -262,7 +262,7 @@ def _about_changes(model: Model, looked: _Looked, baselines: Sequence[Mapping[st
     clean = looked.tables[UNTOUCHED]
     rng = np.random.default_rng(seed)
     spoilt = {corruption: looked.tables[corruption.name] for corruption in CORRUPTIONS}
-    sturdy = robustness(clean, spoilt, rng)
+    sturdy = robustness(clean, spoilt)
     changed = {name: looked.tables[name] for name in _probes(model.preprocess)}
     probes = probe_rows(clean, changed)
     labels = [clean.classes[k] for k in clean.labels]

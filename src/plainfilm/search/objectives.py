@@ -7,16 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.evaluation.intervals import Bools, Floats, Interval, auc_interval, bootstrap, wilson
+from plainfilm.evaluation.calibration import expected_calibration_error
+from plainfilm.evaluation.intervals import UNKNOWN, Bools, Floats, Interval, rate
 from plainfilm.evaluation.operating import balanced_threshold
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import SCORES, named, weighted_scores
+from plainfilm.evaluation.scores import SCORES, estimates, named, scores
 
 SENSITIVITY = 0.95  # at which ``specificity_at_95`` is read
 COSTS = ("seconds", "flops")  # of fitting; of one film's way through the network
 SMALLER = (*(score.name for score in SCORES if score.smaller), *COSTS)
 OBJECTIVES = (*named("search"), "specificity_at_95", *COSTS)
-DRAWS = 300  # resamples of patients for a trial's interval
+DRAWS = 300  # for the interval of a trial's calibration error
 WORST = {True: 1e15, False: -1.0}  # told for a trial that failed; keyed by whether smaller is better
 
 
@@ -48,18 +49,21 @@ def specificity_at(truth: Bools, score: Floats, sensitivity: float = SENSITIVITY
     positives = np.sort(score[truth])[::-1]
     if not len(positives) or truth.all():
         return float("nan")
-    threshold = positives[int(np.ceil(sensitivity * len(positives) - 1e-9)) - 1]
-    return float((score[~truth] < threshold).mean())
+    return float((score[~truth] < _cut(positives, sensitivity)).mean())
+
+
+def _cut(positives: Floats, sensitivity: float = SENSITIVITY) -> float:
+    """Return the highest threshold that finds this share of positive films, from their scores, the largest first."""
+    return float(positives[int(np.ceil(sensitivity * len(positives) - 1e-9)) - 1])
 
 
 def judged(p: Predictions, names: Sequence[str]) -> dict[str, float]:
     """Return the scores ``names`` of validation films. Those that need a threshold get the balanced one, which is
     chosen on the same films as ``train`` would."""
     wanted = [name for name in names if name not in COSTS]
-    known, statistic = weighted_scores(_balanced(p))
-    found = dict(zip(known, statistic(np.ones((1, len(p))))[0].tolist(), strict=True))
-    if "specificity_at_95" in wanted:
-        found["specificity_at_95"] = specificity_at(p.truth, p.score)
+    truth, score = p.truth, p.score
+    found = {name: one.value for name, one in estimates(_balanced(p)).items()}
+    found["ece"], found["specificity_at_95"] = expected_calibration_error(truth, score), specificity_at(truth, score)
     return {name: found[name] for name in wanted}
 
 
@@ -69,14 +73,11 @@ def _balanced(p: Predictions) -> Predictions:
 
 
 def interval(p: Predictions, name: str, seed: int) -> Interval:
-    """Return a score of ``judged`` with its 95 % interval: DeLong by patient for auroc, Wilson for specificity_at_95
-    (its threshold taken as given), resampled patients for the rest."""
+    """Return a score of ``judged`` with its 95 % interval by patient; the threshold is taken as given."""
     truth, score = p.truth, p.score
-    if name == "auroc":
-        return auc_interval(truth, score, patients=p.patients)
-    if name == "specificity_at_95":
-        negatives = int((~truth).sum())
-        return wilson(specificity_at(truth, score) * negatives if negatives else 0, negatives)
-    known, statistic = weighted_scores(_balanced(p))
-    column = known.index(name)
-    return bootstrap(lambda w: statistic(w)[:, column : column + 1], p.patients, np.random.default_rng(seed), DRAWS)[0]
+    if name != "specificity_at_95":
+        return scores(_balanced(p), np.random.default_rng(seed), DRAWS)[name]
+    positives = np.sort(score[truth])[::-1]
+    if not len(positives) or truth.all():
+        return UNKNOWN
+    return rate(score[~truth] < _cut(positives), p.patients[~truth])

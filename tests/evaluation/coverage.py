@@ -314,7 +314,7 @@ SETTINGS: dict[str, Callable[[np.random.Generator], Outcomes]] = {
 
 def run(name: str, sets: int) -> dict[str, float]:
     """Share of ``sets`` in which each outcome of a setting is true."""
-    rng = np.random.default_rng([sets, *name.encode()])
+    rng = np.random.default_rng([*name.encode()])
     found = [SETTINGS[name](rng) for _ in range(sets)]
     return {key: float(np.mean([one[key] for one in found])) for key in found[0]}
 

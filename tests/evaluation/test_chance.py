@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from plainfilm.commands.evaluate import evaluate_file
-from plainfilm.evaluation.chance import chance_line, chance_lines, worse_than_chance
 from plainfilm.evaluation.areas import auc_interval
+from plainfilm.evaluation.chance import chance_line, chance_lines, worse_than_chance
 
 
 def area(value: float | None, low: float | None, high: float | None) -> dict[str, object]:

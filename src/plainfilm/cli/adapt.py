@@ -21,6 +21,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     reading_flags(parser)
     parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
     max_bad_flag(parser)
+    text = "take the new operating point even where it is not shown to be better than the old one"
+    parser.add_argument("--force", action="store_true", help=text)
     parser.add_argument("--unlabelled", action="store_true", help="DATA has no labels: estimate the prevalence there")
     parser.add_argument("--prevalence", type=float, metavar="P", help="DATA has no labels: the prevalence is known")
 
@@ -28,7 +30,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.adapt import adapt
 
-    rules = ("unlabelled", "prevalence", "threshold", "refer", "classes", "max_bad")
+    rules = ("unlabelled", "prevalence", "threshold", "refer", "classes", "max_bad", "force")
     found = adapt(options.run, options.data, options.out, seed=options.seed, **given(options, *rules, *READING))
     return {"out": str(options.out), **found}
 
@@ -41,6 +43,8 @@ def _show(result: Any) -> str:
     ]
     if "after" not in result:
         share = f"prevalence {result['prevalence_used']:.3f} (trained for {result['prevalence_trained']:.3f})"
+        estimate = result["prevalence_interval"]
+        share += f"; estimated {estimate['value']:.3f}, 95 % interval {estimate['low']:.3f} to {estimate['high']:.3f}"
         called = f"{result['called_positive_before']:.3f} -> {result['called_positive_after']:.3f} called positive"
         lines.append(f"{share}; {called}. Without labels none of this can be checked.")
         if expected := result["expected"]:
@@ -50,6 +54,8 @@ def _show(result: Any) -> str:
                 "A threshold that balances the classes or holds a sensitivity does so at any prevalence: keep it then."
             )
         return "\n".join([*lines, result["out"]])
+    if result["kept"]:
+        lines.append("The old operating point is kept; below, what a new one would do.")
     lines.append(f"{'':20}before   after   difference (95 % interval; after is cross-fitted by patient)")
     for name, d in result["difference"].items():
         before, after = (number(result[when][name]["value"]) for when in ("before", "after"))
@@ -57,7 +63,9 @@ def _show(result: Any) -> str:
     if refer := result["refer"]:
         share, error = (f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" for r in refer.values())
         lines.append(f"To a reader: {share} of the films; errors among the others {error}; cross-fitted.")
-    enough = result["enough"]
+    rates = [f"{name} {result['deployed'][name]['value']:.3f}" for name in ("sensitivity", "specificity")]
+    lines.append(f"As it now decides these films: {', '.join(rates)}{' (fitted to them)' * (not result['kept'])}.")
+    enough = None if result["kept"] else result["enough"]
     lines.append(
         f"About {enough} local films are enough here: more change the balanced accuracy by less than one point."
         if enough

@@ -58,12 +58,13 @@ def adapt_labelled(
     classes: str = "",
     max_bad: float = MAX_BAD,
     seed: int = 0,
+    force: bool = False,
     **reading: Any,
 ) -> dict[str, Any]:
     """Fit temperature, threshold and refer band of ``run``'s model to the labelled films of ``data``.
 
-    ``classes``: what ``data`` calls the model's classes, see ``as_the_model_says``. ``reading``: how it is read, see
-    ``data.sources.load``.
+    The old ones are kept where the new are not shown to be better, unless ``force``. ``classes``: what ``data`` calls
+    the model's classes, see ``as_the_model_says``. ``reading``: how it is read, see ``data.sources.load``.
 
     Writes into ``out``: model.h5, adapt.json (before, after cross-fitted, difference, how many films are enough),
     predictions.csv (cross-fitted), films.csv, quarantine.csv. Returns what adapt.json holds. InputError when ``out`` is
@@ -76,7 +77,7 @@ def adapt_labelled(
         raw, good, bad = _at_temperature_one(model, films, max_bad)
         shared = shared_with(RunFolder(run), good)
         rng = np.random.default_rng(seed)
-        new, after, found = adapting.adapt(raw, _as_trained(model), threshold, refer, rng)
+        new, after, found = adapting.adapt(raw, _as_trained(model), threshold, refer, rng, force)
         by_chance = _against_chance(run, data, found["before"])
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
@@ -84,8 +85,9 @@ def adapt_labelled(
         write_predictions(out / folders.PREDICTIONS, after)
         if model.verdict.get("curve"):  # the old one is of another temperature and other films
             model.verdict = {**model.verdict, "curve": operating.operating_curve(after)}
+        decided = found["before" if found["kept"] else "after"]
         found |= {"quarantined": len(bad), "data_hash": films.data_hash, "shared": shared}
-        found["red_lines"] = by_chance + shared["red_lines"] + _still_off(found["after"])
+        found["red_lines"] = by_chance + shared["red_lines"] + found.pop("lines") + _still_off(decided)
         for line in found["red_lines"]:
             say(f"RED LINE: {line}")
         return _write(out, data, model, new, found)
@@ -138,7 +140,7 @@ def adapt_unlabelled(
         raw, _, bad = _at_temperature_one(model, unlabelled(data), max_bad)
         cool = model.decision.tempered(raw.probabilities)
         old, prior = _as_trained(model), model.verdict["prior"]
-        new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted)
+        new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted, raw.patients)
         found |= {"expected": _expected(run, model.decision, new)}
         model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
             **model.verdict,
@@ -192,12 +194,14 @@ def _write(out: Path, data: str, model: Model, new: Decision, found: dict[str, A
     model.decision = new
     model.provenance = {**model.provenance, "adapted": about}
     if "after" in found:
+        decided = found["before" if found["kept"] else "after"]
+        how = "operating point as trained, scored on" if found["kept"] else "adapted and cross-fitted by patient to"
         model.verdict = {
             **model.verdict,
-            "protocol": f"adapted to {found['films']} films of {Path(data).name}, cross-fitted by patient",
+            "protocol": f"{how} {found['films']} films of {Path(data).name}",
             "part": "local films",
             "films": found["films"],
-            "scores": {name: found["after"][name] for name in model.verdict.get("scores", found["after"])},
+            "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},
         }
     model.save(out / folders.MODEL)
     write_json(out / folders.ADAPTED, about)

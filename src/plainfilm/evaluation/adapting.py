@@ -6,7 +6,7 @@ is judged by a threshold that it helped to choose.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.calibration import DRAWS, adjust_prevalence, ece_gap, estimate_prevalence
+from plainfilm.evaluation.calibration import DRAWS, adjust_prevalence, ece_gap, estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.compare import differences
 from plainfilm.evaluation.decision import FLOOR, Band, Decision
-from plainfilm.evaluation.intervals import rate
+from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import ORDER, named, scores
@@ -26,6 +26,7 @@ from plainfilm.evaluation.scores import ORDER, named, scores
 FOLDS = 5
 FEWEST = 10  # films a class: below this a threshold is a guess
 SIZES = (25, 50, 100, 200, 400)  # local films in the learning curve
+FEW = 50  # patients: below this a gain is seldom shown
 REPEATS = 40
 EDGE = 0.005  # a prevalence nearer to 0 or 1 can't be told from none or all
 ENOUGH = 0.01  # mean loss of balanced accuracy against all films fitted, that no longer matters
@@ -34,13 +35,15 @@ COMPARED = tuple(name for name in named("runs") if name not in OF_ORDER)
 
 
 def adapt(
-    raw: Predictions, old: Decision, rule: str, refer: str, rng: np.random.Generator
+    raw: Predictions, old: Decision, rule: str, refer: str, rng: np.random.Generator, force: bool = False
 ) -> tuple[Decision, Predictions, dict[str, Any]]:
-    """Return the new rule of decision, fitted to all local films; the films cross-fitted; and what is known of it.
+    """Return the rule of decision for the new site; the films as it decides them, cross-fitted; what is known of it.
 
+    The new rule, fitted to all local films, is taken where it is shown to be better (``shown_better``), was asked for
+    (``rule`` is a number or a sensitivity) or is forced; else the old one is kept, and "kept" is true.
     ``raw``: the local films with their labels, probabilities at temperature 1. The dictionary has "before" and "after"
-    ({score: {"value", "low", "high"}}, after cross-fitted but for OF_ORDER), "difference" (after - before, bootstrap of
-    patients),
+    ({score: {"value", "low", "high"}}, after cross-fitted but for OF_ORDER), "deployed" (the same of the rule returned,
+    on the very films it was fitted to), "difference" (after - before, by patient), "lines" (what must be read first),
     "refer" (share of films referred and share of errors among the others, cross-fitted; None without a band),
     "learning_curve" (balanced accuracy on films left out, by number of films fitted) and "enough": the smallest
     number there that loses no more than one point against larger ones, None where none was tried. InputError for fewer
@@ -63,7 +66,7 @@ def adapt(
         scored["after"] |= {name: value for name, value in scored["before"].items() if name in OF_ORDER}
     gaps = differences(after, before)
     gaps["ece"] = ece_gap(after, before, rng, DRAWS)
-    found = {
+    found: dict[str, Any] = {
         "films": len(raw),
         "patients": len(set(raw.patients.tolist())),
         **scored,
@@ -72,7 +75,32 @@ def adapt(
         "learning_curve": curve,
         "enough": _enough(curve),
     }
-    return new, after, found
+    asked = force or rule.split("=")[0] not in ("auto", "balanced", "youden")
+    found["kept"] = not (asked or shown_better(found["difference"]))
+    deployed = old if found["kept"] else new
+    found["deployed"] = _scored(raw.under(deployed), rng)
+    found["lines"] = _lines(found)
+    return deployed, before if found["kept"] else after, found
+
+
+def shown_better(difference: Mapping[str, Mapping[str, float]]) -> bool:
+    """Return whether balanced accuracy or Brier score is shown to gain, and neither to lose, by its interval."""
+    balanced, brier = difference["balanced_accuracy"], difference["brier"]
+    gains = balanced["low"] > 0 or brier["high"] < 0
+    return bool(gains and not (balanced["high"] < 0 or brier["low"] > 0))
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    """Return what must be read before the figures of an adapted model."""
+    gain = Interval(**found["difference"]["balanced_accuracy"])
+    figures = f"balanced accuracy {gain.value:+.3f}, 95 % interval {gain.low:+.3f} to {gain.high:+.3f}"
+    few = (
+        f"Only {found['films']} local films of {found['patients']} patients: too few to tell what a new threshold does."
+    )
+    kept = f"The old operating point is kept: a new one is not shown to be better here ({figures}); --force takes it."
+    worse = f"The new operating point is worse here than the old one ({figures})."
+    said = {few: found["patients"] < FEW, kept: found["kept"], worse: not found["kept"] and gain.high < 0}
+    return [line for line, applies in said.items() if applies]
 
 
 def _referring(p: Predictions, referred: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
@@ -97,7 +125,8 @@ def cross_fitted(
         cuts[here] = fitted.threshold
         referred[here] = fitted.refers(cool[here])
     own = {"threshold": cuts, "threshold_of": raw.decision.positive} if raw.decision.two else {}
-    return replace(raw, probabilities=cool).by(**own), referred
+    names = np.array([f"fold {number}" for number in fold.tolist()], dtype=np.str_)
+    return replace(raw, probabilities=cool, folds=names).by(**own), referred
 
 
 def _folds(raw: Predictions, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -153,13 +182,19 @@ def _enough(curve: list[dict[str, float]]) -> int | None:
 
 
 def adapt_unlabelled(
-    probabilities: NDArray[np.float64], old: Decision, trained: float, prevalence: float | None, aim: float = 0.5
+    probabilities: NDArray[np.float64],
+    old: Decision,
+    trained: float,
+    prevalence: float | None,
+    aim: float = 0.5,
+    patients: NDArray[np.str_] | None = None,
 ) -> tuple[Decision, dict[str, Any]]:
     """Return the old rule of decision moved to another prevalence, for films without labels, and what it rests on.
 
     ``probabilities``: (N, 2) at the old temperature; ``trained``: the share that training gave the positive class;
-    ``prevalence``: its share at the new site where it is known, else it is estimated from the probabilities (Saerens et
-    al. 2002), which assumes that films of a class look as in training; that can't be checked without labels. A film is
+    ``patients`` (N,): whose film each is, for the interval of the estimate. ``prevalence``: its share at the new site
+    where it is known, else it is estimated from the probabilities (Saerens et al. 2002), which assumes that films of a
+    class look as in training; that can't be checked without labels. A film is
     called positive where its probability, corrected for the new prevalence, reaches ``aim``: with 0.5 errors are
     fewest. The old threshold does not enter: one that balances the classes or holds a sensitivity does so at any
     prevalence. The refer band keeps its place about the threshold, in log-odds.
@@ -186,6 +221,7 @@ def adapt_unlabelled(
         "films": len(probabilities),
         "prevalence_trained": trained,
         "prevalence_estimated": estimate,
+        "prevalence_interval": prevalence_interval(score, trained, estimate, patients).as_dict(),
         "prevalence_used": wanted,
         "called_positive_before": float((old.decide(probabilities) == old.column).mean()),
         "called_positive_after": float((new.decide(probabilities) == new.column).mean()),

@@ -16,6 +16,7 @@ from plainfilm.evaluation.intervals import (
     Bools,
     Floats,
     Interval,
+    Whose,
     numbered,
     rate,
     student_quantile,
@@ -408,3 +409,34 @@ def estimate_prevalence(probabilities: Floats, trained: Floats, rounds: int = 10
             break
         shares = renewed
     return shares
+
+
+def prevalence_interval(
+    score: Floats, trained: float, estimate: float, patients: Whose | None = None, level: float = 0.95
+) -> Interval:
+    """Return the ``estimate`` of ``estimate_prevalence`` for two classes with its interval: the shares whose likelihood
+    is too little below its largest to be left out (Wilks 1938, doi 10.1214/aoms/1177732360), the difference divided by
+    how much more whole patients sway it than as many independent films.
+
+    score: (N,) probability of the positive class; ``trained``: its share in training. The films are taken to look,
+    class by class, as in training: that is not in the interval.
+    """
+    whose = np.arange(len(score)) if patients is None else numbered(patients)
+    ill, well = np.maximum(score, FLOOR) / trained, np.maximum(1 - score, FLOOR) / (1 - trained)
+
+    def likelihood(share: float) -> float:
+        return float(np.log(share * ill + (1 - share) * well).sum())
+
+    best = float(np.clip(estimate, 1e-9, 1 - 1e-9))
+    pulls = (ill - well) / (best * ill + (1 - best) * well)
+    effect = max(1.0, float(np.square(summed(pulls - pulls.mean(), whose)).sum()) / max(float(pulls @ pulls), 1e-12))
+    reach = student_quantile(level, worth_patients(whose) - 1) ** 2 * effect / 2
+
+    def lacking(share: float) -> float:
+        return likelihood(best) - likelihood(share) - reach
+
+    ends = ((1e-9, best), (1 - 1e-9, best))
+    low, high = (
+        float(brentq(lacking, *end)) if lacking(end[0]) > 0 and end[0] != best else round(end[0]) for end in ends
+    )
+    return Interval(estimate, min(low, estimate), max(high, estimate))

@@ -39,7 +39,7 @@ def folds_report(out: str | Path) -> Path:
     together = _pooled(folder, runs[0])
     noun, heading = KINDS[about["kind"]]
     probabilities = charts.probabilities([together], folder, marked=False) if together else []
-    noise = _label_noise(about.get("label_noise") or [])
+    noise = _label_noise(about.get("label_noise") or [], int(about.get("label_noise_count") or 0))
     sections = [("runs", heading), ("probabilities", "Probabilities"), ("noise", "Doubtful labels"), ("how", "How")]
     skipped = {name for name, there in {"probabilities": probabilities, "noise": noise}.items() if not there}
     page = {
@@ -131,7 +131,8 @@ def _tiles(about: dict[str, Any]) -> list[verdict.Cell]:
         found = about["scores"].get(name)
         if name in pooled:
             value = interval(by_patient(pooled, name))
-            tiles.append(verdict.Cell(title, number(value.value), verdict.bounds(value)))
+            within = f"{title}, mean of folds" if f"{name}_pooled" in pooled else title
+            tiles.append(verdict.Cell(within, number(value.value), verdict.bounds(value)))
         elif found:
             tiles.append(
                 verdict.Cell(f"{title}, mean", number(_known(found["mean"])), f"SD {number(_known(found['sd']))}")
@@ -175,7 +176,8 @@ def _range(spread: Spread) -> str:
     return f"{min(known):.3f} to {max(known):.3f}" if known else "undefined"
 
 
-def _label_noise(found: list[dict[str, Any]]) -> Table | None:
+def _label_noise(found: list[dict[str, Any]], count: int) -> Table | None:
     rows = [[film["path"], film["label"], f"{film['p_own_label']:.3f}"] for film in found[:SUSPECTS]]
-    caption = "Films whose own label the other folds' models believe least. Nothing was relabelled; look at them."
+    shown = f"The {len(rows)} of {count:,} films" if count > len(rows) else "Films"
+    caption = f"{shown} whose own label the other folds' models believe least. Nothing was relabelled; look at them."
     return Table(caption, ["Film", "Label", "Probability of it"], rows) if rows else None

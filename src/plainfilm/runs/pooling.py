@@ -52,7 +52,7 @@ def pool(
         pooled = measure(together, protocol, seed)
         write_json(out / folders.METRICS, pooled)
         write_predictions(out / folders.PREDICTIONS, together)
-        found["pooled"], found["label_noise"] = pooled["test"], _suspects(together)
+        found["pooled"], (found["label_noise"], found["label_noise_count"]) = pooled["test"], _suspects(together)
         found["worst_subgroup"] = _worst_subgroup(together, opened[0].films, seed)
     write_csv(
         out / folders.RUNS,
@@ -86,6 +86,7 @@ def _together(runs: list[RunFolder]) -> Predictions:
         labels=np.concatenate([table.labels for table in tables]),
         probabilities=np.concatenate([table.probabilities for table in tables]),
         patients=np.concatenate([table.patients for table in tables]),
+        folds=np.concatenate([np.full(len(table), run) for run, table in zip(runs, tables, strict=True)]),
     ).by(threshold=cuts, threshold_of=tables[0].decision.positive)
     order = np.array(sorted(range(len(all_films)), key=all_films.paths.__getitem__), dtype=np.int64)
     return all_films.take(order)
@@ -98,12 +99,14 @@ def _worst_subgroup(p: Predictions, films: list[dict[str, str]], seed: int) -> d
     return worst_subgroup(subgroups(p, found), whole.value)
 
 
-def _suspects(p: Predictions) -> list[dict[str, Any]]:
-    """Return the films whose own label the model that never saw them finds least likely."""
+def _suspects(p: Predictions) -> tuple[list[dict[str, Any]], int]:
+    """Return the films whose own label the model that never saw them finds least likely, SUSPECTS at most, and how many
+    there are whose label it finds less likely than not."""
     own = p.probabilities[np.arange(len(p)), p.labels]
     lowest = np.argsort(own, kind="stable")[:SUSPECTS]
-    return [
+    listed = [
         {"path": p.paths[i], "label": p.classes[p.labels[i]], "p_own_label": float(own[i])}
         for i in lowest
         if own[i] < 0.5
     ]
+    return listed, int((own < 0.5).sum())

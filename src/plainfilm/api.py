@@ -226,4 +226,4 @@ class Run(type(Path())):  # type: ignore[misc]
 
 
 def _interval(found: Mapping[str, float | None]) -> Interval:
-    return Interval(*(float("nan") if found[name] is None else found[name] for name in ("value", "low", "high")))
+    return Interval(*(np.nan if (bound := found[name]) is None else bound for name in ("value", "low", "high")))

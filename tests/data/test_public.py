@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data.public import SETS, fleiss, years
+from plainfilm.data.public import SETS, fleiss
 from plainfilm.data.sources import load
+from plainfilm.data.words import years
 from plainfilm.errors import InputError
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -376,11 +377,32 @@ def test_only_the_beginning_of_a_dicom_file_is_read_for_its_patient(dicom_folder
     for path in dicom_folder.glob("*/*"):
         os.truncate(path, 20 * 2**20)
     asked = []
-    original = dicom.patient
-    monkeypatch.setattr(dicom, "patient", lambda data: asked.append(len(data)) or original(data))
+    original = dicom.about
+    monkeypatch.setattr(dicom, "about", lambda data, **how: asked.append(len(data)) or original(data, **how))
     films = load(dicom_folder)
     assert asked == [dicom.HEAD] * 8 and all(f.patient for f in films)
     assert len(films.films[0].read()) == 20 * 2**20 and decode(films.films[0].read()).shape == (56, 72)
+
+
+def test_columns_of_the_header_come_with_the_films_and_no_institution_is_named(dicom_folder):
+    for k, path in enumerate(sorted(dicom_folder.glob("*/*"))):
+        film = pydicom.dcmread(path)
+        film.Manufacturer, film.ManufacturerModelName = "Fuji", f"FCR {k % 2}"
+        film.PatientAge, film.PatientSex, film.ViewPosition = "058Y", "MF"[k % 2], "PA"
+        film.InstitutionName = "St. Elsewhere"
+        film.save_as(path)
+    films = load(dicom_folder)
+    assert set(films.columns) == {
+        *("Manufacturer", "ModelName", "PatientAge", "PatientSex", "ViewPosition", "InstitutionName (hashed)")
+    }
+    assert films[0].columns["PatientAge"] == "58" and films[0].columns["Manufacturer"] == "Fuji"
+    assert re.fullmatch("[0-9a-f]{8}", films[0].columns["InstitutionName (hashed)"])
+    assert "Elsewhere" not in repr(films) + repr(list(films))
+    assert "Columns kept with each film: InstitutionName (hashed), Manufacturer, ModelName" in films.notes[-1]
+    table = "\n".join(["path,label,ModelName", *(f"{f.path},{f.label},mine" for f in films)])
+    (dicom_folder.parent / "t.csv").write_text(table)
+    named = load(dicom_folder.parent / "t.csv")
+    assert set(named.columns["ModelName"]) == {"mine"}
 
 
 def test_a_patient_behind_a_long_value_is_found(dicom_folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import struct
@@ -61,6 +62,16 @@ WANTED = (
     0x00540220,  # View Code Sequence
     PIXELS,
 )
+COLUMNS = {  # of a header, kept with the film as columns of a table are
+    0x00080070: "Manufacturer",
+    0x00080080: "InstitutionName",
+    0x00081090: "ManufacturerModelName",
+    0x00100040: "PatientSex",
+    0x00101010: "PatientAge",
+    0x00185101: "ViewPosition",
+}
+KEPT_AS = {"ManufacturerModelName": "ModelName", "InstitutionName": "InstitutionName (hashed)"}
+LONGEST_CELL = 64  # characters, as DICOM's longest such value
 _IMPORTING = threading.Lock()
 _SHOULD_BE_QUIET = ("ignore", None, Warning, re.compile(r"pydicom\b"), 0)
 
@@ -122,19 +133,34 @@ def read(data: bytes, last: int = PIXELS, wanted: Collection[int] = WANTED) -> D
         raise FilmError(f"damaged DICOM header ({type(error).__name__})") from None
 
 
-def patient(data: bytes) -> str | None:
-    """Return the ``pseudonym`` of the PatientID; "" without one.
+def about(data: bytes, whole: bool = False) -> tuple[str, dict[str, str]] | None:
+    """Return (``pseudonym`` of the patient, COLUMNS of the header that have a value) of a film's first bytes, or of its
+    ``whole`` file.
 
-    None when ``data`` ends before it is known whether there is one. Equal IDs give equal names; the name alone names
-    nobody, but whoever knows an ID can find it again: a pseudonym, not anonymity.
+    Equal PatientIDs give equal names; the name alone names nobody, but whoever knows an ID can find it again: a
+    pseudonym, not anonymity. Age in years; the institution as 8 hex digits of its SHA-256: sites can be told apart, and
+    none is named. None when the first bytes end before all is known.
     """
     if not is_dicom(data):
-        return ""
+        return "", {}
     try:
-        found = read(data, last=ROWS)  # every picture has Rows: once they are there, a missing ID is missing
+        found = read(data, last=ROWS, wanted=(PATIENT_ID, ROWS, *COLUMNS))
     except FilmError:  # cut off within a sequence, or damaged, which decoding will name
         return None
-    return patient_of(found) or ("" if "Rows" in found else None)
+    if "Rows" not in found and not whole:  # every picture has Rows: once they are there, a missing ID is missing
+        return None
+    cells = {name: _cell(found, name) for name in COLUMNS.values()}
+    return patient_of(found), {KEPT_AS.get(name, name): cell for name, cell in cells.items() if cell}
+
+
+def _cell(found: Dataset, name: str) -> str:
+    try:
+        text = words.known(str(found.get(name) or ""))
+    except Exception:  # a value of any kind
+        return ""
+    if name == "InstitutionName" and text:
+        return hashlib.sha256(" ".join(text.lower().split()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return words.years(text) if name == "PatientAge" else text[:LONGEST_CELL]
 
 
 def patient_of(found: Dataset) -> str:

@@ -279,7 +279,12 @@ class Films:
         known = {name: self.films.findings.array[:, k].astype(float) for k, name in enumerate(self.findings)}
         cells = {name: np.where(values == UNKNOWN, np.nan, values) for name, values in known.items()}
         labels = {} if self.findings else {"label": list(table.labels)}
-        own = {"path": list(table.paths), **labels, "patient": list(table.patients), "part": list(table.parts)}
+        own: dict[str, Any] = {
+            "path": list(table.paths),
+            **labels,
+            "patient": list(table.patients),
+            "part": list(table.parts),
+        }
         return to_frame({**own, **cells, **self.columns})
 
     def _repr_html_(self) -> str:

@@ -49,7 +49,7 @@ def to_html(heading: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) 
     return f"<div><p>{escape(heading)}</p><table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>"
 
 
-def to_frame(columns: Mapping[str, Sequence[Any]]) -> pandas.DataFrame:
+def to_frame(columns: Mapping[str, Any]) -> pandas.DataFrame:
     """Return a DataFrame of ``columns``; InputError without pandas."""
     try:
         from pandas import DataFrame

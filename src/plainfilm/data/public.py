@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from plainfilm.data.films import NEGATIVE, POSITIVE, UNCERTAIN, UNKNOWN
+from plainfilm.data.words import years
 from plainfilm.errors import InputError
 
 Cells = dict[str, str]  # of one row, by column
@@ -112,15 +113,6 @@ def _further(
     away = {*used, *dropped}
     kept = {renamed.get(name, name): name for name in header if name not in away}
     return kept, tuple(name for name in dropped if name in set(header))
-
-
-def years(age: str) -> str:
-    """Return an age in years: of "58", "058Y", and of the months, weeks and days of DICOM; "" for anything else."""
-    found = re.fullmatch(r"0*(\d{1,3})(?:\.0)?([YMWD]?)", age.strip().upper())
-    if not found:
-        return ""
-    divisor = {"Y": 1, "": 1, "M": 12, "W": 52, "D": 365}[found[2]]
-    return f"{int(found[1]) / divisor:.3g}"
 
 
 # --- NIH ChestX-ray14 -------------------------------------------------------------------------------------------------

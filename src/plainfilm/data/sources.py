@@ -40,6 +40,7 @@ from plainfilm.data.reading import (
 from plainfilm.data.recognise import Found, near_tables, public_films, public_set, public_table
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.machine.memory import give_back
+from plainfilm.storage.columns import Words
 from plainfilm.storage.tables import is_table, read_table
 
 SHEETS = {".xlsx", ".xls", ".xlsm", ".ods", ".numbers"}
@@ -178,19 +179,21 @@ def _from_path(path: Path, how: Reading) -> Films:
 
 
 def _ask_headers(films: Films, pattern: str) -> Films:
-    """Take the patient of DICOM films from their headers where neither the table nor ``pattern`` names one."""
-
-    def asked(place: int, patient: str, path: str) -> str:
-        if patient or not _may_have_header(path) or (pattern and find_patient(path, pattern)):
-            return patient
-        return _patient_in_header(films.films[place])
-
-    known = zip(range(len(films)), films.films.patients, films.films.paths, strict=True)
-    table = films.films.with_patients(asked(*film) for film in known)
+    """Take from the headers of DICOM films the patient, where neither the table nor ``pattern`` names one, and the
+    columns (``dicom.COLUMNS``) that the table lacks."""
+    patients, headers = [], []
+    for place, (patient, path) in enumerate(zip(films.films.patients, films.films.paths, strict=True)):
+        own, about = _header(films.films[place]) if _may_have_header(path) else ("", {})
+        headers.append(about)
+        patients.append(patient if patient or (pattern and find_patient(path, pattern)) else own)
+    table = films.films.with_patients(patients)
     headed = [place for place, patient in enumerate(table.patients) if patient.startswith(PSEUDONYM)]
-    own = all(table.patients[place] == pseudonym(PurePosixPath(table.paths[place]).stem) for place in headed)
-    if headed and own and len({table.patients[place] for place in headed}) == len(headed):  # RSNA: the films' own names
+    own_names = all(table.patients[place] == pseudonym(PurePosixPath(table.paths[place]).stem) for place in headed)
+    if headed and own_names and len({table.patients[place] for place in headed}) == len(headed):  # RSNA's films
         table = table.with_patients("" if p.startswith(PSEUDONYM) else p for p in table.patients)
+    names = {name for about in headers for name in about} - table.columns.keys()
+    more = {name: Words(about.get(name, "") for about in headers) for name in sorted(names)}
+    table.columns = {**table.columns, **more}
     return replace(films, films=table)
 
 
@@ -198,13 +201,13 @@ def _may_have_header(path: str) -> bool:
     return not path.lower().endswith(tuple(PICTURE_ENDINGS))
 
 
-def _patient_in_header(film: Film) -> str:
+def _header(film: Film) -> tuple[str, dict[str, str]]:
     """The first bytes of a file are enough in nearly all cases. A film that can't be read gets its reason later."""
     try:
-        found = dicom.patient(film.read(dicom.HEAD))
-        return (dicom.patient(film.read()) if found is None else found) or ""
+        found = dicom.about(film.read(dicom.HEAD))
+        return (dicom.about(film.read(), whole=True) if found is None else found) or ("", {})
     except FilmError:
-        return ""
+        return "", {}
 
 
 def loose(path: str | os.PathLike[str]) -> list[Loose]:

@@ -82,3 +82,12 @@ def same_class(text: str, classes: Iterable[str]) -> str | None:
     like = [name for name in names if label(name) == wanted and wanted]
     like = like or [name for name in names if name.strip().lower() == plain.lower()]
     return like[0] if len(like) == 1 else None
+
+
+def years(age: str) -> str:
+    """Return an age in years: of "58", "058Y", and of the months, weeks and days of DICOM; "" for anything else."""
+    found = re.fullmatch(r"0*(\d{1,3})(?:\.0)?([YMWD]?)", age.strip().upper())
+    if not found:
+        return ""
+    divisor = {"Y": 1, "": 1, "M": 12, "W": 52, "D": 365}[found[2]]
+    return f"{int(found[1]) / divisor:.3g}"

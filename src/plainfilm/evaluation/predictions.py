@@ -86,7 +86,7 @@ class Predictions:
         """Return a DataFrame like predictions.csv, with the class that each film gets. InputError without pandas."""
         shares = {f"p_{name}": self.probabilities[:, k] for k, name in enumerate(self.classes)}
         given = [self.classes[k] for k in self.decided]
-        own = {"path": self.paths, "part": self.parts, "label": [self.classes[k] for k in self.labels]}
+        own: dict[str, Any] = {"path": self.paths, "part": self.parts, "label": [self.classes[k] for k in self.labels]}
         return to_frame({**own, **shares, "decided": given, "patient": self.patients})
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Predictions:

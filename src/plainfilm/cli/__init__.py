@@ -45,6 +45,8 @@ OUT_OF_MEMORY = re.compile(
 # a path that can't be what it was given for: exit code 2; a full disk and the like: 1
 THE_USERS = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
+# what films are trained and audited with; reading them needs none of it
+TRAINING = {"torch": "PyTorch", "sklearn": "scikit-learn", "matplotlib": "Matplotlib", "jinja2": "Jinja2"}
 SHARED = ("audit", "train", "label")  # what several processes of one torchrun can do together
 PAGES = (
     demo,
@@ -94,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: C901, PLR0911,
     except Exception as error:
         if isinstance(error, (RuntimeError, ImportError)) and OUT_OF_MEMORY.search(str(error)):
             return _complain(NO_MEMORY, 1)
+        if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
+            return _complain(f"This needs {TRAINING[error.name]}; run: pip install 'plainfilm[train]'.", 2)
         if os.environ.get("PLAINFILM_DEBUG"):
             traceback.print_exc()
         hint = "set PLAINFILM_DEBUG=1 for the details and report it"

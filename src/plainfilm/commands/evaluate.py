@@ -187,10 +187,10 @@ def evaluate_elsewhere(
     whether these films can be told from the training films, as in the audit: then scores of the run need not hold here.
     "shared" counts films and patients that the model was trained on or chosen by.
     """
-    from plainfilm.models.model import Model  # only other films need torch
+    from plainfilm.export.opened import opened  # only other films need a model, and what runs it
 
     require_share("--max-bad", max_bad)
-    model = Model.load(run, precision)
+    model = opened(run, precision)
     films = as_the_model_says(
         load(data, fewest=1, question=question_of(model.classes), **reading), model.classes, classes
     )

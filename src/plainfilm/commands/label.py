@@ -19,10 +19,11 @@ from plainfilm.data.films import FilmError
 from plainfilm.data.reading import read_file
 from plainfilm.data.sources import Loose, stream
 from plainfilm.errors import InputError
+from plainfilm.export.opened import opened, torch_model
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
 from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look
-from plainfilm.models.model import Model
+from plainfilm.models.reads import Reads
 from plainfilm.progress import bar, say
 from plainfilm.storage.files import write_bytes
 from plainfilm.storage.tables import csv_rows, growing_csv
@@ -35,7 +36,7 @@ Row = Callable[[Loose], list[Any]]  # a film -> its cells in the table
 AHEAD = 4  # films a thread may be ahead of the table
 
 
-def load_model(run: Path, engine: str | None = None, seed: int = 0, precision: str = "auto") -> Model:
+def load_model(run: Path, engine: str | None = None, seed: int = 0, precision: str = "auto") -> Reads:
     """Return the model of a run folder, a model.h5 or an exported .onnx file, to be run by ``engine``.
 
     None is torch, but for an .onnx file; torch can't run that (InputError). ``precision``: see ``Model.load``; an
@@ -46,21 +47,20 @@ def load_model(run: Path, engine: str | None = None, seed: int = 0, precision: s
     exported = run.suffix.lower() == ".onnx"
     if exported and engine == "torch":
         raise InputError(f"{run} can't be run by torch; give the run folder or model.h5 it was exported from.")
-    if not exported and engine != "onnx":
-        return Model.load(run, precision)
+    if engine != "onnx" and not (exported and precision == "16"):
+        return opened(run, precision)
     if precision == "16":
         raise InputError("--precision 16 does nothing for the engine onnx, which computes in 32 bits; leave it out.")
+    if exported:
+        return opened(run)
     from plainfilm.commands.export import check_pixels  # a second of imports that most runs have no use for
-    from plainfilm.export.engine import OnnxModel
     from plainfilm.export.onnx import engine_of
 
-    if exported:
-        return OnnxModel.load(run)
-    return engine_of(run, check_pixels(Model.load(run, "32"), run, (), seed)[0])
+    return engine_of(run, check_pixels(torch_model(run, "32"), run, (), seed)[0])
 
 
 def label(
-    model: Model,
+    model: Reads,
     paths: Sequence[str],
     out: Path,
     picture: Path | None = None,
@@ -114,7 +114,7 @@ def label(
     return counted.about
 
 
-def _checked(model: Model, paths: Sequence[str], out: Path, picture: Path | None, force: bool) -> int:  # noqa: C901 - a line for each thing that is refused
+def _checked(model: Reads, paths: Sequence[str], out: Path, picture: Path | None, force: bool) -> int:  # noqa: C901 - a line for each thing that is refused
     """Return how many films are in ``paths``, once nothing stands against labelling them."""
     if picture and picture.suffix != ".png":
         raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")
@@ -155,17 +155,17 @@ def _first(place: Path, count: int) -> bytes:
         return b"?"
 
 
-def _tag(model: Model) -> str:
+def _tag(model: Reads) -> str:
     """Name what makes the rows; engines differ in their last digits, so that none goes on with another's."""
     return f"{model.hash[:12]}-{model.engine}"
 
 
-def _part(out: Path, model: Model, number: int) -> Path:
+def _part(out: Path, model: Reads, number: int) -> Path:
     return out.with_name(f".{out.name[:180]}.{_tag(model)}.{number}-of-{ranks.world()}.csv")
 
 
 def _label_turns(
-    model: Model, make: Row, paths: Sequence[str], count: int, part: Path, header: Sequence[str], resume: bool
+    model: Reads, make: Row, paths: Sequence[str], count: int, part: Path, header: Sequence[str], resume: bool
 ) -> None:
     """Write the rows of every N-th film, this rank's, into ``part``; what an interrupted run left is kept."""
     if part.exists() and resume:
@@ -206,7 +206,7 @@ def labelled(make: Row, films: Iterable[Loose]) -> Iterator[list[Any]]:
         yield from prefetched(make, films, ranks.cores(), AHEAD * ranks.cores(), alone)
 
 
-def _looked(model: Model, named: Loose) -> tuple[str, Film | FilmError]:
+def _looked(model: Reads, named: Loose) -> tuple[str, Film | FilmError]:
     path, read = named
     try:
         return path, look(model, read())
@@ -221,12 +221,12 @@ def cells(path: str, found: Answer | FilmError, classes: int) -> list[Any]:
     return [path, found.label, *found.probabilities.tolist(), "yes" if found.refer else "no", found.reason or ""]
 
 
-def _row(model: Model, named: Loose) -> list[Any]:
+def _row(model: Reads, named: Loose) -> list[Any]:
     path, film = _looked(model, named)
     return cells(path, film if isinstance(film, FilmError) else answer(model, film), len(model.classes))
 
 
-def _row_with_answer(model: Model, folder: Path) -> Row:
+def _row_with_answer(model: Reads, folder: Path) -> Row:
     """Return what makes a film's row, and writes its answer as DICOM into ``folder`` where the film is DICOM."""
     try:
         from plainfilm.hospital.answering import Answering

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from plainfilm.hospital.receiver import Door
     from plainfilm.hospital.service import Service
     from plainfilm.hospital.web import Web
-    from plainfilm.models.model import Model
+    from plainfilm.models.reads import Reads
 
 MOST_SECONDS = 3600.0
 TOKEN, LOGIN = "PLAINFILM_DICOMWEB_TOKEN", "PLAINFILM_DICOMWEB_LOGIN"  # not flags: others see those with ps
@@ -103,7 +103,7 @@ def needed() -> Iterator[None]:
 
 @contextmanager
 def serving(
-    model: Model, spool: Path, archive: Archive, patience: Patience, metrics_port: int | None
+    model: Reads, spool: Path, archive: Archive, patience: Patience, metrics_port: int | None
 ) -> Iterator[tuple[Service, Door]]:
     """Yield a service, not running yet, and its door. InputError when the spool is in use."""
     from plainfilm.hospital.answering import Answering

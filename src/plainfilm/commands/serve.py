@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import InputError
-from plainfilm.models.model import Model
+from plainfilm.export.opened import opened
 
 
 def serve(
@@ -38,7 +38,7 @@ def serve(
     if token and (not token.isascii() or not token.isprintable() or " " in token):
         raise InputError("--token must be printable ASCII characters without spaces, as an HTTP header can carry.")
     limits = Limits()
-    model = Model.load(run, precision)
+    model = opened(run, precision)
     listener = server.listen(host, port)
     app = create_app(model, token, local, limits)
     shown = f"[{host}]" if ":" in host else host

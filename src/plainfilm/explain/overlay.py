@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from plainfilm.explain.heatmaps import METHODS, Map, heat_map, on_film
+from plainfilm.errors import PlainfilmError
 from plainfilm.image.decode import decode
-from plainfilm.models.model import Model
+from plainfilm.models.reads import Reads
 
+if TYPE_CHECKING:
+    from plainfilm.models.model import Model
+
+Map = NDArray[np.float32]
+METHOD = "hires-cam"  # of heatmaps.METHODS, which is loaded when there is something to explain
 WARNING = "Heat maps are evidence about the model, never an explanation of disease."
 COLOURS = "inferno"  # even steps of lightness; from violet to yellow it stays apart from grey for all colour vision
 DARKEST = 0.3  # where the scale begins: black would read as the film's own
@@ -50,7 +56,7 @@ def reduced(grey: NDArray[np.uint8], longest: int = LONGEST) -> NDArray[np.uint8
     return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
-def heat_png(model: Model, data: bytes, target: int | None = None, method: str = METHODS[0]) -> bytes:
+def heat_png(model: Reads, data: bytes, target: int | None = None, method: str = METHOD) -> bytes:
     """Return a transparent PNG of the map of a film's bytes, in the film's shape: to be laid over the film as shown.
 
     ``target`` and ``method`` as in heat_map. FilmError when the film can't be read.
@@ -59,7 +65,7 @@ def heat_png(model: Model, data: bytes, target: int | None = None, method: str =
     return _png(coloured(_map_over(model, data, grey, reduced(grey), target, method)))
 
 
-def overlay_png(model: Model, data: bytes, target: int | None = None, method: str = METHODS[0]) -> bytes:
+def overlay_png(model: Reads, data: bytes, target: int | None = None, method: str = METHOD) -> bytes:
     """Return a PNG of a film's bytes with its map over it. FilmError when the film can't be read."""
     grey = decode(data)
     small = reduced(grey)
@@ -67,10 +73,27 @@ def overlay_png(model: Model, data: bytes, target: int | None = None, method: st
 
 
 def _map_over(
-    model: Model, data: bytes, grey: NDArray[np.uint8], shown: NDArray[np.uint8], target: int | None, method: str
+    model: Reads, data: bytes, grey: NDArray[np.uint8], shown: NDArray[np.uint8], target: int | None, method: str
 ) -> Map:
-    (heat,) = heat_map(model, model.preprocess.read(data, grey)[None], target, method)
-    return on_film(heat, model.preprocess, grey.shape[1], grey.shape[0], (shown.shape[1], shown.shape[0]))
+    return map_over(model, model.preprocess.read(data, grey), grey.shape, shown.shape, target, method)
+
+
+def map_over(
+    model: Reads,
+    pixels: NDArray[np.uint8],
+    film: tuple[int, ...],
+    shown: tuple[int, ...],
+    target: int | None = None,
+    method: str = METHOD,
+) -> Map:
+    """Return the (H, W) float32 map of the (S, S) pixels that the network saw, for a film of the shape ``film`` drawn
+    with the shape ``shown``. PlainfilmError where the model holds nothing to explain."""
+    if not hasattr(model, "network"):
+        raise PlainfilmError(f"A model run by {model.engine} holds no network to explain; use the run it came from.")
+    from plainfilm.explain.heatmaps import heat_map, on_film  # and torch with it
+
+    (heat,) = heat_map(cast("Model", model), pixels[None], target, method)
+    return on_film(heat, model.preprocess, film[1], film[0], (shown[1], shown[0]))
 
 
 def _png(colours: NDArray[np.uint8]) -> bytes:

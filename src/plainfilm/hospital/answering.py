@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -26,8 +25,7 @@ from plainfilm.hospital.picture import picture
 from plainfilm.hospital.source import hashed, identity
 from plainfilm.image.decode import decoded
 from plainfilm.models.answer import Answer, answer, look
-from plainfilm.models.model import Model
-from plainfilm.serving.predictor import twin
+from plainfilm.models.reads import Reads
 
 
 class Answered(NamedTuple):
@@ -41,7 +39,7 @@ class Answered(NamedTuple):
 class Answering:
     """A model that answers DICOM films, in any thread; each has a twin of it for heat maps, which hang hooks on it."""
 
-    def __init__(self, model: Model, pictures: bool = True) -> None:
+    def __init__(self, model: Reads, pictures: bool = True) -> None:
         self.model, self.pictures = model, pictures
         self._own = threading.local()
 
@@ -63,14 +61,14 @@ class Answering:
         line = {**_line(about, found), "milliseconds": round(1000 * (time.perf_counter() - begun), 1)}
         return Answered(found, files, line)
 
-    def _twin(self) -> Model:
+    def _twin(self) -> Reads:
         if not hasattr(self._own, "model"):
-            self._own.model = replace(self.model, network=twin(self.model.network))
-        found: Model = self._own.model
+            self._own.model = self.model.twin()
+        found: Reads = self._own.model
         return found
 
 
-def _found(model: Model, data: bytes) -> tuple[Answer | FilmError, np.ndarray | None, np.ndarray | None]:
+def _found(model: Reads, data: bytes) -> tuple[Answer | FilmError, np.ndarray | None, np.ndarray | None]:
     """The answer, the whole film, and what the network sees of it; decoded once."""
     try:
         whole = decoded(data)

@@ -26,7 +26,7 @@ from plainfilm.data.films import FilmError
 from plainfilm.hospital import concepts
 from plainfilm.hospital.source import derived
 from plainfilm.models.answer import Answer
-from plainfilm.models.model import Model
+from plainfilm.models.reads import Reads
 
 if TYPE_CHECKING:
     from highdicom.base import SOPClass
@@ -44,7 +44,7 @@ class About(NamedTuple):
     """What an object is about: the film's identity (see ``source``), the model, and when it was answered."""
 
     film: Dataset
-    model: Model
+    model: Reads
     when: datetime
 
     def uid(self, kind: str) -> str:
@@ -105,7 +105,7 @@ def report(about: About, found: Answer | FilmError) -> SOPClass:
     )
 
 
-def summary(model: Model, found: Answer | FilmError) -> list[str]:
+def summary(model: Reads, found: Answer | FilmError) -> list[str]:
     """Return an answer in a few short lines for a person."""
     if isinstance(found, FilmError):
         return [f"Not assessed: {found}"]
@@ -117,7 +117,7 @@ def summary(model: Model, found: Answer | FilmError) -> list[str]:
     return [*lines, f"Model {model.name}, {model.hash[:12]}"]
 
 
-def _operating(model: Model) -> str:
+def _operating(model: Reads) -> str:
     """The operating point as the model's report has it, with 95 % intervals; empty where the file holds none."""
     scores = model.verdict.get("scores", {})
     said = [_score(scores, name) for name in ("sensitivity", "specificity")]
@@ -132,21 +132,21 @@ def _score(scores: dict[str, Any], name: str) -> str:
     return f"{name} {value:.2f}" + (f" ({low:.2f}-{high:.2f})" if None not in (low, high) else "")
 
 
-def _algorithm(model: Model) -> sr.AlgorithmIdentification:
+def _algorithm(model: Reads) -> sr.AlgorithmIdentification:
     settings = [f"model sha256 {model.hash}", f"engine {model.engine}", f"temperature {model.decision.temperature:.6g}"]
     if protocol := model.verdict.get("protocol"):
         settings.append(f"protocol {protocol}"[:MOST_TEXT])
     return sr.AlgorithmIdentification(model.name, f"plainfilm {version('plainfilm')}", settings)
 
 
-def _observer(model: Model) -> sr.ObserverContext:
+def _observer(model: Reads) -> sr.ObserverContext:
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=derived("device", model.hash), name="plainfilm", manufacturer_name="plainfilm", model_name=model.name
     )
     return sr.ObserverContext(codes.DCM.Device, device)
 
 
-def _measurements(model: Model, found: Answer) -> list[sr.Measurement]:
+def _measurements(model: Reads, found: Answer) -> list[sr.Measurement]:
     each = zip(model.classes, found.probabilities, strict=True)
     measured = [_number(concepts.PROBABILITY, p, name) for name, p in each]
     if model.decision.two:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from plainfilm.errors import PlainfilmError
-from plainfilm.explain.heatmaps import heat_map, on_film
-from plainfilm.explain.overlay import WARNING, blended
-from plainfilm.models.model import Model
+from plainfilm.explain.overlay import WARNING, blended, map_over
+from plainfilm.models.reads import Reads
 
 LONGEST = 640  # pixels of a film's longer side: the original lies beside it in the study
 MARGIN = 8
@@ -23,7 +22,7 @@ BURNT = "RESEARCH ONLY"
 
 
 def picture(
-    model: Model, grey: NDArray[np.uint8], pixels: NDArray[np.uint8], lines: Sequence[str]
+    model: Reads, grey: NDArray[np.uint8], pixels: NDArray[np.uint8], lines: Sequence[str]
 ) -> NDArray[np.uint8]:
     """Return (H, W, 3): the film as decoded beside its heat map, ``lines`` above, the stamp across both.
 
@@ -32,9 +31,7 @@ def picture(
     film = _sized(grey)
     tiles, below = [np.repeat(film[..., None], 3, 2)], []
     try:
-        (heat,) = heat_map(model, pixels[None])
-        shape = (film.shape[1], film.shape[0])
-        tiles.append(blended(film, on_film(heat, model.preprocess, grey.shape[1], grey.shape[0], shape)))
+        tiles.append(blended(film, map_over(model, pixels, grey.shape, film.shape)))
         below.append(WARNING)
     except PlainfilmError as error:
         below.append(f"No heat map: {error}")

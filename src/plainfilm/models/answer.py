@@ -8,18 +8,18 @@ the last bits would depend on their number.
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from threadpoolctl import ThreadpoolController
 
 from plainfilm.data.dicom import is_dicom
 from plainfilm.image.decode import Decoded, decoded
 from plainfilm.image.dicom import facts
 from plainfilm.models.gate import Verdict
-from plainfilm.models.model import Model
+from plainfilm.models.reads import Reads
 
 
 class Film(NamedTuple):
@@ -41,7 +41,8 @@ class Answer(NamedTuple):
 
 def alone() -> None:
     """Let the thread that calls answer films by itself: OpenMP counts its threads by the thread that asks."""
-    torch.set_num_threads(1)
+    if torch := sys.modules.get("torch"):  # whoever reads films by another engine has none
+        torch.set_num_threads(1)
 
 
 def blas_alone() -> AbstractContextManager[object]:
@@ -54,7 +55,7 @@ def blas_alone() -> AbstractContextManager[object]:
     return limited
 
 
-def look(model: Model, data: bytes, whole: Decoded | None = None) -> Film:
+def look(model: Reads, data: bytes, whole: Decoded | None = None) -> Film:
     """Return the film in ``data``; FilmError with the reason when it can't be used.
 
     ``whole``: what ``decoded`` gave of it, where the caller has that already.
@@ -65,7 +66,7 @@ def look(model: Model, data: bytes, whole: Decoded | None = None) -> Film:
     return Film(model.preprocess.read(data, grey), () if header is None else facts(header).remarks)
 
 
-def answer(model: Model, film: Film) -> Answer:
+def answer(model: Reads, film: Film) -> Answer:
     """Return what ``model`` says of ``film``. It is referred for a warning in its header, when the gate finds it unlike
     the training films, and in the model's refer band."""
     pixels = np.stack([film.pixels])  # a copy: torch warns of what it may not write to

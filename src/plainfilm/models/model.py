@@ -4,40 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from plainfilm.catalogue import ENSEMBLE
-from plainfilm.data.films import Film, FilmError
-from plainfilm.data.frames import to_html
-from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision, softened
-from plainfilm.evaluation.intervals import Interval
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.averaging import Ensemble, rebuilt
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.engines import Features
 from plainfilm.models.gate import Gate
 from plainfilm.models.precision import of_model
+from plainfilm.models.reads import BATCH as BATCH
+from plainfilm.models.reads import Reads
+from plainfilm.models.reads import batches as batches
 from plainfilm.models.zoo import built, recipe
 
 if TYPE_CHECKING:
     from plainfilm.models.vgg import VGG
 
-T = TypeVar("T")
-BATCH = 32  # films a pass when labelling
-
 
 @dataclass
-class Model:
+class Model(Reads):
     """``network`` maps (B, C, S, S) float32 to (B, K) logits; ``predict_proba`` takes films in any form."""
 
     network: nn.Module
@@ -50,81 +47,6 @@ class Model:
     gate: Gate | None = None  # does a film look like the training films?
     verdict: dict[str, Any] = field(default_factory=dict)  # what the report says in short
     features: Features | None = field(default=None, repr=False)  # runs the network's front faster, if set
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The K classes, in the order of the probabilities' columns."""
-        return self.decision.classes
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """(K,) the same as an array, as scikit-learn has it."""
-        return np.array(self.classes)
-
-    def fit(self, films: Any = None, labels: Any = None) -> Model:
-        """Return the model as it is, trained already: scikit-learn's tools may call it (as its FrozenEstimator)."""
-        return self
-
-    def score(self, films: Sequence[Any] | np.ndarray, labels: Sequence[str]) -> float:
-        """Return the share of films that get the class named in ``labels`` (N,)."""
-        return float(np.mean(self.predict(films) == np.asarray(labels)))
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_clone__(self) -> Model:
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        two = ClassifierTags(multi_class=len(self.classes) > 2)
-        inputs = InputTags(two_d_array=False, string=True)
-        return Tags(
-            "classifier", TargetTags(required=False), classifier_tags=two, input_tags=inputs, requires_fit=False
-        )
-
-    def _repr_html_(self) -> str:
-        scores = self.verdict.get("scores", {})
-        rows = [(name, str(Interval(**found))) for name, found in scores.items()]
-        decision = (
-            f"{self.decision.positive} from {self.threshold:.3f} on" if self.decision.two else "the likeliest class"
-        )
-        about = f"{self.name}: {', '.join(self.classes)}; {decision}. {self.verdict.get('protocol', '')}"
-        return to_html(about, ("score", f"on {self.verdict.get('films', 0):,} films (95 % interval)"), rows)
-
-    @property
-    def threshold(self) -> float:
-        """The positive class's probability from which a film gets that class; with two classes only."""
-        return float(self.decision.threshold)
-
-    def predict_proba(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
-        """Return (N, K) float64 probabilities of paths, bytes, (H, W) uint8 arrays, or plainfilm's own films (``Films``
-        or ``Film``); a lone path, bytes or ``Film`` are one film.
-
-        FilmError for a film that can't be read.
-        """
-        films = [films] if isinstance(films, str | bytes | os.PathLike | Film) else films
-        rows = (self._pixels(film) for film in films)
-        parts = [self.probabilities(np.stack(batch)) for batch in batches(rows, BATCH)]
-        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
-
-    def _pixels(self, film: Any) -> np.ndarray:
-        if isinstance(film, bytes):
-            return self.preprocess.read(film)
-        if not isinstance(film, np.ndarray):
-            own = isinstance(film, Film)
-            try:
-                return self.preprocess.read(film.read() if own else read_file(Path(film)))
-            except FilmError as error:
-                raise FilmError(f"{film.path if own else film}: {error}") from None
-        if film.ndim != 2 or film.dtype != np.uint8:
-            raise InputError(f"An array of a film must be (H, W) uint8, not {film.shape} {film.dtype}.")
-        return self.preprocess.pixels(film)
-
-    def predict(self, films: Sequence[Any] | np.ndarray) -> np.ndarray:
-        """Return (N,) class names, by the threshold for two classes, else the most probable."""
-        return np.asarray(self.classes_[self.decision.decide(self.predict_proba(films))])
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels as the store holds them."""
@@ -144,6 +66,12 @@ class Model:
     def from_logits(self, logits: torch.Tensor) -> np.ndarray:
         """Return (B, K) float64 probabilities: softmax of logits over the temperature."""
         return torch.softmax(softened(logits.detach().double().cpu(), self.decision.temperature), 1).numpy()
+
+    def twin(self) -> Model:
+        """Return a model with the same weights (no second copy of them) and layers of its own: heat maps hang hooks on
+        theirs, and films pass through the others meanwhile."""
+        weights = chain(self.network.parameters(), self.network.buffers())
+        return replace(self, network=deepcopy(self.network, {id(tensor): tensor for tensor in weights}))
 
     def save(self, path: str | Path) -> None:
         """Write model.h5: weights, optimiser state and everything needed to label, explain, export and serve."""
@@ -244,10 +172,3 @@ def load_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
         if not np.isfinite(value).all():
             raise ValueError(f"{name} holds values that are not finite")
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of ``size`` items; the last may be shorter."""
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch

@@ -24,7 +24,7 @@ from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 
 if TYPE_CHECKING:
-    from plainfilm.models.model import Model
+    from plainfilm.models.reads import Reads
 
 AHEAD = 8  # films decoded beside the network
 COMPARED = 1_000  # films of each set that are looked at for a shift
@@ -99,7 +99,7 @@ def shared_with(run: RunFolder, films: Sequence[Film]) -> dict[str, Any]:
 
 
 def predict_films(
-    model: Model, films: Films, max_bad: float = MAX_BAD
+    model: Reads, films: Films, max_bad: float = MAX_BAD
 ) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
     """Return the predictions of all readable films, as a test part; these films with their hashes; and (path, reason)
     of the others.

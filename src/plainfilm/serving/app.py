@@ -26,7 +26,7 @@ from plainfilm.errors import PlainfilmError
 from plainfilm.explain.overlay import heat_png, overlay_png
 from plainfilm.image.decode import decode
 from plainfilm.models.answer import Answer
-from plainfilm.models.model import Model
+from plainfilm.models.reads import Reads
 from plainfilm.serving.door import Door, refused
 from plainfilm.serving.limits import Limits, Memory, Refusal
 from plainfilm.serving.metrics import CONTENT_TYPE, Metrics
@@ -125,7 +125,7 @@ PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, **U
 class Service:
     """What the addresses do, for one model."""
 
-    def __init__(self, model: Model, limits: Limits) -> None:
+    def __init__(self, model: Reads, limits: Limits) -> None:
         self.model, self.limits = model, limits
         self.predictor = Predictor(model, limits)
         self.metrics = Metrics(self.predictor)
@@ -245,7 +245,7 @@ def preview(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def create_app(model: Model, token: str = "", local: bool = True, limits: Limits | None = None) -> ASGIApp:
+def create_app(model: Reads, token: str = "", local: bool = True, limits: Limits | None = None) -> ASGIApp:
     """Return the ASGI application that serves ``model``.
 
     ``token``: what clients must send (none when empty); ``local``: answer only requests that name this machine.

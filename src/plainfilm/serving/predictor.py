@@ -13,19 +13,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from contextvars import copy_context
-from copy import deepcopy
-from dataclasses import replace
-from itertools import chain
 from typing import TypeVar
 
 import numpy as np
-from torch import nn
 
 from plainfilm.data.films import FilmError
 from plainfilm.machine import ranks
 from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look
 from plainfilm.models.gate import STATISTICS, statistics
-from plainfilm.models.model import Model
+from plainfilm.models.reads import Reads
 from plainfilm.serving.limits import Limits, Refusal
 
 T = TypeVar("T")
@@ -87,14 +83,14 @@ class Line:
 class Predictor:
     """Answers films, and draws their heat maps, for one model."""
 
-    def __init__(self, model: Model, limits: Limits) -> None:
+    def __init__(self, model: Reads, limits: Limits) -> None:
         self.model = model
         self.recent: deque[np.ndarray] = deque(maxlen=RECENT)  # (len(MEASURES),) a film; no film is kept
         self._open = ExitStack()
         self._open.enter_context(blas_alone())
         self.films = Line("film", min(ranks.cores(), MOST_WORKERS), limits)
         self.maps = Line("map", 1, limits)
-        self._explained = replace(model, network=twin(model.network))
+        self._explained = model.twin()
         self.films.seconds = self.films.threads.submit(copy_context().run, self._warm).result()
         self.maps.seconds = 3 * self.films.seconds  # as a gradient is three passes, until there are some
 
@@ -113,7 +109,7 @@ class Predictor:
         async with self.films.place():
             return await self.films.do(work)
 
-    async def explain(self, work: Callable[[Model], T]) -> T:
+    async def explain(self, work: Callable[[Reads], T]) -> T:
         """Return ``work(model)``, one after the other. Refusal as for ``label``."""
         async with self.maps.place():
             return await self.maps.do(lambda: work(self._explained))
@@ -146,10 +142,3 @@ class Predictor:
         begun = time.monotonic()
         self._answer(film)
         return time.monotonic() - begun
-
-
-def twin(network: nn.Module) -> nn.Module:
-    """Return a network with the same weights (no second copy of them) and layers of its own: heat maps hang hooks on
-    theirs, and films pass through the others meanwhile."""
-    weights = chain(network.parameters(), network.buffers())
-    return deepcopy(network, {id(tensor): tensor for tensor in weights})

@@ -22,8 +22,6 @@ from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import read_predictions, write_predictions
 from plainfilm.evaluation.scores import ppv_npv_at
 from plainfilm.progress import say
-from plainfilm.report.folds import folds_report
-from plainfilm.report.html import run_report
 from plainfilm.runs.external import as_the_model_says, predict_films, shared_with, shift_from_training
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.runs.pooling import pool
@@ -125,6 +123,8 @@ def evaluate_run(
             from plainfilm.runs.probing import probe
 
             probe(opened, Model.load(run, precision or "auto"), films=films, seed=seed, audit=audit)
+        from plainfilm.report.html import run_report  # which draws
+
         run_report(opened)
     say(f"Report: {run / folders.REPORT}")
     return metrics
@@ -224,6 +224,8 @@ def evaluate_runs(
     holds."""
     with sealed(out):
         found = pool(out, kind, runs, protocol, seed, left_out)
+        from plainfilm.report.folds import folds_report  # which draws; scores alone need no Matplotlib
+
         folds_report(out)
     return found
 

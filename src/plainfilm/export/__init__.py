@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from plainfilm.config import DISCLAIMER
-from plainfilm.models.model import Model
+from plainfilm.models.reads import Reads
 
 FORMAT = 2  # of what ``about`` holds; since 2 an ONNX file holds the input gate
 
 
-def about(model: Model) -> dict[str, Any]:
+def about(model: Reads) -> dict[str, Any]:
     """Return, as JSON values, everything besides weights that is needed to use ``model`` as it was meant."""
     return {
         "plainfilm": FORMAT,

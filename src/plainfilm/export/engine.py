@@ -1,31 +1,36 @@
-"""A model that onnxruntime runs: everything else (preprocessing, threshold, refer band, gate) is the Model's own."""
+"""A model that ONNX Runtime runs; it needs no torch."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
 from plainfilm.export.onnx_file import checked, read, require
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import Gate
-from plainfilm.models.model import Model
+from plainfilm.models.reads import Reads
 
 VALUES = ("classes", "preprocess", "threshold", "temperature", "refer", "verdict")  # JSON; the rest is text
 
 
 @dataclass
-class OnnxModel(Model):
-    """A Model whose probabilities come from an ONNX file; ``network`` is empty."""
+class OnnxModel(Reads):
+    """A model whose probabilities come from an ONNX file; it holds no network that could be explained or trained."""
 
-    session: Any = None  # onnxruntime.InferenceSession
+    name: str
+    decision: Decision
+    preprocess: Preprocess
+    session: Any = field(repr=False)  # onnxruntime.InferenceSession
+    hash: str = ""
+    gate: Gate | None = None
+    verdict: dict[str, Any] = field(default_factory=dict)
     engine = "onnx"
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
@@ -56,7 +61,6 @@ class OnnxModel(Model):
         cls, texts: dict[str, str], values: dict[str, Any], gate: dict[str, np.ndarray], session: Any
     ) -> OnnxModel:
         model = cls(
-            network=nn.Identity(),
             name=texts["model"],
             decision=Decision.read(tuple(map(str, values["classes"])), {**values, "positive": texts["positive"]}),
             preprocess=Preprocess(**values["preprocess"]),

@@ -26,6 +26,7 @@ from plainfilm.export import FORMAT, about
 from plainfilm.export.engine import OnnxModel
 from plainfilm.export.onnx_file import GATE, SEAL, UNSEALED, require, sealed
 from plainfilm.models.model import BATCH, Model, batches
+from plainfilm.models.reads import Reads
 from plainfilm.storage.files import cache_dir, locked, replacing, to_json
 
 OPSET = 18  # of 2023: read by onnxruntime 1.14 and later
@@ -64,7 +65,7 @@ def write_onnx(model: Model, path: str | Path, pixels: np.ndarray) -> float:
     return difference
 
 
-def largest_difference(model: Model, other: Model, pixels: np.ndarray) -> float:
+def largest_difference(model: Model, other: Reads, pixels: np.ndarray) -> float:
     """Return the largest difference between two models' probabilities of (N, S, S) films, alone and in batches.
 
     A film alone is compared as well: a graph that fixed its batch would fail there.
@@ -144,4 +145,5 @@ def _kept(model: Model, path: Path) -> OnnxModel | None:
 
 
 def _by(model: Model, exported: OnnxModel) -> OnnxModel:
-    return OnnxModel(**{**vars(model), "network": nn.Identity(), "features": None, "session": exported.session})
+    own = {name: getattr(model, name) for name in ("name", "decision", "preprocess", "hash", "gate", "verdict")}
+    return OnnxModel(**own, session=exported.session)

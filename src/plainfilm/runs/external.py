@@ -32,15 +32,15 @@ COMPARED = 1_000  # films of each set that are looked at for a shift
 
 def shift_from_training(run: RunFolder, films: Films, seed: int) -> dict[str, Any]:
     """Return {"tests", "red_lines", "note"} of ``films`` against a sample of the run's training films, if at hand."""
-    from plainfilm.audit.document import shift_lines
-    from plainfilm.audit.measure import measure as look
-    from plainfilm.audit.shift import shift
-
     try:
         trained_on = {row["path"]: row["sha256"] for row in run.films if row["part"] == "train"}
         ours = run.load_films()
     except (InputError, OSError) as error:
         return {"tests": [], "red_lines": [], "note": f"The training films are not at hand ({error})"}
+    from plainfilm.audit.document import shift_lines  # with scikit-learn, which whoever has an exported file needs not
+    from plainfilm.audit.measure import measure as look
+    from plainfilm.audit.shift import shift
+
     rng = np.random.default_rng(seed)
     samples = []
     trained = [i for i, path in enumerate(ours.films.paths) if path in trained_on]

@@ -1,0 +1,164 @@
+"""Whoever only reads films needs no PyTorch: an exported file labels, serves, scores and compares without it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAINING = ("torch", "torchvision", "timm", "sklearn", "matplotlib", "onnxscript")
+WITHOUT = f"""
+import importlib.abc, sys
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {TRAINING!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+from plainfilm.cli import main
+sys.exit(main())
+"""
+MOST_MEGABYTES = 400  # of the environment
+MOST_SECONDS = 0.8  # of a first label
+MOST_MEMORY = 250  # MB of the same
+
+
+@pytest.fixture(scope="module")
+def exported(films_folder, tmp_path_factory) -> Path:
+    """An untrained model as ONNX, with a gate."""
+    import torch
+
+    from plainfilm.evaluation.decision import Band, Decision
+    from plainfilm.export.onnx import write_onnx
+    from plainfilm.image.decode import decode
+    from plainfilm.image.preprocess import Preprocess
+    from plainfilm.image.store import Rows
+    from plainfilm.models.gate import fit_gate
+    from plainfilm.models.model import Model
+    from plainfilm.models.vgg import initialise
+    from plainfilm.models.zoo import recipe
+
+    p = Preprocess(size=32)
+    network = recipe("vgg").build(2, p)
+    initialise(network, torch.Generator().manual_seed(0))
+    pixels = np.stack([p.pixels(decode(path.read_bytes())) for path in sorted(films_folder.rglob("*.jpeg"))])
+    gate = fit_gate(Rows(pixels, np.arange(len(pixels)), {}), np.arange(len(pixels)), np.random.default_rng(0))
+    folder = tmp_path_factory.mktemp("exported")
+    decision = Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", 0.45, 1.5, Band(0.4, 0.6))
+    Model(network, "vgg", decision, p, gate=gate).save(folder / "model.h5")
+    write_onnx(Model.load(folder / "model.h5"), folder / "model.onnx", pixels[:4])
+    return folder / "model.onnx"
+
+
+def without(*words: object, **how: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line where none of what trains can be imported."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, *map(str, words)], capture_output=True, text=True, timeout=300, **how
+    )
+
+
+def test_labels_are_those_with_torch_installed(exported, films_folder, tmp_path):
+    from plainfilm.commands.label import label, load_model
+
+    done = without("label", exported, films_folder, "--out", tmp_path / "a.csv", "--quiet")
+    assert done.returncode == 0, done.stderr
+    label(load_model(exported), [str(films_folder)], tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_films_are_scored_and_the_scores_of_two_files_compared(exported, films_folder, tmp_path):
+    done = without("evaluate", exported, films_folder, "--out", tmp_path / "on", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout)
+    assert 0 <= metrics["test"]["auroc"]["value"] <= 1
+    predictions = tmp_path / "on" / "predictions.csv"
+    done = without("evaluate", predictions, "--positive", "PNEUMONIA", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    rows, other = list(csv.DictReader(predictions.read_text().splitlines())), tmp_path / "other.csv"
+    with open(other, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows({**row, "p_NORMAL": row["p_PNEUMONIA"], "p_PNEUMONIA": row["p_NORMAL"]} for row in rows)
+    done = without("compare", predictions, other, "--positive", "PNEUMONIA", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+
+
+def test_films_are_answered_over_http(exported, make_film):
+    command = [sys.executable, "-c", WITHOUT, "serve", str(exported), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            url = json.loads(process.stdout.readline())["url"]
+            with urllib.request.urlopen(f"{url}/health") as page:
+                assert json.load(page)["status"] == "ok"
+            body = b"--x\r\nContent-Disposition: form-data; name=films; filename=a\r\n\r\n" + make_film(1, True)
+            kind = {"Content-Type": "multipart/form-data; boundary=x"}
+            asked = urllib.request.Request(f"{url}/predict", body + b"\r\n--x--\r\n", kind)
+            with urllib.request.urlopen(asked) as page:
+                assert set(json.load(page)["films"][0]["probabilities"]) == {"NORMAL", "PNEUMONIA"}
+            maps = urllib.request.Request(f"{url}/explain", body + b"\r\n--x--\r\n", kind)
+            with pytest.raises(urllib.error.HTTPError, match="501"):
+                urllib.request.urlopen(maps)
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    "words", [("train", "demo:20"), ("audit", "demo:20"), ("explain",)], ids=lambda words: str(words[0])
+)
+def test_what_trains_says_what_to_install(exported, films_folder, tmp_path, words):
+    film = next(films_folder.rglob("*.jpeg"))
+    words = (*words, exported, film) if words == ("explain",) else words
+    done = without(*words, "--out", tmp_path / "out", "--quiet")
+    assert done.returncode == 2 and "pip install 'plainfilm[train]'" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_says_that_it_needs_torch(exported, films_folder, tmp_path):
+    done = without("label", exported.with_name("model.h5"), films_folder, "--out", tmp_path / "a.csv")
+    assert done.returncode == 2 and "PyTorch, which is not installed" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_small_environment_is_small_and_starts_at_once(exported, films_folder, tmp_path):
+    """`pip install plainfilm` alone: size on the disk, then one film's label, cold, ten times."""
+    place = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    python, source = place / "bin" / "python", tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", str(source)],
+        check=True,
+        capture_output=True,
+    )
+    listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "scikit-learn", "timm"} & set(listed.lower().split())
+    size = sum(path.lstat().st_size for path in place.rglob("*")) / 1e6
+    env = {**os.environ, "PYTHONPATH": ""}
+    film, seconds = next(films_folder.rglob("*.jpeg")), []
+    for number in range(10):
+        begun = time.monotonic()
+        out = tmp_path / f"{number}.csv"
+        subprocess.run([place / "bin" / "plainfilm", "label", exported, film, "--out", out], check=True, env=env)
+        seconds.append(time.monotonic() - begun)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"{size:.0f} MB on disk; label of one film {sorted(seconds)[5]:.2f} s, at most {memory:.0f} MB of memory")
+    assert size <= MOST_MEGABYTES and min(seconds) <= MOST_SECONDS

@@ -57,6 +57,8 @@ def how(run: RunFolder) -> list[list[str]]:
         "Versions": f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
         "Platform": config["platform"],
     }
+    if config.get("notes"):
+        said["About the data"] = ". ".join(config["notes"])
     if config.get("members"):
         said["Members"] = ", ".join(f"{run} ({sha256[:12]})" for run, sha256 in config["members"].items())
     return [[name, str(value)] for name, value in said.items()]

@@ -36,6 +36,7 @@ class ConfigDocument(TypedDict):
     plainfilm: str
     data: str  # as the user named it
     folder: NotRequired[str]  # in which the command was given
+    notes: NotRequired[list[str]]  # what there is to know of the data: a public set's licence, films left out, columns
     data_hash: str
     synthetic: bool
     protocol: str

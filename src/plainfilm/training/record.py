@@ -29,6 +29,7 @@ def config_document(prepared: Prepared) -> ConfigDocument:
         "plainfilm": version("plainfilm"),
         "data": prepared.data,
         "folder": str(Path.cwd()),
+        "notes": list(films.notes),
         "data_hash": films.data_hash,
         "synthetic": films.synthetic,
         "protocol": films.protocol,

@@ -243,3 +243,9 @@ def test_a_large_network_has_its_subgroups_without_being_asked(films_folder, tmp
     assert {row["grouping"] for row in found["subgroups"]} >= {"brightness"} and "robustness" not in found
     text = (out / "report.html").read_text()
     assert "Scores of subgroups" in text and f"plainfilm evaluate {out.name} --probes" in text
+
+
+def test_probes_cost_at_most_a_fifth_of_a_training():
+    versions = 1 + len(CORRUPTIONS) + len(probing.COVERS) + 1
+    assert probing.affordable(12, 3_389) == 3 * 12 * 3_389 // (5 * versions) < 1_000
+    assert probing.affordable(30, 3_389) == probing.MOST_FILMS and probing.affordable(1, 50) == probing.FEW_FILMS

@@ -27,7 +27,7 @@ from plainfilm.report.html import run_report
 from plainfilm.report.pictures import draw_mistakes, draw_montage
 from plainfilm.report.verdict import red_lines
 from plainfilm.runs.folder import RunFolder
-from plainfilm.runs.probing import LIGHT, probe, probe_subgroups
+from plainfilm.runs.probing import LIGHT, affordable, probe, probe_subgroups
 from plainfilm.runs.scoring import score_trained, verdict
 from plainfilm.storage import folders
 from plainfilm.storage.documents import FitDocument, MetricsDocument
@@ -117,7 +117,8 @@ def look_closer(prepared: Prepared, model: Model, run: RunFolder) -> None:
         probe_subgroups(run, model, greys, seed)
         return
     try:
-        probe(run, model, seed=seed, source=prepared.films)
+        count = affordable(prepared.config.epochs, prepared.films.where("train").size)
+        probe(run, model, films=count, seed=seed, source=prepared.films)
     except (FilmError, InputError) as error:
         say(f"The probes are left out: {error} Later: plainfilm evaluate {run.folder} --probes")
 

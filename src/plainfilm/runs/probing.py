@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,8 +35,9 @@ from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
+from plainfilm.models.answer import alone, blas_alone
 from plainfilm.models.averaging import Ensemble
-from plainfilm.models.model import BATCH, Model, batches
+from plainfilm.models.model import Model
 from plainfilm.progress import bar
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
@@ -47,6 +48,9 @@ LIGHT = 1e9  # FLOPs a film: below it every scored film can be labelled some 25 
 MOST_FILMS = 1_000  # probed with a light network
 FEW_FILMS = 100  # probed with any other
 UNTOUCHED = "untouched"
+AT_ONCE = 10  # changes of a film a pass: each thread holds the maps of so many
+SHARE = 5  # probes after a training cost at most one part in so many of it, counted in passes; a step is three
+_caught: ContextVar[list[np.ndarray] | None] = ContextVar("caught", default=None)
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,12 @@ def _audited(audit: Path, run: RunFolder) -> dict[str, Any]:
     return found
 
 
+def affordable(epochs: int, films: int) -> int:
+    """Return how many films may be probed after ``epochs`` with so many training ``films``, a hundred at least."""
+    versions = 1 + len(CORRUPTIONS) + len(COVERS) + 1
+    return min(MOST_FILMS, max(FEW_FILMS, 3 * epochs * films // (SHARE * versions)))
+
+
 def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Return about ``count`` of N positions, rising, as many of each class (at least one) as its share; all if N is
     no more."""
@@ -174,24 +184,36 @@ def _films(run: RunFolder, facts: Sequence[Mapping[str, str]], source: Films | N
 
 
 def _look(model: Model, films: Sequence[Film], clean: Predictions, seed: int) -> _Looked:
-    """Decode each film once and label it as it is and under every change."""
-    labelled: dict[str, list[np.ndarray]] = defaultdict(list)
-    features: list[np.ndarray] = []
-    brightness: list[float] = []
-    versions = partial(_versions, preprocess=model.preprocess, seed=seed)
-    alone = not isinstance(model.network, Ensemble)  # an ensemble has no last layer, but one for each member and view
+    """Decode each film once and label it as it is and under every change: a film a core, changes and passes in one
+    thread, so that no thread waits for another's share of a film."""
     names = (UNTOUCHED, *(c.name for c in CORRUPTIONS), *_probes(model.preprocess))
-    with bar("Probing films", len(films) * len(names)) as progress:
-        for made in batches(prefetched(versions, films, ranks.cores(), BATCH), BATCH):
-            brightness += [mean for mean, _ in made]
-            for name in names:
-                pixels = np.stack([pictures[name] for _, pictures in made])
-                with _last_layer(model.network, features if alone and name == UNTOUCHED else None):
-                    labelled[name].append(model.probabilities(pixels))
-                progress.step(len(made))
-    tables = {name: replace(clean, probabilities=np.concatenate(parts)) for name, parts in labelled.items()}
-    found = np.concatenate(features) if features else np.empty((len(films), 0), np.float32)
-    return _Looked(tables, found, np.array(brightness))
+    answered = partial(_answered, model=model, names=names, seed=seed)
+    cores = ranks.cores()
+    found = []
+    with blas_alone(), _last_layer(model.network), bar("Probing films", len(films) * len(names)) as progress:
+        for each in prefetched(answered, films, cores, 2 * cores, alone):
+            found.append(each)
+            progress.step(len(names))
+    brightness, probabilities, features = zip(*found, strict=True)
+    tables = dict(zip(names, np.stack(probabilities, 1), strict=True))
+    return _Looked(
+        {name: replace(clean, probabilities=table) for name, table in tables.items()},
+        np.stack(features),
+        np.array(brightness),
+    )
+
+
+def _answered(film: Film, model: Model, names: Sequence[str], seed: int) -> tuple[float, Floats, np.ndarray]:
+    """Return a film's mean grey, its probabilities (V, K) under each of the changes, and what reached the network's
+    last layer when it was untouched, (D,) float32."""
+    mean, pictures = _versions(film, model.preprocess, seed)
+    pixels = np.stack([pictures[name] for name in names])
+    caught: list[np.ndarray] = []
+    _caught.set(caught)
+    parts = [model.probabilities(pixels[i : i + AT_ONCE]) for i in range(0, len(pixels), AT_ONCE)]
+    _caught.set(None)
+    features = np.zeros(0, np.float32) if isinstance(model.network, Ensemble) or not caught else caught[0][0]
+    return mean, np.concatenate(parts), features  # an ensemble has no last layer, but one for each member and view
 
 
 def _versions(film: Film, preprocess: Preprocess, seed: int) -> tuple[float, dict[str, Grey]]:
@@ -225,11 +247,12 @@ def _decoded(film: Film) -> Grey:
 
 
 @contextmanager
-def _last_layer(network: nn.Module, caught: list[np.ndarray] | None) -> Iterator[None]:
-    """Add what reaches the last linear layer, (B, D) float32, to ``caught`` while the block runs, if there is one."""
+def _last_layer(network: nn.Module) -> Iterator[None]:
+    """Add what reaches the last linear layer, (B, D) float32, to the list that the thread has set, while the block
+    runs."""
 
     def keep(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        if caught is not None:
+        if (caught := _caught.get()) is not None:
             caught.append(inputs[0].flatten(1).float().cpu().numpy())
 
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]

@@ -154,7 +154,7 @@ def find_patient(path: str, *patterns: str) -> str:
 def known_patterns(paths: Iterable[str]) -> tuple[str, ...]:
     """Return those of PATIENT_PATTERNS that may be meant: archives name the first film of every study IM-0001-0001, so
     that IM- is Kermany's only where such names differ."""
-    series = [found[0] for path in paths if (found := re.search(SERIES + r"[^/]*$", path))]
+    series = [found[0] for path in paths if "IM-" in path and (found := re.search(SERIES + r"[^/]*$", path))]
     if 2 * len(set(series)) >= len(series):
         return PATIENT_PATTERNS
     return tuple(pattern for pattern in PATIENT_PATTERNS if pattern != SERIES)

@@ -157,6 +157,9 @@ def _nih(given: Given) -> Listing:
 # --- CheXpert ---------------------------------------------------------------------------------------------------------
 
 
+CHEXPERT_PATIENT = re.compile(r"patient\d+")
+
+
 def _chexpert(given: Given) -> Listing:
     tables = given.tables["labels"]
     about = ("sex", "age", "frontal/lateral", "ap/pa")
@@ -169,7 +172,7 @@ def _chexpert(given: Given) -> Listing:
             name = table.path.rpartition("/")[2].partition(".")[0].lower()
             part = next((p for word, p in (("valid", "val"), ("test", "test"), ("train", "train")) if word in name), "")
             for number, row in table.rows:
-                patient = re.search(r"patient\d+", row[path])
+                patient = CHEXPERT_PATIENT.search(row[path])
                 yield Row(
                     row[path],
                     _named_cells(table, number, row, findings),

@@ -85,10 +85,18 @@ class Texts(Column[str]):
         order, is that of the place before it."""
         if not len(self):
             return np.empty(0, np.int64), np.empty(0, bool)
-        width = max(1, max(len(self._key(place)) for place in range(len(self))))
         padded = Grown("B")
-        for places in _blocks(range(len(self))):
-            padded.extend(b"".join([self._key(place).ljust(width, b"\0") for place in places]))
+        longest = int(np.diff(self._ends.array).max())
+        if longest <= LONGEST and self._bytes.array.max(initial=0) < 128:  # ASCII, and short: the bytes are the keys
+            width = max(1, longest)
+            for start in range(0, len(self), BLOCK):
+                bounds = pairwise(self._ends.array[start : start + BLOCK + 1].tolist())
+                keys = np.array([self._bytes.view[begin:end].tobytes() for begin, end in bounds], f"S{width}")
+                padded.extend(keys.view(np.uint8))
+        else:
+            width = max(1, max(len(self._key(place)) for place in range(len(self))))
+            for places in _blocks(range(len(self))):
+                padded.extend(b"".join([self._key(place).ljust(width, b"\0") for place in places]))
         return ranked(padded.array.view(f"S{width}"))
 
     def _key(self, place: int) -> bytes:

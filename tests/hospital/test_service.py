@@ -82,6 +82,26 @@ def test_what_an_archive_refuses_is_given_up_and_the_others_go(room, film, monke
     assert "refused the answer 5 times: status 0xC000" in why.read_text() and len(here.archive.taken) == 2
 
 
+def test_an_answer_that_no_archive_can_send_is_given_up_and_the_next_goes(room, film, monkeypatch):
+    monkeypatch.setattr(services, "SHORTEST", 0.01)
+    here = room()
+    here.archive.fail = ZeroDivisionError("a bug")
+    with here.running():
+        put(here, film, 0)
+        wait_until(lambda: list(here.service.spool.failed.glob("*.txt")))
+        here.archive.fail = None
+        put(here, film, 1)
+        wait_until(lambda: len(here.lines()) == 1)
+
+
+def test_a_service_whose_hands_fail_ends(room, monkeypatch):
+    here = room()
+    monkeypatch.setattr(here.service, "_hand_over", lambda: 1 / 0)
+    monkeypatch.setattr(services.threading, "excepthook", lambda _: None)
+    with here.running():
+        assert here.service.stop.wait(10)
+
+
 def test_what_nobody_takes_for_too_long_is_given_up(room, film):
     here = room(give_up=0.2)
     here.archive.fail = Unreachable("nobody there")

@@ -47,7 +47,7 @@ class Service:
 
     def run(self) -> None:
         """Answer and hand over until ``stop`` is set."""
-        handing = threading.Thread(target=self._hand_over, name="hand over")
+        handing = threading.Thread(target=self._until_stopped, name="hand over")
         handing.start()
         try:
             with blas_alone():
@@ -91,6 +91,13 @@ class Service:
                 self._busy.pop(film.film)
         self.counters.seconds.observe(time.monotonic() - begun)
 
+    def _until_stopped(self) -> None:
+        """Hand over; should that ever end by itself, let the whole service end: whoever started it starts it again."""
+        try:
+            self._hand_over()
+        finally:
+            self.stop.set()
+
     def _hand_over(self) -> None:
         pause = SHORTEST
         while not self.stop.is_set():
@@ -128,8 +135,10 @@ class Service:
         self._tries[film] = self._tries.get(film, 0) + 1
         try:
             self.archive.send({f"{film}-{kind}.dcm": data for kind, data in files.items()})
-        except Refused as error:
-            self._refused(film, line["study"], str(error))
+        except (Unreachable, OSError):
+            raise
+        except Exception as error:  # refused, or nothing that could be sent: this answer, and no other
+            self._refused(film, line["study"], str(error) if isinstance(error, Refused) else type(error).__name__)
             return
         self.trail.add({**line, "attempts": self._tries.pop(film), "outcome": DONE})
         self.spool.drop(film, line["study"])

@@ -87,7 +87,7 @@ LABELS = (
     "- **Laterals** are left out, and counted. `--projection all` keeps them.",
     "- **Readers** who disagree: `--readers majority`, `any` or `all`. The agreement of the readers is reported.",
     "- **Patients** decide what may stand on both sides of a split. RSNA and VinDr-CXR do not name them.",
-    "- **Further columns** (age, sex, view, scanner) stay with the films: `plainfilm evaluate RUN --by age,sex`.",
+    "- **Further columns** (age, sex, view, scanner) stay with the films, see [sites, age and sex](columns.md).",
     "",
     "## Any other table",
     "",

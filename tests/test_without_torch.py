@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -35,6 +33,7 @@ sys.exit(main())
 MOST_MEGABYTES = 400  # of the environment
 MOST_SECONDS = 0.8  # of a first label
 MOST_MEMORY = 250  # MB of the same
+NOT_OURS = {"pip", "setuptools", "pkg_resources", "_distutils_hack"}  # an empty environment has them
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +135,7 @@ def test_a_run_says_that_it_needs_torch(exported, films_folder, tmp_path):
 @pytest.mark.slow
 @pytest.mark.network
 def test_the_small_environment_is_small_and_starts_at_once(exported, films_folder, tmp_path):
-    """`pip install plainfilm` alone: size on the disk, then one film's label, cold, ten times."""
+    """`pip install plainfilm` alone: size on the disk, then one film's label, from the start of the process."""
     place = tmp_path / "env"
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
     python, source = place / "bin" / "python", tmp_path / "source"
@@ -151,14 +150,18 @@ def test_the_small_environment_is_small_and_starts_at_once(exported, films_folde
     )
     listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "scikit-learn", "timm"} & set(listed.lower().split())
-    size = sum(path.lstat().st_size for path in place.rglob("*")) / 1e6
-    env = {**os.environ, "PYTHONPATH": ""}
-    film, seconds = next(films_folder.rglob("*.jpeg")), []
-    for number in range(10):
-        begun = time.monotonic()
-        out = tmp_path / f"{number}.csv"
-        subprocess.run([place / "bin" / "plainfilm", "label", exported, film, "--out", out], check=True, env=env)
-        seconds.append(time.monotonic() - begun)
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"{size:.0f} MB on disk; label of one film {sorted(seconds)[5]:.2f} s, at most {memory:.0f} MB of memory")
-    assert size <= MOST_MEGABYTES and min(seconds) <= MOST_SECONDS
+    size = sum(path.lstat().st_size for path in place.rglob("*") if not NOT_OURS & {*path.parts}) / 1e6
+    film = next(films_folder.rglob("*.jpeg"))
+    used = [labelled(place / "bin" / "plainfilm", exported, film, tmp_path / f"{n}.csv") for n in range(5)]
+    seconds, memory = min(each[0] for each in used), max(each[1] for each in used)
+    print(f"{size:.0f} MB on disk; label of one film {seconds:.2f} s of a core, {memory:.0f} MB of memory")
+    assert size <= MOST_MEGABYTES and seconds <= MOST_SECONDS and memory <= MOST_MEMORY
+
+
+def labelled(command: Path, model: Path, film: Path, out: Path) -> tuple[float, float]:
+    """Seconds of a core and MB of memory that one film's label takes, start included: so on a busy machine too."""
+    words = [str(command), "label", str(model), str(film), "--out", str(out), "--quiet"]
+    child = os.posix_spawn(words[0], words, {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"})
+    _, status, used = os.wait4(child, 0)
+    assert status == 0
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024

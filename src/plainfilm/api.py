@@ -23,8 +23,8 @@ from plainfilm.data.frames import to_frame, to_html
 from plainfilm.errors import InputError
 from plainfilm.evaluation import compare as paired
 from plainfilm.evaluation import guarantee, operating
+from plainfilm.evaluation.arrays import from_arrays
 from plainfilm.evaluation.decision import Band, Decision
-from plainfilm.evaluation.foreign import from_arrays
 from plainfilm.evaluation.intervals import Floats, Interval
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.evaluation.scores import scores as scored

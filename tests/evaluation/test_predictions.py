@@ -94,8 +94,9 @@ def test_probabilities_with_four_decimals_pass(tmp_path: Path) -> None:
     ("lines", "said"),
     [
         (["label,p_a,p_b", "a,1,0"], "the column path is missing"),
+        (["a,b", "x,1"], "no column is known to hold the truth (it has a, b)"),
         (["path,p_a,p_b", "x,1,0"], "the column label is missing"),
-        (["path,label", "x,a"], "at least two classes, and there is none"),
+        (["path,label", "x,a", "y,b"], "no column is known to hold the score"),
         (["path,label,p_a", "x,a,1"], "at least two classes, and only p_a is there"),
         (["path,label,p_a,p_b"], "it has no rows"),
         (["path,label,p_a,p_b", "x,a,1,0", "y,a,nan,0"], "1 row has a probability that is not a number (first: row 3)"),

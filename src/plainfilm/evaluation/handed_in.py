@@ -1,44 +1,123 @@
-"""A table of predictions in whatever dialect and words, as our own: any model and any spreadsheet may have made it."""
+"""A table of predictions in whatever dialect and words, as our own: any model and any spreadsheet may have made it.
+
+Tables with columns ``p_<class>`` are ours. Of others, columns are recognised by the words that pandas, R, Keras,
+scikit-learn and torchxrayvision users write, or named by the user. Where two columns may be meant, nobody guesses.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm.data import words
 from plainfilm.data.identity import one_spelling
+from plainfilm.errors import InputError, did_you_mean
+from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.intervals import Floats
+from plainfilm.evaluation.scales import Scale, as_probabilities
 from plainfilm.progress import say
 from plainfilm.storage.columns import Texts
 from plainfilm.storage.dialects import COLUMNS
-from plainfilm.storage.tables import read_table
+from plainfilm.storage.tables import FIRST_ROW, read_table
 
 Rows = list[dict[str, str]]
 
-KNOWN = (*COLUMNS, "threshold", "threshold_of", "refer", "reason")
+OF_OURS = ("threshold", "threshold_of", "scored_by", "refer", "reason")  # which mean nothing in others' tables
+KNOWN = (*COLUMNS, *OF_OURS)
+# Names of columns in small letters without signs between them, the surest first.
+ROLES: dict[str, tuple[str, ...]] = {
+    "label": (
+        *("label", "target", "truth", "groundtruth", "ytrue", "true", "truelabel", "gt", "reference", "class"),
+        *("diagnosis", "outcome", "y", "labels", "actual", "observed"),
+    ),
+    "score": (
+        *("score", "prob", "probability", "p", "yscore", "yprob", "ypred", "pred", "prediction", "predicted", "output"),
+        *("logit", "logits", "proba", "predprob", "predictedprobability", "likelihood", "confidence", "risk", "p1"),
+        *("prob1", "proba1", "probability1", "score1"),
+    ),
+    "path": (
+        *("path", "file", "filename", "filepath", "image", "imagepath", "imageid", "imageindex", "dicomid", "imgid"),
+        *("sopinstanceuid", "name", "id", "uid", "studyid", "film"),
+    ),
+    "patient": ("patient", "patientid", "subject", "subjectid", "pid", "ptid", "mrn", "person", "personid"),
+    "part": ("part", "split", "set", "fold", "subset"),
+}
+ASKED = ("label", "score", "patient")  # of which two possible columns are asked about
+FOR_CLASS = re.compile(r"(p|prob|proba|probability|score|pred|logit|y_pred|output)[\s_.:-]+(.+)", re.IGNORECASE)
+YES = {"1", "true", "yes", "y", "t", "pos", "positive", "+", "present", "ja", "oui", "si", "sí", "abnormal"}
 
 
-def rows_as_ours(path: str | Path) -> tuple[list[str], Rows, list[int]]:
-    """Return (header, rows, the rows' numbers in the file): columns by our names, labels as the classes behind ``p_``
-    are spelt ("" where unknown), parts as train, val and test, patients "" where unknown.
+class Told(NamedTuple):
+    """What the user says of a table that another program made; what is empty is recognised.
 
-    What is none of these words stays as it is, for whoever checks the table.
+    ``columns``: {role: column} for roles of ``ROLES``; ``scores``: one of ``scales.KINDS``; ``scale``: of the scores,
+    where it is known from films before; ``positive``: the class that they are for; ``classes``: all classes;
+    ``labelled``: whether the truth is asked for.
     """
+
+    columns: Mapping[str, str] = {}
+    scores: str = ""
+    scale: Scale | None = None
+    positive: str = ""
+    classes: tuple[str, ...] = ()
+    labelled: bool = True
+
+
+class Table(NamedTuple):
+    """A table in our words: rows with ``path``, ``label`` ("" where unknown), ``part``, ``patient`` and the further
+    columns; their numbers in the file; (N, K) probabilities in the order of ``classes``; ``positive``, where it says
+    so; the column of each role, where these were recognised; the scale of its scores; what a user should know."""
+
+    header: list[str]
+    rows: Rows
+    numbers: list[int]
+    classes: tuple[str, ...]
+    probabilities: Floats
+    positive: str = ""
+    columns: Mapping[str, str] = {}
+    scale: Scale = Scale()
+    remarks: tuple[str, ...] = ()
+
+
+def read_handed_in(path: str | Path, told: Told | None = None) -> Table:
+    """Return a table of predictions by our names; what is wrong with one of ours stays, for whoever checks it.
+
+    InputError where a column of another program's table is missing, may be one of several, or holds what it can't mean.
+    """
+    told = told or Told()
     header, numbered = read_table(path, known=KNOWN)
-    ours = {name: _ours(name, header) for name in header}
-    classes = [name[2:] for name in ours.values() if name.startswith("p_")]
-    numbers, rows = [], []
-    for number, row in numbered:
-        numbers.append(number)
-        rows.append(_row({ours[name]: cell for name, cell in row.items()}, classes))
-    return list(ours.values()), rows, numbers
+    of_ours = not told.columns and any(name[:2].lower() == "p_" for name in header) and {"path", "label"} & {*header}
+    both = list(numbered)
+    numbers, rows = [number for number, _ in both], [row for _, row in both]
+    table = _ours(header, rows, numbers) if of_ours else _theirs(path, header, rows, numbers, told)
+    return table._replace(positive=told.positive or table.positive)
 
 
-def _ours(name: str, header: list[str]) -> str:
+# -- our own ----------------------------------------------------------------------------------------------------------
+
+
+def _ours(header: list[str], rows: Rows, numbers: list[int]) -> Table:
+    ours = {name: _our_name(name, header) for name in header}
+    classes = tuple(name[2:] for name in ours.values() if name.startswith("p_"))
+    rows = [_our_row({ours[name]: cell for name, cell in row.items()}, classes) for row in rows]
+    shares = [[words.number(row[f"p_{name}"]) for name in classes] for row in rows]
+    probabilities = np.array(shares, dtype=np.float64).reshape(len(rows), len(classes))
+    return Table(list(ours.values()), rows, numbers, classes, probabilities)
+
+
+def _our_name(name: str, header: list[str]) -> str:
     if name[:2].lower() == "p_":
         return f"p_{name[2:]}"
     return "part" if name == "split" and "part" not in header else name
 
 
-def _row(row: dict[str, str], classes: list[str]) -> dict[str, str]:
+def _our_row(row: dict[str, str], classes: Sequence[str]) -> dict[str, str]:
     if "label" in row:
         row["label"] = words.same_class(row["label"], classes) or words.known(row["label"])
     if part := words.known(row.get("part", "")):
@@ -50,17 +129,181 @@ def _row(row: dict[str, str], classes: list[str]) -> dict[str, str]:
     return row
 
 
-def patients_in_one_spelling(patients: list[str], paths: list[str]) -> list[str]:
-    """Return (N,) patients, all spellings of one as the commonest, and say so; "" where a film's patient is unknown,
-    or only its own path."""
-    named = ["" if patient == path else patient for patient, path in zip(patients, paths, strict=True)]
-    found, said = one_spelling(Texts(named))
+# -- another program's ------------------------------------------------------------------------------------------------
+
+
+def _theirs(path: str | Path, header: list[str], rows: Rows, numbers: list[int], told: Told) -> Table:
+    if not rows:
+        raise InputError(f"{path} has no rows; there is nothing to score.")
+    found = _roles(path, header, told)
+    classes = told.classes or _classes(path, rows, found)
+    by_class = {} if "score" in told.columns else _by_class(header, classes, found)
+    if by_class:
+        probabilities, scale, said = _several(path, rows, by_class, classes)
+        positive = told.positive
+    else:
+        decision = Decision.of(classes, told.positive or affirmed(classes))
+        probabilities, scale, said = _one(path, rows, found, decision, told)
+        positive = decision.positive
+    used = {*found.values(), *by_class.values(), *OF_OURS}
+    paths = _paths(path, rows, found)
+    ours = [
+        {
+            **{name: cell for name, cell in row.items() if name and name not in used},
+            "path": film,
+            "label": words.same_class(row.get(found.get("label", ""), ""), classes) or "",
+            "part": words.part(row.get(found.get("part", ""), "")) or "test",
+            "patient": words.patient(row.get(found.get("patient", ""), "")),
+        }
+        for row, film in zip(rows, paths, strict=True)
+    ]
+    names = ["path", "label", "part", "patient", *(f"p_{name}" for name in classes)]
+    names += [name for name in header if name not in used and name not in names]
+    return Table(names, ours, numbers, classes, probabilities, positive, found, scale, tuple(said))
+
+
+def _classes(path: str | Path, rows: Rows, found: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the classes in the column of labels, sorted."""
+    names = sorted({words.label(row[found["label"]]) for row in rows} - {""})
+    if not 2 <= len(names) <= 20:
+        shown = f"only '{names[0]}'" if len(names) == 1 else f"{len(names) or 'no'} different values"
+        raise InputError(
+            f"{path}: the column {found['label']} holds {shown}; name the truth with --columns label=NAME."
+        )
+    return tuple(names)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "", name.strip().lower())
+
+
+def _roles(path: str | Path, header: Sequence[str], told: Told) -> dict[str, str]:
+    """Return {role: column}; InputError where one is missing, unknown, or may be one of several."""
+    _check_given(path, header, told.columns)
+    found = dict(told.columns)
+    taken = set(found.values())
+    for role, known in ROLES.items():
+        if role in told.columns or (role == "label" and not told.labelled):
+            continue
+        like = [name for name in header if name not in taken and _plain(name) in known]
+        if len(like) > 1 and role in ASKED:
+            raise InputError(f"{path}: {' or '.join(like)} may be the {role}; say which: --columns {role}={like[0]}.")
+        if like:
+            found[role] = min(like, key=lambda name: known.index(_plain(name)))
+            taken.add(found[role])
+    if "label" not in found and told.labelled:
+        raise InputError(
+            f"{path}: no column is known to hold the truth (it has {listed(header)}); name it: --columns label=NAME."
+        )
+    return found
+
+
+def _check_given(path: str | Path, header: Sequence[str], given: Mapping[str, str]) -> None:
+    for role, column in given.items():
+        if role not in ROLES:
+            raise InputError(f"--columns {role}={column}: the roles are {', '.join(ROLES)}.{did_you_mean(role, ROLES)}")
+        if column not in header:
+            raise InputError(f"{path} has no column '{column}'.{did_you_mean(column, header)}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of ``names``, for a sentence."""
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+
+
+def _by_class(header: Sequence[str], classes: Sequence[str], found: Mapping[str, str]) -> dict[str, str]:
+    """Return {class: column} where every class has a column of its own, named after it; else nothing."""
+    columns: dict[str, str] = {}
+    for name in header:
+        if name in (found.get("label"), found.get("path"), found.get("patient"), found.get("part")):
+            continue
+        match = FOR_CLASS.fullmatch(name)
+        for text in (name, match[2] if match else ""):
+            same = words.same_class(text, classes) if text else None
+            if same and same not in columns:
+                columns[same] = name
+    return columns if len(columns) == len(classes) else {}
+
+
+def affirmed(names: Sequence[str]) -> str | None:
+    """Return the class that says yes, where one of two does."""
+    says = [name for name in names if name.lower() in YES]
+    return says[0] if len(says) == 1 and len(names) == 2 else None
+
+
+def _numbers(path: str | Path, rows: Iterable[Mapping[str, str]], column: str) -> Floats:
+    values = np.array([words.number(row[column]) for row in rows])
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if wrong.size:
+        raise InputError(
+            f"{path}: {wrong.size} rows have no number in {column} (first: row {wrong[0] + FIRST_ROW}); correct or "
+            "leave them out."
+        )
+    return values
+
+
+def _one(
+    path: str | Path, rows: Sequence[Mapping[str, str]], found: Mapping[str, str], decision: Decision, told: Told
+) -> tuple[Floats, Scale, list[str]]:
+    """Return (N, 2) probabilities of one column of scores, its scale, and what is to be said of it."""
+    if not decision.two:
+        raise InputError(f"{path}: one score can't tell {len(decision.classes)} classes; a column per class is needed.")
+    if "score" not in found:
+        raise InputError(f"{path}: no column is known to hold the score; name it: --columns score=NAME.")
+    values = _numbers(path, rows, found["score"])
+    if told.scale:
+        chance, scale = told.scale.probabilities(values), told.scale
+        said = list[str]()
+    else:
+        chance, scale, said = as_probabilities(values, told.scores)
+    both = np.empty((len(chance), 2))
+    both[:, decision.column], both[:, 1 - decision.column] = chance, 1 - chance
+    return both, scale, [f"{found['score']} is taken for the score of {decision.positive}", *said]
+
+
+def _several(
+    path: str | Path, rows: Sequence[Mapping[str, str]], columns: Mapping[str, str], classes: Sequence[str]
+) -> tuple[Floats, Scale, list[str]]:
+    """Return (N, K) probabilities of one column per class: as they are, or by softmax where they are no shares."""
+    values = np.column_stack([_numbers(path, rows, columns[name]) for name in classes])
+    if values.min() >= 0 and values.max() <= 100 and values.max() > 1 and np.allclose(values.sum(1), 100, atol=0.5):
+        return values / values.sum(1, keepdims=True), Scale("percent"), ["the scores are taken for per cent"]
+    if values.min() >= 0 and values.max() <= 1 and np.allclose(values.sum(1), 1, atol=0.02):
+        return values / values.sum(1, keepdims=True), Scale(), []
+    powers = np.exp(values - values.max(1, keepdims=True))
+    said = ["the scores are no shares of 1; they are taken for logits"]
+    return powers / powers.sum(1, keepdims=True), Scale("logit"), said
+
+
+def _paths(path: str | Path, rows: Sequence[Mapping[str, str]], found: Mapping[str, str]) -> list[str]:
+    """Return a name per film; InputError where one stands twice."""
+    if "path" not in found:
+        return [f"row {number}" for number in range(FIRST_ROW, len(rows) + FIRST_ROW)]
+    names = [row[found["path"]] for row in rows]
+    (name, times), *_ = Counter(names).most_common(1)
+    if times > 1:
+        raise InputError(
+            f"{path}: {name or 'an empty name'} stands {times} times in {found['path']}; each film may be there once "
+            "(if these are patients: --columns patient=" + found["path"] + ")."
+        )
+    return names
+
+
+# -- both -------------------------------------------------------------------------------------------------------------
+
+
+def patients_of(rows: Rows, known: Mapping[str, str]) -> NDArray[np.str_]:
+    """Return (N,) each film's patient, all spellings of one as the commonest (which is said); its own path where
+    unknown. ``known``: patients by path, for films whose row names none."""
+    paths = [row["path"] for row in rows]
+    named = [row.get("patient") or known.get(row["path"]) or "" for row in rows]
+    found, said = one_spelling(Texts("" if who == film else who for who, film in zip(named, paths, strict=True)))
     if said:
         say(said)
-    return list(found)
+    return np.array([patient or path for patient, path in zip(found, paths, strict=True)], dtype=np.str_)
 
 
-def labelled(path: str | Path, rows: Rows) -> list[int]:
+def with_label(path: str | Path, rows: Rows) -> list[int]:
     """Return the places of the rows that have a label, and say how many have none."""
     places = [place for place, row in enumerate(rows) if row["label"]]
     if unknown := len(rows) - len(places):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,8 @@ from plainfilm.data.frames import to_frame
 from plainfilm.data.words import number
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import Bools, Decision, positive_class
-from plainfilm.evaluation.handed_in import Rows, labelled, patients_in_one_spelling, rows_as_ours
+from plainfilm.evaluation.handed_in import Table, Told, patients_of, read_handed_in, with_label
+from plainfilm.progress import say
 from plainfilm.storage.tables import read_csv, write_csv
 
 Found = Callable[..., list[str]]  # which rows are wrong, what they have, and all rows' cells -> what to say
@@ -146,50 +147,64 @@ def write_predictions(path: str | Path, p: Predictions) -> None:
     write_csv(path, header, ([film, part, label, *shares, *rest] for film, part, label, shares, *rest in rows))
 
 
+class HandedIn(NamedTuple):
+    """Predictions as they were handed in, with the table they stood in; rows are those of the films."""
+
+    predictions: Predictions
+    table: Table
+
+
 def read_predictions(
     path: str | Path, films_csv: str | Path | None = None, about: Mapping[str, Any] | None = None
 ) -> Predictions:
-    """Return the predictions in a CSV ``path,part,label,p_<class>…``, from this product or from any other model.
+    """Return the predictions in a table, from this product or from any other model: see ``read_table_of``."""
+    return read_table_of(path, films_csv, about).predictions
 
-    The classes are what stands after ``p_``, in the order of the columns. ``part`` may be missing (then "test"). A
-    column ``threshold`` (of pooled folds) is each film's own, for the probability of the class in ``threshold_of``,
-    one for all films, and goes before that of ``about``, the model.json of whoever made them. A column ``scored_by``
-    names the model that scored a film, where there are several: AUROC and AUPRC are then taken within each. A film's
-    patient is taken from a ``patient`` column, else from ``films_csv`` (by path), else it is its own path.
-    All mistakes are collected into one InputError.
+
+def read_table_of(
+    path: str | Path,
+    films_csv: str | Path | None = None,
+    about: Mapping[str, Any] | None = None,
+    told: Told | None = None,
+) -> HandedIn:
+    """Return the predictions in a table: ours, ``path,label,p_<class>…``, or another program's, see ``handed_in``.
+
+    Of ours the classes are what stands after ``p_``, in the order of the columns. ``part`` may be missing (then
+    "test"). A column ``threshold`` (of pooled folds) is each film's own, for the probability of the class in
+    ``threshold_of``, one for all films, and goes before that of ``about``, the model.json of whoever made them. A
+    column ``scored_by`` names the model that scored a film, where there are several: AUROC and AUPRC are then taken
+    within each. A film's patient is taken from a ``patient`` column, else from ``films_csv`` (by path), else it is its
+    own path. What was taken for what is said; all mistakes are collected into one InputError.
     """
-    header, rows, numbers = rows_as_ours(path)
-    classes = tuple(name[2:] for name in header if name.startswith("p_"))
-    named = rows[0].get("threshold_of", "") if rows else ""
-    if mistakes := _mistakes(header, rows, classes, partial(_found, numbers)):
+    told, known = told or Told(), _patients_of(films_csv) if films_csv is not None else {}
+    table = read_handed_in(path, told)
+    for remark in table.remarks:
+        say(f"{path}: {remark}")
+    if mistakes := _mistakes(table, partial(_found, table.numbers), told.labelled):
         raise InputError(f"{path} can't be scored: {'; '.join(mistakes)}; correct the file, or write it anew.")
-    rows = [rows[place] for place in labelled(path, rows)]
-    known = _patients_of(films_csv) if films_csv is not None else {}
-    about = about or {}
-    positive = positive_class(classes, about.get("positive") or named or None)
+    if told.labelled:
+        places = with_label(path, table.rows)
+        table = table._replace(rows=[table.rows[i] for i in places], probabilities=table.probabilities[places])
+    rows, classes, about = table.rows, table.classes, about or {}
+    named = rows[0].get("threshold_of", "") if rows else ""
+    positive = positive_class(classes, about.get("positive") or table.positive or named or None)
     decision = Decision.read(classes, {"threshold": 0.5, "temperature": 1, **about, "positive": classes[positive]})
-    own = _thresholds(header, rows)
-    return Predictions(
+    own = _thresholds(table)
+    found = Predictions(
         paths=[row["path"] for row in rows],
         parts=np.array([row.get("part") or "test" for row in rows], dtype=np.str_),
-        labels=np.array([classes.index(row["label"]) for row in rows], dtype=np.int64),
-        probabilities=_probabilities(rows, classes),
+        labels=np.array([classes.index(row["label"]) if row["label"] else 0 for row in rows], dtype=np.int64),
+        probabilities=table.probabilities,
         decision=decision if own is None else replace(decision, threshold=own, threshold_of=named),
-        patients=_patients(rows, known),
-        folds=np.array([row["scored_by"] for row in rows], dtype=np.str_) if "scored_by" in header else None,
+        patients=patients_of(rows, known),
+        folds=np.array([row["scored_by"] for row in rows], dtype=np.str_) if "scored_by" in table.header else None,
     )
+    return HandedIn(found, table)
 
 
-def _patients(rows: Rows, known: Mapping[str, str]) -> NDArray[np.str_]:
-    """Return (N,) each film's patient in one spelling, its own path where unknown."""
-    paths = [row["path"] for row in rows]
-    named = [row.get("patient") or known.get(row["path"]) or "" for row in rows]
-    found = patients_in_one_spelling(named, paths)
-    return np.array([patient or path for patient, path in zip(found, paths, strict=True)], dtype=np.str_)
-
-
-def _mistakes(header: list[str], rows: Rows, classes: tuple[str, ...], found: Found) -> list[str]:
+def _mistakes(table: Table, found: Found, labelled: bool) -> list[str]:
     """Return all that is wrong with a table of predictions."""
+    header, rows, classes = table.header, table.rows, table.classes
     labels = [row["label"] for row in rows] if "label" in header and classes else []
     parts = [row.get("part") or "test" for row in rows]
     of = [row.get("threshold_of", "") for row in rows]
@@ -199,16 +214,16 @@ def _mistakes(header: list[str], rows: Rows, classes: tuple[str, ...], found: Fo
         *([] if rows else ["it has no rows"]),
         *(_path_mistakes([row["path"] for row in rows], found) if "path" in header else []),
         *found([label not in ("", *classes) for label in labels], none_of, labels),
-        *(["no film has a label"] if labels and not any(labels) else []),
-        *_probability_mistakes(_probabilities(rows, classes), found),
+        *(["no film has a label"] if labelled and labels and not any(labels) else []),
+        *_probability_mistakes(table.probabilities, found),
         *found([part not in PARTS for part in parts], "a part that is not train, val or test", parts),
-        *_threshold_mistakes(_thresholds(header, rows), found),
+        *_threshold_mistakes(_thresholds(table), found),
         *found([name not in ("", *classes) or name != of[0] for name in of], "another class in threshold_of", of),
     ]
 
 
-def _thresholds(header: list[str], rows: Rows) -> NDArray[np.float64] | None:
-    return np.array([number(row["threshold"]) for row in rows]) if "threshold" in header else None
+def _thresholds(table: Table) -> NDArray[np.float64] | None:
+    return np.array([number(row["threshold"]) for row in table.rows]) if "threshold" in table.header else None
 
 
 def _threshold_mistakes(values: NDArray[np.float64] | None, found: Found) -> list[str]:
@@ -260,8 +275,3 @@ def _found(numbers: Sequence[int], wrong: ArrayLike, what: str, shown: list[str]
         return []
     first = f"row {numbers[hits[0]]}" + (f", '{shown[hits[0]]}'" if shown else "")
     return [f"{hits.size} row{'s have' if hits.size > 1 else ' has'} {what} (first: {first})"]
-
-
-def _probabilities(rows: Rows, classes: tuple[str, ...]) -> NDArray[np.float64]:
-    values = [[number(row[f"p_{name}"]) for name in classes] for row in rows]
-    return np.array(values, dtype=np.float64).reshape(len(rows), len(classes))

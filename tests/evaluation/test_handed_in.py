@@ -7,7 +7,10 @@ import pytest
 from scipy.special import logit
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.foreign import as_probabilities, from_arrays, read_foreign
+from plainfilm.evaluation.arrays import from_arrays
+from plainfilm.evaluation.handed_in import Told
+from plainfilm.evaluation.predictions import read_table_of
+from plainfilm.evaluation.scales import Scale, as_probabilities
 
 TRUTH = np.array([0, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1, 0])
 CHANCE = np.round(np.where(TRUTH == 1, np.linspace(0.4, 0.95, 12), np.linspace(0.05, 0.6, 12)), 3)
@@ -53,7 +56,7 @@ SHAPES = {
 def test_ten_ways_to_write_the_same_predictions(tmp_path, shape):
     path = tmp_path / ("theirs.tsv" if shape == "tabs" else "theirs.csv")
     path.write_text(SHAPES[shape], encoding="utf-8")
-    found = read_foreign(path)
+    found = read_table_of(path)
     assert np.array_equal(found.predictions.truth, TRUTH == 1), shape
     assert found.predictions.score == pytest.approx(CHANCE, abs=1e-3)
     assert len(set(found.predictions.patients.tolist())) == (6 if "patients" in shape else 12)
@@ -80,19 +83,20 @@ def test_ten_ways_to_write_the_same_predictions(tmp_path, shape):
 def test_what_is_not_clear_is_asked_in_one_sentence(tmp_path, text, words):
     (tmp_path / "theirs.csv").write_text(text)
     with pytest.raises(InputError, match=words):
-        read_foreign(tmp_path / "theirs.csv")
+        read_table_of(tmp_path / "theirs.csv")
 
 
-def test_columns_can_be_named(tmp_path):
+def test_columns_can_be_named(tmp_path, capsys):
     path = tmp_path / "theirs.csv"
     path.write_text("who,a,b,c\n1,0,.2,7\n1,1,.7,8\n2,0,.1,9\n2,,.3,6\n")
-    found = read_foreign(path, {"label": "a", "score": "b", "patient": "who"})
+    found = read_table_of(path, told=Told({"label": "a", "score": "b", "patient": "who"}))
     assert found.predictions.score == pytest.approx([0.2, 0.7, 0.1])
     assert sorted(set(found.predictions.patients.tolist())) == ["1", "2"]
-    assert "1 rows without a label are left out" in found.remarks
+    assert "1 of 4 films have no label" in capsys.readouterr().err and len(found.table.rows) == 3
+    assert [row["c"] for row in found.table.rows] == ["7", "8", "9"]
     for columns, words in (({"labl": "a"}, "Did you mean 'label'"), ({"label": "aa"}, "no column 'aa'")):
         with pytest.raises(InputError, match=words):
-            read_foreign(path, columns)
+            read_table_of(path, told=Told(columns))
 
 
 def test_scores_of_any_kind_keep_their_order_and_are_said_what_they_are_taken_for():
@@ -105,11 +109,11 @@ def test_scores_of_any_kind_keep_their_order_and_are_said_what_they_are_taken_fo
         (rng.random(50) * 99, "percent"),
     ):
         chance, found, said = as_probabilities(scores)
-        assert found == kind and kind[:4] in said[0].replace("per cent", "percent")
+        assert found.kind == kind and kind[:4] in said[0].replace("per cent", "percent")
         assert np.array_equal(np.argsort(chance), np.argsort(scores)) and chance.min() >= 0 and chance.max() <= 1
-    assert as_probabilities(rng.random(9))[1:] == ("probability", [])
+    assert as_probabilities(rng.random(9))[1:] == (Scale(), [])
     assert "decisions" in as_probabilities(np.array([0.0, 1, 1]))[2][0]
-    assert as_probabilities(rng.random(9) * 9, "logit")[1] == "logit"
+    assert as_probabilities(rng.random(9) * 9, "logit")[1].kind == "logit"
     for kind, words in (("percent", "no percent"), ("odds", "choose from")):
         with pytest.raises(InputError, match=words):
             as_probabilities(values, kind)
@@ -131,3 +135,24 @@ def test_arrays_are_predictions_too():
     ):
         with pytest.raises(InputError, match=words):
             wrong()
+
+
+def test_a_scale_found_before_gives_new_scores_the_same_numbers():
+    rng = np.random.default_rng(1)
+    old, new = rng.lognormal(8, 2, 200), rng.lognormal(8, 2, 50)
+    _, scale, _ = as_probabilities(old)
+    assert scale.kind == "rank"
+    both = scale.probabilities(np.r_[old, new])
+    assert np.array_equal(np.argsort(both), np.argsort(np.r_[old, new]))  # no two become equal, however large
+    assert np.array_equal(both[200:], scale.probabilities(new))
+    with pytest.raises(InputError, match="that is no percent"):
+        Scale("percent").probabilities(np.array([-1.0, 50]))
+
+
+def test_tables_of_the_same_films_without_the_truth_can_be_read_for_labelling(tmp_path):
+    path = tmp_path / "theirs.csv"
+    path.write_text("file,prob,threshold\na,0.2,9\nb,0.7,9\n")
+    found = read_table_of(path, told=Told(classes=("0", "1"), labelled=False))
+    assert found.predictions.score == pytest.approx([0.2, 0.7]) and not found.predictions.decision.own_thresholds
+    with pytest.raises(InputError, match="hold the truth"):
+        read_table_of(path)

@@ -123,6 +123,14 @@ def max_bad_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-bad", type=float, metavar="X", help=text)
 
 
+def table_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --columns and --scores, for predictions that another program made."""
+    text = "what a FILE.csv calls them: label=Target,score=prob,path=Image,patient=PatientID (default: recognised)"
+    parser.add_argument("--columns", default="", metavar="ROLE=NAME,…", help=text)
+    text = "what its scores are: probability, percent, logit or rank (default: recognised)"
+    parser.add_argument("--scores", default="", metavar="KIND", help=text)
+
+
 def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Return those of the options ``names`` that were given: not None, False, an empty text or an empty list."""
     values = {name: getattr(options, name) for name in names}

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command
+from plainfilm.cli.base import Command, given, table_flags
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -14,13 +14,19 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUN|FILE.csv", type=Path, nargs="+", help=text)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for comparison.json (default: print only)")
     parser.add_argument("--positive", default="", help="positive class (default: the one not called normal)")
+    table_flags(parser)
     parser.add_argument("--force", action="store_true", help="replace a comparison that is in --out")
 
 
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.compare import compare_all
 
-    how = {"positive": options.positive, "out": options.out, "force": options.force, "seed": options.seed}
+    how = {
+        **given(options, "positive", "columns", "scores"),
+        "out": options.out,
+        "force": options.force,
+        "seed": options.seed,
+    }
     return compare_all(options.runs, **how)
 
 

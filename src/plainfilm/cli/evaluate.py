@@ -18,6 +18,7 @@ from plainfilm.cli.base import (
     reading_flags,
     show_metrics,
     show_runs,
+    table_flags,
 )
 from plainfilm.config import READING
 
@@ -31,6 +32,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
         "--positive", default="", help="positive class of a FILE.csv (default: the one not called normal)"
     )
     parser.add_argument("--threshold", type=float, metavar="X", help="threshold for a FILE.csv (default 0.5)")
+    table_flags(parser)
     reading_flags(parser)
     parser.add_argument("--force", action="store_true", help="replace scores that are in --out")
     text = "exit code 3 when it holds, such as auroc<0.9 or sensitivity.low<0.85; may be repeated"
@@ -52,7 +54,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.evaluate import evaluate
 
-    of_file, of_data = ("positive", "threshold"), ("classes", "max_bad", *READING)
+    of_file, of_data = ("positive", "threshold", "columns", "scores"), ("classes", "max_bad", *READING)
     how = given(options, "by", "out", "force", *of_file, *of_data, "probes", "films", "audit", "precision")
     checks = {"fail_if": options.fail_if, "prevalence": options.prevalence}
     return evaluate(options.run, options.data or "", seed=options.seed, **checks, **how)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command
+from plainfilm.cli.base import Command, table_flags
 
 ASSUMED = (  # flag, default without a pilot, what it is
     ("prevalence", 0.5, "share of positive films"),
@@ -31,6 +31,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pilot", type=Path, metavar="RUN|FILE.csv", help="take what is not given below from these predictions"
     )
+    table_flags(parser)
     for name, default, words in ASSUMED:
         parser.add_argument(f"--{name}", type=float, metavar="X", help=f"{words} (default {default:g}, or the pilot's)")
     parser.add_argument("--width", type=float, default=0.1, metavar="X", help="width of 95 %% intervals (default 0.1)")
@@ -53,8 +54,9 @@ def _run(options: argparse.Namespace) -> Any:
 
     names = [name.replace("-", "_") for name, _, _ in ASSUMED]
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    told = {"columns": options.columns, "scores": options.scores}
     asked = ("pilot", "width", "difference", "disagree", "correlation", "drop", "power", "threshold", "out", "force")
-    return plan(**{name: getattr(options, name) for name in asked}, **given)
+    return plan(**{name: getattr(options, name) for name in asked}, **told, **given)
 
 
 def _show(result: Any) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from plainfilm.errors import InputError, refuse
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.decision import positive_class
+from plainfilm.evaluation.handed_in import Told
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.scoring import scored_films
 from plainfilm.storage import folders
@@ -17,12 +18,20 @@ from plainfilm.storage.files import sealed, write_json
 
 
 def compare_all(
-    places: list[Path], *, positive: str = "", out: Path | None = None, force: bool = False, seed: int = 0
+    places: list[Path],
+    *,
+    positive: str = "",
+    columns: str = "",
+    scores: str = "",
+    out: Path | None = None,
+    force: bool = False,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare run folders and predictions files on their scored part (test, else val); with ``out`` write
     comparison.json there.
 
-    Returns what ``evaluation.compare.compare`` does. InputError for fewer than two, or when films or labels differ.
+    ``columns``, ``scores``: what files hold that other programs made, see ``handed_in.Told``. Returns what
+    ``evaluation.compare.compare`` does. InputError for fewer than two, or when films or labels differ.
     """
     if len(places) < 2:
         raise InputError("compare takes two or more run folders or predictions files.")
@@ -31,7 +40,8 @@ def compare_all(
     else:
         refuse("a comparison that is only printed", {"force": force})
     names = _names(places)
-    tables = [scored_films(place) for place in places]
+    told = Told.of(columns, scores, positive)
+    tables = [scored_films(place, told) for place in places]
     meant = {table.decision.threshold_of for table in tables} - {""}
     asked = positive or (meant.pop() if len(meant) == 1 else None)
     tables[0] = tables[0].by(positive=tables[0].classes[positive_class(tables[0].classes, asked)])

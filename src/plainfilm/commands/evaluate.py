@@ -18,8 +18,8 @@ from plainfilm.data.sources import load
 from plainfilm.errors import CheckFailed, InputError, refuse, require_share
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.conditions import check, holding
-from plainfilm.evaluation.decision import positive_class
-from plainfilm.evaluation.predictions import read_predictions, write_predictions
+from plainfilm.evaluation.handed_in import Told
+from plainfilm.evaluation.predictions import read_table_of, write_predictions
 from plainfilm.evaluation.scores import ppv_npv_at
 from plainfilm.progress import say
 from plainfilm.runs.external import as_the_model_says, predict_films, shared_with, shift_from_training
@@ -29,7 +29,7 @@ from plainfilm.runs.scoring import columns_of, measure, score_again
 from plainfilm.storage import folders
 from plainfilm.storage.documents import IntervalDocument, MetricsDocument
 from plainfilm.storage.files import read_json, sealed, write_json
-from plainfilm.storage.tables import is_table, read_csv, write_csv
+from plainfilm.storage.tables import is_table, write_csv
 
 
 def evaluate(
@@ -138,27 +138,30 @@ def evaluate_file(
     out: Path | None = None,
     force: bool = False,
     by: str = "",
+    columns: str = "",
+    scores: str = "",
     seed: int = 0,
 ) -> MetricsDocument:
-    """Score any model's predictions.csv; with ``out`` write metrics.json there.
+    """Score any model's predictions; with ``out`` write metrics.json there.
 
     ``threshold``: of two classes, 0.5 when None; InputError where the file's own thresholds or more classes leave it
-    nothing to do. ``by``: further columns of the file to look at, see ``runs.scoring.measure``.
+    nothing to do. ``by``: further columns of the file to look at, see ``runs.scoring.measure``. ``columns``,
+    ``scores``, ``positive``: what another program's table holds, see ``handed_in.Told``.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: expected a number between 0 and 1.")
     if out:
         folders.require_free(out, folders.EVALUATION, force=force)
-    predictions = read_predictions(file)
+    predictions, table = read_table_of(file, told=Told.of(columns, scores, positive))
     decision = predictions.decision
     if threshold is not None and (decision.own_thresholds or not decision.two):
         why = "it has a threshold for each film" if decision.two else "it has more than two classes"
         raise InputError(f"--threshold does nothing for {file}: {why}; leave it out.")
-    changes: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
-    if positive:
-        changes["positive"] = predictions.classes[positive_class(predictions.classes, positive)]
+    decided = predictions if threshold is None else predictions.by(threshold=threshold)
     protocol = "predictions as handed in; how the films were divided is not known"
-    metrics = measure(predictions.by(**changes), protocol, seed, columns_of(predictions, read_csv(file)[1]), by)
+    metrics = measure(decided, protocol, seed, columns_of(predictions, table.rows), by)
+    if table.columns:
+        metrics["read"] = {"columns": table.columns, "scores": table.scale.kind, "remarks": table.remarks}
     metrics["red_lines"] = chance_lines(metrics)
     if out:
         with sealed(out, shared=True):

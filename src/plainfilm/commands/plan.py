@@ -8,6 +8,7 @@ from typing import Any
 
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation import planning
+from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.planning import Assumed, Needed
 from plainfilm.runs.scoring import scored_films
 from plainfilm.storage import folders
@@ -24,6 +25,8 @@ def plan(
     drop: float | None = None,
     power: float = 0.8,
     threshold: float | None = None,
+    columns: str = "",
+    scores: str = "",
     out: str | Path | None = None,
     force: bool = False,
     **assumed: float,
@@ -32,13 +35,14 @@ def plan(
 
     ``assumed``: fields of ``evaluation.planning.Assumed`` (prevalence, sensitivity, specificity, auroc,
     films_per_patient, icc); what is not given comes from ``pilot`` (a run folder or predictions file), if there is one.
+    ``columns``, ``scores``: what a pilot holds that another program made, see ``handed_in.Told``.
     ``width``: of the 95 % intervals, 0..1. ``difference``: between two models, of which ``disagree`` is the share of
     films that they decide differently and ``correlation`` that of their areas. ``drop``: at a new site. ``threshold``:
     the risk at which net benefit is looked at. InputError for values outside their ranges.
     """
     if out:
         folders.require_free(Path(out), folders.EVALUATION, force=force, written=("plan.json",))
-    known = _known(pilot, assumed)
+    known = _known(pilot, assumed, Told.of(columns, scores))
     found: dict[str, Any] = {
         "assumed": {field.name: getattr(known, field.name) for field in fields(known) if field.name != "log_odds"},
         "pilot": None if pilot is None else str(pilot),
@@ -63,18 +67,18 @@ def plan(
     return found
 
 
-def _known(pilot: str | Path | None, given: dict[str, float]) -> Assumed:
+def _known(pilot: str | Path | None, given: dict[str, float], told: Told) -> Assumed:
     names = [field.name for field in fields(Assumed) if field.name != "log_odds"]
     for name in given:
         if name not in names:
             raise InputError(f"plan: there is no assumption '{name}'.{did_you_mean(name, names)}")
     if pilot is None:
         return Assumed(**given)  # type: ignore[arg-type]
-    return replace(_of_pilot(Path(pilot)), **given)  # type: ignore[arg-type]
+    return replace(_of_pilot(Path(pilot), told), **given)  # type: ignore[arg-type]
 
 
-def _of_pilot(place: Path) -> Assumed:
-    films = scored_films(place)
+def _of_pilot(place: Path, told: Told) -> Assumed:
+    films = scored_films(place, told)
     return planning.piloted(films.truth, films.called, films.score, films.patients)
 
 

@@ -15,12 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm.config import name_pairs
 from plainfilm.data import words
 from plainfilm.data.identity import one_spelling
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats
-from plainfilm.evaluation.scales import Scale, as_probabilities
+from plainfilm.evaluation.scales import KINDS, Scale, as_probabilities
 from plainfilm.progress import say
 from plainfilm.storage.columns import Texts
 from plainfilm.storage.dialects import COLUMNS
@@ -67,6 +68,13 @@ class Told(NamedTuple):
     positive: str = ""
     classes: tuple[str, ...] = ()
     labelled: bool = True
+
+    @classmethod
+    def of(cls, columns: str = "", scores: str = "", positive: str = "") -> Told:
+        """Return what flags say: ``columns`` is ``label=Target,score=prob``. InputError for another form."""
+        if scores and scores not in KINDS:
+            raise InputError(f"--scores {scores}: choose from {', '.join(KINDS)}.{did_you_mean(scores, KINDS)}")
+        return cls(dict(name_pairs("--columns", columns, "ROLE=COLUMN")), scores, positive=positive)
 
 
 class Table(NamedTuple):

@@ -10,8 +10,9 @@ import numpy as np
 
 from plainfilm.data.films import PARTS, further_columns
 from plainfilm.evaluation.columns import Groups, by_columns, usual
+from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.operating import operating_curve
-from plainfilm.evaluation.predictions import Predictions, read_predictions
+from plainfilm.evaluation.predictions import Predictions, read_table_of
 from plainfilm.evaluation.scores import named, one_class_predicted, scores
 from plainfilm.progress import say
 from plainfilm.runs.folder import RunFolder
@@ -48,11 +49,14 @@ def _score(run: RunFolder, openings: int, by: str = "") -> MetricsDocument:
     return run.metrics
 
 
-def scored_films(place: Path) -> Predictions:
-    """Return the scored films of a run's folder or of a predictions file, decided as the run decides them."""
+def scored_films(place: Path, told: Told | None = None) -> Predictions:
+    """Return the scored films of a run's folder or of a predictions file, decided as the run decides them.
+
+    ``told``: what a file of another program holds.
+    """
     run = RunFolder(place)
     require_intact(place, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION)
-    predictions = run.predictions if place.is_dir() else read_predictions(place)
+    predictions = run.predictions if place.is_dir() else read_table_of(place, told=told).predictions
     scored = predictions.part(predictions.scored_part)
     if run.has(folders.ADAPTED):
         say(f"{place} was adapted: five temperatures mix the order of its films; compare its decisions, not its AUROC.")

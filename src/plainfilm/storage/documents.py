@@ -98,6 +98,7 @@ class MetricsDocument(TypedDict, total=False):
     red_lines: list[str]  # where nothing better than chance was shown
     shift: dict[str, Any]  # of films from elsewhere
     shared: dict[str, Any]
+    read: dict[str, Any]  # of another program's table: the column of each role, what its scores are, remarks
 
 
 class ProbesDocument(TypedDict, total=False):

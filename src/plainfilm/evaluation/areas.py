@@ -69,7 +69,12 @@ def area(positive: Bools, score: Floats, parts: NDArray[Any] | None = None) -> E
 def within(
     found: Callable[[Bools, Floats], Estimate], positive: Bools, score: Floats, parts: NDArray[Any] | None
 ) -> Estimate:
-    """Return the mean of an estimate within each of ``parts`` that has both classes; of all films where None."""
+    """Return the mean of an estimate within each of ``parts`` that has both classes; of all films where None.
+
+    The models of K folds learnt from each other's test films, so their errors agree a little: the pulls are those of
+    K - 1 folds (measured: ``tests/evaluation/coverage.py``; Bengio & Grandvalet 2004, JMLR 5:1089: no estimate is right
+    for all).
+    """
     if parts is None:
         return found(positive, score)
     names = [name for name in np.unique(parts) if 0 < positive[parts == name].sum() < (parts == name).sum()]
@@ -78,7 +83,8 @@ def within(
         here = parts == name
         value, pulls[here] = found(positive[here], score[here])
         values.append(value)
-    return Estimate(float(np.mean(values)) if names else float("nan"), pulls / max(len(names), 1))
+    shared = np.sqrt(max(len(names), 1) * max(len(names) - 1, 1))
+    return Estimate(float(np.mean(values)) if names else float("nan"), pulls / shared)
 
 
 def _area(positive: Bools, score: Floats) -> Estimate:

@@ -73,7 +73,7 @@ def ece_interval(
     times about what they are, with the covariance that whole patients give them, and about 0, as of a calibrated model
     (Bröcker & Smith 2007, doi 10.1175/WAF993.1). Chance makes every gap look larger, so the interval is by inversion:
     from the least to the largest factor on the gaps that would give an error such as the one found. Its upper bound is
-    no nearer than that of a flawless share of films of as many patients, see ``at_least``.
+    no nearer than a flawless share of as many patients has it.
     """
     alike = worth_patients(whose)
     if not len(score):
@@ -86,7 +86,7 @@ def ece_interval(
     outside = 0.5 - level / 2
     low = 0.0 if np.mean(by_chance >= value) > outside else _factor(shown, noise, value, 1 - outside, 0.0) * value
     high = max(1.0, _factor(shown, noise, value, outside, 1.0)) * value
-    high = max(high, 1 - (1 - value) * wilson(alike, alike, level).low)
+    high = max(high, 1 - (1 - value) * wilson(alike, alike, level).low)  # a flawless share of as many patients
     ends = (float(np.quantile(by_chance, q)) for q in (outside, 1 - outside))
     return Interval(value, min(low, value), min(high, 1.0)), Interval(float(by_chance.mean()), *ends)
 

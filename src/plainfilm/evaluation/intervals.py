@@ -18,6 +18,9 @@ Bools = NDArray[np.bool_]
 Whose = NDArray[Any]  # (N,) whose film each is: names, or numbers from 0
 
 
+MANY = 1e9  # films, of which nobody has more
+
+
 class Interval(NamedTuple):
     """An estimate with the bounds of its interval; NaN where the films can't tell."""
 
@@ -112,7 +115,7 @@ def rate(values: Bools | Floats, patients: Whose, level: float = 0.95, cautious:
     share's variance by whole patients against that of one independent film, no more than N for a share, made fewer by
     the square of the normal over Student's quantile (Korn & Graubard 1998, Survey Methodology 24:193, with Wilson's in
     place of Clopper and Pearson's). That variance is itself a guess from few patients, and 0 where none errs; so the
-    bounds are at least as far out as if all patients were as these are and the next one quite otherwise: ``at_least``.
+    interval is no narrower than that of a flawless share on as many patients: ``at_least``.
     ``cautious``: as a part of another score. Wilson's bounds hold less than they say for some shares of few films, and
     Jeffreys' (Brown, Cai & DasGupta 2001) for others; then the outer ones are taken. Unknown without films.
     """
@@ -123,6 +126,8 @@ def rate(values: Bools | Floats, patients: Whose, level: float = 0.95, cautious:
     alone, sure = values.dtype == bool and alike > n - 1e-9, share in (0.0, 1.0)
     worth = float(n) if alone else alike if sure else _worth_films(values, whose, level)
     found = Interval(share, *wilson(share * worth, worth, level)[1:])
+    if worth > MANY:  # all films have the same value
+        found = Interval(share, share, share)
     if cautious:
         ends = betaincinv(share * worth + 0.5, (1 - share) * worth + 0.5, [0.5 - level / 2, 0.5 + level / 2])
         found = Interval(share, min(found.low, float(ends[0])), max(found.high, float(ends[1])))
@@ -134,17 +139,21 @@ def _worth_films(values: Bools | Floats, whose: NDArray[np.int64], level: float)
     n, m, alike = len(values), float(values.mean()), worth_patients(whose)
     alone = m * (1 - m)
     variance = spread((values - m) / n, whose) if alike > 1 else alone
-    worth = alone / max(variance, alone / 1e9)
+    worth = alone / max(variance, alone / MANY**2)
     worth = min(worth, n) if values.dtype == bool else worth
     return float(worth * (normal_quantile(level) / student_quantile(level, alike - 1)) ** 2)
 
 
 def at_least(found: Interval, flawless: float) -> Interval:
-    """Return ``found`` with the width that a flawless result would have on as many patients, or more: one error never
-    makes an interval narrower. ``flawless`` is the lower bound there; a value v in 0..1 gets v · flawless and
-    1 - (1 - v) · flawless at least."""
+    """Return ``found`` (in 0..1) no narrower than the interval of a flawless result on as many patients, whose lower
+    bound is ``flawless``: one error never makes an interval narrower. It is widened towards the middle; where there was
+    no width at all, to both sides."""
     value, low, high = found
-    return Interval(value, min(low, value * flawless), max(high, 1 - (1 - value) * flawless))
+    if low == high:
+        return Interval(value, value * flawless, 1 - (1 - value) * flawless)
+    if value >= 0.5:
+        return Interval(value, max(min(low, high - 1 + flawless), 0.0), high)
+    return Interval(value, low, min(max(high, low + 1 - flawless), 1.0))
 
 
 def together(value: float, parts: Sequence[Interval], weights: Floats, correlation: Floats | None = None) -> Interval:

@@ -148,7 +148,9 @@ def decision_intervals(p: Predictions, whose: NDArray[np.int64], level: float = 
     if len(there) > 1:
         for kind, some in parts.items():
             pulls = np.stack([known[f"{kind}_{p.classes[k]}"].pulls for k in there])
-            related = correlations(pulls, whose, float(kind == "f1"))  # an error counts in the F1 of two classes
+            related = correlations(pulls, whose, 0.0)
+            if kind == "f1":  # an error counts in the F1 of two classes, and where there is none, none is known
+                related = np.ones_like(related)
             found[f"{kind}_macro"] = _mean_of(known[f"{kind}_macro"].value, [some[k] for k in there], related, level)
         found["balanced_accuracy"] = found["recall_macro"]
         found["mcc"] = _matthews_interval(p, whose, level)

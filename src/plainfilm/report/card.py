@@ -107,8 +107,8 @@ def _factors(run: RunFolder) -> list[str]:
 def _metrics(run: RunFolder) -> list[str]:
     return [
         f"Scores of the {part_in_words(run.part)} part, each with a 95 % interval: Wilson's for rates, DeLong's for "
-        "the AUROC (where a patient has several films, both as if these were fewer), the fit itself for slope and "
-        f"intercept of calibration, resampled patients for the rest. {practice.chosen(run)}",
+        "the AUROC, the fit itself for slope and intercept of calibration, bounds recovered from the rates for their "
+        f"means; films of a patient err together. {practice.chosen(run)}",
     ]
 
 

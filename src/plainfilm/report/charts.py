@@ -282,7 +282,11 @@ def _reliability(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
     rows = [["in use", *row] if fitted else row for row in _bins(table)] + [[was, *row] for row in _bins(before)]
     alt = f"{title_of(run)}: expected calibration error {shown} over {count(len(table), 'bin')} of films."
     squares = f" Squares: {was}; in use: {fitted_in_words(run)}." if fitted else ""
-    caption = f"{title_of(run)}: do the probabilities mean what they say? Points on the diagonal do.{squares}"
+    chance = score_in_words(run, "ece_by_chance")
+    caption = (
+        f"{title_of(run)}: do the probabilities mean what they say? Points on the diagonal do.{squares} Expected"
+        f" calibration error {shown}; by chance alone a calibrated model has {chance} on such films."
+    )
     header = ["Films", "Mean predicted", "Share of positives (95 % interval)"]
     numbers = Table("Bins of about equal size", ["Probabilities", *header] if fitted else header, rows)
     figure = plots.reliability(table, error, before, was)

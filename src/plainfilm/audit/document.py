@@ -113,7 +113,7 @@ def _by_class(measured: Measured, positive: str, groups: np.ndarray, rng: np.ran
 
 def red_lines(found: dict[str, Any]) -> list[str]:
     """Return what makes scores on these films unbelievable, one sentence each."""
-    columns = of_table.red_lines(found["columns"], found["positive"]) if found["columns"] else []
+    columns = of_table.red_lines(found["columns"], found["positive"]) if found.get("columns") else []
     return [
         *_shortcuts(found),
         *columns,

@@ -38,7 +38,7 @@ def _show(result: Any) -> str:
     whose = f"{result['positive']}: " if result["by_class"] else ""
     rows = [(whose + (row["name"] if whose else row["title"]), row["auc"]) for row in result["baselines"]]
     rows += [(f"{row['class']}: {row['name']}", row["auc"]) for row in result["by_class"]]
-    rows += [(f"column {row['name']}", row["auc"]) for row in (result["columns"] or {"rows": []})["rows"]]
+    rows += [(f"column {row['name']}", row["auc"]) for row in (result.get("columns") or {"rows": []})["rows"]]
     rows += [
         (f"told from ours: {'predicted ' * t['predicted']}{t['class'] or 'all films'}, {t['kind']}", t["auc"])
         for t in tests

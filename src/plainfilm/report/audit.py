@@ -69,7 +69,7 @@ def audit_report(out: Path, found: dict[str, Any], measured: Measured, other: Me
         "baselines_chart": _baselines(found, out),
         "properties": _properties(found),
         "columns": _columns(found),
-        "column_tables": [_by_value(table, found) for table in (found["columns"] or {"tables": []})["tables"]],
+        "column_tables": [_by_value(table, found) for table in (found.get("columns") or {"tables": []})["tables"]],
         "leak": _leak(found),
         "galleries": [_twin_pictures(row, ours) for row in twins],
         "twin_table": _twin_table(found),
@@ -275,7 +275,9 @@ def _properties(found: dict[str, Any]) -> Table | None:
 
 
 def _columns(found: dict[str, Any]) -> Table | None:
-    rows = [[row["name"], with_interval(interval(row["auc"]))] for row in (found["columns"] or {"rows": []})["rows"]]
+    rows = [
+        [row["name"], with_interval(interval(row["auc"]))] for row in (found.get("columns") or {"rows": []})["rows"]
+    ]
     caption = f"What each column of the table tells about {found['positive']}, and pairs that tell more"
     return Table(caption, ["Column", "AUC (95 % interval)"], rows) if rows else None
 

@@ -86,7 +86,7 @@ def _together(runs: list[RunFolder]) -> Predictions:
         labels=np.concatenate([table.labels for table in tables]),
         probabilities=np.concatenate([table.probabilities for table in tables]),
         patients=np.concatenate([table.patients for table in tables]),
-        folds=np.concatenate([np.full(len(table), run) for run, table in zip(runs, tables, strict=True)]),
+        folds=np.concatenate([np.full(len(t), run.folder.name) for run, t in zip(runs, tables, strict=True)]),
     ).by(threshold=cuts, threshold_of=tables[0].decision.positive)
     order = np.array(sorted(range(len(all_films)), key=all_films.paths.__getitem__), dtype=np.int64)
     return all_films.take(order)

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.special import expit
+from scipy.stats import t as student
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.adapting import _enough, adapt, adapt_unlabelled, cross_fitted
+from plainfilm.evaluation.calibration import estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
@@ -118,3 +120,32 @@ def test_a_temperature_moves_no_area_under_the_curve():
     for name in ("auroc", "auprc"):
         assert order[0][name] == order[1][name]
     assert order[0]["brier"] != order[1]["brier"] and len(set(decided.decision.threshold.tolist())) == 5
+
+
+def test_where_nothing_is_gained_the_old_operating_point_is_kept_unless_forced():
+    """Films like those of training: cross-fitted figures show no gain, so the model's own point stays."""
+    films = site(120, patients=60)
+    first = adapt(films, OLD, "auto", "none", np.random.default_rng(0))[0]
+    at_home = films.under(replace(first, temperature=1.0))
+    raw = replace(at_home, probabilities=first.tempered(films.probabilities))
+    old = replace(first, temperature=1.0)
+    kept, decided, found = adapt(raw, old, "auto", "none", np.random.default_rng(0))
+    assert found["kept"] and kept == old and any("--force" in line for line in found["lines"])
+    assert found["deployed"] == found["before"] and (decided.decided == raw.under(old).decided).all()
+    forced, _, found = adapt(raw, old, "auto", "none", np.random.default_rng(0), force=True)
+    assert not found["kept"] and forced != old
+    assert found["difference"]["balanced_accuracy"]["low"] < found["difference"]["balanced_accuracy"]["high"]
+
+
+def test_the_interval_of_an_estimated_prevalence_is_that_of_its_likelihood():
+    """Against a grid of shares: those whose log-likelihood is within t² / 2 of the largest."""
+    rng = np.random.default_rng(0)
+    ill = rng.random(400) < 0.2
+    score = expit(rng.normal(size=400) + 2.5 * ill - 1.25)  # calibrated where half are ill
+    estimate = float(estimate_prevalence(np.column_stack([1 - score, score]), np.array([0.5, 0.5]))[1])
+    found = prevalence_interval(score, 0.5, estimate)
+    grid = np.linspace(0.001, 0.999, 5000)
+    likelihood = np.log(grid[:, None] * score / 0.5 + (1 - grid[:, None]) * (1 - score) / 0.5).sum(axis=1)
+    inside = grid[likelihood > likelihood.max() - student.ppf(0.975, 399) ** 2 / 2]
+    assert found.low == pytest.approx(inside[0], abs=0.01) and found.high == pytest.approx(inside[-1], abs=0.01)
+    assert prevalence_interval(score, 0.5, estimate, np.repeat(np.arange(40), 10)).low <= found.low

@@ -78,7 +78,7 @@ def adapt(
     asked = force or rule.split("=")[0] not in ("auto", "balanced", "youden")
     found["kept"] = not (asked or shown_better(found["difference"]))
     deployed = old if found["kept"] else new
-    found["deployed"] = _scored(raw.under(deployed), rng)
+    found["deployed"] = found["before"] if found["kept"] else _scored(raw.under(deployed), rng)
     found["lines"] = _lines(found)
     return deployed, before if found["kept"] else after, found
 

@@ -46,7 +46,13 @@ OUT_OF_MEMORY = re.compile(
 THE_USERS = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
 # what films are trained and audited with; reading them needs none of it
-TRAINING = {"torch": "PyTorch", "sklearn": "scikit-learn", "matplotlib": "Matplotlib", "jinja2": "Jinja2"}
+TRAINING = {
+    "torch": "PyTorch",
+    "sklearn": "scikit-learn",
+    "matplotlib": "Matplotlib",
+    "jinja2": "Jinja2",
+    "h5py": "h5py",
+}
 SHARED = ("audit", "train", "label")  # what several processes of one torchrun can do together
 PAGES = (
     demo,

@@ -34,7 +34,7 @@ def test_everything_is_written_and_nothing_outside(films_folder, make_film, tmp_
     for heading in ("Doubtful labels", "Is the other set like this one?", "What a leaky split would have scored"):
         assert heading in page
     assert main(["audit", str(films_folder), "--out", str(out)]) == 2
-    assert "not an empty folder" in capsys.readouterr().err
+    assert "is not empty" in capsys.readouterr().err
 
 
 def test_strict_says_what_failed_and_prints_the_audit_all_the_same(make_films, tmp_path, capsys):

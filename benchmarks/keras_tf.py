@@ -64,7 +64,7 @@ def network(batch_norm: bool, side: int = 64) -> keras.Model:
     if batch_norm:
         model.add(layers.BatchNormalization())
     model.add(layers.Dropout(0.5))
-    model.add(layers.Dense(2, activation="softmax"))
+    model.add(layers.Dense(2, activation="softmax", dtype="float32"))  # as its guide of mixed precision has it
     return model
 
 
@@ -87,6 +87,17 @@ def training(threads: int, films: int, batch_norm: bool) -> Callable[[], object]
     y = np.arange(films) % 2
     model = compiled(batch_norm)
     return lambda: model.fit(x, y, batch_size=BATCH, epochs=1, class_weight={0: 3.0, 1: 1.0}, verbose=0) and None
+
+
+def training_16(threads: int, films: int, batch_norm: bool) -> Callable[[], object]:
+    """The same with keras' mixed precision: layers in bfloat16, weights in float32."""
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    return training(threads, films, batch_norm)
+
+
+def features_16(threads: int, films: int) -> Callable[[], object]:
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    return features(threads, films)
 
 
 def features(threads: int, films: int) -> Callable[[], object]:
@@ -175,7 +186,9 @@ if __name__ == "__main__":
             "decode": decode,
             "dataset": dataset,
             "training": training,
+            "training_16": training_16,
             "features": features,
+            "features_16": features_16,
             "label": label,
             "paper": paper,
         }

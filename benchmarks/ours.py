@@ -22,6 +22,7 @@ from plainfilm.machine.startup import tune_process
 tune_process()  # as the command does, before torch is loaded
 # isort: split
 import torch
+from PIL import Image
 
 import scikit
 import turns
@@ -54,7 +55,26 @@ def product(threads: int) -> Callable[[], object]:
     return lambda: [a @ a for _ in range(5)] and None
 
 
+def product_16(threads: int) -> Callable[[], object]:
+    """The same in bfloat16."""
+    torch.set_num_threads(threads)
+    a = torch.ones(1536, 1536, dtype=torch.bfloat16)
+    return lambda: [a @ a for _ in range(5)] and None
+
+
 PRODUCT = 5 * 2 * 1536**3
+
+
+def entropy(threads: int, folder: str) -> Callable[[], object]:
+    """What no JPEG decoder can go below: entropy decoding alone, but for an inverse transform of one value in 64."""
+    paths = sorted(Path(folder).glob("*/*"))
+
+    def one(path: Path) -> None:
+        with Image.open(path) as image:
+            image.draft("L", (max(1, image.width // 8), max(1, image.height // 8)))
+            image.load()
+
+    return lambda: list(ThreadPoolExecutor(threads).map(one, paths)) and None
 
 
 def decode(threads: int, folder: str) -> Callable[[], object]:
@@ -74,7 +94,7 @@ def again(threads: int, folder: str) -> Callable[[], object]:
     return lambda: ingest(load(folder), [AS_TRAINED]) and None
 
 
-def _training(threads: int, films: int, batch_norm: bool) -> tuple[Training, list[np.ndarray]]:
+def _training(threads: int, films: int, batch_norm: bool, bits: int = 32) -> tuple[Training, list[np.ndarray]]:
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)
     name, p = "vgg-bn" if batch_norm else "vgg", AS_TRAINED
@@ -88,7 +108,7 @@ def _training(threads: int, films: int, batch_norm: bool) -> tuple[Training, lis
     config = TrainConfig(model=name, learning_rate=0.01)
     scaler = torch.amp.GradScaler(enabled=False)
     material = Material(rows, labels, order, order[:BATCH], np.array([3, 1], np.float32))
-    run = Training(network, network, p, material, config, optimizer_for(network, config), scaler)
+    run = Training(network, network, p, material, config, optimizer_for(network, config), scaler, bits)
     return run, np.split(order[:films], films // BATCH)
 
 
@@ -99,13 +119,25 @@ def training(threads: int, films: int, batch_norm: bool) -> Callable[[], object]
     return lambda: [run.step(run.feed.batch(films, draws), 0.01) for films in batches] and None
 
 
+def training_16(threads: int, films: int, batch_norm: bool) -> Callable[[], object]:
+    """The same, layers up to the features in bfloat16."""
+    run, batches = _training(threads, films, batch_norm, 16)
+    draws = torch.Generator()
+    return lambda: [run.step(run.feed.batch(films, draws), 0.01) for films in batches] and None
+
+
 def loading(threads: int, films: int) -> Callable[[], object]:
     """What a later epoch does in place of decoding: the rows of its batches from the store."""
     run, batches = _training(threads, films, False)
     return lambda: [torch.from_numpy(run.material.pixels[batch]) for batch in batches] and None
 
 
-def features(threads: int, films: int) -> Callable[[], object]:
+def features_16(threads: int, films: int) -> Callable[[], object]:
+    """The same in bfloat16."""
+    return features(threads, films, 16)
+
+
+def features(threads: int, films: int, bits: int = 32) -> Callable[[], object]:
     """VGG16's features of films that are in the store, to the features' store."""
     torch.set_num_threads(threads)
     r = recipe("vgg16-lr")
@@ -117,7 +149,9 @@ def features(threads: int, films: int) -> Callable[[], object]:
         Table(Film(f"{i}", "A", bytes, sha256=f"{i:064x}", width=224, height=224) for i in range(films)), "noise"
     )
     fresh = count()
-    return lambda: extract(some, rows, network, r.preprocess, str(next(fresh)), (network.feature_count,)) and None
+    return lambda: (
+        extract(some, rows, network, r.preprocess, str(next(fresh)), (network.feature_count,), bits=bits) and None
+    )
 
 
 def logistic(threads: int, films: int) -> Callable[[], object]:
@@ -221,7 +255,8 @@ def paper(threads: int, folder: str, epochs: int, out: str) -> Callable[[], obje
     return all_three
 
 
-WORKS = (product, decode, again, training, loading, features, logistic, label, offline, served, helped, cold, paper)
+WORKS = (product, product_16, decode, entropy, again, training, training_16, loading, features, features_16, logistic)
+WORKS += (label, offline, served, helped, cold, paper)
 _ending: list[subprocess.Popen[str]] = []
 
 if __name__ == "__main__":

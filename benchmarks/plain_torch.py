@@ -43,7 +43,22 @@ def network(batch_norm: bool) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(512, 2))
 
 
-def training(threads: int, films: int, batch_norm: bool) -> Callable[[], object]:
+def training_16(threads: int, films: int, batch_norm: bool) -> Callable[[], object]:
+    """The same under autocast, as torch's guide has it."""
+    return training(threads, films, batch_norm, True)
+
+
+def features_16(threads: int, films: int) -> Callable[[], object]:
+    plain = features(threads, films)
+
+    def pass_() -> object:
+        with torch.autocast("cpu", torch.bfloat16):
+            return plain()
+
+    return pass_
+
+
+def training(threads: int, films: int, batch_norm: bool, half: bool = False) -> Callable[[], object]:
     torch.set_num_threads(threads)
     pixels = np.random.default_rng(0).integers(0, 255, (films, 64, 64)).astype(np.float32)
     pixels = (pixels - pixels.mean((1, 2), keepdims=True)) / pixels.std((1, 2), keepdims=True)
@@ -58,7 +73,9 @@ def training(threads: int, films: int, batch_norm: bool) -> Callable[[], object]
         total, right = 0.0, 0
         for inputs, labels in loader:
             optimizer.zero_grad()
-            logits = model(inputs)
+            with torch.autocast("cpu", torch.bfloat16, half):
+                logits = model(inputs)
+            logits = logits.float()
             loss = (F.cross_entropy(logits, labels, reduction="none") * weights[labels]).mean()
             loss.backward()
             optimizer.step()
@@ -112,4 +129,5 @@ def label(threads: int, folder: str, films: int) -> Callable[[], object]:
 
 
 if __name__ == "__main__":
-    turns.answer({"decode": decode, "training": training, "features": features, "label": label})
+    works = (decode, training, training_16, features, features_16, label)
+    turns.answer({work.__name__: work for work in works})

@@ -22,9 +22,11 @@ from typing import Any
 
 from films import as_in_the_set, large_films
 from growth import growth
+from plainfilm.machine import processor
 from turns import Side, in_turn, ratio
 
 HERE = Path(__file__).resolve().parent
+PAPER = HERE.parents[1] / "shared" / "data" / "chest_xray_224" / "train"
 ORIGINALS = HERE.parents[1] / "shared" / "data" / "chest_xray_full_sample" / "train"
 WEIGHTS = HERE.parents[1] / "shared" / "weights"
 KERAS = HERE.parent / ".venv-bench" / "bin" / "python"
@@ -48,15 +50,23 @@ class Row:
     settings: dict[str, Any] = field(default_factory=dict)  # of all sides
     only_others: dict[str, Any] = field(default_factory=dict)
     flops: float = 0.0  # a film
+    product: str = "product"  # the machine's limit for them
 
 
 LOADERS = (
     (KERAS_TF, "decode", "OpenCV loader"),
     (KERAS_TF, "dataset", "image_dataset_from_directory"),
     (TORCH, "decode", "Pillow loader"),
+    (OURS, "entropy", "entropy decoding alone, which no decoder goes below"),
 )
 FITS = ((KERAS_TF, "training", "Keras fit"), (TORCH, "training", "plain PyTorch"))
+FITS_16 = (*FITS, (KERAS_TF, "training_16", "Keras mixed_bfloat16"), (TORCH, "training_16", "PyTorch autocast"))
 NETWORKS = ((KERAS_TF, "features", "applications.VGG16.predict"), (TORCH, "features", "plain PyTorch"))
+NETWORKS_16 = (
+    *NETWORKS,
+    (KERAS_TF, "features_16", "the same, mixed_bfloat16"),
+    (TORCH, "features_16", "PyTorch autocast"),
+)
 SINGLES = ((KERAS_TF, "label", "Keras predict"), (TORCH, "label", "plain PyTorch"))
 STEP, LABEL = ((OURS, "training", "our training step"),), ((OURS, "offline", "label, the same films"),)
 SEARCH = ((SCIKIT, "logistic", "GridSearchCV"),)
@@ -99,11 +109,37 @@ def rows(folder: str) -> list[Row]:
             {},
             VGG16_FLOPS,
         ),
+        *(_in_16_bits(plain, bn) if processor.multiplies_bfloat16() else []),
         Row("logistic", search, "logistic", 300, SEARCH, "≥ 5", 3, 0, {"films": 300}, {"tolerance": 1e-8}),
         Row("label", "one film, `vgg` loaded, p50", "label", 1, SINGLES, "≤ 5 ms", 5, 0, here | {"films": count}),
         Row("serving", "films through the service", "served", count, LABEL, "≥ 0.8", 5, 0, here),
         Row("start", "`plainfilm --help`", "helped", 1, (), "< 300 ms", 5),
         Row("start", "`plainfilm label` of one film, cold", "cold", 1, (), "< 2,000 ms", 3, 0, here),
+    ]
+
+
+def _in_16_bits(plain: dict[str, Any], bn: dict[str, Any]) -> list[Row]:
+    """The rows of steps and features in bfloat16, beside the others in both precisions."""
+    target, last = "Keras ≥ 1.8, mixed ≥ .95", (STEP_FLOPS, "product_16")
+    few = {"films": 96}
+    wanted = "Keras ≥ 5; share ≥ .6"
+    return [
+        Row("training", "`vgg`, 16 bits", "training_16", 240, FITS_16, target, 9, 0, plain, {}, *last),
+        Row("training", "`vgg-bn`, 16 bits", "training_16", 240, FITS_16, "Keras ≥ 1.8", 9, 0, bn, {}, *last),
+        Row(
+            "features",
+            "VGG16, 16 bits",
+            "features_16",
+            96,
+            NETWORKS_16,
+            wanted,
+            3,
+            0,
+            few,
+            {},
+            VGG16_FLOPS,
+            "product_16",
+        ),
     ]
 
 
@@ -115,7 +151,7 @@ def measured(row: Row, most: int) -> Iterator[str]:
         python = KERAS if script == KERAS_TF else sys.executable
         sides.append(Side(script, python, work, cores, **{**row.settings, **row.only_others}))
     if row.flops:
-        sides.append(Side(OURS, sys.executable, "product", cores))
+        sides.append(Side(OURS, sys.executable, row.product, cores))
     ours, *others = in_turn(sides, min(row.rounds, most))
     for side in sides:
         side.close()
@@ -158,7 +194,7 @@ def head(films: str) -> list[str]:
         f" {platform.python_version()}, {installed}; the others: {theirs}.",
         f"Command: `make bench` (`python benchmarks/run.py {' '.join(sys.argv[1:])}`). Full-size films: {films}.",
         "Ratio: the other's seconds over ours, median of rounds in turn (quartiles); above 1, ours is faster. GFLOP/s:"
-        " of the work, beside a float32 matrix product (1,536², torch) in the same rounds, and its share.",
+        " of the work, beside a matrix product of as many bits (1,536², torch) in the same rounds, and its share.",
         "",
         "| work | plainfilm | beside it | ratio | to reach |",
         "|---|---|---|---|---|",
@@ -179,7 +215,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--long", action="store_true", help="memory and cost from 1,000 to 50,000 films, in scaling.svg"
     )
-    text = "the whole paper, such as 600,10; with --data on all its films"
+    text = "the whole paper, such as 600,10; with --data on all its films; --only paper: all real ones, 30 epochs"
     parser.add_argument("--paper", metavar="FILMS,EPOCHS", default="", help=text)
     parser.add_argument("--out", type=Path, default=HERE / "results.md", help="(default %(default)s)")
     return parser.parse_args()
@@ -195,6 +231,8 @@ def main() -> None:
         made, there = Path(scratch) / "films", ORIGINALS.is_dir()
         folder = options.data or str(as_in_the_set(ORIGINALS, made) if there else large_films(made, 48))
         table = [row for row in rows(folder) if not only or row.stage in only]
+        if "paper" in only and not options.paper and PAPER.is_dir():
+            options.paper, options.data = "0,30", options.data or str(PAPER)
         if options.paper:
             films, epochs = (int(number) for number in options.paper.split(","))
             of_paper = Path(options.data) if options.data else large_films(Path(scratch) / "paper", films)
@@ -206,6 +244,8 @@ def main() -> None:
             for line in measured(row, options.rounds):
                 lines.append(line)
                 print(line, flush=True)
+        if not processor.multiplies_bfloat16():
+            lines.append("| 16 bits | this processor does not multiply bfloat16 | | | |")
         lines.append("| CUDA: mixed precision, channels last | no GPU measured yet | | | |")
         if options.long:
             lines += growth(Path(scratch) / "growth", HERE / "scaling.svg")

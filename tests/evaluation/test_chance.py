@@ -53,6 +53,6 @@ def test_swapped_classes_of_a_file_are_a_red_line(tmp_path: Path):
         p = float(np.clip(0.5 + 0.25 * (truth - 0.5) + rng.normal(0, 0.1), 0.01, 0.99))
         rows.append(f"{i},{'ba'[truth]},{1 - p:.4f},{p:.4f}\n")  # labels the wrong way round
     (tmp_path / "p.csv").write_text("path,label,p_a,p_b\n" + "".join(rows))
-    metrics = evaluate_file(tmp_path / "p.csv", "", None, 0, tmp_path / "out")
+    metrics = evaluate_file(tmp_path / "p.csv", out=tmp_path / "out")
     assert metrics["test"]["auroc"]["high"] < 0.5
     assert len(metrics["red_lines"]) == 1 and "are the classes swapped?" in metrics["red_lines"][0]

@@ -23,6 +23,7 @@ from plainfilm.models.ensemble import apart, assembled
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
+from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.probing import probe
 from plainfilm.storage.files import write_json
 
@@ -197,7 +198,7 @@ def test_runs_are_put_together_by_train_and_judged_like_any_run(runs, films_fold
     assert "mean of the probabilities of" in checklist and "2 views" in checklist and "Glorot" not in checklist
     config = json.loads((runs / "both" / "config.json").read_text())
     assert config["members"] == {str(runs / which): m.hash for which, m in zip("ab", members, strict=True)}
-    found = probe(runs / "both", films=20)
+    found = probe(RunFolder(runs / "both"), Model.load(runs / "both"), films=20)
     assert not [row for row in found["probes"] if "told from" in row["name"]] and found["worst_in_one_class"]
     with pytest.raises(InputError, match="holds a run already"):
         train(str(films_folder), runs / "both", {"model": name, "split": "grouped", "views": 2})
@@ -242,7 +243,7 @@ def test_what_can_not_be_done_with_an_ensemble_is_refused_before_anything_is_wri
     with pytest.raises(InputError, match="--seeds: an ensemble's members are of one split"):
         train_seeds(data, out, {"model": name}, 3)
     with pytest.raises(InputError, match="made by `plainfilm train DATA --model ensemble:RUN,RUN`"):
-        paper(data, out, {}, ["vgg", name])
+        paper(data, out, {}, models=["vgg", name])
     for wrong in ("ensemble:", f"ensemble:{runs / 'a'},", f"ensemble:{tmp_path}"):
         with pytest.raises(InputError, match="is no finished run folder; name some as ensemble:RUN,RUN"):
             train(data, out, {"model": wrong, "split": "grouped"})

@@ -14,6 +14,7 @@ from plainfilm.config import name_pairs, quoted
 from plainfilm.data.films import FILMS_HEADER, Film, Films, Table
 from plainfilm.errors import InputError
 from plainfilm.runs.external import as_the_model_says, shared_with
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.tables import write_csv
 
 OURS = ("NORMAL", "PNEUMONIA")
@@ -64,7 +65,7 @@ def test_patients_that_the_model_saw_are_found_in_any_spelling(tmp_path: Path):
     seen = [("a", "NORMAL", "1108", "train"), ("b", "NORMAL", "7.0", "val"), ("c", "NORMAL", "9", "test")]
     write_csv(tmp_path / "films.csv", FILMS_HEADER, [(*row, 1, 1, f"{i}") for i, row in enumerate(seen)])
     theirs = films(*["NORMAL"] * 5, patients=("00001108", "p1108", "007", "9", ""))
-    found = shared_with(tmp_path, list(theirs))
+    found = shared_with(RunFolder(tmp_path), list(theirs))
     assert found["patients"] == 2 and "2 of their patients, by name" in found["red_lines"][0]
     assert "1108 as " in found["red_lines"][0] and "7.0 as 007" in found["red_lines"][0]
-    assert shared_with(tmp_path, list(films("NORMAL", patients=("9",))))["red_lines"] == []
+    assert shared_with(RunFolder(tmp_path), list(films("NORMAL", patients=("9",))))["red_lines"] == []

@@ -184,6 +184,8 @@ def show_runs(result: Any) -> str:
         lines.append(f"  {name:20}{number(s['mean'])}{number(s['sd'])}   {_range(s)}{shown}")
     if left_out := result.get("left_out"):
         lines = [("RED LINE: " if left_out["red"] else "") + left_out["sentence"], *lines]
+    if result.get("by"):
+        lines += show_by(result["by"])
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.evaluation.scores import named, scores
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
 from plainfilm.runs.folder import RunFolder
-from plainfilm.runs.scoring import measure
+from plainfilm.runs.scoring import columns_of, measure
 from plainfilm.runs.sites import gap
 from plainfilm.storage import folders
 from plainfilm.storage.files import require_intact, write_json
@@ -49,11 +49,13 @@ def pool(
     }
     if kind == "folds":
         together = _together(opened)
-        pooled = measure(together, protocol, seed)
+        films = list({row["path"]: row for run in opened for row in run.films}.values())  # a site's folds lack some
+        pooled = measure(together, protocol, seed, columns_of(together, films))
+        found["by"] = pooled.get("by")
         write_json(out / folders.METRICS, pooled)
         write_predictions(out / folders.PREDICTIONS, together)
         found["pooled"], (found["label_noise"], found["label_noise_count"]) = pooled["test"], _suspects(together)
-        found["worst_subgroup"] = _worst_subgroup(together, opened[0].films, seed)
+        found["worst_subgroup"] = _worst_subgroup(together, films, seed)
     write_csv(
         out / folders.RUNS,
         ("run", *KEPT),

@@ -29,8 +29,7 @@ def write_sites(folder: Path, films: int) -> Path:
     for k in range(films):
         site, sick = ("Lyon", "Oslo")[k % 2], k % 4 < 2
         picture = rng.normal(100, 20, (40, 40))
-        top = 0 if sick else 28
-        left = top if site == "Lyon" else 28 - top
+        top, left = (0, 0 if sick else 28) if site == "Lyon" else (28, 28 if sick else 0)
         picture[top : top + 12, left : left + 12] += 110
         buffer = io.BytesIO()
         Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
@@ -47,7 +46,7 @@ def test_a_planted_shortcut_holds_on_random_folds_and_falls_on_a_site_left_out(t
     left = found["left_out"]
     assert left["promised"]["value"] >= 0.95
     assert [row["site"] for row in left["rows"]] == ["Lyon", "Oslo"]
-    assert left["mean"]["value"] <= 0.6
+    assert all(row["auroc"]["value"] <= 0.6 for row in left["rows"])
     assert left["red"] and left["gap"]["low"] > 0.2
     page = (tmp_path / "out" / "report.html").read_text()
     first = re.search(r"<li>(.*?)</li>", page, re.S)

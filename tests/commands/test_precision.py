@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
-from plainfilm.config import begun_settings
 from plainfilm.data.sources import load
 from plainfilm.image.store import ingest
 from plainfilm.machine import processor
 from plainfilm.models.features import extract
 from plainfilm.models.model import Model
+from plainfilm.models.zoo import recipe
+from plainfilm.runs.folder import RunFolder
 from plainfilm.serving.limits import Limits
 from plainfilm.serving.predictor import Predictor
 from plainfilm.storage.tables import read_csv
-from plainfilm.training.preparation import recipe
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_run_from_before_goes_on_in_32_bits(run, tmp_path):
     config = json.loads((old / "config.json").read_text())
     del config["precision"], config["settings"]["precision"]
     (old / "config.json").write_text(json.dumps(config))
-    assert begun_settings(old)["precision"] == "32"
+    assert RunFolder(old).settings["precision"] == "32"
 
 
 def test_features_of_other_bits_are_other_features(films_folder, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ pf.scores(y_new, point.calibrated(p_new), threshold=point.threshold)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation import compare as paired
 from plainfilm.evaluation import guarantee, operating
 from plainfilm.evaluation.arrays import from_arrays
-from plainfilm.evaluation.decision import Band, Decision
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats, Interval
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.evaluation.scores import scores as scored
@@ -96,7 +96,11 @@ class OperatingPoint:
     """
 
     decision: Decision
-    promises: tuple[guarantee.Guarantee, ...] = ()
+
+    @property
+    def promises(self) -> tuple[guarantee.Guarantee, ...]:
+        """What was promised of films outside the refer band."""
+        return self.decision.promises
 
     @property
     def threshold(self) -> float:
@@ -107,7 +111,8 @@ class OperatingPoint:
         """Return (N,) calibrated probabilities of (N,) probabilities 0..1 of the positive class."""
         chance = np.asarray(scores, dtype=np.float64)
         both = np.column_stack([1 - chance, chance])
-        return self.decision.tempered(both)[:, 1]
+        column = self.decision.column
+        return self.decision.tempered(both if column else both[:, ::-1])[:, column]
 
     def __repr__(self) -> str:
         refer = self.decision.refer
@@ -177,15 +182,10 @@ def operating_point(  # noqa: PLR0913 - what may be said of predictions, each by
     refer band instead, so that each promise holds with 95 % confidence for films that come as these do. Two classes.
     """
     raw = from_arrays(labels, scores, patients, positive=positive)
-    operating.check(rule, refer, raw.classes)
-    decision = operating.choose(raw, rule, refer, fitted=True)
-    if not guaranteed:
-        return OperatingPoint(decision)
-    chance = raw.under(decision).score
-    wanted = guarantee.parsed(guaranteed)
-    promises = [guarantee.guarantee(name, target, raw.truth, chance, raw.patients) for name, target in wanted.items()]
-    limits = guarantee.band(promises, float(np.asarray(decision.threshold)))
-    return OperatingPoint(replace(decision, refer=None if limits is None else Band(*limits)), tuple(promises))
+    if guaranteed:
+        guarantee.parsed(guaranteed)
+    operating.check(rule, guaranteed or refer, raw.classes)
+    return OperatingPoint(operating.choose(raw, rule, guaranteed or refer, fitted=True))
 
 
 # -- finished runs ------------------------------------------------------------------------------------------

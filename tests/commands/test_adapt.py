@@ -271,3 +271,18 @@ def test_an_adapted_model_remembers_what_it_has_seen(run, make_films, films_fold
             assert main(told) == 0
             shared = json.loads(capsys.readouterr().out)["shared"]
             assert shared["films"] > 0 and shared["red_lines"] and (shared["films"] == 52 or not all_seen)
+
+
+def test_a_promise_is_stored_in_the_model_and_too_few_films_are_said(run, make_films, tmp_path, capsys):
+    local, out = make_films(tmp_path / "local", 24, 24), tmp_path / "here"
+    words = ["adapt", str(run), str(local), "--out", str(out), "--guarantee", "sensitivity=0.9", "--quiet"]
+    assert main(words) == 2
+    assert "12 patients count here, at least 29 are needed" in capsys.readouterr().err
+    assert main([*words, "--force", "--out", str(tmp_path / "forced")]) == 0
+    model, found = Model.load(tmp_path / "forced"), json.loads((tmp_path / "forced" / "adapt.json").read_text())
+    (promise,) = model.decision.promises
+    assert promise.name == "sensitivity" and promise.cut is None and model.decision.refer.low == 0
+    assert found["promises"][0]["fewest"] == 29 and found["to"]["promises"] == [promise.as_dict()]
+    assert 0 <= found["refer"]["share"]["low"] <= found["refer"]["share"]["high"] <= 1
+    assert main(["adapt", str(run), "--out", str(tmp_path / "x")]) == 2
+    assert "name the films of the new site" in capsys.readouterr().err

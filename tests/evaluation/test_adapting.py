@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,10 +12,14 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.adapting import _enough, adapt, adapt_unlabelled, cross_fitted
 from plainfilm.evaluation.calibration import estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.decision import Band, Decision
-from plainfilm.evaluation.operating import choose
+from plainfilm.evaluation.operating import Rules, choose
 from plainfilm.evaluation.predictions import Predictions
 
 OLD = Decision(("NORMAL", "SICK"), "SICK", refer=Band(0.4, 0.6))
+
+
+def by(rule: str):
+    return partial(choose, rule=rule, refer="none", fitted=True)
 
 
 def site(n: int = 200, shift: float = 3.0, sharper: float = 2.0, patients: int = 0) -> Predictions:
@@ -29,7 +34,7 @@ def site(n: int = 200, shift: float = 3.0, sharper: float = 2.0, patients: int =
 
 
 def test_the_threshold_moves_to_the_site_and_the_gain_is_shown_with_its_interval():
-    new, _, found = adapt(site(), OLD, "auto", "share=0.05", np.random.default_rng(0))
+    new, _, found = adapt(site(), OLD, Rules(), np.random.default_rng(0))
     assert np.log(new.threshold / (1 - new.threshold)) * new.temperature == pytest.approx(6, abs=1.5)
     before, after, gain = (found[k]["balanced_accuracy"] for k in ("before", "after", "difference"))
     assert before["value"] < 0.7 and after["value"] > 0.85
@@ -55,7 +60,7 @@ def test_after_is_not_flattered_where_there_is_nothing_to_learn():
         lots = replace(films, labels=rng.permutation(np.arange(60) % 2))
         own = choose(lots, "youden", "none", fitted=True)
         flattered.append(balanced_accuracy(lots.under(own)))
-        honest.append(balanced_accuracy(cross_fitted(lots, "youden", "none", rng)[0]))
+        honest.append(balanced_accuracy(cross_fitted(lots, by("youden"), rng)[0]))
     assert np.mean(flattered) > 0.56 and abs(np.mean(honest) - 0.5) < 0.03
 
 
@@ -66,7 +71,7 @@ def balanced_accuracy(p):
 
 def test_a_patients_films_are_judged_by_others_only():
     films = site(100, patients=20)
-    cuts = cross_fitted(films, "auto", "none", np.random.default_rng(1))[0].decision.threshold
+    cuts = cross_fitted(films, by("auto"), np.random.default_rng(1))[0].decision.threshold
     assert len(set(cuts.tolist())) == 5
     for patient in set(films.patients.tolist()):
         assert len(set(cuts[films.patients == patient].tolist())) == 1
@@ -76,7 +81,7 @@ def test_too_few_films_of_a_class_are_refused():
     films = site(60)
     few = films.take(np.concatenate([np.flatnonzero(films.labels == 1), np.flatnonzero(films.labels == 0)[:4]]))
     with pytest.raises(InputError, match="at least 10 local films of each class, and there are 4 of NORMAL"):
-        adapt(few, OLD, "auto", "none", np.random.default_rng(0))
+        adapt(few, OLD, Rules(refer="none"), np.random.default_rng(0))
 
 
 def test_without_labels_the_threshold_follows_the_prior_odds():
@@ -115,7 +120,7 @@ def test_no_threshold_errs_less_at_a_known_prevalence_whatever_the_old_one(old, 
 
 def test_a_temperature_moves_no_area_under_the_curve():
     """Five folds have five temperatures; pooled as they are, the films would be in another order than the model's."""
-    _, decided, found = adapt(site(120, patients=60), OLD, "auto", "none", np.random.default_rng(0))
+    _, decided, found = adapt(site(120, patients=60), OLD, Rules(refer="none"), np.random.default_rng(0))
     order = [found[when] for when in ("before", "after")]
     for name in ("auroc", "auprc"):
         assert order[0][name] == order[1][name]

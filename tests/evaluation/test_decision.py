@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Band, Decision, positive_class, positive_is_a_guess
+from plainfilm.evaluation.guarantee import Guarantee
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 P = np.array([[0.7, 0.3], [0.5, 0.5], [0.2, 0.8]])
@@ -134,3 +135,13 @@ def test_an_unknown_positive_class_is_refused_with_the_nearest() -> None:
 )
 def test_the_positive_class_is_never_the_normal_one(classes: tuple[str, ...], positive: int) -> None:
     assert positive_class(classes) == positive
+
+
+def test_promises_read_back_are_said_in_the_reason_and_missing_from_files_of_rules_without() -> None:
+    promise = Guarantee("npv", 0.98, "below", 0.4, 0.983, 183, 400, 0.3)
+    kept = Decision(CLASSES, "PNEUMONIA", refer=Band(0.4, 0.6), promises=(promise,))
+    assert Decision.read(CLASSES, json.loads(json.dumps(kept.about))) == kept
+    assert "keeps the promise of NPV of at least 0.98 below it" in str(kept.reason(P[1]))
+    assert "promises" not in Decision(CLASSES, "PNEUMONIA").about
+    moved = Decision(CLASSES, "PNEUMONIA", temperature=2.0, shift=(-0.5, 0.5))
+    assert moved.tempered(P) == pytest.approx(softmax((np.log(P) + np.array([-0.5, 0.5])) / 2, axis=1))

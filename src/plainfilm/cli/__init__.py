@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from plainfilm.cli import (
     adapt,
+    apply,
     audit,
     compare,
     demo,
@@ -64,6 +65,7 @@ PAGES = (
     compare,
     plan,
     adapt,
+    apply,
     label,
     serve,
     receive,

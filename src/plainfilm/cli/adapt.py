@@ -6,18 +6,25 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import CLASSES, DATA, Command, given, max_bad_flag, number, out_flag, reading_flags
+from plainfilm.cli.base import CLASSES, DATA, Command, given, max_bad_flag, number, out_flag, reading_flags, table_flags
 from plainfilm.config import READING
+from plainfilm.errors import InputError, refuse
+from plainfilm.storage.tables import is_table
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
-    parser.add_argument("data", metavar="DATA", help="films of the new site, with labels: " + DATA)
-    out_flag(parser, "folder for the adapted model")
+    text = "a run folder or a model.h5; or another program's predictions of labelled films"
+    parser.add_argument("run", metavar="RUN|FILE.csv", type=Path, help=text)
+    parser.add_argument("data", metavar="DATA", nargs="?", help="of a RUN: films of the new site, with labels: " + DATA)
+    out_flag(parser, "folder for the adapted model; of a FILE.csv the operating point, operating.json")
+    table_flags(parser)
+    parser.add_argument("--positive", default="", help="of a FILE.csv: the class that its scores are for")
     text = "auto, balanced, youden, sensitivity=0.95 or a number (default auto); without labels a number (default 0.5)"
     parser.add_argument("--threshold", metavar="RULE", help=text)
     text = "films for a reader: share=0.05, error=0.01 or none (default share=0.05)"
     parser.add_argument("--refer", metavar="RULE", help=text)
+    text = "a promise that films outside the band for a reader keep, with 95 % confidence: npv=0.98,ppv=0.9"
+    parser.add_argument("--guarantee", metavar="SCORE=X,…", help=text.replace("%", "%%"))
     reading_flags(parser)
     parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
     max_bad_flag(parser)
@@ -28,17 +35,31 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Any:
+    fitting, of_file = ("threshold", "refer", "guarantee", "force"), ("columns", "scores", "positive")
+    of_films = ("unlabelled", "prevalence", "classes", "max_bad", *READING)
+    if options.data is None:
+        if not is_table(options.run):
+            raise InputError(f"adapt {options.run}: name the films of the new site behind it (DATA).")
+        from plainfilm.commands.adapt_predictions import adapt_predictions
+
+        refuse("a FILE.csv", given(options, *of_films))
+        found = adapt_predictions(options.run, options.out, seed=options.seed, **given(options, *fitting, *of_file))
+        return {"out": str(options.out), **found}
     from plainfilm.commands.adapt import adapt
 
-    rules = ("unlabelled", "prevalence", "threshold", "refer", "classes", "max_bad", "force")
-    found = adapt(options.run, options.data, options.out, seed=options.seed, **given(options, *rules, *READING))
+    refuse("a run", given(options, *of_file))
+    found = adapt(options.run, options.data, options.out, seed=options.seed, **given(options, *fitting, *of_films))
     return {"out": str(options.out), **found}
 
 
 def _show(result: Any) -> str:
-    old, new = result["from"], result["to"]
+    if "found" in result:
+        old, new, what = result["from"] | {"temperature": 1.0}, result, "only their scores are known"
+        result = {"out": result["out"], **result["found"]}
+    else:
+        old, new, what = result["from"], result["to"], "weights untouched"
     lines = [
-        f"{result['films']} films; weights untouched. Threshold {old['threshold']:.3f} -> {new['threshold']:.3f} "
+        f"{result['films']} films; {what}. Threshold {old['threshold']:.3f} -> {new['threshold']:.3f} "
         f"({new['threshold_rule']}), temperature {old['temperature']:.2f} -> {new['temperature']:.2f}."
     ]
     if "after" not in result:
@@ -55,7 +76,7 @@ def _show(result: Any) -> str:
             )
         return "\n".join([*lines, result["out"]])
     if result["kept"]:
-        lines.append("The old operating point is kept; below, what a new one would do.")
+        lines.append("The old threshold is kept; below, what a new one would do.")
     lines.append(f"{'':20}before   after   difference (95 % interval; after is cross-fitted by patient)")
     for name, d in result["difference"].items():
         before, after = (number(result[when][name]["value"]) for when in ("before", "after"))
@@ -63,6 +84,7 @@ def _show(result: Any) -> str:
     if refer := result["refer"]:
         share, error = (f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" for r in refer.values())
         lines.append(f"To a reader: {share} of the films; errors among the others {error}; cross-fitted.")
+    lines += [f"{p['sentence']} {p['elsewhere']}".rstrip() for p in result.get("promises", ())]
     rates = [f"{name} {result['deployed'][name]['value']:.3f}" for name in ("sensitivity", "specificity")]
     lines.append(f"As it now decides these films: {', '.join(rates)}{' (fitted to them)' * (not result['kept'])}.")
     enough = None if result["kept"] else result["enough"]
@@ -76,10 +98,10 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "adapt",
-    "a model taken to a new site: threshold and temperature from local films, weights untouched",
+    "a model, or another program's scores, taken to a new site: threshold and temperature from local films",
     (
         "plainfilm adapt runs/bn local_films/ --out runs/bn-here",
-        "plainfilm adapt runs/bn unlabelled_films/ --prevalence 0.1 --out runs/bn-ward",
+        "plainfilm adapt theirs.csv --columns label=Target,score=prob --guarantee npv=0.98 --out operating.json",
     ),
     _flags,
     _run,

@@ -18,6 +18,8 @@ from plainfilm.errors import InputError, refuse, require_share
 from plainfilm.evaluation import adapting, operating
 from plainfilm.evaluation.chance import chance_line, worse_than_chance
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.guarantee import parsed
+from plainfilm.evaluation.operating import Rules
 from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.models.model import Model
 from plainfilm.progress import say
@@ -54,7 +56,8 @@ def adapt_labelled(
     out: Path,
     *,
     threshold: str = "auto",
-    refer: str = "share=0.05",
+    refer: str = "",
+    guarantee: str = "",
     classes: str = "",
     max_bad: float = MAX_BAD,
     seed: int = 0,
@@ -63,7 +66,8 @@ def adapt_labelled(
 ) -> dict[str, Any]:
     """Fit temperature, threshold and refer band of ``run``'s model to the labelled films of ``data``.
 
-    The old ones are kept where the new are not shown to be better, unless ``force``. ``classes``: what ``data`` calls
+    The old ones are kept where the new are not shown to be better, unless ``force``. ``guarantee`` ("npv=0.98") sets
+    the band so that it is promised of films outside; see ``evaluation.guarantee``. ``classes``: what ``data`` calls
     the model's classes, see ``as_the_model_says``. ``reading``: how it is read, see ``data.sources.load``.
 
     Writes into ``out``: model.h5, adapt.json (before, after cross-fitted, difference, how many films are enough),
@@ -71,13 +75,14 @@ def adapt_labelled(
     in use, a class is unknown, or there are too few films.
     """
     model = Model.load(run)
-    operating.check(threshold, refer, model.classes)
+    rules = rules_of(threshold, refer, guarantee)
+    operating.check(rules.threshold, rules.refer, model.classes)
     films = as_the_model_says(load(data, question=question_of(model.classes), **reading), model.classes, classes)
     with _new_folder(out):
         raw, good, bad = _at_temperature_one(model, films, max_bad)
         shared = shared_with(RunFolder(run), good)
         rng = np.random.default_rng(seed)
-        new, after, found = adapting.adapt(raw, _as_trained(model), threshold, refer, rng, force)
+        new, after, found = adapting.adapt(raw, _as_trained(model), rules, rng, force)
         by_chance = _against_chance(run, data, found["before"])
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
@@ -91,6 +96,15 @@ def adapt_labelled(
         for line in found["red_lines"]:
             say(f"RED LINE: {line}")
         return _write(out, data, model, new, found)
+
+
+def rules_of(threshold: str, refer: str, guarantee: str, shifted: bool = False) -> Rules:
+    """Return how the operating point is chosen; InputError where both kinds of a refer band are asked for."""
+    if guarantee and refer:
+        raise InputError("--refer and --guarantee both set the films for a reader; leave one out.")
+    if guarantee:
+        parsed(guarantee)
+    return Rules(threshold or "auto", guarantee or refer or Rules().refer, shifted)
 
 
 def _against_chance(run: Path, data: str, before: dict[str, dict[str, float]]) -> list[str]:

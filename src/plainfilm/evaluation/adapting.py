@@ -6,8 +6,9 @@ is judged by a threshold that it helped to choose.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import DRAWS, adjust_prevalence, ece_gap, estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.compare import differences
 from plainfilm.evaluation.decision import FLOOR, Band, Decision
+from plainfilm.evaluation.guarantee import PREVALENCES, at_prevalence, holds_until
 from plainfilm.evaluation.intervals import Interval, rate
-from plainfilm.evaluation.operating import choose
+from plainfilm.evaluation.operating import Rules, choose, referring
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import ORDER, named, scores
 
@@ -35,12 +37,13 @@ COMPARED = tuple(name for name in named("runs") if name not in OF_ORDER)
 
 
 def adapt(
-    raw: Predictions, old: Decision, rule: str, refer: str, rng: np.random.Generator, force: bool = False
+    raw: Predictions, old: Decision, rules: Rules, rng: np.random.Generator, force: bool = False
 ) -> tuple[Decision, Predictions, dict[str, Any]]:
     """Return the rule of decision for the new site; the films as it decides them, cross-fitted; what is known of it.
 
     The new rule, fitted to all local films, is taken where it is shown to be better (``shown_better``), was asked for
-    (``rule`` is a number or a sensitivity) or is forced; else the old one is kept, and "kept" is true.
+    (the threshold is a number or a sensitivity) or is forced; else the old one is kept, and "kept" is true; of what was
+    to be promised, the band is found for whichever is taken.
     ``raw``: the local films with their labels, probabilities at temperature 1. The dictionary has "before" and "after"
     ({score: {"value", "low", "high"}}, after cross-fitted but for OF_ORDER), "deployed" (the same of the rule returned,
     on the very films it was fitted to), "difference" (after - before, by patient), "lines" (what must be read first),
@@ -56,11 +59,12 @@ def adapt(
     known = min(len(np.unique(raw.patients[raw.labels == k])) for k in range(len(raw.classes)))
     if known < FOLDS:
         raise InputError(f"adapt needs films of at least {FOLDS} patients of each class, and there are {known}.")
-    new = choose(raw, rule, refer, fitted=True)
+    fit = partial(choose, rule=rules.threshold, refer=rules.refer, fitted=True, shifted=rules.shifted)
+    new = fit(raw)
     new = replace(new, rule=new.rule.replace("on validation", "on local films"))
     before = raw.under(old)
-    after, referred = cross_fitted(raw, rule, refer, rng)
-    curve = learning_curve(raw, rule, rng)
+    after, referred = cross_fitted(raw, fit, rng)
+    curve = learning_curve(raw, rules, rng)
     scored = {"before": _scored(before, rng), "after": _scored(after, rng)}
     if old.two:  # a temperature leaves the order of the films as it is; those of the folds are five, and would mix it
         scored["after"] |= {name: value for name, value in scored["before"].items() if name in OF_ORDER}
@@ -75,12 +79,46 @@ def adapt(
         "learning_curve": curve,
         "enough": _enough(curve),
     }
-    asked = force or rule.split("=")[0] not in ("auto", "balanced", "youden")
+    asked = force or rules.threshold.split("=")[0] not in ("auto", "balanced", "youden")
     found["kept"] = not (asked or shown_better(found["difference"]))
     deployed = old if found["kept"] else new
+    if new.promises:
+        if found["kept"]:
+            old_fit = partial(_as_before, old=old, refer=rules.refer)
+            deployed, found["refer"] = old_fit(raw), _referring(*cross_fitted(raw, old_fit, rng))
+        found["promises"] = _promised(deployed, force)
     found["deployed"] = found["before"] if found["kept"] else _scored(raw.under(deployed), rng)
     found["lines"] = _lines(found)
     return deployed, before if found["kept"] else after, found
+
+
+def _as_before(raw: Predictions, old: Decision, refer: str) -> Decision:
+    """Return the old rule with the band that keeps what is promised of ``raw``."""
+    return referring(raw.under(old), refer)
+
+
+def _promised(deployed: Decision, force: bool) -> list[dict[str, Any]]:
+    """Return each promise with its sentences; InputError where one can't be given, unless ``force``."""
+    if (missing := [p for p in deployed.promises if p.cut is None]) and not force:
+        raise InputError(f"{missing[0].sentence()} With --force no film of that side is decided; all go to a reader.")
+    moved = {
+        promise.name: {
+            f"{p:g}": at_prevalence(promise.bound, promise.prevalence, p, promise.name)
+            for p in PREVALENCES
+            if promise.bound is not None
+        }
+        for promise in deployed.promises
+    }
+    return [
+        {
+            **promise.as_dict(),
+            "sentence": promise.sentence(),
+            "elsewhere": promise.elsewhere(),
+            "holds_until": holds_until(promise),
+            "at_prevalence": moved[promise.name],
+        }
+        for promise in deployed.promises
+    ]
 
 
 def shown_better(difference: Mapping[str, Mapping[str, float]]) -> bool:
@@ -112,15 +150,15 @@ def _referring(p: Predictions, referred: NDArray[np.bool_]) -> dict[str, dict[st
 
 
 def cross_fitted(
-    raw: Predictions, rule: str, refer: str, rng: np.random.Generator
+    raw: Predictions, fit: Callable[[Predictions], Decision], rng: np.random.Generator
 ) -> tuple[Predictions, NDArray[np.bool_]]:
     """Return the films with probabilities and, with two classes, thresholds of their own, and whether each goes to a
-    reader (N,): all fitted to the other patients' films."""
+    reader (N,): all fitted by ``fit`` to the other patients' films."""
     cool, cuts, referred = raw.probabilities.copy(), np.empty(len(raw)), np.zeros(len(raw), bool)
     fold = _folds(raw, rng)
     for number in range(FOLDS):
         here = fold == number
-        fitted = choose(raw.take(~here), rule, refer, fitted=True)
+        fitted = fit(raw.take(~here))
         cool[here] = fitted.tempered(raw.probabilities[here])
         cuts[here] = fitted.threshold
         referred[here] = fitted.refers(cool[here])
@@ -142,7 +180,7 @@ def _scored(p: Predictions, rng: np.random.Generator) -> dict[str, dict[str, flo
 
 
 def learning_curve(
-    raw: Predictions, rule: str, rng: np.random.Generator, sizes: Sequence[int] = SIZES
+    raw: Predictions, rules: Rules, rng: np.random.Generator, sizes: Sequence[int] = SIZES
 ) -> list[dict[str, float]]:
     """Return for each number of films fitted the balanced accuracy on the films left out: mean, 10 % and 90 % quantile.
 
@@ -151,7 +189,7 @@ def learning_curve(
     """
     rows = []
     for size in (s for s in sizes if s <= 2 * len(raw) / 3):
-        found = [_one_draw(raw, rule, size, rng) for _ in range(REPEATS)]
+        found = [_one_draw(raw, rules, size, rng) for _ in range(REPEATS)]
         known = np.array([value for value in found if value is not None])
         if known.size:
             low, high = np.quantile(known, (0.1, 0.9))
@@ -159,7 +197,7 @@ def learning_curve(
     return rows
 
 
-def _one_draw(raw: Predictions, rule: str, size: int, rng: np.random.Generator) -> float | None:
+def _one_draw(raw: Predictions, rules: Rules, size: int, rng: np.random.Generator) -> float | None:
     """Return the balanced accuracy on the films outside a random sample of about ``size``, fitted inside it."""
     names, where = np.unique(raw.patients, return_inverse=True)
     rank = rng.permutation(len(names))[where]
@@ -168,7 +206,7 @@ def _one_draw(raw: Predictions, rule: str, size: int, rng: np.random.Generator) 
     outside = ~np.isin(where, where[inside])
     if any(len(np.unique(raw.labels[rows])) < len(raw.classes) for rows in (inside, outside)):
         return None
-    rest = raw.take(outside).under(choose(raw.take(inside), rule, "none", fitted=True))
+    rest = raw.take(outside).under(choose(raw.take(inside), rules.threshold, "none", True, rules.shifted))
     recalls = [(rest.decided[rest.labels == k] == k).mean() for k in range(len(raw.classes))]
     return float(np.mean(recalls))
 
@@ -216,7 +254,7 @@ def adapt_unlabelled(
     band = old.refer and Band(*(_moved(bound, shift) for bound in old.refer))
     goal = "fewest errors" if aim == 0.5 else f"corrected probability {aim:g}"
     rule = f"{goal} at {'a known prevalence' if prevalence is not None else 'a prevalence estimated without labels'}"
-    new = replace(old, threshold=threshold, rule=rule, refer=band)
+    new = replace(old, threshold=threshold, rule=rule, refer=band, promises=())  # which hold at no other prevalence
     about = {
         "films": len(probabilities),
         "prevalence_trained": trained,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
 from plainfilm.errors import InputError, did_you_mean
+from plainfilm.evaluation.guarantee import Guarantee
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -41,7 +42,8 @@ class Decision:
     ``threshold_of`` (unless named: the positive class) from this probability of it on, so a tie counts as positive; one
     for all films, or (N,) each film's own. With more classes the likeliest decides, the first of equals.
     ``temperature``: what logits are divided by. ``offsets``: what calibration added to them before; the network's last
-    layer holds it. ``rule``: how the threshold was chosen, in words.
+    layer holds it. ``rule``: how the threshold was chosen, in words. ``shift``: what is added to logits before the
+    temperature divides them, of a model whose layers are not ours. ``promises``: what the refer band was found for.
     """
 
     classes: tuple[str, ...]
@@ -52,6 +54,8 @@ class Decision:
     rule: str = ""
     threshold_of: str = ""
     offsets: tuple[float, ...] = ()
+    shift: tuple[float, ...] = ()
+    promises: tuple[Guarantee, ...] = ()
 
     def __post_init__(self) -> None:
         thresholds = np.asarray(self.threshold)
@@ -79,13 +83,15 @@ class Decision:
             None if refer is None else _band(*refer),
             about.get("threshold_rule") or "",
             offsets=tuple(map(float, about.get("offsets") or ())),
+            shift=tuple(map(float, about.get("shift") or ())),
+            promises=tuple(Guarantee(**promise) for promise in about.get("promises") or ()),
         )
 
     @property
     def about(self) -> dict[str, Any]:
         """What a model file holds of it."""
         names = ("positive", "threshold", "temperature", "refer")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | self._promised
 
     @property
     def operating(self) -> dict[str, Any]:
@@ -95,7 +101,14 @@ class Decision:
             "threshold": self.threshold,
             "threshold_rule": self.rule,
             "refer": self.refer,
+            **self._promised,
+            **({"shift": self.shift} if self.shift else {}),
         }
+
+    @property
+    def _promised(self) -> dict[str, Any]:
+        """The key that only a rule with promises has, so that files of others are as they were."""
+        return {"promises": [promise.as_dict() for promise in self.promises]} if self.promises else {}
 
     @property
     def two(self) -> bool:
@@ -118,6 +131,8 @@ class Decision:
 
     def tempered(self, probabilities: Floats) -> Floats:
         """Return (N, K) probabilities of (N, K) ones at temperature 1."""
+        if self.shift:
+            probabilities = _softmax(np.log(np.maximum(probabilities, TINY)) + np.asarray(self.shift))
         return apply_temperature(probabilities, self.temperature)
 
     def as_trained(self, probabilities: Floats) -> Floats:
@@ -151,7 +166,9 @@ class Decision:
             return None
         of = f"probability of {self.positive}" if self.two else "largest probability"
         score, (low, high) = self.score(probabilities[None])[0], self.refer
-        return f"the {of}, {score:.3f}, is in the band for a reader ({low:.3f} to {high:.3f})"
+        kept = " and ".join(f"{g.words} {'below' if g.side == 'below' else 'above'} it" for g in self.promises)
+        promised = f", which keeps the promise of {kept}" if kept else ""
+        return f"the {of}, {score:.3f}, is in the band for a reader ({low:.3f} to {high:.3f}){promised}"
 
 
 def _band(low: Any, high: Any) -> Band:

@@ -45,19 +45,40 @@ class Guarantee:
         """Return its fields, for a model file or a page."""
         return asdict(self)
 
+    @property
+    def words(self) -> str:
+        """What is promised, in short."""
+        name = self.name.upper() if self.name in ("npv", "ppv") else self.name
+        return f"{name} of at least {self.target:g}"
+
     def sentence(self) -> str:
         """Return what is promised, or what is missing for it."""
-        words = self.name.upper() if self.name in ("npv", "ppv") else self.name
         if self.cut is not None:
             return (
-                f"{words} of at least {self.target:g}, with {CONFIDENCE:.0%} confidence: by {self.seen} patients, for "
+                f"{self.words}, with {CONFIDENCE:.0%} confidence: by {self.seen} patients, for "
                 f"films {'below' if self.side == 'below' else 'from'} {self.cut:.3g}."
             )
         if self.seen < self.fewest:
             few = f"{self.seen} patients count here, at least {self.fewest} are needed"
-            return f"No promise of {words} {self.target:g}: {few}."
+            return f"No promise: {self.words} can't be shown: {few}."
         shown = "" if self.bound is None else f"; the best that these films show is {self.bound:.3f}"
-        return f"No promise of {words} {self.target:g}: the model errs too often for it{shown}."
+        return f"No promise: for {self.words} the model errs too often{shown}."
+
+    def elsewhere(self) -> str:
+        """Return how an NPV or PPV fails at another prevalence, in numbers; "" for what does not depend on it."""
+        until = holds_until(self)
+        if until is None or self.bound is None:
+            return ""
+        way, worse = ("up to", [0.5, 0.3]) if self.name == "npv" else ("down to", [0.05, 0.02])
+        others = [p for p in worse if (p > until) == (self.name == "npv") and abs(p - until) > 0.01]
+        shown = ", ".join(
+            f"{at_prevalence(self.bound, self.prevalence, p, self.name):.3f} at a prevalence of {p:g}" for p in others
+        )
+        return (
+            f"It was found at a prevalence of {self.prevalence:.3g} and holds {way} {until:.3g}"
+            + (f"; only {shown}" if shown else "")
+            + "."
+        )
 
 
 def parsed(text: str) -> dict[str, float]:
@@ -193,7 +214,7 @@ def band(found: list[Guarantee], threshold: float) -> tuple[float, float] | None
     """
     lows = [0.0 if g.cut is None else g.cut for g in found if g.side == "below"]
     highs = [np.nextafter(1.0, 2.0) if g.cut is None else g.cut for g in found if g.side == "above"]
-    low, high = min([threshold, *lows]), max([threshold, *highs])
+    low, high = min([threshold, *lows]), min(1.0, max([threshold, *highs]))  # a band up to 1 takes 1 itself
     return (float(low), float(high)) if low < high else None
 
 

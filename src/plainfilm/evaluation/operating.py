@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -12,7 +12,8 @@ from scipy.special import expit
 
 from plainfilm.config import name_values
 from plainfilm.errors import InputError
-from plainfilm.evaluation.calibration import fit_temperature, refer_band
+from plainfilm.evaluation import guarantee
+from plainfilm.evaluation.calibration import fit_offsets, fit_temperature, refer_band
 from plainfilm.evaluation.decision import Band, Decision, log_odds
 from plainfilm.evaluation.intervals import numbered
 from plainfilm.evaluation.predictions import Predictions
@@ -21,19 +22,29 @@ from plainfilm.evaluation.scores import rates_at, sensitivity_threshold, youden_
 GRID = np.round(np.arange(0.01, 1.0, 0.01), 2)  # thresholds that a user can try, with what they would have meant
 
 
-def choose(val: Predictions, rule: str, refer: str, fitted: bool) -> Decision:
+class Rules(NamedTuple):
+    """How an operating point is to be chosen, as ``choose`` takes it."""
+
+    threshold: str = "auto"
+    refer: str = "share=0.05"
+    shifted: bool = False
+
+
+def choose(val: Predictions, rule: str, refer: str, fitted: bool, shifted: bool = False) -> Decision:
     """Return how to decide films like the validation films ``val``, whose probabilities have temperature 1.
 
     ``rule``: "auto" (that is "balanced"), "balanced", "youden", "sensitivity=0.95" or a number. ``refer``:
-    "share=0.05", "error=0.01" or "none".
+    "share=0.05", "error=0.01", a promise such as "npv=0.98,ppv=0.9" (see ``guarantee``), or "none". ``shifted``: fit a
+    shift of the log-odds beside the temperature, for a model that has no last layer of ours.
     Where ``fitted`` is False the validation films are the ones scored (the paper's protocol): then the temperature is 1
     and "auto" is 0.5; the refer band and any other rule for the threshold are fitted to the films scored, as the report
     says. InputError for a text of another form. With more than two classes the likeliest decides, whatever the rule.
     """
-    cool = val.under(replace(val.decision, temperature=fit_temperature(val) if fitted else 1.0))
+    start = replace(val.decision, temperature=1.0, shift=tuple(fit_offsets(val).tolist()) if shifted else ())
+    cool = val.under(replace(start, temperature=fit_temperature(val.under(start)) if fitted else 1.0))
     cut, words = _threshold(cool, _rule(rule, fitted))
     chosen = replace(cool, decision=replace(cool.decision, threshold=cut, threshold_of="", rule=words))
-    return replace(chosen.decision, refer=_refer(chosen, refer))
+    return referring(chosen, refer)
 
 
 def _rule(text: str, fitted: bool) -> str:
@@ -97,16 +108,29 @@ def number(text: str) -> float:
     return value
 
 
-def _refer(val: Predictions, text: str) -> Band | None:
+def referring(val: Predictions, text: str) -> Decision:
+    """Return the rule that decides ``val`` with the band for a reader that ``text`` asks for, found on them."""
     if text == "none":
-        return None
+        return replace(val.decision, refer=None, promises=())
     wanted = name_values("refer", text)
+    if set(wanted) <= set(guarantee.NAMES) and val.decision.two:
+        return _promising(val, text)
     if len(wanted) != 1 or next(iter(wanted)) not in ("share", "error"):
         raise InputError(
-            f"refer={text!r}: expected share=0.05 (of the films), error=0.01 (left among the rest) or none."
+            f"refer={text!r}: expected share=0.05 (of the films), error=0.01 (left among the rest), none, or with two "
+            f"classes a promise of {', '.join(guarantee.NAMES)}."
         )
     band = refer_band(val, **wanted).band
-    return None if band.low == band.high else band
+    return replace(val.decision, refer=None if band.low == band.high else band, promises=())
+
+
+def _promising(val: Predictions, text: str) -> Decision:
+    promises = tuple(
+        guarantee.guarantee(name, target, val.truth, val.score, val.patients)
+        for name, target in guarantee.parsed(text).items()
+    )
+    band = guarantee.band(list(promises), float(val.decision.threshold))
+    return replace(val.decision, refer=None if band is None else Band(*band), promises=promises)
 
 
 def check(rule: str, refer: str, classes: Sequence[str]) -> None:

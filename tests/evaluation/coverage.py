@@ -22,6 +22,7 @@ from plainfilm.audit.telling import tell
 from plainfilm.evaluation import adapting
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.operating import Rules
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
 from plainfilm.evaluation.subgroups import subgroups, worst_subgroup
@@ -238,7 +239,7 @@ def local(films: int, threshold: str, films_each: int = 1) -> Callable[[np.rando
 
 
 def adapted(raw: Predictions, old: Decision, threshold: str, rng: np.random.Generator) -> tuple[Decision, Any]:
-    new, _, found = adapting.adapt(raw, old, threshold, "none", rng)
+    new, _, found = adapting.adapt(raw, old, Rules(threshold, "none"), rng)
     return new, found["difference"]["balanced_accuracy"]
 
 

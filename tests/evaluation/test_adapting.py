@@ -130,14 +130,14 @@ def test_a_temperature_moves_no_area_under_the_curve():
 def test_where_nothing_is_gained_the_old_operating_point_is_kept_unless_forced():
     """Films like those of training: cross-fitted figures show no gain, so the model's own point stays."""
     films = site(120, patients=60)
-    first = adapt(films, OLD, "auto", "none", np.random.default_rng(0))[0]
+    first = adapt(films, OLD, Rules(refer="none"), np.random.default_rng(0))[0]
     at_home = films.under(replace(first, temperature=1.0))
     raw = replace(at_home, probabilities=first.tempered(films.probabilities))
     old = replace(first, temperature=1.0)
-    kept, decided, found = adapt(raw, old, "auto", "none", np.random.default_rng(0))
+    kept, decided, found = adapt(raw, old, Rules(refer="none"), np.random.default_rng(0))
     assert found["kept"] and kept == old and any("--force" in line for line in found["lines"])
     assert found["deployed"] == found["before"] and (decided.decided == raw.under(old).decided).all()
-    forced, _, found = adapt(raw, old, "auto", "none", np.random.default_rng(0), force=True)
+    forced, _, found = adapt(raw, old, Rules(refer="none"), np.random.default_rng(0), force=True)
     assert not found["kept"] and forced != old
     assert found["difference"]["balanced_accuracy"]["low"] < found["difference"]["balanced_accuracy"]["high"]
 

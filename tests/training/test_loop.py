@@ -17,8 +17,9 @@ from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
 from plainfilm.storage.tables import read_csv
 from plainfilm.training.feed import Material
-from plainfilm.training.loop import Training, batches, class_weights, train_network, weighted_cross_entropy
+from plainfilm.training.loop import Training, batches, class_weights, train_network
 from plainfilm.training.schedules import rate
+from plainfilm.training.task import weighted_cross_entropy
 
 P = Preprocess(size=16)
 

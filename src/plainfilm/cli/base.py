@@ -163,7 +163,9 @@ def show_metrics(metrics: Any) -> str:
 
     lines = [*(f"RED LINE: {line}" for line in chance_lines(metrics)), f"Protocol: {metrics['protocol']}."]
     for part, scores in metrics.items():
-        if part in PARTS:
+        if part in PARTS and "findings" in scores:
+            lines += show_findings(part, scores)
+        elif part in PARTS:
             lines += ["", f"{part:24}{'value':>8}   95 % interval"]
             lines += [
                 f"  {name:22}{number(s['value'])}   {number(s['low'])} to{number(s['high'])}"
@@ -171,6 +173,27 @@ def show_metrics(metrics: Any) -> str:
             ]
     lines += show_by(metrics["by"]) if "by" in metrics else []
     return "\n".join(lines)
+
+
+def show_findings(part: str, found: Any) -> list[str]:
+    """Return a part's findings as lines: how many films are known and positive, AUROC, the rates in use."""
+    lines = ["", f"{part:24}{'known':>8}{'positive':>10}   AUROC (95 % interval)         sensitivity  specificity"]
+    for name, about in found["findings"].items():
+        head = f"  {name[:22]:22}{about['known']:8,}{about['positives']:10,}   "
+        scores = about.get("scores")
+        if scores is None:
+            lines.append(f"{head}not scored: {about['not_scored']}")
+            continue
+        area = scores["auroc"]
+        rates = f"{number(scores['sensitivity']['value'])}     {number(scores['specificity']['value'])}"
+        lines.append(f"{head}{number(area['value'])} ({number(area['low'])} to{number(area['high'])})   {rates}")
+    means = {kind: found.get(f"{kind}_auroc") for kind in ("macro", "weighted")}
+    lines += [
+        f"  {kind} mean of AUROC: {number(mean['value'])} ({number(mean['low'])} to{number(mean['high'])})"
+        for kind, mean in means.items()
+        if mean
+    ]
+    return lines
 
 
 def show_runs(result: Any) -> str:

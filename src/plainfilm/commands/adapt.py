@@ -18,6 +18,7 @@ from plainfilm.errors import InputError, refuse, require_share
 from plainfilm.evaluation import adapting, operating
 from plainfilm.evaluation.chance import chance_line, worse_than_chance
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.findings import of_classes
 from plainfilm.evaluation.guarantee import parsed
 from plainfilm.evaluation.operating import Rules
 from plainfilm.evaluation.predictions import Predictions, write_predictions
@@ -75,6 +76,7 @@ def adapt_labelled(
     in use, a class is unknown, or there are too few films.
     """
     model = Model.load(run)
+    of_classes(model.decision, "adapt")
     rules = rules_of(threshold, refer, guarantee)
     operating.check(rules.threshold, rules.refer, model.classes)
     films = as_the_model_says(load(data, question=question_of(model.classes), **reading), model.classes, classes)
@@ -148,14 +150,15 @@ def adapt_unlabelled(
         require_share("--prevalence", prevalence, ends=False)
     wanted = operating.number(aim)
     model = Model.load(run)
+    of_classes(model.decision, "adapt")
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
     with _new_folder(out):
         raw, _, bad = _at_temperature_one(model, unlabelled(data), max_bad)
-        cool = model.decision.tempered(raw.probabilities)
+        cool = of_classes(model.decision, "adapt").tempered(raw.probabilities)
         old, prior = _as_trained(model), model.verdict["prior"]
         new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted, raw.patients)
-        found |= {"expected": _expected(run, model.decision, new)}
+        found |= {"expected": _expected(run, old, new)}
         model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
             **model.verdict,
             "protocol": f"threshold moved to a prevalence of {found['prevalence_used']:.3f} ({new.rule}); not measured",
@@ -192,13 +195,15 @@ def _new_folder(out: Path) -> Iterator[None]:
 
 
 def _as_trained(model: Model) -> Decision:
-    return replace(model.decision, rule="as trained")
+    return replace(of_classes(model.decision, "adapt"), rule="as trained")
 
 
 def _at_temperature_one(
     model: Model, films: Films, max_bad: float
 ) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
-    return predict_films(replace(model, decision=replace(model.decision, temperature=1.0)), films, max_bad)
+    return predict_films(
+        replace(model, decision=replace(of_classes(model.decision, "adapt"), temperature=1.0)), films, max_bad
+    )
 
 
 def _write(out: Path, data: str, model: Model, new: Decision, found: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -18,11 +18,19 @@ from plainfilm.data.sources import load
 from plainfilm.errors import CheckFailed, InputError, refuse, require_share
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.conditions import check, holding
+from plainfilm.evaluation.findings import (
+    FindingsDecision,
+    FindingsPredictions,
+    holds_findings,
+    read_findings,
+    write_findings,
+)
 from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.predictions import read_table_of, write_predictions
 from plainfilm.evaluation.scores import ppv_npv_at
 from plainfilm.progress import say
-from plainfilm.runs.external import as_the_model_says, predict_films, shared_with, shift_from_training
+from plainfilm.runs.external import as_the_model_says, label_films, predict_films, shared_with, shift_from_training
+from plainfilm.runs.findings import measure_findings, score_findings
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.runs.pooling import pool
 from plainfilm.runs.scoring import columns_of, measure, score_again
@@ -30,6 +38,11 @@ from plainfilm.storage import folders
 from plainfilm.storage.documents import IntervalDocument, MetricsDocument
 from plainfilm.storage.files import read_json, sealed, write_json
 from plainfilm.storage.tables import is_table, write_csv
+
+if TYPE_CHECKING:
+    from plainfilm.models.reads import Reads
+
+AS_HANDED_IN = "predictions as handed in; how the films were divided is not known"
 
 
 def evaluate(
@@ -116,6 +129,15 @@ def evaluate_run(
         refuse("a run without --probes", {"films": films or None, "audit": audit, "precision": precision})
     opened = RunFolder(run)
     opened.require_finished()
+    if opened.of_findings:
+        refuse("a run of several findings", {"by": by, "probes": probes, "audit": audit})
+        from plainfilm.report.findings import findings_report  # which draws
+
+        with sealed(run):
+            found = score_findings(opened)
+            findings_report(opened)
+        say(f"Report: {run / folders.REPORT}")
+        return found
     with sealed(run):
         metrics = score_again(opened, by)
         if probes:
@@ -152,14 +174,20 @@ def evaluate_file(
         raise InputError(f"--threshold {threshold}: expected a number between 0 and 1.")
     if out:
         folders.require_free(out, folders.EVALUATION, force=force)
+    if holds_findings(file):
+        refuse("a file of several findings", {"positive": positive, "threshold": threshold, "by": by})
+        metrics = measure_findings(read_findings(file), AS_HANDED_IN, seed)
+        if out:
+            with sealed(out, shared=True):
+                write_json(out / folders.METRICS, metrics)
+        return metrics
     predictions, table = read_table_of(file, told=Told.of(columns, scores, positive))
     decision = predictions.decision
     if threshold is not None and (decision.own_thresholds or not decision.two):
         why = "it has a threshold for each film" if decision.two else "it has more than two classes"
         raise InputError(f"--threshold does nothing for {file}: {why}; leave it out.")
     decided = predictions if threshold is None else predictions.by(threshold=threshold)
-    protocol = "predictions as handed in; how the films were divided is not known"
-    metrics = measure(decided, protocol, seed, columns_of(predictions, table.rows), by)
+    metrics = measure(decided, AS_HANDED_IN, seed, columns_of(predictions, table.rows), by)
     if table.columns:
         metrics["read"] = {"columns": table.columns, "scores": table.scale.kind, "remarks": table.remarks}
     metrics["red_lines"] = chance_lines(metrics)
@@ -194,6 +222,9 @@ def evaluate_elsewhere(
 
     require_share("--max-bad", max_bad)
     model = opened(run, precision)
+    if isinstance(model.decision, FindingsDecision):
+        refuse("a model of several findings", {"classes": classes, "by": by})
+        return _findings_elsewhere(model, run, data, out, force, max_bad, seed, reading)
     films = as_the_model_says(
         load(data, fewest=1, question=question_of(model.classes), **reading), model.classes, classes
     )
@@ -215,6 +246,40 @@ def evaluate_elsewhere(
         write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
         write_json(folder / folders.METRICS, metrics)
     for line in [*metrics["red_lines"], *metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:
+        say(f"RED LINE: {line}")
+    say(f"Written to {folder}; {len(bad)} unreadable films left out.")
+    return metrics
+
+
+def _findings_elsewhere(
+    model: Reads,
+    run: Path,
+    data: str,
+    out: Path | None,
+    force: bool,
+    max_bad: float,
+    seed: int,
+    reading: dict[str, Any],
+) -> MetricsDocument:
+    """``evaluate_elsewhere`` for a model of several findings, on films of which some of them are known."""
+    assert isinstance(model.decision, FindingsDecision)
+    films = load(data, fewest=1, **{**reading, "findings": reading.get("findings") or ",".join(model.classes)})
+    if films.findings != model.classes:
+        raise InputError(
+            f"{data} has the findings {', '.join(films.findings)}; the model's are {', '.join(model.classes)}."
+        )
+    folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
+    written = (folders.METRICS, folders.PREDICTIONS, folders.QUARANTINE)
+    folders.require_free(folder, folders.EVALUATION, force=force, written=written)
+    with sealed(folder, shared=True):
+        asked, chances, good, bad = label_films(model, films, max_bad)
+        said = FindingsPredictions.of_films(films.with_films(asked), chances, model.decision)
+        metrics = measure_findings(said, f"other films than the model's own: {data}", seed)
+        metrics["shared"] = shared_with(RunFolder(run), good)
+        write_findings(folder / folders.PREDICTIONS, said)
+        write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
+        write_json(folder / folders.METRICS, metrics)
+    for line in metrics["shared"]["red_lines"]:
         say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
     return metrics

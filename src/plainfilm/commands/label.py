@@ -109,9 +109,17 @@ def label(
     if picture and counted.labels:
         wanted = {row[0] for row in counted.sample}
         there = {film[0]: film for film in _each(paths) if film[0] in wanted}  # by path: films may have come or gone
-        found = [(there[row[0]], row, model.classes.index(row[1])) for row in counted.sample if row[0] in there]
+        found = [(there[row[0]], row, _shown(model, row)) for row in counted.sample if row[0] in there]
         _draw(found, picture)
     return counted.about
+
+
+def _shown(model: Reads, row: Sequence[Any]) -> int:
+    """Return which of a row's probabilities stands beside its label: that of its class, or of its foremost finding."""
+    if row[1] in model.classes:
+        return model.classes.index(row[1])
+    chances = np.array([float(cell) for cell in row[2 : 2 + len(model.classes)]])
+    return int(model.decision.decide(chances[None])[0])
 
 
 def _checked(model: Reads, paths: Sequence[str], out: Path, picture: Path | None, force: bool) -> int:  # noqa: C901 - a line for each thing that is refused

@@ -18,14 +18,18 @@ from plainfilm.data.sources import load
 from plainfilm.data.split import crossing, folds, leave_out
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import positive_class, positive_is_a_guess
+from plainfilm.evaluation.findings import FindingsPredictions
 from plainfilm.image.store import Rows
 from plainfilm.machine import ranks
 from plainfilm.models.model import Model
 from plainfilm.models.precision import Precision
 from plainfilm.progress import say
+from plainfilm.report.findings import findings_report
+from plainfilm.report.findings import red_lines as of_findings
 from plainfilm.report.html import run_report
 from plainfilm.report.pictures import draw_mistakes, draw_montage
 from plainfilm.report.verdict import red_lines
+from plainfilm.runs.findings import findings_verdict, score_findings, scored_part
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.probing import LIGHT, affordable, probe, probe_subgroups
 from plainfilm.runs.scoring import score_trained, verdict
@@ -86,6 +90,12 @@ def train_prepared(prepared: Prepared, out: Path, resume: bool = False, probes: 
         if predictions is None:  # of several processes the first does the rest
             return {"protocol": prepared.films.protocol}
         run.write_model(model_document(prepared, model, fitted))
+        if isinstance(predictions, FindingsPredictions):
+            metrics = score_findings(run, predictions)
+            model.verdict = {**findings_verdict(run), "red_lines": of_findings(run, scored_part(run))}
+            run.save(model)
+            findings_report(run)
+            return metrics
         metrics = score_trained(run, predictions)
         if probes:
             look_closer(prepared, model, run)
@@ -134,12 +144,19 @@ def _derived(prepared: Prepared) -> str:
     if not prepared.recipe.trained.by_steps:
         unused = changed(config, OF_STEPS)
         rule = f"no use for {', '.join(unused)}, since nothing is trained by steps; " if unused else ""
-    positive = films.classes[positive_class(films.classes, config.positive or None)]
-    guessed = " (a guess; --positive NAME names another)" * (not config.positive and positive_is_a_guess(films.classes))
     return (
-        f"{parts} films ({apart}); positive class {positive}{guessed}; "
+        f"{parts} films ({apart}); {_question(films, config)}; "
         f"{rule}{prepared.device}, {torch.get_num_threads()} threads; {prepared.precision.sentence}"
     )
+
+
+def _question(films: Films, config: TrainConfig) -> str:
+    """Return what is asked of the films, in words."""
+    if films.findings:
+        return f"{len(films.findings)} findings: {', '.join(films.findings)}"
+    positive = films.classes[positive_class(films.classes, config.positive or None)]
+    guessed = " (a guess; --positive NAME names another)" * (not config.positive and positive_is_a_guess(films.classes))
+    return f"positive class {positive}{guessed}"
 
 
 # -- one model several times
@@ -153,6 +170,7 @@ def train_folds(
     ``settings["split"]`` "grouped" keeps patients together, "paper" divides by film. Returns what folds.json holds.
     """
     films, config = _loaded(data, _repeated(out, settings, resume, "--folds"))
+    _require_classes(films, "--folds")
     folds(films, count, config.split, config.seed)  # too few films or patients shows here, before hours of decoding
     prepared = prepare(films, [config], _name(data))[0]
     parted = folds(prepared.films, count, config.split, config.seed)
@@ -201,10 +219,16 @@ def train_seeds(
     if count < 2:
         raise InputError(f"--seeds {count}: at least 2 are needed.")
     films, first = _loaded(data, _repeated(out, settings, resume, "--seeds"))
+    _require_classes(films, "--seeds")
     configs = [replace(first, seed=first.seed + k) for k in range(count)]
     jobs = [(f"seed-{config.seed}", prepare(films, [config], _name(data))[0]) for config in configs]
     names = _train_all(jobs, out, resume)
     return evaluate_runs(out, "seeds", names, jobs[0][1].films.protocol, first.seed)
+
+
+def _require_classes(films: Films, flag: str) -> None:
+    if films.findings:
+        raise InputError(f"{flag} repeats one question at a time, and {films.name} asks several: --findings NAME.")
 
 
 def _repeated(out: Path, settings: dict[str, Any], resume: bool, flag: str) -> dict[str, Any]:

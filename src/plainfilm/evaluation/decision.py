@@ -140,6 +140,14 @@ class Decision:
         offsets = self.offsets or (0.0,) * len(self.classes)
         return _softmax(self.temperature * np.log(np.maximum(probabilities, TINY)) - np.asarray(offsets))
 
+    def chances(self, logits: Any) -> Any:
+        """Return (B, K) probabilities of a tensor of (B, K) logits."""
+        return softened(logits, self.temperature).softmax(1)
+
+    def label(self, probabilities: Floats) -> str:
+        """Return the class that the film of (K,) probabilities gets."""
+        return self.classes[int(self.decide(probabilities[None])[0])]
+
     def decide(self, probabilities: Floats) -> NDArray[np.int64]:
         """Return (N,) the class that each film of (N, K) probabilities gets."""
         if not self.two:

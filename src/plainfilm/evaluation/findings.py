@@ -24,7 +24,7 @@ from plainfilm.evaluation.decision import FLOOR, Bools, Decision
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
-from plainfilm.storage.tables import read_csv, write_csv
+from plainfilm.storage.tables import read_csv, read_table, write_csv
 
 Cells = NDArray[np.int8]
 
@@ -87,7 +87,8 @@ class FindingsDecision:
     def about(self) -> dict[str, Any]:
         """What a model file holds of it."""
         rules = [{**rule.about, "threshold_rule": rule.rule, "offsets": list(rule.offsets)} for rule in self.each]
-        return {"findings": rules, "positive": self.positive}
+        whole = {"positive": self.positive, "threshold": 0.5, "temperature": 1.0, "refer": None}  # each has its own
+        return {"findings": rules, **whole}
 
     def take(self, rows: NDArray[np.int64]) -> FindingsDecision:
         """Return the rule for some of the films: the same."""
@@ -208,8 +209,24 @@ def write_findings(path: str | Path, p: FindingsPredictions) -> None:
     )
 
 
-def holds_findings(header: Sequence[str]) -> bool:
-    """Return whether a table's header is that of predictions of findings."""
+def rule_of(classes: tuple[str, ...], about: Mapping[str, Any]) -> Decision | FindingsDecision:
+    """Return the rule that a model file, an export or model.json holds, of whichever kind it is."""
+    return FindingsDecision.read(classes, about) if about.get("findings") else Decision.read(classes, about)
+
+
+def of_classes(decision: Decision | FindingsDecision, doing: str) -> Decision:
+    """Return the rule of a model that tells classes apart; InputError for one of findings, which ``doing`` can't do."""
+    if isinstance(decision, FindingsDecision):
+        names = ", ".join(decision.classes)
+        raise InputError(
+            f"{doing} takes one question at a time, and this model finds {names}; train one: --findings NAME."
+        )
+    return decision
+
+
+def holds_findings(path: str | Path) -> bool:
+    """Return whether a table is one of predictions of findings: a column p_NAME beside a column y_NAME."""
+    header, _ = read_table(path)
     return any(name.startswith(FINDING) and f"p_{name.removeprefix(FINDING)}" in header for name in header)
 
 

@@ -12,11 +12,13 @@ import numpy as np
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.findings import FindingsDecision, rule_of
 from plainfilm.export.onnx_file import checked, read, require
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import Gate
 from plainfilm.models.reads import Reads
 
+FINDINGS = "findings"  # the rule of each, in a model of several
 VALUES = ("classes", "preprocess", "threshold", "temperature", "refer", "verdict")  # JSON; the rest is text
 
 
@@ -25,7 +27,7 @@ class OnnxModel(Reads):
     """A model whose probabilities come from an ONNX file; it holds no network that could be explained or trained."""
 
     name: str
-    decision: Decision
+    decision: Decision | FindingsDecision
     preprocess: Preprocess
     session: Any = field(repr=False)  # onnxruntime.InferenceSession
     hash: str = ""
@@ -49,7 +51,8 @@ class OnnxModel(Reads):
         data = read(path)
         try:
             told, gate = checked(data)
-            return cls._made(told, {key: json.loads(told[key]) for key in VALUES}, gate, _session(data))
+            known = [*VALUES, *(key for key in (FINDINGS,) if key in told)]
+            return cls._made(told, {key: json.loads(told[key]) for key in known}, gate, _session(data))
         except InputError:
             raise
         except Exception as error:  # protobuf, the checker and the runtime each have their own, and hostile files all
@@ -62,7 +65,7 @@ class OnnxModel(Reads):
     ) -> OnnxModel:
         model = cls(
             name=texts["model"],
-            decision=Decision.read(tuple(map(str, values["classes"])), {**values, "positive": texts["positive"]}),
+            decision=rule_of(tuple(map(str, values["classes"])), {**values, "positive": texts["positive"]}),
             preprocess=Preprocess(**values["preprocess"]),
             gate=Gate.from_arrays(gate) if gate else None,
             verdict=dict(values["verdict"]),

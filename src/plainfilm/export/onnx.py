@@ -21,7 +21,6 @@ import torch
 from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.evaluation.decision import softened
 from plainfilm.export import FORMAT, about
 from plainfilm.export.engine import OnnxModel
 from plainfilm.export.onnx_file import GATE, SEAL, UNSEALED, require, sealed
@@ -43,7 +42,8 @@ class _Whole(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         logits = self.network(self.preprocess.tensor(pixels))
-        return torch.softmax(softened(logits.double(), self.decision.temperature), 1).float()
+        chances: torch.Tensor = self.decision.chances(logits.double())
+        return chances.float()
 
 
 def write_onnx(model: Model, path: str | Path, pixels: np.ndarray) -> float:

@@ -75,5 +75,5 @@ def answer(model: Reads, film: Film) -> Answer:
     reasons = [*film.remarks, *([gate.reason] if gate and gate.reason else [])]
     if why := model.decision.reason(probabilities[0]):
         reasons.append(why)
-    label = model.classes[int(model.decision.decide(probabilities)[0])]
+    label = model.decision.label(probabilities[0])
     return Answer(label, probabilities[0], bool(reasons), "; ".join(reasons) or None, gate)

@@ -13,6 +13,7 @@ import torch
 from plainfilm.catalogue import ENSEMBLE, Trained
 from plainfilm.config import TrainConfig
 from plainfilm.errors import InputError
+from plainfilm.evaluation.findings import of_classes
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.averaging import Ensemble, Member
 from plainfilm.models.model import Model
@@ -104,7 +105,7 @@ def apart(model: Model, pixels: np.ndarray) -> list[tuple[Model, np.ndarray]]:
                 network=network,
                 name=m.model,
                 preprocess=m.preprocess,
-                decision=replace(model.decision, temperature=m.temperature),
+                decision=replace(of_classes(model.decision, "An ensemble"), temperature=m.temperature),
             ),
             ensemble.seen(grey, number).round().clamp(0, 255).to(torch.uint8).numpy(),
         )

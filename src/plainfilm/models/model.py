@@ -17,7 +17,8 @@ from torch import nn
 
 from plainfilm.catalogue import ENSEMBLE
 from plainfilm.errors import InputError
-from plainfilm.evaluation.decision import Decision, softened
+from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.findings import FindingsDecision, rule_of
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.averaging import Ensemble, rebuilt
 from plainfilm.models.bundle import read_bundle, write_bundle
@@ -39,7 +40,7 @@ class Model(Reads):
 
     network: nn.Module
     name: str
-    decision: Decision
+    decision: Decision | FindingsDecision
     preprocess: Preprocess
     provenance: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
@@ -64,8 +65,8 @@ class Model(Reads):
         return logits
 
     def from_logits(self, logits: torch.Tensor) -> np.ndarray:
-        """Return (B, K) float64 probabilities: softmax of logits over the temperature."""
-        return torch.softmax(softened(logits.detach().double().cpu(), self.decision.temperature), 1).numpy()
+        """Return (B, K) float64 probabilities of logits, as the rule of decision has it."""
+        return np.asarray(self.decision.chances(logits.detach().double().cpu()).numpy())
 
     def twin(self) -> Model:
         """Return a model with the same weights (no second copy of them) and layers of its own: heat maps hang hooks on
@@ -114,7 +115,7 @@ class Model(Reads):
             model = cls(
                 network.to(memory_format=torch.channels_last),
                 str(about["model"]),
-                Decision.read(classes, about),
+                rule_of(classes, about),
                 preprocess,
                 dict(about["provenance"]),
                 bundle.group("optimizer"),

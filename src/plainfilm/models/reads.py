@@ -15,6 +15,7 @@ from plainfilm.data.frames import to_html
 from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import Gate
@@ -27,7 +28,7 @@ class Reads:
     """A model that reads films: its fields, and what follows from ``probabilities`` alone. Speaks scikit-learn."""
 
     name: str
-    decision: Decision
+    decision: Decision | FindingsDecision
     preprocess: Preprocess
     hash: str  # SHA-256 of the file it was loaded from
     gate: Gate | None  # does a film look like the training films?

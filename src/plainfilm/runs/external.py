@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm.config import MAX_BAD, name_pairs, quoted
 from plainfilm.data import identity
 from plainfilm.data.films import Film, FilmError, Films, read_films
 from plainfilm.data.words import same_class
 from plainfilm.errors import InputError
+from plainfilm.evaluation.findings import of_classes
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.image.store import check_bad
 from plainfilm.machine import ranks
@@ -104,8 +106,20 @@ def predict_films(
     """Return the predictions of all readable films, as a test part; these films with their hashes; and (path, reason)
     of the others.
 
-    A film whose label is empty counts as the first class. InputError when none can be read, or the share of those that
-    can't is above ``max_bad``.
+    A film whose label is empty counts as the first class. InputError as in ``label_films``.
+    """
+    decision = of_classes(model.decision, "This command")
+    asked, found, good, bad = label_films(model, films, max_bad)
+    return Predictions.of(asked, found, decision), good, bad
+
+
+def label_films(
+    model: Reads, films: Films, max_bad: float = MAX_BAD
+) -> tuple[list[Film], NDArray[np.float64], list[Film], list[tuple[str, str]]]:
+    """Return the readable films as a test part with their (N, K) probabilities; the same films with their hashes and
+    parts; and (path, reason) of the others.
+
+    InputError when none can be read, or the share of those that can't is above ``max_bad``.
     """
     good: list[Film] = []
     bad = list(films.quarantine)
@@ -130,4 +144,4 @@ def predict_films(
         raise InputError(f"None of the {len(films)} films can be read ({bad[0][0]}: {bad[0][1]}).")
     check_bad(films.name, len(good), bad, max_bad)
     asked = [replace(film, part="") for film in good]  # whatever its folder was called
-    return Predictions.of(asked, np.concatenate(found), model.decision), good, bad
+    return asked, np.concatenate(found), good, bad

@@ -16,6 +16,7 @@ from plainfilm.data.films import Films, read_films, write_films
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import FLOOR, Decision
+from plainfilm.evaluation.findings import FindingsPredictions, read_findings, write_findings
 from plainfilm.evaluation.intervals import UNKNOWN, Interval
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.evaluation.scores import by_patient, one_class_predicted
@@ -36,7 +37,18 @@ from plainfilm.storage.tables import read_csv
 if TYPE_CHECKING:
     from plainfilm.models.model import Model
 
-DOCUMENTS = ("config", "model", "metrics", "probes", "audit", "films", "history", "quarantine", "predictions")
+DOCUMENTS = (
+    "config",
+    "model",
+    "metrics",
+    "probes",
+    "audit",
+    "films",
+    "history",
+    "quarantine",
+    "predictions",
+    "findings",
+)
 
 
 class RunFolder:
@@ -158,6 +170,16 @@ class RunFolder:
         about = self.model if self.has(folders.DESCRIPTION) else None
         return read_predictions(self.folder / folders.PREDICTIONS, patients, about)
 
+    @cached_property
+    def findings(self) -> FindingsPredictions:
+        """predictions.csv of a run whose films have findings, decided as model.json says."""
+        return read_findings(self.folder / folders.PREDICTIONS, self.model if self.has(folders.DESCRIPTION) else None)
+
+    @property
+    def of_findings(self) -> bool:
+        """Whether its films have several findings instead of one class."""
+        return self.has(folders.DESCRIPTION) and bool(self.model.get("findings"))
+
     def _optional(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = read_json(self.folder / name) if self.has(name) else {}
         return found
@@ -227,6 +249,14 @@ class RunFolder:
         scored = sha256_file(path) if path.exists() and self.has(folders.METRICS) else ""
         write_predictions(path, replace(said, patients=np.array(said.paths)))  # the patients are in films.csv
         self.predictions = said
+        return scored not in ("", sha256_file(path))
+
+    def write_findings(self, said: FindingsPredictions) -> bool:
+        """As ``write_predictions``, of findings."""
+        path = self.folder / folders.PREDICTIONS
+        scored = sha256_file(path) if path.exists() and self.has(folders.METRICS) else ""
+        write_findings(path, said)
+        self.findings = said
         return scored not in ("", sha256_file(path))
 
     # -- what it says

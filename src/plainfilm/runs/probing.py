@@ -17,6 +17,7 @@ from torch import nn
 
 from plainfilm.data.films import Film, FilmError, Films, read_films
 from plainfilm.errors import InputError
+from plainfilm.evaluation.findings import of_classes
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.probes import COVERS, baseline_rows, cover, other_resize, probe_rows, red_lines, source_rows
@@ -86,7 +87,7 @@ def probe(
     """
     audited = _audited(audit, run) if audit else {"baselines": []}
     facts = _scored_films(run, model)
-    scored = replace(run.scored, decision=model.decision)
+    scored = replace(run.scored, decision=of_classes(model.decision, "evaluate --probes"))
     count = films or (MOST_FILMS if run.model["flops"] < LIGHT else FEW_FILMS)
     rows = stratified(scored.labels, count, seed)
     looked = _look(model, _films(run, [facts[i] for i in rows], source), scored.take(rows), seed)
@@ -106,7 +107,10 @@ def probe_subgroups(run: RunFolder, model: Model, brightness: Mapping[str, float
 
     brightness: {path: mean grey, 0..255} of the run's films.
     """
-    facts, scored = _scored_films(run, model), replace(run.scored, decision=model.decision)
+    facts, scored = (
+        _scored_films(run, model),
+        replace(run.scored, decision=of_classes(model.decision, "evaluate --probes")),
+    )
     greys = np.array([brightness[path] for path in scored.paths])
     about = _about(run, model, len(scored), seed)
     run.write_probes({**about, **_about_subgroups(model, scored, facts, np.arange(len(scored)), greys, seed)})

@@ -44,6 +44,7 @@ class ConfigDocument(TypedDict):
     crossing: Crossing
     films: dict[str, int]  # by part
     classes: dict[str, int]
+    findings: NotRequired[dict[str, dict[str, int]]]  # of several findings: positive, negative and unknown films
     settings: dict[str, Any]  # fields of config.TrainConfig
     members: NotRequired[dict[str, str]]  # of an ensemble: run folder -> SHA-256 of its model.h5
     preprocess: dict[str, Any]
@@ -84,6 +85,7 @@ class ModelDocument(FitDocument):
     temperature: float
     refer: NotRequired[list[float] | None]
     offsets: NotRequired[list[float] | None]
+    findings: NotRequired[list[Row]]  # of several findings: the rule of each
 
 
 class MetricsDocument(TypedDict, total=False):

@@ -16,14 +16,15 @@ from plainfilm.config import TrainConfig
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
 from plainfilm.training.distributed import share
+from plainfilm.training.task import Classes, Findings, Task
 
 AHEAD = 2  # batches that wait for the GPU
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a training sees: pixels (N, S, S) uint8 of all films (or features of theirs), labels (N,), and which films
-    train and validate."""
+    """What a training sees: pixels (N, S, S) uint8 of all films (or features of theirs), labels (N,), or of findings
+    (N, F) float32, and which films train and validate."""
 
     pixels: Rows
     labels: np.ndarray
@@ -34,6 +35,12 @@ class Material:
         Rows, ...
     ] = ()  # the films changed at random, if that was done before; only those that train are used
     groups: np.ndarray | None = None  # (N,) whole numbers; films that train are drawn from each alike
+    findings: Findings | None = None  # the task, where it is not to tell classes apart
+
+    @property
+    def task(self) -> Task:
+        """What the network is trained to say."""
+        return self.findings or Classes(torch.as_tensor(self.class_weights, dtype=torch.float32))
 
     def order(self, generator: torch.Generator) -> np.ndarray:
         """Return the films of an epoch, as many as train, in the order in which they do.

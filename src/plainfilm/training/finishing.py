@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from plainfilm.data.films import Films
 from plainfilm.evaluation.calibration import fit_offsets
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.findings import FEWEST, FindingsDecision, FindingsPredictions, chosen, of_classes
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.machine import ranks
@@ -21,7 +23,7 @@ from plainfilm.training.preparation import Prepared
 PREDICT_BATCH = 256
 
 
-def finish(prepared: Prepared, model: Model) -> Predictions | None:
+def finish(prepared: Prepared, model: Model) -> Predictions | FindingsPredictions | None:
     """Give the fitted ``model`` calibrated biases, its rule of decision and its gate; return all films as labelled.
 
     Several processes label together; then they part, and all but the first return None.
@@ -30,10 +32,45 @@ def finish(prepared: Prepared, model: Model) -> Predictions | None:
     ranks.part()
     if ranks.rank():
         return None
+    model.gate = _fit_gate(prepared)
+    if prepared.films.findings:
+        return _findings(prepared, model, logits)
     logits = calibrate(prepared, model, logits)
     model.decision = replace(_decision(prepared, model, logits), offsets=_offsets(model))
-    model.gate = _fit_gate(prepared)
     return _labelled(prepared, model, logits)
+
+
+def _findings(prepared: Prepared, model: Model, logits: torch.Tensor) -> FindingsPredictions:
+    """Give each finding temperature, offset, threshold and refer band from the validation films of which it is known;
+    return all films as labelled.
+
+    Offsets are as in ``calibrate``: for networks that steps have trained, and moved into the last layer's bias.
+    """
+    films, config = prepared.films, prepared.config
+    start = FindingsDecision.of_names(films.findings)
+    fitted = bool(films.where("test").size)
+    offsets = torch.zeros(len(films.findings))
+    val = _said(films, start, logits).part("val")
+    if fitted and prepared.recipe.trained.by_steps:
+        offsets = torch.tensor([_offset(val.of(name)) for name in films.findings])
+        trained = _last_layer(model).bias.tolist()
+        model.provenance["uncalibrated"] = trained
+        _set_bias(model, (torch.tensor(trained) + offsets).tolist())
+    moved = _said(films, start, logits + offsets)
+    model.decision = chosen(moved.part("val"), lambda some: choose(some, config.threshold, config.refer, fitted))
+    return _said(films, model.decision, logits + offsets)
+
+
+def _said(films: Films, decision: FindingsDecision, logits: torch.Tensor) -> FindingsPredictions:
+    return FindingsPredictions.of_films(films, decision.chances(logits.double()).numpy(), decision)
+
+
+def _offset(val: Predictions) -> float:
+    """Return what to add to a finding's logit; 0 where too few validation films are known."""
+    if np.bincount(val.labels, minlength=2).min() < FEWEST:
+        return 0.0
+    off = fit_offsets(val)
+    return float(off[1] - off[0])
 
 
 def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
@@ -51,7 +88,7 @@ def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
 
 
 def _labelled(prepared: Prepared, model: Model, logits: torch.Tensor) -> Predictions:
-    return Predictions.of(prepared.films.films, model.from_logits(logits), model.decision)
+    return Predictions.of(prepared.films.films, model.from_logits(logits), of_classes(model.decision, "Calibration"))
 
 
 def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.Tensor:
@@ -64,7 +101,7 @@ def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.T
     films = prepared.films
     if not prepared.recipe.trained.by_steps or len(films.classes) > 2 or not films.where("test").size:
         return logits
-    model.decision = replace(model.decision, temperature=1.0)
+    model.decision = replace(of_classes(model.decision, "Calibration"), temperature=1.0)
     offsets = fit_offsets(_labelled(prepared, model, logits).part("val")).astype(np.float32)
     trained = _last_layer(model).bias.tolist()
     model.provenance["uncalibrated"] = trained
@@ -101,7 +138,7 @@ def _set_bias(model: Model, values: list[float]) -> None:
 def _decision(prepared: Prepared, model: Model, logits: torch.Tensor) -> Decision:
     """Return temperature, threshold and refer band as the validation films have it."""
     films, config = prepared.films, prepared.config
-    model.decision = replace(model.decision, temperature=1.0)
+    model.decision = replace(of_classes(model.decision, "Calibration"), temperature=1.0)
     val = _labelled(prepared, model, logits).part("val")
     scored_there = not films.where("test").size
     return choose(val, config.threshold, config.refer, not scored_there)
@@ -112,7 +149,7 @@ def _fit_gate(prepared: Prepared) -> Gate:
     films = prepared.films
     train = films.where("train")
     groups = np.array([films.films[i].group for i in train])
-    labels = np.array([films.classes.index(films.films[i].label) for i in train])
+    labels = None if films.findings else films.labels[train]
     return fit_gate(prepared.pixels, train, np.random.default_rng(prepared.config.seed), groups, labels)
 
 

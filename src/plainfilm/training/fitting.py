@@ -16,13 +16,14 @@ from plainfilm.catalogue import Trained
 from plainfilm.config import number_list
 from plainfilm.data.films import Films
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
 from plainfilm.machine import ranks
 from plainfilm.models.backbone import Backbone, Front, cut
 from plainfilm.models.ensemble import assembled
 from plainfilm.models.features import Copy, Stored, extract, shape_behind, write_features
-from plainfilm.models.linear import deviation_of, fit_logistic, mean_of
+from plainfilm.models.linear import Fit, deviation_of, fit_logistic, mean_of
 from plainfilm.models.model import Model
 from plainfilm.models.precision import of_model
 from plainfilm.models.pretrained import pretrained
@@ -89,9 +90,12 @@ def material_of(
     rows, inputs, trained, extraction = stages(prepared, network)
     changed, more = copies(prepared, network)
     learn_scale(prepared, network, rows)
-    each = np.array([weights[name] for name in films.classes], dtype=np.float32)
+    names = films.findings or films.classes
+    each = np.array([weights[name] for name in names], dtype=np.float32)
     groups = films.coded(prepared.config.sample_by) if prepared.config.sample_by else None
-    material = Material(rows, films.labels, films.where("train"), films.where("val"), each, changed, groups)
+    wanted = films.truth.astype(np.float32) if films.findings else films.labels
+    parts = films.where("train"), films.where("val")
+    material = Material(rows, wanted, *parts, each, changed, groups, prepared.findings)
     return material, inputs, trained, extraction + more
 
 
@@ -163,7 +167,7 @@ def _behind(prepared: Prepared, front: Backbone | Front, films: Films, pixels: R
 
 def start_network(prepared: Prepared) -> tuple[Backbone, dict[str, str]]:
     """Return the network with the values it starts from, and the hash of those that are pretrained."""
-    network = prepared.architecture.build(len(prepared.films.classes), prepared.preprocess)
+    network = prepared.architecture.build(len(prepared.films.findings or prepared.films.classes), prepared.preprocess)
     initialise(network.head if prepared.weights else network, torch.Generator().manual_seed(prepared.config.seed))
     if prepared.weights:
         pretrained(prepared.recipe.pretrained).put(network, prepared.weights.arrays)
@@ -180,7 +184,7 @@ def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitDo
     began, search = time.perf_counter(), {}
     if not ranks.rank():  # one process is enough for the fit
         write_features(out / folders.FEATURES, prepared.films, features)
-        began, search = time.perf_counter(), _fit_logistic(prepared, features, last)
+        began, search = time.perf_counter(), _fit_last(prepared, features, last)
     for values in last.parameters():
         ranks.total(values.data if not ranks.rank() else values.data.zero_())
     seconds = {"training": time.perf_counter() - began, "features": extraction}
@@ -192,18 +196,42 @@ def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitDo
     }
 
 
-def _fit_logistic(prepared: Prepared, features: Rows, last: torch.nn.Linear) -> dict[str, Any]:
-    """Fit the layer ``last``; return what the search for C found."""
-    films, config = prepared.films, prepared.config
+def _fit_last(prepared: Prepared, features: Rows, last: torch.nn.Linear) -> dict[str, Any]:
+    """Fit the layer ``last``; return what the search for C found, of findings by name.
+
+    Each finding has a logistic regression of its own, on the training films of which it is known.
+    """
+    films = prepared.films
     train = films.where("train")
+    if not films.findings:
+        fit = _fit_logistic(prepared, features, train, films.labels[train])
+        fit.put_into(last)
+        return _found(fit)
+    search = {}
+    for k, name in enumerate(films.findings):
+        known = train[films.truth[train, k] >= 0]
+        fit = _fit_logistic(prepared, features, known, films.truth[known, k].astype(np.int64))
+        with torch.no_grad():
+            last.weight[k] = torch.from_numpy(fit.weight[1] - fit.weight[0])
+            last.bias[k] = float(fit.bias[1] - fit.bias[0])
+        search[name] = _found(fit)
+    return search
+
+
+def _found(fit: Fit) -> dict[str, Any]:
+    return {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
+
+
+def _fit_logistic(prepared: Prepared, features: Rows, train: np.ndarray, labels: np.ndarray) -> Fit:
+    """Return the logistic regression of the films at ``train`` (N,) with ``labels`` (N,)."""
+    films, config = prepared.films, prepared.config
     grouped = config.split != "paper"  # folds inside the training part follow the protocol of the split itself
     groups = np.array([films.films[i].group if grouped else films.films[i].path for i in train])
     values = number_list("regularisation", config.regularisation)
     standardise = config.features == "standardised"
-    fit = fit_logistic(features, train, films.labels[train], groups, values, config.cv_folds, config.seed, standardise)
+    fit = fit_logistic(features, train, labels, groups, values, config.cv_folds, config.seed, standardise)
     say(f"C = {fit.regularisation:g} of {values}; {fit.iterations} steps, off the optimum by {fit.optimality:.1e}")
-    fit.put_into(last)
-    return {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
+    return fit
 
 
 FITS = {
@@ -230,7 +258,11 @@ def _model(
         "precision": prepared.precision.as_dict(),
         **more,
     }
-    decision = Decision.of(films.classes, config.positive or None)
+    decision = (
+        FindingsDecision.of_names(films.findings)
+        if films.findings
+        else Decision.of(films.classes, config.positive or None)
+    )
     return Model(network, prepared.recipe.name, decision, prepared.preprocess, provenance, optimizer)
 
 

@@ -13,7 +13,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -72,20 +71,6 @@ def batches(films: int, size: int) -> list[slice]:
     """
     starts = range(0, max(films - 1, 1), size)
     return [slice(start, start + size) for start in starts[:-1]] + [slice(starts[-1], films)]
-
-
-def weighted_cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float = 0.0, films: int = 0
-) -> torch.Tensor:
-    """Return the mean over (B,) films of weight[label] * cross-entropy of (B, K) logits.
-
-    For two classes this equals the paper's binary cross-entropy of one-hot labels against the softmax outputs: with
-    p_0 = 1 - p_1 both of its terms are -log p_label. As in Keras the sum is divided by the number of films, not by
-    the sum of their weights. ``smoothing`` is the share of each label that goes to all classes alike. ``films``: how
-    many the whole batch has, when these are a share of it.
-    """
-    losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing) * weights[labels]
-    return losses.sum() / (films or len(labels))
 
 
 @contextmanager
@@ -200,7 +185,7 @@ class Training:
         if self.config.batch == 1 and any(isinstance(layer, _BatchNorm) for layer in self.network.modules()):
             raise InputError("batch=1: batch normalisation needs two films a step at least.")
         self.device = next(self.network.parameters()).device
-        self.weights = torch.as_tensor(self.material.class_weights, dtype=torch.float32, device=self.device)
+        self.task = self.material.task.to(self.device)
         self.feed = Feed(self.material, self.config)
         # what a step runs (the network, or what torch compiled of it) and what validation runs
         self.forward = judged(self.network, self.bits)
@@ -222,7 +207,7 @@ class Training:
         """
         config, train = self.config, self.material.train
         parts = batches(len(train), config.batch)
-        losses, right, learning_rate = 0.0, 0, config.learning_rate
+        losses, right, learning_rate = 0.0, 0.0, config.learning_rate
         with _seeded(config.seed, epoch) as generator:
             order = self.material.order(generator)
             for step, batch in enumerate(self._batches([order[part] for part in parts], generator)):
@@ -243,7 +228,7 @@ class Training:
             return prefetched(lambda films: pinned(self.feed.batch(films, generator)), parts, 1, AHEAD)
         return (self.feed.batch(films, generator) for films in parts)
 
-    def step(self, batch: Batch, learning_rate: float) -> tuple[float, int]:
+    def step(self, batch: Batch, learning_rate: float) -> tuple[float, float]:
         """One step, each rank with its share of the batch; return the sum of the films' losses and how many were
         labelled right."""
         self.network.train()
@@ -258,10 +243,9 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         with torch.no_grad():
-            plain = F.cross_entropy(logits.float(), labels, reduction="sum")
-        right = (logits.argmax(1) == labels).sum()
-        losses, rights = ranks.total(torch.tensor([float(plain), float(right)], dtype=torch.float64)).tolist()
-        return losses, int(rights)
+            counted = self.task.counted(logits.float(), labels)
+        losses, rights = ranks.total(torch.tensor(counted, dtype=torch.float64)).tolist()
+        return losses, rights
 
     def _half(self) -> torch.autocast:
         """On a GPU everything up to the logits; on a processor ``Mixed`` does it for the features alone."""
@@ -281,7 +265,7 @@ class Training:
         return logits, labels[own], loss + (1 - part) * self._loss(logits, labels[other], batch.films)
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, films: int) -> torch.Tensor:
-        return weighted_cross_entropy(logits.float(), labels, self.weights, self.config.label_smoothing, films)
+        return self.task.loss(logits.float(), labels, self.config.label_smoothing, films)
 
     @torch.no_grad()
     def _average(self, done: int) -> None:
@@ -304,9 +288,7 @@ class Training:
             part = batches[number]
             rows, labels = self.material.pixels[part], self.material.labels[part]
             x, labels = self._inputs(torch.from_numpy(rows), torch.from_numpy(labels))
-            logits = self.judged(x)
-            found[number, 0] = float(F.cross_entropy(logits, labels, reduction="sum"))
-            found[number, 1] = int((logits.argmax(1) == labels).sum())
+            found[number] = torch.tensor(self.task.counted(self.judged(x), labels), dtype=torch.float64)
         losses, rights = ranks.total(found).T.tolist()
         return sum(losses) / len(films), sum(rights) / len(films)
 

@@ -30,6 +30,7 @@ from plainfilm.models.zoo import Recipe
 from plainfilm.progress import say
 from plainfilm.storage import folders
 from plainfilm.training.loop import class_weights
+from plainfilm.training.task import Findings, finding_weights
 
 if TYPE_CHECKING:
     from plainfilm.models.backbone import Backbone
@@ -62,8 +63,20 @@ class Prepared:
 
     @cached_property
     def class_weights(self) -> dict[str, float]:
-        """Each class's weight in the loss."""
-        return class_weights(self.config.class_weights, self.films.weighed)
+        """Each class's weight in the loss; of findings the weight of each one's positive cells."""
+        films = self.films
+        if films.findings:
+            return finding_weights(self.config.class_weights, films.truth[films.where("train")], films.findings)
+        return class_weights(self.config.class_weights, films.weighed)
+
+    @property
+    def findings(self) -> Findings | None:
+        """The task where films have findings; None where they have classes."""
+        films = self.films
+        if not films.findings:
+            return None
+        weights = torch.tensor([self.class_weights[name] for name in films.findings])
+        return Findings(weights, float((films.truth[films.where("train")] >= 0).sum(1).mean()))
 
     def __post_init__(self) -> None:
         if len(self.films) != len(self.pixels):  # every row would be another film's
@@ -76,9 +89,7 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     The configs differ in the model only; films that have been split already keep their parts. Torch's threads are set
     as ``threads`` says. InputError says what is wrong with films or settings.
     """
-    first = configs[0]
-    if films.findings:
-        raise InputError(f"{data} asks about {len(films.findings)} findings at once; ask about one: --findings NAME.")
+    first, outputs = configs[0], films.findings or films.classes
     with ranks.together():
         recipes = [named(config.model) for config in configs]
         for r, config in zip(recipes, configs, strict=True):
@@ -87,14 +98,17 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         for r, p in zip(recipes, preprocesses, strict=True):
             if isinstance(r, Recipe):
                 with torch.device("meta"):  # shapes only: a size that the network can't take shows here
-                    r.build(len(films.classes), p)
+                    r.build(len(outputs), p)
         Augment.parse(first.augment)
         number_list("regularisation", first.regularisation)
-        operating.check(first.threshold, first.refer, films.classes)
+        operating.check(first.threshold, first.refer, films.classes if not films.findings else ("no", "yes"))
         device = _device(first)
         torch.set_num_threads(first.threads or ranks.cores())
-        positive_class(films.classes, first.positive or None)
-        class_weights(first.class_weights, films.counts)
+        if films.findings:
+            finding_weights(first.class_weights, films.truth, films.findings)
+        else:
+            positive_class(films.classes, first.positive or None)
+            class_weights(first.class_weights, films.counts)
         if first.sample_by:
             films.coded(first.sample_by)
     names = sorted({r.pretrained for r in recipes if r.pretrained})

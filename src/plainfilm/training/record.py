@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
-from plainfilm.data.films import PARTS
+from plainfilm.data.films import PARTS, Films
 from plainfilm.data.split import crossing
+from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.machine import ranks
 from plainfilm.models.model import Model
 from plainfilm.models.summary import flops, layers, parameters
@@ -25,7 +26,7 @@ from plainfilm.training.preparation import Prepared
 def config_document(prepared: Prepared) -> ConfigDocument:
     """Return what config.json holds: settings, what was derived from them, versions, data."""
     films, device, crossed = prepared.films, prepared.device, crossing(prepared.films)
-    return {
+    document: ConfigDocument = {
         "plainfilm": version("plainfilm"),
         "data": prepared.data,
         "folder": str(Path.cwd()),
@@ -40,7 +41,7 @@ def config_document(prepared: Prepared) -> ConfigDocument:
             "pictures": _pictures_crossing(prepared),
         },
         "films": {part: int(films.where(part).size) for part in PARTS},
-        "classes": films.counts,
+        "classes": {} if films.findings else films.counts,
         "settings": asdict(prepared.config),
         "members": prepared.members,
         "preprocess": prepared.preprocess.as_dict(),
@@ -55,6 +56,17 @@ def config_document(prepared: Prepared) -> ConfigDocument:
         "versions": {name: version(name) for name in ("torch", "numpy", "pillow", "scikit-learn", "h5py")},
         "python": platform.python_version(),
         "platform": platform.platform(),
+    }
+    if films.findings:
+        document["findings"] = known_cells(films)
+    return document
+
+
+def known_cells(films: Films) -> dict[str, dict[str, int]]:
+    """Return {finding: {"positive", "negative", "unknown"}} over all films."""
+    counts = {"positive": films.truth == 1, "negative": films.truth == 0, "unknown": films.truth < 0}
+    return {
+        name: {kind: int(cells[:, k].sum()) for kind, cells in counts.items()} for k, name in enumerate(films.findings)
     }
 
 
@@ -77,7 +89,7 @@ def model_document(prepared: Prepared, model: Model, fit: FitDocument) -> ModelD
     """Return what model.json holds: what a report says of the model, so that drawing it needs no network."""
     decision = model.decision
     shape = (prepared.preprocess.channels, prepared.preprocess.size, prepared.preprocess.size)
-    return {
+    document: ModelDocument = {
         "model": model.name,
         "title": prepared.recipe.title,
         "parameters": parameters(model.network),
@@ -95,3 +107,6 @@ def model_document(prepared: Prepared, model: Model, fit: FitDocument) -> ModelD
         "refer": list(decision.refer) if decision.refer else None,
         "offsets": list(decision.offsets) or None,
     }
+    if isinstance(decision, FindingsDecision):
+        document["findings"] = decision.about["findings"]
+    return document

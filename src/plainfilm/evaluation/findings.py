@@ -214,6 +214,13 @@ def rule_of(classes: tuple[str, ...], about: Mapping[str, Any]) -> Decision | Fi
     return FindingsDecision.read(classes, about) if about.get("findings") else Decision.read(classes, about)
 
 
+def thresholds_of(decision: Decision | FindingsDecision) -> dict[str, float] | None:
+    """Return {finding: threshold} of a rule of findings; None of one of classes."""
+    if not isinstance(decision, FindingsDecision):
+        return None
+    return dict(zip(decision.classes, decision.thresholds.tolist(), strict=True))
+
+
 def of_classes(decision: Decision | FindingsDecision, doing: str) -> Decision:
     """Return the rule of a model that tells classes apart; InputError for one of findings, which ``doing`` can't do."""
     if isinstance(decision, FindingsDecision):

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.films import FilmError
 from plainfilm.errors import PlainfilmError
+from plainfilm.evaluation.findings import thresholds_of
 from plainfilm.explain.overlay import heat_png, overlay_png
 from plainfilm.image.decode import decode
 from plainfilm.models.answer import Answer
@@ -92,6 +93,7 @@ class About(BaseModel):
     classes: list[str]
     positive: str
     threshold: float | None
+    thresholds: dict[str, float] | None  # of a model of findings: each one's
     temperature: float
     refer: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     preprocess: dict[str, Any]
@@ -153,6 +155,7 @@ class Service:
             classes=list(model.classes),
             positive=model.decision.positive,
             threshold=self.threshold,
+            thresholds=thresholds_of(model.decision),
             temperature=model.decision.temperature,
             refer=list(model.decision.refer) if model.decision.refer else None,
             preprocess=model.preprocess.as_dict(),

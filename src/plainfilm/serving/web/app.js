@@ -73,7 +73,10 @@ function clear() {
 // --- the list --------------------------------------------------------------------------------------------------------
 
 const label = (film) => (film.answer ? labelAt(film.answer, model, tuning.threshold) : null);
-const shownProbability = (film) => probability(film.answer.probabilities[label(film)]);
+const shownProbability = (film) => {
+  const p = film.answer.probabilities[label(film)]; // of several findings, or none, there is not one
+  return p === undefined ? "" : probability(p);
+};
 const decided = (film) => `${label(film)} ${shownProbability(film)}`;
 const forReader = (film) => film.answer?.refer ?? false;
 const isFailed = (film) => film.state === "failed";

@@ -1,6 +1,7 @@
 // What the answers mean: decisions at any threshold, what it means at a prevalence, and the table. No page in here.
 
-export const isTwo = (model) => model.classes.length === 2;
+/** Whether each film is one of two classes; a model of findings says of each whether it is there. */
+export const isTwo = (model) => !model.thresholds && model.classes.length === 2;
 export const other = (model) => model.classes.find((name) => name !== model.positive);
 
 /** What the threshold applies to: the positive class's probability, with more than two classes the largest. */

@@ -36,7 +36,8 @@ function said(film, model, threshold) {
 
 function verdict(answer, label, model) {
   const box = make("div", `verdict ${tone(answer, label, model)}`, make("strong", "", label));
-  box.append(make("span", "", `${probability(answer.probabilities[label])} probability`));
+  const p = answer.probabilities[label]; // of several findings, or none, there is not one
+  if (p !== undefined) box.append(make("span", "", `${probability(p)} probability`));
   return box;
 }
 
@@ -49,7 +50,10 @@ function unusual({ gate, reason }) {
 function bars(answer, model, threshold) {
   if (!isTwo(model)) {
     const ranked = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]);
-    const line = ([name, p]) => make("div", "each", make("span", "", name), meter(p, model, null), probability(p));
+    const cut = (name) => model.thresholds?.[name] ?? null;
+    const own = model.thresholds ? { refer: null } : model;
+    const line = ([name, p]) =>
+      make("div", "each", make("span", "", name), meter(p, own, cut(name)), probability(p));
     return ranked.map(line);
   }
   const p = score(answer, model);

@@ -339,3 +339,35 @@ def test_rows_of_one_engine_are_not_gone_on_with_by_another(tmp_path, films_fold
     begun.write_text(f"path,label,p_NORMAL,p_PNEUMONIA,refer,reason\n{first},NORMAL,1,0,no,\n")
     assert main([*words, "--engine", "onnx"]) == 0
     assert rows(tmp_path / "o.csv")[0]["p_NORMAL"] != "1" and begun.exists()
+
+
+def test_films_that_differ_as_a_set_are_warned_of_in_one_line_and_in_the_companion(tmp_path, make_films, capsys):
+    rng = np.random.default_rng(0)
+    patterns = rng.normal(0, 20, (4, 16, 16))
+
+    def like(count):
+        mixed = np.tensordot(rng.normal(size=(count, 4)), patterns, 1) + rng.normal(128, 3, (count, 16, 16))
+        return mixed.clip(0, 255).astype(np.uint8)
+
+    trained = like(200)
+    gate = fit_gate(Rows(trained, np.arange(200), {}), np.arange(200), rng, classes=np.zeros(200, np.int64))
+    run = model_file(tmp_path / "run", gate=gate)
+    (tmp_path / "same").mkdir()
+    for i, film in enumerate(like(30)):
+        Image.fromarray(film).save(tmp_path / "same" / f"{i}.png")
+    make_films(tmp_path / "other", 15, 15)
+    found = {}
+    for name in ("same", "other"):
+        out = tmp_path / f"{name}.csv"
+        assert main(["label", str(run), str(tmp_path / name), "--out", str(out), "--json"]) == 0
+        said = capsys.readouterr()
+        found[name] = json.loads(said.out)["as_a_set"]
+        assert (said.err.count("WARNING: As a set, these 30 films differ")) == (name == "other")
+        companion = json.loads((tmp_path / f"{name}.csv.json").read_text())
+        assert companion["as_a_set"] == found[name] and companion["films"] == 30 and companion["labels_of"] == out.name
+    assert found["same"] == {"judged": 30, "warning": None} and found["other"]["p"] < 0.02
+    (tmp_path / "same.csv").unlink()
+    words = ["label", str(run), str(tmp_path / "same"), "--out", str(tmp_path / "same.csv"), "--quiet"]
+    assert main(words) == 2 and "same.csv.json exists" in capsys.readouterr().err
+    (tmp_path / "same.csv.json").write_text("mine")
+    assert main([*words, "--force"]) == 2 and "nothing that label wrote" in capsys.readouterr().err

@@ -144,3 +144,28 @@ class FakeRows:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         return self.data[rows]
+
+
+def test_a_batch_of_any_size_keeps_the_same_sample_whoever_brings_the_films_first(gate):
+    rng = np.random.default_rng(9)
+    described, classes = films(rng, drift.MOST + 500, 0.3, shift=0.4)
+    seen = []
+    for order in (np.arange(len(classes)), rng.permutation(len(classes))):
+        batch = drift.Seen(gate)
+        for i in order:
+            batch.add(f"film {i}", tuple(described[i]), int(classes[i]))
+        assert batch.films == drift.MOST
+        seen.append(batch.change())
+    assert seen[0] == seen[1] and seen[0].films == drift.MOST
+    assert drift.Seen(None).change() is None and drift.Seen(gate).change() is None
+
+
+def test_the_watch_says_how_often_it_is_wrong_and_what_it_warns_of(gate):
+    watch = Watch(gate)
+    assert "once in 11,000" in watch.false_alarms and watch.warning is None
+    few = gate_of(gate.sample[:100], gate.sampled[:100])
+    assert "more often than once in 2,800" in Watch(few).false_alarms
+    described, classes = films(np.random.default_rng(10), 300, 0.3, shift=1.5)
+    for row, of in zip(described, classes, strict=True):
+        watch.see(row, int(of))
+    assert "The latest films differ from the training films" in str(watch.warning)

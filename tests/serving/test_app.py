@@ -49,9 +49,29 @@ def test_the_gates_word_is_in_the_answer_and_in_the_counters(model, gate, serve,
         films = running.predict(make_film(1, True), buffer.getvalue()).json()["films"]
         assert films[0]["gate"]["reason"] is None and films[0]["gate"]["score"] > 0.01
         assert films[1]["refer"] and films[1]["gate"]["reason"] in films[1]["reason"]
-        assert "learnt from" in running.client.get("/model").json()["gate"]
+        about = running.client.get("/model").json()
+        assert "learnt from" in about["gate"] and about["watch"]["films"] == 2 and not about["watch"]["alarm"]
+        assert "false alarm" in about["watch"]["false_alarms"] and about["watch"]["warning"] is None
         text = running.client.get("/metrics").text
     assert re.search(r'plainfilm_gate_flagged_total\{reason="[^"]+"\} 1.0', text)
+    assert "plainfilm_drift_films 2.0" in text and "plainfilm_drift_alarm 0.0" in text
+
+
+def test_the_service_warns_once_the_films_differ_as_a_set(model, gate, serve):
+    draws = np.random.default_rng(0)
+    with serve(replace(model, gate=gate)) as running:
+        for _ in range(40):
+            films = []
+            for _ in range(10):
+                buffer = io.BytesIO()
+                Image.fromarray(draws.integers(0, 256, (64, 64), dtype=np.uint8)).save(buffer, "PNG")
+                films.append(buffer.getvalue())
+            found = running.predict(*films).json()
+            if found["warning"]:
+                break
+        assert "The latest films differ from the training films" in found["warning"]
+        assert running.client.get("/model").json()["watch"]["alarm"]
+        assert "plainfilm_drift_alarm 1.0" in running.client.get("/metrics").text
     assert 'plainfilm_training{measure="brightness",quantile="0.5"}' in text
     assert 'plainfilm_recent{measure="brightness",quantile="0.5"}' in text
 

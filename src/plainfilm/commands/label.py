@@ -23,13 +23,15 @@ from plainfilm.export.opened import opened, torch_model
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
 from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look
+from plainfilm.models.drift import FEWEST, Seen, group_of
 from plainfilm.models.reads import Reads
 from plainfilm.progress import bar, say
-from plainfilm.storage.files import write_bytes
+from plainfilm.storage.files import write_bytes, write_json
 from plainfilm.storage.tables import csv_rows, growing_csv
 
 ENGINES = ("torch", "onnx")
 OURS = re.compile(rb"\Z|path,label,\"?p_[^\n]*,refer,reason\r?\n")  # how a table of label's begins, or nothing
+COMPANION = re.compile(rb'\Z|\{\s*"labels_of"')
 PNG = re.compile(rb"\Z|\x89PNG")
 LONGEST_HEADER = 2**20  # bytes
 Row = Callable[[Loose], list[Any]]  # a film -> its cells in the table
@@ -75,10 +77,12 @@ def label(
     reason. ``picture``: a PNG of up to 30 of them, drawn at random. With ``resume`` the rows that an interrupted run of
     the same model left are kept. ``answers``: a folder for a DICOM report and picture of each film that is DICOM.
     Processes that torchrun started take films by turns, and the first puts their rows
-    together: the same table. Returns counts: films, labelled, refused, referred, and labels by class. InputError
+    together: the same table. Beside it, in FILE.csv.json, stand the counts that are returned: films, labelled, refused,
+    referred, labels by class, and whether the films differ as a set from the training films. InputError
     when no film can be read, or a file is in the way and ``force`` is not given.
     """
-    make: Row = _row_with_answer(model, answers) if answers else partial(_row, model)
+    seen = Seen(model.gate)
+    make: Row = _row_with_answer(model, seen, answers) if answers else partial(_row, model, seen)
     with ranks.together():
         count = _checked(model, paths, out, picture, force)
     header = ("path", "label", *(f"p_{name}" for name in model.classes), "refer", "reason")
@@ -107,11 +111,36 @@ def label(
     if not counted.labels:
         say(f"None of the {counted.films} films can be read; {out} has their reasons.")
     if picture and counted.labels:
-        wanted = {row[0] for row in counted.sample}
-        there = {film[0]: film for film in _each(paths) if film[0] in wanted}  # by path: films may have come or gone
-        found = [(there[row[0]], row, _shown(model, row)) for row in counted.sample if row[0] in there]
-        _draw(found, picture)
-    return counted.about
+        _draw(_found_again(paths, counted.sample, model), picture)
+    about = {**counted.about, "as_a_set": _as_a_set(seen, counted.labels.total())}
+    write_json(_companion(out), {"labels_of": out.name, "model": {"name": model.name, "sha256": model.hash}, **about})
+    return about
+
+
+def _companion(out: Path) -> Path:
+    """Return where the counts and the warning of a table of labels stand."""
+    return out.with_name(out.name + ".json")
+
+
+def _found_again(
+    paths: Sequence[str], sample: Sequence[Sequence[Any]], model: Reads
+) -> list[tuple[Loose, Sequence[Any], int]]:
+    """Return the films of ``sample``, rows of the table, with their class: by path, films may have come or gone."""
+    wanted = {row[0] for row in sample}
+    there = {film[0]: film for film in _each(paths) if film[0] in wanted}
+    return [(there[row[0]], row, _shown(model, row)) for row in sample if row[0] in there]
+
+
+def _as_a_set(seen: Seen, labelled: int) -> dict[str, Any]:
+    """Return whether the films differ as a set from the training films, and say so; "judged" is of how many it is said:
+    a sample, of several processes the first one's films, and none that were labelled before an interruption."""
+    found = seen.change()
+    if found:
+        sample = f" Judged from {seen.films:,} of {labelled:,} films." if seen.films < labelled else ""
+        say(f"WARNING: {found.sentence()}{sample}")
+    judged = seen.films if seen.gate and seen.films >= FEWEST else 0
+    measure = {"measure": found.measure, "p": found.p} if found else {}
+    return {"judged": judged, "warning": found and found.sentence(), **measure}
 
 
 def _shown(model: Reads, row: Sequence[Any]) -> int:
@@ -130,7 +159,7 @@ def _checked(model: Reads, paths: Sequence[str], out: Path, picture: Path | None
         raise InputError(f"--out {out} is a folder; give the name of a CSV file.")
     if picture:
         _check_picture(picture, out, paths)
-    for place, own in ((out, OURS), (picture, PNG)):
+    for place, own in ((out, OURS), (_companion(out), COMPANION), (picture, PNG)):
         if place and place.exists() and not force:
             raise InputError(f"{place} exists; choose another name, or add --force to replace it.")
         if place and place.exists() and not own.match(_first(place, LONGEST_HEADER)):
@@ -229,12 +258,21 @@ def cells(path: str, found: Answer | FilmError, classes: int) -> list[Any]:
     return [path, found.label, *found.probabilities.tolist(), "yes" if found.refer else "no", found.reason or ""]
 
 
-def _row(model: Reads, named: Loose) -> list[Any]:
+def _row(model: Reads, seen: Seen, named: Loose) -> list[Any]:
     path, film = _looked(model, named)
-    return cells(path, film if isinstance(film, FilmError) else answer(model, film), len(model.classes))
+    if isinstance(film, FilmError):
+        return cells(path, film, len(model.classes))
+    found = answer(model, film)
+    _note(seen, path, found, model)
+    return cells(path, found, len(model.classes))
 
 
-def _row_with_answer(model: Reads, folder: Path) -> Row:
+def _note(seen: Seen, path: str, found: Answer | FilmError, model: Reads) -> None:
+    if not isinstance(found, FilmError) and found.gate and seen.gate:
+        seen.add(path, found.gate.described, group_of(found.label, model.classes))
+
+
+def _row_with_answer(model: Reads, seen: Seen, folder: Path) -> Row:
     """Return what makes a film's row, and writes its answer as DICOM into ``folder`` where the film is DICOM."""
     try:
         from plainfilm.hospital.answering import Answering
@@ -247,10 +285,11 @@ def _row_with_answer(model: Reads, folder: Path) -> Row:
         try:
             data = read()
             if not is_dicom(data):
-                return _row(model, (path, lambda: data))
+                return _row(model, seen, (path, lambda: data))
             made = answering.answer(data)
         except FilmError:  # no film, or nobody's: then there is a row, and no answer
-            return _row(model, named)
+            return _row(model, seen, named)
+        _note(seen, path, made.found, model)
         for kind, written in made.files.items():
             write_bytes(folder / f"{Path(path).stem}-{made.line['film'][:8]}-{kind}.dcm", written)
         return cells(path, made.found, len(model.classes))

@@ -9,6 +9,9 @@ be mixed differently, so films are compared with training films of the classes t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
+from heapq import heappush, heappushpop
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +37,11 @@ WORDS = {
     "border": ("their borders are darker", "their borders are lighter"),
 }
 OTHERWISE = ("their pose or framing differs",) * 2  # the principal components have no name
+
+
+def group_of(label: str, classes: Sequence[str]) -> int:
+    """Return which training films a film with this label is held against: those of its class; all, of findings."""
+    return list(classes).index(label) if label in classes else 0
 
 
 class Change(NamedTuple):
@@ -99,6 +107,36 @@ def _gap(reference: np.ndarray, weights: Floats, values: np.ndarray) -> float:
     return float(both[np.argmax(np.abs(both))])
 
 
+class Seen:
+    """A sample of the films of a batch, ``MOST`` at most, however many go by: those whose names hash lowest.
+
+    So it is the same in whatever order threads bring them.
+    """
+
+    def __init__(self, gate: Gate | None) -> None:
+        self.gate = gate if gate is not None and len(gate.sample) else None
+        self._kept: list[tuple[int, tuple[float, ...], int]] = []  # a heap, the highest hash first
+        self._lock = Lock()
+
+    def add(self, name: str, described: tuple[float, ...], of: int) -> None:
+        """Take a film's ``Verdict.described`` and the class it got."""
+        ranked = -int.from_bytes(sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+        with self._lock:
+            (heappush if len(self._kept) < MOST else heappushpop)(self._kept, (ranked, described, of))
+
+    @property
+    def films(self) -> int:
+        """How many films a judgement rests on."""
+        return len(self._kept)
+
+    def change(self) -> Change | None:
+        """Return how the films differ as a set from the training films, as ``changed`` does."""
+        if self.gate is None or not self._kept:
+            return None
+        rows = sorted(self._kept)
+        return changed(self.gate, np.array([row[1] for row in rows]), np.array([row[2] for row in rows]))
+
+
 class Watch:
     """Looks at films one after the other and says when they have begun to differ from the training films.
 
@@ -109,6 +147,7 @@ class Watch:
     """
 
     ALARM = 100_000
+    MEASURED = ((1_000, 11_000), (400, 2_800))  # training films kept, and films until a false alarm: LOG.md, 2026-11-30
     STAKE = 1.5  # 0..2: how much a film's rank moves a bet
 
     def __init__(self, gate: Gate) -> None:
@@ -126,6 +165,25 @@ class Watch:
     def alarm(self) -> bool:
         """Whether the latest films differ from the training films."""
         return bool(self._bets.mean() >= self.ALARM)
+
+    @property
+    def false_alarms(self) -> str:
+        """How often the alarm is raised for films like the training films, as it was counted with real films."""
+        for kept, films in self.MEASURED:
+            if len(self._all) >= kept:
+                return f"films like the training films raise a false alarm about once in {films:,}"
+        least, films = self.MEASURED[-1]
+        return f"with fewer than {least} training films kept, false alarms come more often than once in {films:,} films"
+
+    @property
+    def warning(self) -> str | None:
+        """What is to be said while the alarm is raised."""
+        if not self.alarm:
+            return None
+        return (
+            f"The latest films differ from the training films: {self.words}. The scores of this model's report need "
+            "not hold for them."
+        )
 
     @property
     def words(self) -> str:

@@ -73,9 +73,11 @@ class Unreadable(BaseModel):
 
 
 class Prediction(BaseModel):
-    """Films in the order sent; ``model`` is the SHA-256 of the model's file."""
+    """Films in the order sent; ``model`` is the SHA-256 of the model's file; ``warning``: the latest films, of all
+    requests, differ as a set from the training films."""
 
     model: str
+    warning: str | None
     films: list[Labelled | Unreadable]
 
 
@@ -83,6 +85,17 @@ class NoneRead(Prediction):
     """None of the films could be read."""
 
     error: str
+
+
+class WatchSays(BaseModel):
+    """Whether the latest films differ as a set from the training films; ``evidence``: 0 none, 1 where ``alarm`` is
+    raised; ``false_alarms``: how often it is raised for films like the training films."""
+
+    films: int
+    evidence: float
+    alarm: bool
+    warning: str | None
+    false_alarms: str
 
 
 class About(BaseModel):
@@ -99,6 +112,7 @@ class About(BaseModel):
     preprocess: dict[str, Any]
     verdict: dict[str, Any]
     gate: str | None
+    watch: WatchSays | None
     disclaimer: str
 
 
@@ -161,6 +175,7 @@ class Service:
             preprocess=model.preprocess.as_dict(),
             verdict=model.verdict,
             gate=model.gate.about if model.gate else None,
+            watch=self._watch(),
             disclaimer=DISCLAIMER,
         )
 
@@ -172,7 +187,8 @@ class Service:
             entries = [self._entry(film, found) for film, found in zip(films, answers, strict=True)]
         for found in answers:
             self.metrics.film(found)
-        content: dict[str, Any] = {"model": self.model.hash, "films": entries}
+        watch = self.predictor.watch
+        content: dict[str, Any] = {"model": self.model.hash, "warning": watch and watch.warning, "films": entries}
         if all(isinstance(found, FilmError) for found in answers):
             return JSONResponse({"error": "None of the films can be read.", **content}, 422)
         return JSONResponse(content)
@@ -205,6 +221,17 @@ class Service:
                 raise Refusal(422, f"The film can't be read: {error}.") from None
             except PlainfilmError as error:
                 raise Refusal(501, str(error)) from None
+
+    def _watch(self) -> WatchSays | None:
+        if (watch := self.predictor.watch) is None:
+            return None
+        return WatchSays(
+            films=watch.films,
+            evidence=max(0.0, watch.evidence),
+            alarm=watch.alarm,
+            warning=watch.warning,
+            false_alarms=watch.false_alarms,
+        )
 
     def _require_model(self, request: Request) -> None:
         """Refusal when the request is for another model (``If-Match``, by hash): a page outlives a server, and would

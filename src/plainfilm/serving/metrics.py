@@ -79,6 +79,11 @@ class _Now(Collector):
         yield GaugeMetricFamily("plainfilm_recent_films", "Films behind plainfilm_recent", value=len(recent))
         if recent:
             yield from self._recent(np.stack(recent))
+        if watch := self.predictor.watch:
+            words = "Evidence that the latest films differ from the training films: 0 none, 1 the alarm"
+            yield GaugeMetricFamily("plainfilm_drift_evidence", words, value=max(0.0, watch.evidence))
+            yield GaugeMetricFamily("plainfilm_drift_alarm", "1 while the alarm is raised", value=int(watch.alarm))
+            yield GaugeMetricFamily("plainfilm_drift_films", "Films the watch has seen", value=watch.films)
         if self.predictor.model.gate:
             reference = GaugeMetricFamily(
                 "plainfilm_training", "Measures of the training films", labels=("measure", "quantile")

@@ -20,6 +20,7 @@ import numpy as np
 from plainfilm.data.films import FilmError
 from plainfilm.machine import ranks
 from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look
+from plainfilm.models.drift import Watch, group_of
 from plainfilm.models.gate import STATISTICS, statistics
 from plainfilm.models.reads import Reads
 from plainfilm.serving.limits import Limits, Refusal
@@ -86,6 +87,8 @@ class Predictor:
     def __init__(self, model: Reads, limits: Limits) -> None:
         self.model = model
         self.recent: deque[np.ndarray] = deque(maxlen=RECENT)  # (len(MEASURES),) a film; no film is kept
+        known = model.gate is not None and len(model.gate.sample) > 0
+        self.watch = Watch(model.gate) if model.gate and known else None  # of a stream; the loop's thread alone sees it
         self._open = ExitStack()
         self._open.enter_context(blas_alone())
         self.films = Line("film", min(ranks.cores(), MOST_WORKERS), limits)
@@ -126,6 +129,8 @@ class Predictor:
         except FilmError as error:
             return error
         self.recent.append(measures)
+        if self.watch and found.gate:
+            self.watch.see(found.gate.described, group_of(found.label, self.model.classes))
         return found
 
     def _answer(self, film: Film) -> tuple[Answer, np.ndarray]:

@@ -36,6 +36,11 @@ function headline(verdict) {
   return [make("dl", "figures", ...tiles), make("p", "soft", `On ${scored(verdict)}, with 95\u00a0% intervals.`)];
 }
 
+function asASet(watch) {
+  if (!watch) return "not watched: the model holds no sample of its training films";
+  return `${watch.warning ?? "like the training films"} (${count(watch.films, "film")} seen at the start of this page; ${watch.false_alarms})`;
+}
+
 function facts(model) {
   const { size, channels, resize } = model.preprocess;
   const cut = `${three(model.threshold)}, at the temperature ${three(model.temperature)}`;
@@ -44,6 +49,7 @@ function facts(model) {
     ["Threshold", isTwo(model) ? cut : "none: the most probable class decides"],
     ["For a reader", model.refer ? `probabilities from ${model.refer.map(three).join(" to ")}` : "no band was chosen"],
     ["Input gate", model.gate ?? "none: the model does not notice pictures that are no such films"],
+    ["Films as a set", asASet(model.watch)],
     ["Input", `${size} × ${size} pixels, ${count(channels, "channel")}, ${resize}`],
     ["SHA-256", model.hash],
   ];

@@ -50,6 +50,7 @@ async function add(found) {
 
 function answered(some) {
   update();
+  if (queue.warning) alarm(queue.warning);
   if (some.includes(current)) showHeat();
 }
 

@@ -54,7 +54,9 @@ export class Queue {
 
   async #predict(films) {
     try {
-      settle(films, (await this.server.predict(films.map((film) => film.file))).films);
+      const found = await this.server.predict(films.map((film) => film.file));
+      this.warning = found.warning;
+      settle(films, found.films);
     } catch (refused) {
       const oneIsAtFault = films.length > 1 && refused.status >= 400 && refused.status < 500;
       if (refused.body?.films) settle(films, refused.body.films);

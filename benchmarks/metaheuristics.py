@@ -29,8 +29,9 @@ from torch import nn
 
 from plainfilm.data.sources import load
 from plainfilm.data.split import split
+from plainfilm.evaluation.areas import auc_interval
 from plainfilm.evaluation.compare import holm
-from plainfilm.evaluation.intervals import Bools, Floats, auc_interval
+from plainfilm.evaluation.intervals import Bools, Floats
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import ingest
 from plainfilm.search.algorithms import algorithm

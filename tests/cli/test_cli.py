@@ -195,7 +195,7 @@ def test_evaluate_a_run_a_file_and_other_films(trained, tmp_path, make_films, ca
     assert (trained / "metrics.json").read_bytes() == before
     assert "sensitivity" in capsys.readouterr().out
     assert run("evaluate", trained / "predictions.csv", "--json") == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"protocol", "train", "val"}
+    assert set(json.loads(capsys.readouterr().out)) == {"protocol", "train", "val", "red_lines"}
     other = make_films(tmp_path / "elsewhere", 4, 4)
     assert run("evaluate", trained, other, "--out", tmp_path / "on", "--quiet") == 0
     found = read_json(tmp_path / "on" / "metrics.json")

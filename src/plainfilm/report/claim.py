@@ -205,7 +205,7 @@ def _about_results(run: RunFolder) -> dict[int, str]:
         37: f"{stamp}: {headline}",
         38: f"at threshold {run.threshold:.3g}: {rates}; report.html has other thresholds",
         39: f"{count(len(wrong), 'wrong film')} by name and confidence in report.html ({missed:,} missed); "
-        f"{_worst(run)}; what they have in common: {AUTHORS}",
+        f"{worst(run)}; what they have in common: {AUTHORS}",
         40: " ".join(verdict.limits([run])),
         42: f"config.json and report.html of the run; command: plainfilm {run.config['command']}; "
         f"{duration(run.seconds)} on {run.config['device']}",
@@ -221,6 +221,7 @@ def _elsewhere(run: RunFolder) -> str:
     return "; ".join(said) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder.name} OTHER)"
 
 
-def _worst(run: RunFolder) -> str:
+def worst(run: RunFolder) -> str:
+    """Return the worst subgroup in a sentence, or that subgroups were not looked at."""
     found = run.probes.get("worst_subgroup")
     return str(found["sentence"]).rstrip(".") if found else f"subgroups {NOT_DONE}"

@@ -12,6 +12,7 @@ from plainfilm.report import charts, evidence, mistakes, practice, provenance, v
 from plainfilm.report.card import write_card
 from plainfilm.report.charts import Table
 from plainfilm.report.claim import write_claim
+from plainfilm.report.methods import write_methods
 from plainfilm.report.page import write_page
 from plainfilm.report.reference import PAPER_FILMS, PUBLISHED, SCORES, why_not_comparable
 from plainfilm.report.runs import (
@@ -26,6 +27,7 @@ from plainfilm.report.runs import (
     title_of,
     unfinished,
 )
+from plainfilm.report.tripod import write_tripod
 from plainfilm.runs.folder import RunFolder
 
 DECISIVE = {
@@ -77,7 +79,8 @@ OF_THE_PAPER = {
 
 
 def run_report(run: RunFolder) -> Path:
-    """Write report.html, model-card.md, claim-2024.md and figures/ of a finished run folder; return the page's path.
+    """Write report.html, model-card.md, claim-2024.md, tripod-ai.md, methods.md and figures/ of a finished run folder;
+    return the page's path.
 
     What is not on disk (history.csv, parts of metrics.json, probes.json, figures/montage.png) is shown as not done.
     InputError when a file is missing that every finished run has.
@@ -111,6 +114,8 @@ def run_report(run: RunFolder) -> Path:
     }
     write_card(run)
     write_claim(run)
+    write_tripod(run)
+    write_methods(run)
     return write_page(folder, "run.html", page)
 
 

@@ -4,13 +4,14 @@ BIN := .venv/bin
 READY := .venv/.ready
 WITH := test
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults check docs bench lock sbom
+.PHONY: help demo test slow faults check docs pictures bench lock sbom
 
 help:
 	@echo "make demo   synthetic films, the paper's three models on them, a report"
 	@echo "make test   the tests          make slow   the long ones"
 	@echo "make check  linters, types, generated docs"
 	@echo "make docs   docs/cli.md and docs/config.md anew"
+	@echo "make pictures  the README's picture anew, by chromium"
 	@echo "make faults the long counts of faults and hostile inputs: docs/reliability.md"
 	@echo "make lock   requirements.lock anew      make sbom   what is installed, as CycloneDX: sbom.json"
 	@echo "make bench  ours beside Keras, PyTorch and scikit-learn: benchmarks/results.md"
@@ -44,6 +45,9 @@ check: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/make.py
+
+pictures: $(READY)
+	$(BIN)/python docs/pictures.py
 
 .venv-bench/.ready: benchmarks/requirements.txt
 	@echo "Making an environment for the others in .venv-bench (TensorFlow is large) ..."

@@ -48,7 +48,8 @@ def test_each_command_does_what_it_says(words, place, monkeypatch, vgg16_file, c
     monkeypatch.setenv("PLAINFILM_WEIGHTS", str(vgg16_file))
     monkeypatch.setattr("plainfilm.training.speed.SECONDS", 0.01)
     before = {path: path.read_bytes() if path.suffix == ".csv" else b"" for path in place.rglob("*")}
-    assert main([*words, *SMALL.get(words[0], [])]) == 0, capsys.readouterr().err
+    right = (0, 3) if "--fail-if" in words else (0,)  # one epoch of small films makes no good model
+    assert main([*words, *SMALL.get(words[0], [])]) in right, capsys.readouterr().err
     if "--resume" in words:  # a run that was complete stays as it is
         assert all(path.read_bytes() == before[path] for path in (place / named(words)).glob("*.csv"))
     elif out := named(words):

@@ -9,6 +9,7 @@ place, killed with half of it written, before or after the move; "memory" bytes 
 from __future__ import annotations
 
 import codecs
+import importlib
 import json
 import os
 import resource
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+COMMANDS = ("adapt", "audit", "compare", "evaluate", "explain", "export", "label", "search", "train")
 SLOW = ("draw_montage", "draw_mistakes", "look_closer")  # pictures and probes come after everything that must be equal
 
 
@@ -112,8 +114,8 @@ def _child(order: dict[str, Any], log: Path, count: Path) -> None:
 
 
 def _serve(log: Path, count: Path) -> None:
-    import plainfilm.commands.label
-    import plainfilm.commands.train  # noqa: F401
+    for name in COMMANDS:
+        importlib.import_module(f"plainfilm.commands.{name}")
 
     codecs.lookup("ascii")  # found here: another user may not be allowed to read Python's own files
     light()

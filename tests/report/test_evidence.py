@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from plainfilm.audit.document import COVER_THEM
 from plainfilm.report import evidence, verdict
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.files import write_json
@@ -57,3 +58,20 @@ def test_openings_of_the_test_part_are_counted(
     run = RunFolder(make_run(tmp_path, films=600, openings=openings, **SPLIT))
     assert verdict.standing(run)[-1].endswith(f"{said}.")
     assert any("chosen by looking" in line for line in verdict.red_lines([run])) == (openings == 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "red", "said"), [(-0.1, True, "leans on them"), (0.001, False, "not shown")]
+)
+def test_what_the_audit_advises_and_what_the_probes_did_know_of_each_other(
+    make_run: MakeRun, make_probes: MakeProbes, tmp_path: Path, change: float, red: bool, said: str
+) -> None:
+    row = {"kind": "model", "name": "borders covered", "auroc": {"value": 0.9, "low": 0.8, "high": 1.0}}
+    row |= {"change": {"value": change, "low": change - 0.02, "high": change + 0.02}, "p": 0.5, "flipped": None}
+    lines = ["Covering the outer 10% costs .1: the model leans on borders."] if red else []
+    probes = make_probes() | {"probes": [row], "red_lines": lines}
+    write_json(make_run(tmp_path, films=600, **SPLIT) / "probes.json", probes)
+    audited = "The borders of the films alone tell PNEUMONIA: AUC 0.92 (0.90-0.94). "
+    write_json(tmp_path / "audit.json", {"red_lines": [audited + COVER_THEM]})
+    [line] = [line for line in verdict.red_lines([RunFolder(tmp_path)]) if line.startswith(audited)]
+    assert said in line and COVER_THEM not in line

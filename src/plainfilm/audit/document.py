@@ -16,6 +16,7 @@ from plainfilm.data.films import Films
 from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import Predictions
 
+COVER_THEM = "A model can score without a look at the lungs; cover the borders and see what it still knows."
 LITTLE_KNOWN = 0.95  # share of films with a patient below which that is said
 
 
@@ -113,14 +114,18 @@ def _by_class(measured: Measured, positive: str, groups: np.ndarray, rng: np.ran
 
 def red_lines(found: dict[str, Any]) -> list[str]:
     """Return what makes scores on these films unbelievable, one sentence each."""
-    columns = of_table.red_lines(found["columns"], found["positive"]) if found.get("columns") else []
     return [
-        *_shortcuts(found),
-        *columns,
+        *shortcut_lines(found),
         *_leaks(found),
         *_conflicts(found),
         *shift_lines(found["data"], found["shift"]),
     ]
+
+
+def shortcut_lines(found: dict[str, Any]) -> list[str]:
+    """Return what tells the classes without a look at the lungs: files, borders, columns of the table."""
+    columns = of_table.red_lines(found["columns"], found["positive"]) if found.get("columns") else []
+    return [*_shortcuts(found), *columns]
 
 
 def _shortcuts(found: dict[str, Any]) -> list[str]:
@@ -128,8 +133,7 @@ def _shortcuts(found: dict[str, Any]) -> list[str]:
     said = {
         "metadata": "The files alone tell {class}, without a look at the picture: AUC {auc}, most by {strongest}. A "
         "model fed the films as they are can learn that instead of the disease.",
-        "borders": "The borders of the films alone tell {class}: AUC {auc}. A model can score without a look at the "
-        "lungs; cover the borders and see what it still knows.",
+        "borders": "The borders of the films alone tell {class}: AUC {auc}. " + COVER_THEM,
     }
     return [said[row["name"]].format_map(row | {"auc": _auc(row)}) for row in rows if row["red"]]
 

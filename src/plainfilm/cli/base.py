@@ -196,6 +196,16 @@ def show_findings(part: str, found: Any) -> list[str]:
     return lines
 
 
+def show_run(folder: str, metrics: Any) -> str:
+    """Return what the report of a finished run says first; of several findings the scores of each."""
+    if any(isinstance(found, dict) and "findings" in found for found in metrics.values()):
+        return f"{show_metrics(metrics)}\nReport: {folder}/report.html"
+    from plainfilm.report.box import box
+    from plainfilm.runs.folder import RunFolder
+
+    return box(RunFolder(folder))
+
+
 def show_runs(result: Any) -> str:
     """Return folds.json as text: mean, SD and range over the runs, and the pooled figure with its interval."""
     from plainfilm.evaluation.scores import by_patient

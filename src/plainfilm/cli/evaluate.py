@@ -16,11 +16,15 @@ from plainfilm.cli.base import (
     out_flag,
     precision_flag,
     reading_flags,
+    show_by,
     show_metrics,
+    show_run,
     show_runs,
     table_flags,
 )
 from plainfilm.config import READING
+from plainfilm.errors import CheckFailed
+from plainfilm.storage import folders
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -57,16 +61,34 @@ def _run(options: argparse.Namespace) -> Any:
     of_file, of_data = ("positive", "threshold", "columns", "scores"), ("classes", "max_bad", *READING)
     how = given(options, "by", "out", "force", *of_file, *of_data, "probes", "films", "audit", "precision")
     checks = {"fail_if": options.fail_if, "prevalence": options.prevalence}
-    return evaluate(options.run, options.data or "", seed=options.seed, **checks, **how)
+    try:
+        return _placed(options, evaluate(options.run, options.data or "", seed=options.seed, **checks, **how))
+    except CheckFailed as failed:
+        raise CheckFailed(str(failed), _placed(options, failed.result)) from None
+
+
+def _placed(options: argparse.Namespace, found: Any) -> Any:
+    """Return the scores of a run on its own films with the place of its report, as ``train`` has it."""
+    if options.data or not (options.run / folders.DESCRIPTION).is_file() or "runs" in found:
+        return found
+    return {"run": str(options.run), "report": str(options.run / folders.REPORT), **found}
 
 
 def _show(result: Any) -> str:
-    shown = show_runs(result) if "runs" in result else show_metrics(result)
+    shown = show_runs(result) if "runs" in result else _shown(result)
     if at := result.get("at_prevalence"):
         words = {key: [number(at[key][end]).strip() for end in ("value", "low", "high")] for key in ("ppv", "npv")}
         rates = [f"{key.upper()} {value} ({low} to {high})" for key, (value, low, high) in words.items()]
         shown += f"\n\nWhere {100 * at['prevalence']:g} % of the films are positive: {', '.join(rates)}."
     return shown
+
+
+def _shown(result: Any) -> str:
+    """Return every score of films from elsewhere or of a file; of a run what its report says first."""
+    if "run" not in result:
+        return show_metrics(result)
+    columns = [*show_by(result["by"])[1:], ""] if "by" in result else []
+    return "\n".join([*columns, show_run(result["run"])])
 
 
 COMMAND = Command(

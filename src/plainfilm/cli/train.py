@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from plainfilm.cli.base import DATA, Command, given_settings, out_flag, settings_flags, show_metrics, show_runs
+from plainfilm.cli.base import DATA, Command, given_settings, out_flag, settings_flags, show_run, show_runs
 from plainfilm.storage import folders
 
 
@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> Any:
 def _show(result: Any) -> str:
     if "runs" in result:
         return f"{show_runs(result)}\nReport: {result['report']}"
-    return f"{show_metrics(result['metrics'])}\nReport: {result['report']}"
+    return show_run(result["run"])
 
 
 COMMAND = Command(

@@ -148,7 +148,6 @@ def evaluate_run(
         from plainfilm.report.html import run_report  # which draws
 
         run_report(opened)
-    say(f"Report: {run / folders.REPORT}")
     return metrics
 
 

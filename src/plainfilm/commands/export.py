@@ -17,7 +17,7 @@ from plainfilm.export.onnx import write_onnx
 from plainfilm.export.safetensors import write_safetensors
 from plainfilm.models.model import Model
 from plainfilm.runs.folder import RunFolder
-from plainfilm.storage.files import sha256_file
+from plainfilm.storage.files import remove_left_over, sha256_file
 
 FORMATS = ("onnx", "safetensors")
 CHECK_FILMS = 64  # real films at most; the check takes as long as labelling them twice
@@ -43,6 +43,7 @@ def export(
         raise InputError(f"{out} exists; choose another name, or add --force to replace it.")
     if out.exists() and not _exported(out):  # a run's own model, a table, …
         raise InputError(f"{out} is nothing that export wrote, and --force does not replace it; name another.")
+    remove_left_over(out)
     model = Model.load(run, "32")  # as the file that is held against it
     told: dict[str, Any] = {"out": str(out), "format": form, "model": model.name}
     if form == "onnx":

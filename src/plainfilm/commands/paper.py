@@ -37,7 +37,7 @@ def paper(
 
     films = load(data, **configs[0].reading)
     prepared = prepare(films, configs, data)
-    with sealed(out):
+    with sealed(out, resumes=True):
         for one in prepared:
             train_prepared(one, out / one.config.model, resume)
         write_table(out)  # Table I

@@ -207,7 +207,7 @@ def _finish(bench: Bench, document: dict[str, Any], trials: list[Trial]) -> dict
     }
     values = list(dict.fromkeys(name for trial in trials for name in trial.values))
     header = ["trial", *values, *names, "low", "high", "seconds", "epochs", "state", "reason"]
-    with sealed(bench.out, wait=True):  # a helper may come to its end at the same time
+    with sealed(bench.out, wait=True, resumes=True):  # a helper may come to its end at the same time
         write_csv(bench.out / folders.TRIALS, header, [_row(trial, values, names) for trial in trials])
         write_json(bench.out / folders.SEARCH, document)
         search_report(bench.out, document, trials)

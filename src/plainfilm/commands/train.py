@@ -31,6 +31,7 @@ from plainfilm.report.pictures import draw_mistakes, draw_montage
 from plainfilm.report.verdict import red_lines
 from plainfilm.runs.findings import findings_verdict, score_findings, scored_part
 from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.light_audit import light_audit
 from plainfilm.runs.probing import LIGHT, affordable, probe, probe_subgroups
 from plainfilm.runs.scoring import score_trained, verdict
 from plainfilm.storage import folders
@@ -118,9 +119,10 @@ def _fitted(prepared: Prepared, run: RunFolder, resume: bool) -> tuple[Model, Fi
 
 
 def look_closer(prepared: Prepared, model: Model, run: RunFolder) -> None:
-    """Probe the run, or look at its subgroups alone where the network is a large one; films that have vanished
-    meanwhile cost it its probes, not its training."""
+    """Audit a sample of the films and probe the run, or look at its subgroups alone where the network is a large one;
+    films that have vanished meanwhile cost it its probes, not its training."""
     seed = prepared.config.seed
+    _audit(prepared, run)
     if run.model["flops"] >= LIGHT:
         films = prepared.films
         greys = {film.path: float(prepared.pixels[i : i + 1].mean()) for i, film in enumerate(films)}
@@ -131,6 +133,16 @@ def look_closer(prepared: Prepared, model: Model, run: RunFolder) -> None:
         probe(run, model, films=count, seed=seed, source=prepared.films)
     except (FilmError, InputError) as error:
         say(f"The probes are left out: {error} Later: plainfilm evaluate {run.folder} --probes")
+
+
+def _audit(prepared: Prepared, run: RunFolder) -> None:
+    """Write audit.json from a sample of the films, unless one of all films is there."""
+    if run.audit and "light" not in run.audit:
+        return
+    try:
+        run.write_audit(light_audit(prepared.films, run.positive, prepared.config.seed))
+    except (FilmError, InputError) as error:
+        say(f"The audit is left out: {error} Later: plainfilm audit DATA --out DIR")
 
 
 def _derived(prepared: Prepared) -> str:

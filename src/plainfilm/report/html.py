@@ -106,6 +106,7 @@ def run_report(run: RunFolder) -> Path:
         "robustness": evidence.robustness(run, folder),
         "shortcuts": evidence.shortcuts(run, folder),
         "audit": run.audit,
+        "audit_lines": verdict.lines_of_audit(run),
         "probe": verdict.PROBE.format(folder.name),
         "errors": mistakes.errors(run),
         "how": Table("The run", ["What", "Value"], provenance.how(run)),

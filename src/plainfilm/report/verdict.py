@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plainfilm.audit.document import COVER_THEM
 from plainfilm.data.split import KNOWN
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.compare import compare
@@ -15,7 +16,7 @@ from plainfilm.evaluation.scores import named
 from plainfilm.evaluation.tables import confusion
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
 from plainfilm.report.runs import NOT_DONE, UNDEFINED, count, judged, note_on, number, part_in_words
-from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.folder import RunFolder, interval
 
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
 SATURATED = 1e-3  # a threshold nearer to 0 or 1 shows no digits, and no calibration
@@ -142,8 +143,26 @@ def red_lines(runs: list[RunFolder], compared: bool = True, pooled: bool = False
                 "and mean nothing but their order; train longer, or with a lower learning rate."
             )
         whose = f"{run.title}: " if len(runs) > 1 else ""
-        lines += [whose + line for line in run.probes.get("red_lines", [])] + run.audit.get("red_lines", [])
+        lines += [whose + line for line in run.probes.get("red_lines", [])] + lines_of_audit(run)
     return list(dict.fromkeys(lines))
+
+
+def lines_of_audit(run: RunFolder) -> list[str]:
+    """Return the red lines of the audit of a run's films; one that advises to cover the borders says what that did,
+    where it was done."""
+    lines = [str(line) for line in run.audit.get("red_lines", [])]
+    covered = next((row for row in run.probes.get("probes", []) if row["name"] == "borders covered"), None)
+    if not covered or not covered["change"] or covered["change"]["value"] is None:
+        return lines
+    change = interval(covered["change"])
+    leans = any("leans on borders" in line for line in run.probes.get("red_lines", []))
+    told = (
+        "This model leans on them, see above."
+        if leans
+        else f"Covering them changes this model's AUROC by {change.value:+.3f} (95 % interval {change.low:+.3f} to "
+        f"{change.high:+.3f}): it is not shown to lean on them."
+    )
+    return [line.replace(COVER_THEM, told) for line in lines]
 
 
 def _chosen_on_the_scored(run: RunFolder) -> str:

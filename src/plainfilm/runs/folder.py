@@ -75,7 +75,7 @@ class RunFolder:
     @contextmanager
     def _held(self, config: ConfigDocument, films: Films, resume: bool) -> Iterator[None]:
         begun = folders.require_free(self.folder, folders.RUN, resume=resume)
-        with sealed(self.folder):
+        with sealed(self.folder, resumes=True):
             if begun:
                 self.require_same(config)
             else:
@@ -112,7 +112,8 @@ class RunFolder:
         return all(map(self.has, (folders.CONFIG, folders.DESCRIPTION, folders.PREDICTIONS)))
 
     def require_finished(self) -> None:
-        """InputError unless there is a run here with predictions, each file as it was written."""
+        """InputError unless there is a run here with predictions, and each file that scores are made of is as it was
+        written."""
         if self.has(folders.ADAPTED):
             own = f"{self.folder} is an adapted model: adapt.json has its scores"
             raise InputError(f"{own}; other films: evaluate {self.folder} DATA.")
@@ -120,7 +121,7 @@ class RunFolder:
             raise InputError(
                 f"{self.folder} is no finished run: it has no predictions.csv; give a run folder or a FILE.csv."
             )
-        needed = (folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.CONFIG, folders.METRICS)
+        needed = (folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.CONFIG)
         require_intact(self.folder, *needed)
 
     @cached_property

@@ -76,8 +76,8 @@ def probe(
 
     films: how many films, drawn evenly from the classes by ``seed``; 0 = up to 1,000 for a network under 1 GFLOP a
     film, else 100. source: the run's films, where they are at hand; else they are read from where the run found them.
-    audit: folder of an audit of the run's films: what borders or metadata alone tell stands beside the model's probes,
-    and its document is kept as RUN/audit.json, for the report.
+    audit: folder of an audit of the run's films, whose document is kept as RUN/audit.json; what borders or metadata
+    alone tell, there or in the audit that the run has already, stands beside the model's probes.
 
     Keys: ``films`` (probed), ``scored`` (in the part), ``part``, ``seed``, ``positive``, ``untouched`` (scores on the
     probed films); ``subgroups`` (of all scored films) and ``worst_subgroup``; ``robustness``, ``worst_corruption`` and
@@ -85,7 +85,8 @@ def probe(
     ``.probes`` for the rows.
     InputError when the films are no longer what the run was scored on, or the audit is one of others.
     """
-    audited = _audited(audit, run) if audit else {"baselines": []}
+    if audit:
+        run.write_audit(_audited(audit, run))
     facts = _scored_films(run, model)
     scored = replace(run.scored, decision=of_classes(model.decision, "evaluate --probes"))
     count = films or (MOST_FILMS if run.model["flops"] < LIGHT else FEW_FILMS)
@@ -94,11 +95,9 @@ def probe(
     found: ProbesDocument = {
         **_about(run, model, len(rows), seed),
         **_about_subgroups(model, scored, facts, rows, looked.brightness, seed),
-        **_about_changes(model, looked, audited["baselines"], seed),
+        **_about_changes(model, looked, run.audit.get("baselines", []), seed),
     }
     run.write_probes(found)
-    if audit:
-        run.write_audit(audited)
     return found
 
 

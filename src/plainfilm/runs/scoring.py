@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from plainfilm.data.films import PARTS, further_columns
+from plainfilm.errors import InputError
 from plainfilm.evaluation.columns import Groups, by_columns, usual
 from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.operating import operating_curve
@@ -27,7 +28,7 @@ def score_trained(run: RunFolder, predictions: Predictions) -> MetricsDocument:
     """Write the predictions of a training and the scores of every part; return what metrics.json holds.
 
     "test_openings" counts how often the test part has been scored: once by training, however often that is resumed, and
-    each time that other predictions take the place of those scored before, or it is scored again (``score_again``).
+    each time that other predictions take the place of those scored before.
     """
     replaced = run.write_predictions(predictions)
     known = run.metrics.get("test_openings", int(not replaced))
@@ -36,14 +37,23 @@ def score_trained(run: RunFolder, predictions: Predictions) -> MetricsDocument:
 
 def score_again(run: RunFolder, by: str = "") -> MetricsDocument:
     """Score every part of a finished run once more; return what metrics.json holds. ``by``: columns of films.csv to
-    look at, see ``measure``."""
-    return _score(run, run.metrics.get("test_openings", 1) + 1, by)
+    look at, see ``measure``.
+
+    The same model, threshold and films: the test part is not opened once more. How often it was is not known where
+    metrics.json is damaged.
+    """
+    try:
+        openings = run.metrics.get("test_openings", 1)
+    except InputError as error:
+        say(f"{error} It is written anew; how often the test part was opened is not known any more.")
+        openings = None
+    return _score(run, openings, by)
 
 
-def _score(run: RunFolder, openings: int, by: str = "") -> MetricsDocument:
+def _score(run: RunFolder, openings: int | None, by: str = "") -> MetricsDocument:
     columns = columns_of(run.predictions, run.films)
     metrics = measure(run.predictions, run.config["protocol"], run.config["seed"], columns, by)
-    if "test" in metrics:
+    if "test" in metrics and openings is not None:
         metrics["test_openings"] = openings
     run.write_metrics(metrics)
     return run.metrics

@@ -6,6 +6,7 @@ A reader therefore sees the old file or the new one, never half of one, whatever
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -19,7 +20,9 @@ from typing import Any
 from plainfilm.errors import InputError
 
 SUMS = "SHA256SUMS"  # of an output folder, as `sha256sum --check SHA256SUMS` reads it
+WRITTEN = ".SHA256SUMS.written"  # the sums of what was moved into place since, until SUMS has them
 _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-[0-9a-f]{8}\.tmp", re.DOTALL)  # as ``replacing`` names them
+_held: list[tuple[Path, bool]] = []  # folders that this process has sealed off, innermost last; are sums noted there?
 
 
 @contextmanager
@@ -32,6 +35,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
+        _note_sum(temporary, path)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -115,30 +119,106 @@ def _held_by_another(lock: Path) -> bool:
 
 
 @contextmanager
-def sealed(folder: str | Path, wait: bool = False, shared: bool = False) -> Iterator[None]:
+def sealed(folder: str | Path, wait: bool = False, shared: bool = False, resumes: bool = False) -> Iterator[None]:
     """Hold an output folder as ``locked`` does, without what a killed writer left; at the end write its SHA256SUMS,
     after an error too: each file is whole, since it was moved into place, whatever came after it.
 
-    A file that the block did not write keeps the sum it had: one that was damaged before still shows it. Folders inside
-    that have sums of their own are left to them. ``shared``: others' files may lie there too, and get no sum.
+    A file that the block did not write keeps the sum it had: one that was damaged before still shows it. What a killed
+    block wrote counts as written, see ``_note_sum``. Folders inside that have sums of their own are left to them.
+    ``shared``: others' files may lie there too, and get no sum. ``resumes``: the command can go on where it was
+    stopped, so that nothing is noted before the folder was finished once.
     """
     folder = Path(folder)
     with locked(folder, wait):
-        for left in folder.rglob(".*.tmp"):
-            named = _TEMPORARY.fullmatch(left.name)
-            if named and not _runs(int(named[1], 16)) and not _being_written(left, folder):
-                left.unlink(missing_ok=True)
+        _remove_left_over(folder)
+        finished = (folder / SUMS).exists()
+        if finished:
+            _take_over_sums(folder)
         before = {name: _state(folder / name) for name in _contents(folder)}
-        if (folder / SUMS).exists():
-            read_sums(folder)  # one that can't be read shows before the work, not after it
         try:
-            yield
+            with _holding(folder, finished or not resumes):
+                yield
         except BaseException:
-            if (folder / SUMS).exists():  # a folder that was never finished has none, and shall not look so
+            if finished or (folder / SUMS).exists():  # one that was never finished has none, and shall not look so
                 with suppress(OSError):  # a full disk, say, is what the error is about already
                     _seal(folder, before, shared)
             raise
         _seal(folder, before, shared)
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed."""
+    for left in folder.rglob(".*.tmp"):
+        named = _TEMPORARY.fullmatch(left.name)
+        if named and not _runs(int(named[1], 16)) and not _being_written(left, folder):
+            left.unlink(missing_ok=True)
+
+
+def remove_left_over(path: Path) -> None:
+    """Remove the temporary files that killed writers of ``path`` left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.name[:200])}.*.tmp"):
+        named = _TEMPORARY.fullmatch(left.name)
+        if named and not _runs(int(named[1], 16)):
+            left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _holding(folder: Path, noted: bool) -> Iterator[None]:
+    """Let ``replacing`` know that ``folder`` is sealed off while the block runs, and whether sums are noted there."""
+    _held.append((folder.absolute(), noted))
+    try:
+        yield
+    finally:
+        _held.pop()
+
+
+def _note_sum(temporary: Path, path: Path) -> None:
+    """Note the sum of a file before it is moved into a folder that is sealed off.
+
+    A command that is killed between the move and the new SHA256SUMS leaves a file that differs from its old sum; by
+    this note it is known as ours, and the same command can run again.
+    """
+    place = path.absolute()
+    folder, noted = next((held for held in reversed(_held) if held[0] in place.parents), (place, False))
+    if not noted or path.name == SUMS:
+        return
+    line = f"{sha256_file(temporary)}  {place.relative_to(folder).as_posix()}\n"
+    with open(folder / WRITTEN, "ab") as notes:  # one write: a kill leaves the whole line or none
+        notes.write(line.encode("utf-8", "surrogateescape"))
+        notes.flush()
+        os.fsync(notes.fileno())
+
+
+def as_written(folder: Path) -> dict[str, str]:
+    """Return {file: SHA-256} of the files that a killed command left in ``folder``, each as it was written there."""
+    try:
+        text = (folder / WRITTEN).read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return {}
+    noted: dict[str, set[str]] = {}
+    for line in text.split("\n")[:-1]:
+        value, _, name = line.partition("  ")
+        noted.setdefault(name, set()).add(value)
+    there = {name: sha256_file(folder / name) for name in noted if name and (folder / name).is_file()}
+    return {name: value for name, value in there.items() if value in noted[name]}
+
+
+def _take_over_sums(folder: Path) -> None:
+    """Let SHA256SUMS have the sums of what a killed command wrote."""
+    known = read_sums(folder)  # one that can't be read shows before the work, not after it
+    if written := as_written(folder):
+        _write_sums(folder, known | written)
+    (folder / WRITTEN).unlink(missing_ok=True)
+
+
+def only_unfinished(folder: Path) -> bool:
+    """Return whether all that ``folder`` holds was left by a command that was stopped before its end."""
+    contents = _contents(folder)
+    return bool(contents) and not (folder / SUMS).exists() and as_written(folder).keys() >= set(contents)
+
+
+def _write_sums(folder: Path, sums: dict[str, str]) -> None:
+    write_text(folder / SUMS, "".join(f"{value}  {name}\n" for name, value in sorted(sums.items())))
 
 
 def _seal(folder: Path, before: dict[str, Any], shared: bool) -> None:
@@ -148,8 +228,9 @@ def _seal(folder: Path, before: dict[str, Any], shared: bool) -> None:
     ours = [name for name in names if name in known or name not in kept or not shared]
     sums = {name: known[name] if name in known.keys() & kept else sha256_file(folder / name) for name in ours}
     if shared:  # others' sums stay, whatever became of their files
-        sums = dict(sorted((known | sums).items()))
-    write_text(folder / SUMS, "".join(f"{value}  {name}\n" for name, value in sums.items()))
+        sums = known | sums
+    _write_sums(folder, sums)
+    (folder / WRITTEN).unlink(missing_ok=True)
 
 
 def _contents(folder: Path) -> list[str]:
@@ -188,7 +269,9 @@ def damaged(folder: Path, names: Iterable[str] | None = None) -> list[str]:
         return []
     sums = read_sums(folder)
     asked = sums if names is None else [name for name in names if name in sums]
-    return [name for name in asked if not (folder / name).is_file() or sha256_file(folder / name) != sums[name]]
+    wrong = [name for name in asked if not (folder / name).is_file() or sha256_file(folder / name) != sums[name]]
+    ours = as_written(folder) if wrong else {}
+    return [name for name in wrong if name not in ours]
 
 
 def require_intact(folder: Path, *names: str) -> None:

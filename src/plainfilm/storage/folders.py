@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainfilm.errors import InputError
-from plainfilm.storage.files import SUMS
+from plainfilm.storage.files import SUMS, as_written, only_unfinished
 
 CONFIG = "config.json"  # of a run: settings, what was derived from them, versions, data
 FILMS = "films.csv"
@@ -100,7 +100,7 @@ def require_free(
     if kind.shares:
         _require_free_place(out, written or kind.holds, force)
         return False
-    if not occupied(out, kind.ignores):
+    if not occupied(out, kind.ignores) or (not kind.resumable and only_unfinished(out)):
         return False
     begun = (out / kind.sign).exists()
     if kind.begins and not begun:
@@ -115,6 +115,8 @@ def require_free(
 def _require_free_place(out: Path, written: Sequence[str], force: bool) -> None:
     if (out / MODEL).exists() or (out / CONFIG).exists():
         raise InputError(f"--out {out} is a run of its own; choose another folder.")
-    there = [name for name in written if os.path.lexists(out / name)]
+    ours = {} if (out / SUMS).exists() else as_written(out)  # of the same command, stopped before its end
+    left = {name.partition("/")[0] for name in ours}
+    there = [name for name in written if os.path.lexists(out / name) and name not in left]
     if there and not force:
         raise InputError(f"{out} holds {', '.join(there)} already; choose another --out, or add --force to replace it.")

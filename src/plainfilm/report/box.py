@@ -1,0 +1,54 @@
+"""The verdict on a run for the terminal: what its report says first, in some twenty lines."""
+
+from __future__ import annotations
+
+import textwrap
+
+from plainfilm.report import verdict
+from plainfilm.report.runs import count, note_on, part_in_words
+from plainfilm.runs.folder import RunFolder
+from plainfilm.storage import folders
+
+WIDTH = 100  # letters of a line
+MARGIN = 12  # before the text, for what it is about
+
+
+def box(run: RunFolder) -> str:
+    """Return protocol, films, headline scores with their intervals, red lines and the report's place of a finished run.
+
+    Whoever reads no more has read what must not be missed.
+    """
+    lines = [f"── {run.title} on {verdict.data_name(run)} ".ljust(WIDTH, "─")]
+    lines += _entry("Protocol", run.config["protocol"])
+    lines += _entry("Scored", _scored(run))
+    for name, title in verdict.HEADLINE.items():
+        found = verdict.cell(run, name, title)
+        lines += _entry("", f"{found.name:20}{found.value:>10}   {found.bounds and f'({found.bounds})'}".rstrip())
+    lines += _entry("", verdict.in_plain_words(run))
+    red = verdict.red_lines([run])
+    for line in red:
+        lines += _entry("RED LINE", line)
+    lines += _entry("Red lines", "none") if not red else []
+    for line in verdict.standing(run):
+        lines += _entry("", line)
+    lines += _entry("Report", f"{run.folder / folders.REPORT}; every score: {folders.METRICS} beside it")
+    return "\n".join([*lines, "─" * WIDTH])
+
+
+def _scored(run: RunFolder) -> str:
+    films = f"{count(len(run.scored), 'film')} of {count(len(set(run.scored.patients)), 'patient')}"
+    note = f"; {note_on(run)}" if note_on(run) else ""
+    at = f"; {run.positive} from a probability of {run.threshold:.3g} on" if run.two else ""
+    return f"{part_in_words(run.part)} part: {films}{at}{note}; 95 % intervals"
+
+
+def _entry(about: str, text: str) -> list[str]:
+    """Return ``text`` in lines behind what it is about; the margin stays free below it."""
+    if not text:
+        return []
+    first, rest = f"{about:{MARGIN}}", " " * MARGIN
+    if len(first) + len(text) <= WIDTH:
+        return [first + text]
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )

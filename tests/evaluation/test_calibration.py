@@ -13,10 +13,15 @@ from scipy.stats import t
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import (
+    SURE_OF_OFFSETS,
+    SURE_OF_TEMPERATURE,
     ReferBand,
+    _log_loss,
+    _moved,
     adjust_prevalence,
     calibration_line,
     certainty,
+    crossfitted_gain,
     ece_interval,
     equal_mass_bins,
     estimate_prevalence,
@@ -346,3 +351,36 @@ def test_offsets_are_bounded_where_nothing_is_wrong_and_zero_where_a_class_is_mi
     apart = table(np.repeat([0, 1], 10), np.repeat([[0.999, 0.001], [0.01, 0.99]], 10, axis=0))
     assert np.abs(fit_offsets(apart)).max() < 3
     assert (fit_offsets(table(np.zeros(10, dtype=np.int64), np.full((10, 2), 0.5))) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset", "helps"),
+    [(1.0, 0.0, False), (1.4, 0.0, False), (0.4, 0.0, True), (3.0, 0.0, True), (1.7, 1.0, True)],
+)
+def test_calibration_is_used_only_where_it_helps_films_that_it_has_not_seen(factor, offset, helps):
+    """200 draws of 48 validation films; truth and log-odds of a model that says ``factor`` times its evidence."""
+    rng = np.random.default_rng(1)
+
+    def draw(films):
+        labels = rng.integers(0, 2, films)
+        odds = factor * (2 * rng.normal(size=films) + 2 * (2 * labels - 1)) + offset
+        names = np.arange(films).astype(str)
+        p = expit(odds)
+        columns = np.stack([1 - p, p], 1)
+        return Predictions(list(names), np.array(["val"] * films), labels, columns, Decision.of(("a", "b")), names)
+
+    fresh = draw(5_000)
+    before = _log_loss(fresh).mean()
+    changes = []
+    for _ in range(200):
+        val = draw(48)
+        offsets, temperature = np.zeros(2), 1.0
+        if crossfitted_gain(val, offsets=True).shown(SURE_OF_OFFSETS):
+            offsets = fit_offsets(val)
+        moved = _moved(val, offsets, 1.0)
+        if crossfitted_gain(moved, offsets=False).shown(SURE_OF_TEMPERATURE):
+            temperature = fit_temperature(moved)
+        changes.append(_log_loss(_moved(fresh, offsets, temperature)).mean() - before)
+    chance = np.std(changes) / len(changes) ** 0.5
+    assert np.mean(changes) <= 2 * chance + 1e-12, np.mean(changes)
+    assert (np.mean(changes) < -0.01) == helps

@@ -60,9 +60,7 @@ def test_openings_of_the_test_part_are_counted(
     assert any("chosen by looking" in line for line in verdict.red_lines([run])) == (openings == 3)
 
 
-@pytest.mark.parametrize(
-    ("change", "red", "said"), [(-0.1, True, "leans on them"), (0.001, False, "not shown")]
-)
+@pytest.mark.parametrize(("change", "red", "said"), [(-0.1, True, "leans on them"), (0.001, False, "not shown")])
 def test_what_the_audit_advises_and_what_the_probes_did_know_of_each_other(
     make_run: MakeRun, make_probes: MakeProbes, tmp_path: Path, change: float, red: bool, said: str
 ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from plainfilm.config import MAX_BAD, READING
+from plainfilm.data.films import Films
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load
 from plainfilm.errors import CheckFailed, InputError, refuse, require_share
@@ -26,7 +27,7 @@ from plainfilm.evaluation.findings import (
     write_findings,
 )
 from plainfilm.evaluation.handed_in import Told
-from plainfilm.evaluation.predictions import read_table_of, write_predictions
+from plainfilm.evaluation.predictions import Predictions, read_table_of, write_predictions
 from plainfilm.evaluation.scores import ppv_npv_at
 from plainfilm.progress import say
 from plainfilm.runs.external import as_the_model_says, label_films, predict_films, shared_with, shift_from_training
@@ -244,6 +245,7 @@ def evaluate_elsewhere(
         write_predictions(folder / folders.PREDICTIONS, predictions.deciding())
         write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
         write_json(folder / folders.METRICS, metrics)
+        _report_elsewhere(folder, RunFolder(run), predictions, metrics, films, bad, model.name)
     for line in [*metrics["red_lines"], *metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:
         say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
@@ -282,6 +284,32 @@ def _findings_elsewhere(
         say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
     return metrics
+
+
+def _report_elsewhere(
+    folder: Path,
+    run: RunFolder,
+    predictions: Predictions,
+    metrics: MetricsDocument,
+    films: Films,
+    bad: list[tuple[str, str]],
+    model: str,
+) -> None:
+    """Write the report of films from elsewhere; where they were labelled into the run's folder, its own report has them
+    as well."""
+    try:
+        from plainfilm.report.elsewhere import elsewhere_report  # which draws; scores alone need no Matplotlib
+    except ImportError:
+        say("No report: it takes plainfilm[train].")
+        return
+    about = {"data": films.name, "model": model, "synthetic": films.synthetic, "quarantine": bad}
+    elsewhere_report(folder, run, predictions, metrics, about)
+    say(f"Report: {folder / folders.REPORT}")
+    if folder.parent == run.folder and run.finished and not run.has(folders.ADAPTED):
+        from plainfilm.report.html import run_report
+
+        with sealed(run.folder):
+            run_report(RunFolder(run.folder))
 
 
 def evaluate_runs(

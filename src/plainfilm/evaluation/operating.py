@@ -13,7 +13,13 @@ from scipy.special import expit
 from plainfilm.config import name_values
 from plainfilm.errors import InputError
 from plainfilm.evaluation import guarantee
-from plainfilm.evaluation.calibration import fit_offsets, fit_temperature, refer_band
+from plainfilm.evaluation.calibration import (
+    SURE_OF_TEMPERATURE,
+    crossfitted_gain,
+    fit_offsets,
+    fit_temperature,
+    refer_band,
+)
 from plainfilm.evaluation.decision import Band, Decision, log_odds
 from plainfilm.evaluation.intervals import numbered
 from plainfilm.evaluation.predictions import Predictions
@@ -30,7 +36,9 @@ class Rules(NamedTuple):
     shifted: bool = False
 
 
-def choose(val: Predictions, rule: str, refer: str, fitted: bool, shifted: bool = False) -> Decision:
+def choose(  # noqa: PLR0913 - what there is to choose by
+    val: Predictions, rule: str, refer: str, fitted: bool, shifted: bool = False, proven: bool = False
+) -> Decision:
     """Return how to decide films like the validation films ``val``, whose probabilities have temperature 1.
 
     ``rule``: "auto" (that is "balanced"), "balanced", "youden", "sensitivity=0.95" or a number. ``refer``:
@@ -38,10 +46,12 @@ def choose(val: Predictions, rule: str, refer: str, fitted: bool, shifted: bool 
     shift of the log-odds beside the temperature, for a model that has no last layer of ours.
     Where ``fitted`` is False the validation films are the ones scored (the paper's protocol): then the temperature is 1
     and "auto" is 0.5; the refer band and any other rule for the threshold are fitted to the films scored, as the report
-    says. InputError for a text of another form. With more than two classes the likeliest decides, whatever the rule.
+    says. ``proven``: the temperature stays 1 unless cross-fitting shows that another one helps. InputError for a text
+    of another form. With more than two classes the likeliest decides, whatever the rule.
     """
     start = replace(val.decision, temperature=1.0, shift=tuple(fit_offsets(val).tolist()) if shifted else ())
-    cool = val.under(replace(start, temperature=fit_temperature(val.under(start)) if fitted else 1.0))
+    warmed = fitted and (not proven or crossfitted_gain(val.under(start), offsets=False).shown(SURE_OF_TEMPERATURE))
+    cool = val.under(replace(start, temperature=fit_temperature(val.under(start)) if warmed else 1.0))
     cut, words = _threshold(cool, _rule(rule, fitted))
     chosen = replace(cool, decision=replace(cool.decision, threshold=cut, threshold_of="", rule=words))
     return referring(chosen, refer)

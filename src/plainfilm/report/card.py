@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.evaluation.scores import named
-from plainfilm.report import practice, verdict
+from plainfilm.report import elsewhere, practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.provenance import pairs
 from plainfilm.report.runs import NOT_DONE, count, markdown_table, part_in_words, score_in_words, with_interval
@@ -143,6 +143,7 @@ def _results(run: RunFolder) -> list[str]:
     parts = [*markdown_table(["Score", "Value (95 % interval)"], rows), ""]
     parts += _as_markdown(practice.thresholds(run))
     parts += _as_markdown(practice.prevalence(run))
+    parts += _as_markdown(elsewhere.table(run))
     worst = [row for row in (run.probes.get("worst_subgroup"), run.probes.get("worst_corruption")) if row]
     return [*parts, *[f"- {row['sentence']}" for row in worst], *_shortcut_lines(run)]
 

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation import calibration, scores, tables
+from plainfilm.evaluation import calibration as calibrating
+from plainfilm.evaluation import scores, tables
 from plainfilm.evaluation.intervals import Bools, Interval
 from plainfilm.report import figures, plots
 from plainfilm.report.forest import intervals
@@ -40,6 +41,12 @@ from plainfilm.storage import folders
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 PIXELS_AN_INCH = 120  # of a figure on the page
+DECISIVE = {
+    name: words
+    for name, words in scores.named(about=scores.DECISIONS).items()
+    if name not in ("accuracy", "precision_macro", "recall_macro")  # accuracy is a tile; Table I has the others
+}
+CALIBRATED = scores.named(about=scores.CALIBRATION)
 BEFORE_DRAWS = 500  # resamples of patients for scores that stand beside the final ones
 
 Rate = Callable[[Bools, Bools], float]  # (called positive, truly positive) of (N,) films -> a share
@@ -275,9 +282,9 @@ def _precision(called: Bools, true: Bools) -> float:
 
 
 def _reliability(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
-    table, error = calibration.reliability(run.scored), run.score("ece")
+    table, error = calibrating.reliability(run.scored), run.score("ece")
     fitted = run.calibrated
-    before = calibration.reliability(run.as_trained) if fitted else []
+    before = calibrating.reliability(run.as_trained) if fitted else []
     was, shown = before_in_words(run), score_in_words(run, "ece")
     rows = [["in use", *row] if fitted else row for row in _bins(table)] + [[was, *row] for row in _bins(before)]
     alt = f"{title_of(run)}: expected calibration error {shown} over {count(len(table), 'bin')} of films."
@@ -320,3 +327,24 @@ def calibration_before(run: RunFolder) -> dict[str, str]:
     """Return the calibration scores, as they are to read, of the probabilities as the network was trained to give."""
     found = scores.scores(run.as_trained, np.random.default_rng(run.config["seed"]), BEFORE_DRAWS)
     return {name: with_interval(found[name]) for name in scores.named(about=scores.CALIBRATION)}
+
+
+def decisions(runs: list[RunFolder]) -> Table:
+    """Return the scores that depend on the threshold."""
+    first = runs[0]
+    several = f"The likeliest class decides; {first.positive} against the rest (95 % interval)"
+    caption = f"At a probability of {first.threshold:.3g} (95 % interval)" if first.two else several
+    rows = [[name, *(score_in_words(run, key) for run in runs)] for key, name in DECISIVE.items()]
+    return Table(caption, ["Score", *(title_of(run) for run in runs)], rows)
+
+
+def calibration(run: RunFolder) -> Table:
+    """Return the calibration scores, and beside them those before anything was fitted to make them better."""
+    rows = [[name, score_in_words(run, key)] for key, name in CALIBRATED.items()]
+    if not run.calibrated:
+        caption = f"Calibration (95 % interval). Nothing was fitted for it: {fitted_in_words(run)}"
+        return Table(caption, ["", "Value"], rows)
+    before = calibration_before(run)
+    caption = f"Calibration (95 % interval) {before_in_words(run)}, and with the {fitted_in_words(run)}"
+    both = [[name, before[key], after] for key, (name, after) in zip(CALIBRATED, rows, strict=True)]
+    return Table(caption, ["", before_in_words(run).capitalize(), "In use"], both)

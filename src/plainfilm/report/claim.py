@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
-from plainfilm.report import practice, verdict
+from plainfilm.report import elsewhere, practice, verdict
 from plainfilm.report.card import AUTHORS
 from plainfilm.report.mistakes import wrong_films
 from plainfilm.report.provenance import pairs
@@ -21,10 +21,9 @@ from plainfilm.report.runs import (
     markdown_table,
     part_in_words,
     score_in_words,
-    with_interval,
 )
-from plainfilm.runs.folder import RunFolder, interval
-from plainfilm.storage.files import read_json, write_text
+from plainfilm.runs.folder import RunFolder
+from plainfilm.storage.files import write_text
 
 ITEMS = {
     "Title and abstract": (
@@ -201,7 +200,7 @@ def _about_results(run: RunFolder) -> dict[int, str]:
         30: corruption["sentence"] if corruption else probed,
         31: f"{NOT_DONE} in this run (plainfilm explain {run.folder.name} FILMS)",
         32: f"{stamp}: {headline}",
-        33: _elsewhere(run),
+        33: elsewhere.sentence(run) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder} OTHER)",
         37: f"{stamp}: {headline}",
         38: f"at threshold {run.threshold:.3g}: {rates}; report.html has other thresholds",
         39: f"{count(len(wrong), 'wrong film')} by name and confidence in report.html ({missed:,} missed); "
@@ -211,14 +210,6 @@ def _about_results(run: RunFolder) -> dict[int, str]:
         f"{duration(run.seconds)} on {run.config['device']}",
         43: f"plainfilm is open source (Apache-2.0); the model (model.h5) and the films: {AUTHORS}",
     }
-
-
-def _elsewhere(run: RunFolder) -> str:
-    """Return the AUROC on other data sets that were labelled into the run folder (on-NAME/metrics.json)."""
-    found = {path.parent.name: read_json(path) for path in sorted(run.folder.glob("on-*/metrics.json"))}
-    scored = {name: metrics.get("test") or metrics.get("val") or {} for name, metrics in found.items()}
-    said = [f"{name}: AUROC {with_interval(interval(scores.get('auroc')))}" for name, scores in scored.items()]
-    return "; ".join(said) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder.name} OTHER)"
 
 
 def worst(run: RunFolder) -> str:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.data.films import PARTS
-from plainfilm.evaluation.scores import CALIBRATION, DECISIONS, named
-from plainfilm.report import charts, evidence, mistakes, practice, provenance, verdict
+from plainfilm.report import charts, elsewhere, evidence, mistakes, practice, provenance, verdict
 from plainfilm.report.card import write_card
 from plainfilm.report.charts import Table
 from plainfilm.report.claim import write_claim
@@ -16,10 +15,8 @@ from plainfilm.report.methods import write_methods
 from plainfilm.report.page import write_page
 from plainfilm.report.reference import PAPER_FILMS, PUBLISHED, SCORES, why_not_comparable
 from plainfilm.report.runs import (
-    before_in_words,
     count,
     did_not_learn,
-    fitted_in_words,
     note_on,
     part_in_words,
     read_runs,
@@ -30,12 +27,6 @@ from plainfilm.report.runs import (
 from plainfilm.report.tripod import write_tripod
 from plainfilm.runs.folder import RunFolder
 
-DECISIVE = {
-    name: words
-    for name, words in named(about=DECISIONS).items()
-    if name not in ("accuracy", "precision_macro", "recall_macro")  # accuracy is a tile; Table I has the others
-}
-CALIBRATED = named(about=CALIBRATION)
 SECTIONS = {
     "table": "Table I",
     "network": "Network (Fig. 1)",
@@ -54,10 +45,11 @@ SECTIONS = {
     "cost": "Time and cost",
     "errors": "Errors",
     "how": "How it was computed",
+    "elsewhere": "Films from elsewhere",
     "limits": "What this does not show",
 }
 OF_A_RUN = {
-    "For the clinic": ("decisions", "thresholds", "prevalence", "referral", "errors", "montage", "limits"),
+    "For the clinic": ("decisions", "thresholds", "prevalence", "referral", "errors", "montage", "elsewhere", "limits"),
     "For the reviewer": ("probabilities", "subgroups", "robustness", "shortcuts", "audit", "table"),
     "For the engineer": ("network", "curves", "search", "cost", "how"),
 }
@@ -100,7 +92,7 @@ def run_report(run: RunFolder) -> Path:
         "decision_curve": practice.decision(run, folder),
         "referral": practice.referral(run, folder),
         "positive": run.positive,
-        "calibration": _calibration(run),
+        "calibration": charts.calibration(run),
         "subgroups": evidence.subgroups(run, folder),
         "by_columns": evidence.by_columns(run.metrics.get("by", {}), run.score("auroc"), folder),
         "robustness": evidence.robustness(run, folder),
@@ -109,6 +101,8 @@ def run_report(run: RunFolder) -> Path:
         "audit_lines": verdict.lines_of_audit(run),
         "probe": verdict.PROBE.format(folder.name),
         "errors": mistakes.errors(run),
+        "elsewhere": elsewhere.table(run),
+        "evaluate_elsewhere": f"plainfilm evaluate {run.folder} OTHER",
         "how": Table("The run", ["What", "Value"], provenance.how(run)),
         "settings": provenance.settings(run),
         "quarantine": provenance.quarantine(run),
@@ -165,7 +159,7 @@ def _shared(runs: list[RunFolder], folder: Path, order: Mapping[str, tuple[str, 
         "curves": charts.curves(runs, folder),
         "no_curves": [charts.no_curve(run) for run in runs if not run.history],
         "montages": [charts.montage(run) for run in runs if (run.folder / "figures/montage.png").exists()][:1],
-        "decisions": _decisions(runs),
+        "decisions": charts.decisions(runs),
         "confusions": [charts.confusion(run, folder, runs) for run in runs],
         "probabilities": charts.probabilities(runs, folder),
         "searches": searches,
@@ -202,14 +196,6 @@ def _headline(runs: list[RunFolder]) -> Table:
     return Table("Headline scores (95 % interval)", header, rows, did_not_learn(runs))
 
 
-def _decisions(runs: list[RunFolder]) -> Table:
-    first = runs[0]
-    several = f"The likeliest class decides; {first.positive} against the rest (95 % interval)"
-    caption = f"At a probability of {first.threshold:.3g} (95 % interval)" if first.two else several
-    rows = [[name, *(score_in_words(run, key) for run in runs)] for key, name in DECISIVE.items()]
-    return Table(caption, ["Score", *(title_of(run) for run in runs)], rows)
-
-
 def _all_scores(run: RunFolder) -> Table | None:
     parts = [part for part in PARTS if run.scores(part)]
     if not parts:
@@ -217,15 +203,3 @@ def _all_scores(run: RunFolder) -> Table | None:
     names = dict.fromkeys(name for part in parts for name in run.scores(part))
     rows = [[name, *(score_in_words(run, name, part) for part in parts)] for name in names]
     return Table("Every score (95 % interval)", ["Score", *map(part_in_words, parts)], rows)
-
-
-def _calibration(run: RunFolder) -> Table:
-    """Return the calibration scores, and beside them those before anything was fitted to make them better."""
-    rows = [[name, score_in_words(run, key)] for key, name in CALIBRATED.items()]
-    if not run.calibrated:
-        caption = "Calibration (95 % interval). Nothing was fitted for it: the network's own probabilities"
-        return Table(caption, ["", "Value"], rows)
-    before = charts.calibration_before(run)
-    caption = f"Calibration (95 % interval) {before_in_words(run)}, and with the {fitted_in_words(run)}"
-    both = [[name, before[key], after] for key, (name, after) in zip(CALIBRATED, rows, strict=True)]
-    return Table(caption, ["", before_in_words(run).capitalize(), "In use"], both)

@@ -33,6 +33,7 @@ POINTS = {
     "sensitivity_95": "sensitivity at least 95 %",
 }
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+USELESS = 0.5  # share of films for a reader above which a band spares nobody anything
 SHIFTED = 0.25  # a difference of log-odds of the prevalence that is named as one: 50 and 56 %, or 2 and 2.6 %
 
 
@@ -208,10 +209,12 @@ def _in_words(run: RunFolder, kept: dict[str, tuple[Interval, Interval, Interval
         return "No refer band: the model decides every film."
     coverage, error, all_films = next(reversed(kept.values()))
     what = f"a probability of {run.positive}" if run.two else "a largest probability"
+    useless = " More than half go to a reader: such a band is useless." if 1 - coverage.value > USELESS else ""
     return (
         f"A film with {what} from {band.low:.3f} to {band.high:.3f} goes to a reader: "
         f"{percent(1 - coverage.value)} of the {count(len(run.scored), 'scored film')}. Of the others "
         f"{percent(error.value)} are decided wrongly, against {percent(all_films.value)} of all films without a reader."
+        f"{useless}"
     )
 
 

@@ -27,7 +27,10 @@ def before_in_words(run: RunFolder) -> str:
 def fitted_in_words(run: RunFolder) -> str:
     """Return what was fitted to make the probabilities true."""
     if not run.calibrated:
-        return "probabilities as trained"
+        if run.validation is None or "offsets" not in run.model:
+            return "probabilities as trained"
+        films = count(len(run.validation), "validation film")
+        return f"probabilities as trained ({films}: too few, or too near, to show that calibrating helps)"
     offsets, k = run.decision.offsets, run.decision.column
     moved = offsets[k] - np.delete(offsets, k).mean() if offsets else 0
     offset = f", log-odds of {run.positive} moved by {moved:+.2f}" if moved else ""

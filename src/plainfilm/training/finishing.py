@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from plainfilm.data.films import Films
-from plainfilm.evaluation.calibration import fit_offsets
+from plainfilm.evaluation.calibration import SURE_OF_OFFSETS, crossfitted_gain, fit_offsets
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.findings import FEWEST, FindingsDecision, FindingsPredictions, chosen, of_classes
 from plainfilm.evaluation.operating import choose
@@ -96,13 +96,17 @@ def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.T
 
     Only for networks that steps have trained (class weights, label smoothing), of two classes, whose threshold moves
     along: among more the likeliest decides, and offsets would take back what class weights gave the rare ones. Not
-    where validation films are those that are scored. The biases as trained are kept in the provenance.
+    where validation films are those that are scored, and only where cross-fitting on them shows that it helps. The
+    biases as trained are kept in the provenance.
     """
     films = prepared.films
     if not prepared.recipe.trained.by_steps or len(films.classes) > 2 or not films.where("test").size:
         return logits
     model.decision = replace(of_classes(model.decision, "Calibration"), temperature=1.0)
-    offsets = fit_offsets(_labelled(prepared, model, logits).part("val")).astype(np.float32)
+    val = _labelled(prepared, model, logits).part("val")
+    if not crossfitted_gain(val, offsets=True).shown(SURE_OF_OFFSETS):
+        return logits
+    offsets = fit_offsets(val).astype(np.float32)
     trained = _last_layer(model).bias.tolist()
     model.provenance["uncalibrated"] = trained
     _set_bias(model, (np.array(trained, dtype=np.float32) + offsets).tolist())
@@ -141,7 +145,7 @@ def _decision(prepared: Prepared, model: Model, logits: torch.Tensor) -> Decisio
     model.decision = replace(of_classes(model.decision, "Calibration"), temperature=1.0)
     val = _labelled(prepared, model, logits).part("val")
     scored_there = not films.where("test").size
-    return choose(val, config.threshold, config.refer, not scored_there)
+    return choose(val, config.threshold, config.refer, not scored_there, proven=True)
 
 
 def _fit_gate(prepared: Prepared) -> Gate:

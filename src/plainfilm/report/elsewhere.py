@@ -1,0 +1,163 @@
+"""The report of a run's model on films from elsewhere, and what such evaluations say in the run's own report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from plainfilm.evaluation.chance import chance_lines
+from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.report import charts, practice, verdict
+from plainfilm.report.charts import Table
+from plainfilm.report.page import write_page
+from plainfilm.report.runs import NOT_DONE, count, with_interval
+from plainfilm.runs.folder import RunFolder, interval
+from plainfilm.storage import folders
+from plainfilm.storage.documents import ConfigDocument, MetricsDocument, ModelDocument
+from plainfilm.storage.files import read_json
+
+SECTIONS = {
+    "decisions": "Decisions",
+    "prevalence": "Prevalence",
+    "referral": "Films for a reader",
+    "probabilities": "Probabilities",
+    "limits": "What this does not show",
+}
+COLUMNS = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+
+
+def elsewhere_report(
+    folder: Path,
+    run: RunFolder,
+    predictions: Predictions,
+    metrics: MetricsDocument,
+    about: dict[str, Any],
+    changes: Table | None = None,
+) -> Path:
+    """Write report.html and figures/ of films that are not the run's own into ``folder``; return the page's path.
+
+    predictions: of these films, decided; metrics: as metrics.json has them; about: "data" (its name), "model" (a name,
+    for a model file without its run), "synthetic", "quarantine" ((path, reason) pairs). changes: a table to stand
+    first, such as before and after an adaptation.
+    """
+    seen = _as_run(folder, run, predictions, metrics, about)
+    films = f"{count(len(predictions), 'film')} of {count(len(set(predictions.patients)), 'patient')}"
+    page = {
+        "title": f"{seen.title} on {verdict.data_name(seen)}",
+        "lead": f"{films}, not the run's own; {count(len(about['quarantine']), 'film')} could not be read",
+        "synthetic": about["synthetic"],
+        "version": seen.config["plainfilm"],
+        "protocol": metrics["protocol"],
+        "lines": lines(metrics),
+        "groups": [("", list(SECTIONS.items()))],
+        "scored": verdict.what_was_scored(seen).replace("Scored on the test part", "Scored"),
+        "tiles": [verdict.cell(seen, name, title) for name, title in verdict.HEADLINE.items()],
+        "note": seen.one_class,
+        "plain": verdict.in_plain_words(seen),
+        "changes": changes,
+        "positive": seen.positive,
+        "confusions": [charts.confusion(seen, folder, [seen])],
+        "decisions": charts.decisions([seen]),
+        "probabilities": charts.probabilities([seen], folder, marked=not predictions.decision.own_thresholds),
+        "calibration": charts.calibration(seen),
+        "prevalence": practice.prevalence(seen),
+        "shift": practice.shift(seen),
+        "decision_curve": practice.decision(seen, folder),
+        "referral": practice.referral(seen, folder),
+        "limit_lines": [
+            "One set of films from one place: another hospital's films, or other years, may give other scores.",
+            f"{100 * predictions.truth.mean():.0f} % of these films are {seen.positive}. Where it is rarer, fewer of "
+            "the positive decisions are right.",
+        ],
+    }
+    return write_page(folder, "elsewhere.html", page)
+
+
+def lines(metrics: MetricsDocument) -> list[str]:
+    """Return what must be read before the scores of films from elsewhere, each line once."""
+    found = [*chance_lines(metrics), *metrics.get("red_lines", [])]
+    found += metrics.get("shift", {}).get("red_lines", []) + metrics.get("shared", {}).get("red_lines", [])
+    return list(dict.fromkeys(found))
+
+
+def _as_run(
+    folder: Path, run: RunFolder, predictions: Predictions, metrics: MetricsDocument, about: dict[str, Any]
+) -> RunFolder:
+    """Return the films and their scores as the charts of a run take them."""
+    known = run.config if run.has(folders.CONFIG) else {"plainfilm": "", "seed": 0, "settings": {}}
+    config = {
+        **known,
+        "data": about["data"],
+        "synthetic": about["synthetic"],
+        "protocol": metrics["protocol"],
+        "films": {"train": 0, "val": 0, "test": len(predictions)},
+        "classes": dict.fromkeys(predictions.classes, 0),
+        "crossing": {"patients": 0, "contents": 0},
+    }
+    told: dict[str, Any] = dict(run.model) if run.has(folders.DESCRIPTION) else {}
+    model = {"model": about["model"], "title": about["model"], "layers": [], "search": None, **told}
+    model |= _of_decision(predictions.decision)
+    bad = [{"path": path, "reason": reason} for path, reason in about["quarantine"]]
+    return RunFolder(folder).replaced(
+        config=cast(ConfigDocument, config),
+        model=cast(ModelDocument, model),
+        metrics=metrics,
+        predictions=predictions,
+        quarantine=bad,
+        history=[],
+        films=[],
+        probes={},
+        audit={},
+    )
+
+
+def _of_decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "positive": decision.positive,
+        "threshold": decision.threshold,
+        "threshold_rule": decision.rule,
+        "temperature": decision.temperature,
+        "refer": list(decision.refer) if decision.refer else None,
+        "offsets": list(decision.offsets) or None,
+    }
+
+
+# -- in the run's own report, model card and checklist ----------------------------------------------------------------
+
+
+def evaluations(run: RunFolder) -> list[tuple[str, MetricsDocument]]:
+    """Return (name, metrics.json) of the evaluations on other films that lie in the run's folder (on-NAME)."""
+    found = sorted(run.folder.glob(f"on-*/{folders.METRICS}"))
+    return [(path.parent.name.removeprefix("on-"), cast(MetricsDocument, read_json(path))) for path in found]
+
+
+def table(run: RunFolder) -> Table | None:
+    """Return the scores on other films beside the run's own; None where there was no such evaluation."""
+    others = evaluations(run)
+    if not others:
+        return None
+    rows = [["the run's own films", *_cells(run.metrics.get(run.part, {})), "see the verdict"]]
+    rows += [[name, *_cells(_scored(found)), " ".join(lines(found)) or "none"] for name, found in others]
+    caption = "Films from elsewhere, by the same model and threshold (95 % interval)"
+    return Table(caption, ["Films", *COLUMNS.values(), "Red lines"], rows)
+
+
+def sentence(run: RunFolder) -> str:
+    """Return the AUROC on other films in words; empty where there was no such evaluation."""
+    said = [f"{name}: AUROC {_cells(_scored(found))[0]}" for name, found in evaluations(run)]
+    return "; ".join(said)
+
+
+def red_lines(run: RunFolder) -> list[str]:
+    """Return the red lines of the evaluations on other films that concern the model itself, each with its films."""
+    return [f"On {name}: {line}" for name, found in evaluations(run) for line in chance_lines(found)]
+
+
+def _scored(metrics: MetricsDocument) -> Any:
+    return metrics.get("test") or metrics.get("val") or {}
+
+
+def _cells(scores: Any) -> Sequence[str]:
+    return [with_interval(interval(scores[name])) if name in scores else NOT_DONE for name in COLUMNS]

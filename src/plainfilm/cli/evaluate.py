@@ -88,7 +88,7 @@ def _shown(result: Any) -> str:
     if "run" not in result:
         return show_metrics(result)
     columns = [*show_by(result["by"])[1:], ""] if "by" in result else []
-    return "\n".join([*columns, show_run(result["run"])])
+    return "\n".join([*columns, show_run(result["run"], result)])
 
 
 COMMAND = Command(

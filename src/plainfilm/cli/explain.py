@@ -34,7 +34,9 @@ def _run(options: argparse.Namespace) -> Any:
 def _show(result: Any) -> str:
     head = f"{result['mapped']} of {result['films']} films have a heat map; {result['films_checked']} were checked."
     red = [f"Red line: {line}" for line in result["red_lines"]]
-    return "\n".join([head, *red, *result["findings"], result["warning"], f"Page: {result['out']}/index.html"])
+    return "\n".join(
+        [head, *red, *result["findings"], *result["notes"], result["warning"], f"Page: {result['out']}/index.html"]
+    )
 
 
 COMMAND = Command(

@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> Any:
 def _show(result: Any) -> str:
     if "runs" in result:
         return f"{show_runs(result)}\nReport: {result['report']}"
-    return show_run(result["run"])
+    return show_run(result["run"], result["metrics"])
 
 
 COMMAND = Command(

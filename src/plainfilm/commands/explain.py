@@ -171,6 +171,7 @@ class _Desk:
             on_film(heat, self.model.preprocess, width, height, (small.shape[1], small.shape[0])),
             (part.left / width, part.top / height, part.width / width, part.height / height),
             outside,
+            self._flagged(pixels),
         )
         name = f"maps/{number + 1:05d}-{_file_name(path)}.png"
         save_picture(picture(film), out / name)
@@ -183,6 +184,10 @@ class _Desk:
         self.links.append((path, film.said, f"{film.p:.3f}", name))
         shares = ["" if np.isnan(share) else share for share in outside]
         return (path, film.said, film.p, film.explained, *shares, name, "" if heat.any() else NO_MAP)
+
+    def _flagged(self, pixels: np.ndarray) -> str:
+        """Return why a film looks unlike the training films; empty when it does not."""
+        return (self.model.gate.judge(pixels[None])[0].reason or "") if self.model.gate else ""
 
     def checked(self, seed: int) -> dict[str, Any]:
         """Return the checks' part of explain.json: the films that were drawn for them come first."""

@@ -330,11 +330,11 @@ class _Counted:
 
 def _draw(sample: Sequence[tuple[Loose, Sequence[Any], int]], picture: Path) -> None:
     """Draw films with their row and class: decoded once more, so that none is kept while thousands go by."""
-    from plainfilm.report.figures import montage, save
+    from plainfilm.report.figures import Tile, montage, save
     from plainfilm.report.pictures import picture as small  # seconds of imports, for those who want a picture
 
     tiles = [
-        (grey, row[1], float(row[2 + said]), None, path)
+        Tile(grey, row[1], float(row[2 + said]), None, path, row[-2] == "yes")
         for (path, read), row, said in sample
         if (grey := small(path, read)) is not None
     ]

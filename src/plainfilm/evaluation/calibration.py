@@ -32,7 +32,7 @@ DRAWS = 2000  # of the gaps of the bins
 JACKKNIFED = 60  # patients; of more, leaving one out hardly moves a line
 TEMPERATURES = (1 / 20, 20.0)
 FOLDS, FEWEST, WRONG = 8, 10, 3  # of cross-fitting; films of a class, and errors, without which nothing is calibrated
-SURE_OF_OFFSETS, SURE_OF_TEMPERATURE = 1.65, 1.0  # standard errors; below, calibrating 48 films does harm on average
+TO_MOVE, TO_SOFTEN, TO_SHARPEN = 1.65, 1.0, 2.0  # standard errors of a gain; below, calibrating 48 films can do harm
 
 
 # -- reliability ------------------------------------------------------------------------------------------------------
@@ -345,6 +345,18 @@ def crossfitted_gain(p: Predictions, offsets: bool) -> Gain:
     gains = summed(_log_loss(p) - after, whose)
     spread = np.sqrt(float(np.square(gains - gains.mean()).sum()) * people / (people - 1))
     return Gain(float(gains.sum() / len(p)), float(spread / len(p)))
+
+
+def proven_offsets(p: Predictions) -> Floats | None:
+    """Return ``fit_offsets`` of validation films where cross-fitting shows that they help, else None."""
+    return fit_offsets(p) if crossfitted_gain(p, offsets=True).shown(TO_MOVE) else None
+
+
+def proven_temperature(p: Predictions) -> float:
+    """Return ``fit_temperature`` of validation films where cross-fitting shows that it helps, else 1; surer
+    probabilities need more to be shown, as they cost more where they are wrong."""
+    found = fit_temperature(p)
+    return found if crossfitted_gain(p, offsets=False).shown(TO_SOFTEN if found > 1 else TO_SHARPEN) else 1.0
 
 
 def _moved(p: Predictions, offsets: Floats, temperature: float) -> Predictions:

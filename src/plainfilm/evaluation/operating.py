@@ -13,13 +13,7 @@ from scipy.special import expit
 from plainfilm.config import name_values
 from plainfilm.errors import InputError
 from plainfilm.evaluation import guarantee
-from plainfilm.evaluation.calibration import (
-    SURE_OF_TEMPERATURE,
-    crossfitted_gain,
-    fit_offsets,
-    fit_temperature,
-    refer_band,
-)
+from plainfilm.evaluation.calibration import fit_offsets, fit_temperature, proven_temperature, refer_band
 from plainfilm.evaluation.decision import Band, Decision, log_odds
 from plainfilm.evaluation.intervals import numbered
 from plainfilm.evaluation.predictions import Predictions
@@ -36,7 +30,7 @@ class Rules(NamedTuple):
     shifted: bool = False
 
 
-def choose(  # noqa: PLR0913 - what there is to choose by
+def choose(
     val: Predictions, rule: str, refer: str, fitted: bool, shifted: bool = False, proven: bool = False
 ) -> Decision:
     """Return how to decide films like the validation films ``val``, whose probabilities have temperature 1.
@@ -50,8 +44,8 @@ def choose(  # noqa: PLR0913 - what there is to choose by
     of another form. With more than two classes the likeliest decides, whatever the rule.
     """
     start = replace(val.decision, temperature=1.0, shift=tuple(fit_offsets(val).tolist()) if shifted else ())
-    warmed = fitted and (not proven or crossfitted_gain(val.under(start), offsets=False).shown(SURE_OF_TEMPERATURE))
-    cool = val.under(replace(start, temperature=fit_temperature(val.under(start)) if warmed else 1.0))
+    raw, fit = val.under(start), proven_temperature if proven else fit_temperature
+    cool = val.under(replace(start, temperature=fit(raw) if fitted else 1.0))
     cut, words = _threshold(cool, _rule(rule, fitted))
     chosen = replace(cool, decision=replace(cool.decision, threshold=cut, threshold_of="", rule=words))
     return referring(chosen, refer)

@@ -184,7 +184,8 @@ def summary(
     """Return the means over films with 95 % intervals over patients, the films behind each, and what they say.
 
     checks: of the first len(checks) films; outside: (share, even share) of every film; patients: of every film.
-    ``red_lines`` lists what makes the maps untrustworthy, ``findings`` what they withstood.
+    ``red_lines`` lists what makes the maps untrustworthy, ``findings`` what they withstood, ``notes`` what too few
+    patients can't show either way.
     """
     groups = np.array(patients)
 
@@ -205,8 +206,8 @@ def summary(
         "outside_thorax_even": mean([even for _, even in outside]),
         "outside_thorax_excess": mean([share - even for share, even in outside]),
     }
-    red, good = _verdict(found)
-    return {"checks": found, "red_lines": red, "findings": good}
+    red, good, notes = _verdict(found)
+    return {"checks": found, "red_lines": red, "findings": good, "notes": notes}
 
 
 def _mean(values: Floats, groups: NDArray[np.str_]) -> dict[str, float]:
@@ -214,13 +215,17 @@ def _mean(values: Floats, groups: NDArray[np.str_]) -> dict[str, float]:
     return {**mean_interval(values[there], groups[there]).as_dict(), "films": int(there.sum())}
 
 
-def _verdict(found: dict[str, dict[str, float]]) -> tuple[list[str], list[str]]:
-    """Return red lines and what held; nothing is said of a check without films."""
+def _verdict(found: dict[str, dict[str, float]]) -> tuple[list[str], list[str], list[str]]:
+    """Return red lines, what held, and what can't be told; nothing is said of a check without films."""
     red: list[str] = []
     good: list[str] = []
+    notes: list[str] = []
 
     def judge(name: str, bad: bool, said: str, held: str) -> None:
-        if found[name]["films"]:
+        few = np.isnan(found[name]["low"]) and name != "randomised_all"  # which is judged by its value
+        if few and found[name]["films"]:
+            notes.append(f"Not known, since it takes films of more patients: {held[0].lower()}{held[1:]}.")
+        elif found[name]["films"]:
             (red if bad else good).append(f"{said if bad else held} ({_shown(found[name])}).")
 
     judge(
@@ -248,7 +253,7 @@ def _verdict(found: dict[str, dict[str, float]]) -> tuple[list[str], list[str]]:
         " excess share",
         "The map is not shown to prefer the film's edges and corners; share beyond an even map's",
     )
-    return red, good
+    return red, good, notes
 
 
 def _shown(score: dict[str, float]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -95,23 +95,32 @@ def mixed(colour: str, other: str, share: float = 0.3) -> tuple[float, ...]:
 # -- Fig. 3: films with their labels ----------------------------------------------------------------------------------
 
 
-Tile = tuple[NDArray[np.uint8], str, float, str | None, str]
+class Tile(NamedTuple):
+    """A film of the montage: pixels (H, W), the predicted class, its probability 0..1, the true class or None where
+    nobody knows it, its path, and whether it goes to a reader whatever the prediction."""
+
+    pixels: NDArray[np.uint8]
+    predicted: str
+    probability: float
+    true: str | None
+    path: str
+    flagged: bool = False
 
 
 @styled
 def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
     """Draw the paper's Fig. 3: films with prediction, its probability, the truth, and whether that is right.
 
-    films: (pixels (H, W) uint8, predicted class, its probability 0..1, true class or None where nobody knows it, path)
-    each. A wrong one has a thick broken frame, a cross and the word, so that it is seen in grey and with every kind of
-    colour vision.
+    A wrong one has a thick broken frame, a cross and the word, one that goes to a reader a band with the words across
+    it, so that both are seen in grey and with every kind of colour vision.
     """
+    films = [Tile(*film) for film in films]
     columns = max(1, min(columns, len(films)))
     cell, text = WIDE / columns, FILM_LINES * LINE + 0.2
     side = cell - 0.14
     size = ceil(len(films) / columns) * (side + text) + 0.4
     figure = Figure(figsize=(WIDE, size))
-    known = [predicted == true for _, predicted, _, true, _ in films if true is not None]
+    known = [film.predicted == film.true for film in films if film.true is not None]
     heading = f"{sum(known)} of {len(known)} films right" if known else f"{len(films)} films, truth not known"
     figure.text(0.07 / WIDE, 1 - 0.18 / size, heading, weight="bold", va="center")
     reading = f"under each: prediction, its probability, {'what it is, ' if known else ''}file"
@@ -128,7 +137,7 @@ FILM_LINES = 5
 
 
 def _draw_film(axes: Axes, film: Tile, width: float) -> None:
-    pixels, predicted, probability, true, path = film
+    pixels, predicted, probability, true, path, flagged = film
     right = true is None or predicted == true
     verdict = "" if true is None else "✓ right " if right else "✗ WRONG "
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
@@ -136,6 +145,8 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     frame = {"color": BLUE, "lw": 1.2} if right else {"color": VERMILLION, "lw": 4, "ls": (0, (2.5, 0.8))}
     for spine in axes.spines.values():
         spine.set(visible=True, capstyle="butt", **frame)
+    if flagged:
+        flag(axes)
     lines = [
         f"{verdict}{probability:.2f}",
         fitted(predicted, width),
@@ -153,6 +164,21 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
             weight="bold" if number < (1 if right else 2) else "normal",
             annotation_clip=False,
         )
+
+
+def flag(axes: Axes) -> None:
+    """Write across a film that it goes to a reader, whatever a model says of it."""
+    axes.text(
+        0.5,
+        0.93,
+        "⚠ FLAGGED",
+        transform=axes.transAxes,
+        ha="center",
+        va="top",
+        weight="bold",
+        color=BLACK,
+        bbox={"facecolor": YELLOW, "edgecolor": BLACK, "boxstyle": "square,pad=0.25"},
+    )
 
 
 def fitted(text: str, width: float) -> str:

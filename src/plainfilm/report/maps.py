@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from plainfilm.config import DISCLAIMER
 from plainfilm.explain.heatmaps import Map
 from plainfilm.explain.overlay import WARNING, blended, palette
-from plainfilm.report.figures import DPI, LINE, WIDE, label, styled
+from plainfilm.report.figures import DPI, LINE, WIDE, flag, label, styled
 from plainfilm.storage import folders
 from plainfilm.storage.files import replacing, write_text
 
@@ -53,6 +53,7 @@ class Explained:
     heat: Map  # (H, W)
     part: tuple[float, float, float, float]  # left, top, width, height of what the model saw, in shares of the film
     outside: tuple[float, float]
+    flagged: str = ""  # why it looks unlike the training films
 
 
 @styled
@@ -78,6 +79,8 @@ def picture(film: Explained) -> Figure:
 def _said(film: Explained) -> str:
     whose = "" if film.explained == film.said else f"; shown: evidence for {label(film.explained, 30)}"
     told = f"Decided: {label(film.said, 30)}{whose} (probability {film.p:.3f})."
+    if film.flagged:
+        told = f"⚠ Flagged: {label(film.flagged, 60)}. {told}"
     if not film.heat.any():
         return f"{told} No map: nothing speaks for it."
     return f"{told} Outside the thorax: {film.outside[0]:.0%} of the map (even: {film.outside[1]:.0%})."
@@ -150,6 +153,8 @@ def sheet(films: Sequence[Explained]) -> Figure:
         axes = figure.add_axes(box, xticks=[], yticks=[], facecolor="black")
         axes.imshow(blended(film.shown, film.heat))
         axes.set(aspect="equal", adjustable="datalim")
+        if film.flagged:
+            flag(axes)
         note = "" if film.heat.any() else ", no map"
         lines = (f"{film.p:.2f} {label(film.explained, 18)}{note}", label(Path(film.path).stem, 22))
         axes.annotate("\n".join(lines), (0, 0), (0, -4), xycoords="axes fraction", textcoords="offset points", va="top")

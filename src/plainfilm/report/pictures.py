@@ -15,7 +15,7 @@ from plainfilm.image.decode import decode
 from plainfilm.image.store import Rows
 from plainfilm.models.model import Model
 from plainfilm.progress import say
-from plainfilm.report.figures import montage, save
+from plainfilm.report.figures import Tile, montage, save
 from plainfilm.report.mistakes import PICTURED, picture_of, wrong_films
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
@@ -30,10 +30,15 @@ def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path)
     rng = np.random.default_rng(seed)
     chosen = rng.choice(scored, min(MONTAGE_FILMS, len(scored)), replace=False)
     probabilities = model.probabilities(pixels[chosen])
+    flagged = [bool(verdict.reason) for verdict in model.gate.judge(pixels[chosen])] if model.gate else []
     tiles = [
-        (grey, model.classes[said], float(row[said]), film.label, film.path)
-        for film, row, said in zip(
-            [films.films[i] for i in chosen], probabilities, model.decision.decide(probabilities), strict=True
+        Tile(grey, model.classes[said], float(row[said]), film.label, film.path, *unlike)
+        for film, row, said, *unlike in zip(
+            [films.films[i] for i in chosen],
+            probabilities,
+            model.decision.decide(probabilities),
+            *([flagged] if flagged else []),
+            strict=True,
         )
         if (grey := picture(film.path, film.read)) is not None
     ]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from plainfilm.data.films import Films
-from plainfilm.evaluation.calibration import SURE_OF_OFFSETS, crossfitted_gain, fit_offsets
+from plainfilm.evaluation.calibration import fit_offsets, proven_offsets
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.findings import FEWEST, FindingsDecision, FindingsPredictions, chosen, of_classes
 from plainfilm.evaluation.operating import choose
@@ -103,10 +103,10 @@ def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.T
     if not prepared.recipe.trained.by_steps or len(films.classes) > 2 or not films.where("test").size:
         return logits
     model.decision = replace(of_classes(model.decision, "Calibration"), temperature=1.0)
-    val = _labelled(prepared, model, logits).part("val")
-    if not crossfitted_gain(val, offsets=True).shown(SURE_OF_OFFSETS):
+    found = proven_offsets(_labelled(prepared, model, logits).part("val"))
+    if found is None:
         return logits
-    offsets = fit_offsets(val).astype(np.float32)
+    offsets = found.astype(np.float32)
     trained = _last_layer(model).bias.tolist()
     model.provenance["uncalibrated"] = trained
     _set_bias(model, (np.array(trained, dtype=np.float32) + offsets).tolist())

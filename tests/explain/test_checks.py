@@ -75,7 +75,13 @@ def test_a_class_that_a_blank_film_has_too_can_not_be_told(model, film):
     smooth[0, 0] = 130
     *areas, blank = deletion_insertion(model, smooth, quarter(True), 0, np.random.default_rng(0))
     assert np.isnan(areas).all() and blank == 1
-    *_, blank = deletion_insertion(replace(model, threshold=0.0), smooth, quarter(True), 0, np.random.default_rng(0))
+    *_, blank = deletion_insertion(
+        replace(model, decision=replace(model.decision, threshold=0.0)),
+        smooth,
+        quarter(True),
+        0,
+        np.random.default_rng(0),
+    )
     assert blank == 0  # of the class that the model decides for, whatever its probability
 
 
@@ -150,6 +156,12 @@ def test_good_maps_get_findings_and_bad_ones_red_lines():
     assert bad["findings"] == [] and len(bad["red_lines"]) == 5
     assert "does not depend on the weights" in bad["red_lines"][0]
     assert bad["checks"]["randomised_all"] == pytest.approx({"value": 0.9, "low": 0.9, "high": 0.9, "films": 8})
+
+
+def test_what_too_few_patients_cannot_show_is_a_note_and_no_red_line():
+    told = summary(checks(0.05, 0.2)[:1], [(0.05, 0.08)], ["p"])
+    assert told["red_lines"] == [] and len(told["findings"]) == 1
+    assert len(told["notes"]) == 3 and all(line.startswith("Not known") for line in told["notes"])
 
 
 def test_nothing_is_said_of_what_was_not_measured():

@@ -66,7 +66,7 @@ def test_claim_counts_its_gaps(make_run: MakeRun, make_probes: MakeProbes, tmp_p
     assert known[20].startswith("film: 7 patients") and all(len(cells) == 1 for cells in cells_a_row(text))
     metrics = {"test": {"auroc": {"value": 0.54, "low": 0.4, "high": 0.7}}}
     write_json(tmp_path / "on-other" / "metrics.json", metrics)
-    assert answers(RunFolder(tmp_path))[33] == "on-other: AUROC 0.540 (0.400–0.700)"
+    assert answers(RunFolder(tmp_path))[33] == "other: AUROC 0.540 (0.400–0.700)"
     write_json(tmp_path / "probes.json", make_probes())
     assert answers(RunFolder(tmp_path))[30] == "Most labels flip by: inverted."
 

@@ -272,3 +272,10 @@ def test_a_strip_says_mean_and_standard_deviation_of_what_is_known() -> None:
     said = words(forest.strip([forest.Spread("AUROC", [0.8, 0.9, float("nan")], UNKNOWN)]))
     assert "mean 0.850, SD 0.071" in said and "pooled" not in said
     assert "undefined" in words(forest.strip([forest.Spread("AUROC", [0.8], UNKNOWN)]))
+
+
+def test_a_film_that_goes_to_a_reader_looks_so_in_the_montage():
+    film = (np.zeros((20, 20), np.uint8), "PNEUMONIA", 1.0, None, "flower.png")
+    plain, flagged = figures.montage([film]), figures.montage([(*film, True)])
+    words = [[text.get_text() for axes in figure.axes for text in axes.texts] for figure in (plain, flagged)]
+    assert not any("FLAGGED" in text for text in words[0]) and any("FLAGGED" in text for text in words[1])

@@ -297,11 +297,12 @@ def test_a_run_page_has_a_part_for_each_reader_and_says_what_was_not_probed(make
     run = make_run(tmp_path, films=600, split="grouped", parts=("train", "val", "test"), openings=2)
     page = read(run_report(RunFolder(run)))
     assert [a["id"] for a in page.all("h2")] == [
-        "verdict-h", "decisions", "thresholds", "prevalence", "referral", "errors", "montage", "limits",
+        "verdict-h", "decisions", "thresholds", "prevalence", "referral", "errors", "montage", "elsewhere",
+        "limits",
         "probabilities", "subgroups", "robustness", "shortcuts", "audit", "table", "network", "curves", "cost", "how",
     ]  # fmt: skip
     assert all(f"For the {reader}" in page.text for reader in ("clinic", "reviewer", "engineer"))
-    assert page.text.count("Not done: plainfilm evaluate") == 3 and "Not done: plainfilm audit" in page.text
+    assert page.text.count("Not done: plainfilm evaluate") == 4 and "Not done: plainfilm audit" in page.text
     assert "Red line: CNN: the test part has been opened 2 times." in page.text
     assert page.text.index("were found and") < page.text.index("Red line:")
 

@@ -139,7 +139,7 @@ def sealed(folder: str | Path, wait: bool = False, shared: bool = False, resumes
             with _holding(folder, finished or not resumes):
                 yield
         except BaseException:
-            if finished or (folder / SUMS).exists():  # one that was never finished has none, and shall not look so
+            if (folder / SUMS).exists():  # one that was never finished has none, and shall not look so
                 with suppress(OSError):  # a full disk, say, is what the error is about already
                     _seal(folder, before, shared)
             raise

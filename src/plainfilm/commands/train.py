@@ -151,7 +151,7 @@ def _derived(prepared: Prepared) -> str:
     parts = ", ".join(f"{films.where(p).size} {p}" for p in PARTS if films.where(p).size)
     shown = ", ".join(f"{name} {weight:.2f}" for name, weight in prepared.class_weights.items())
     crossed = crossing(films)
-    apart = f"{films.protocol}; in two parts {crossed['patients']} patients, {crossed['contents']} copies"
+    apart = f"{films.protocol}; {crossed['patients']} patients and {crossed['contents']} copies in more than one part"
     rule = f"decay {config.decay}: {DESCRIPTIONS[config.decay]}; class weights {shown}; "
     if not prepared.recipe.trained.by_steps:
         unused = changed(config, OF_STEPS)

@@ -95,7 +95,7 @@ def _out_of_scope() -> list[str]:
 
 def _factors(run: RunFolder) -> list[str]:
     names = sorted({row["grouping"] for row in run.probes.get("subgroups", [])})
-    shown = ", ".join(names) if names else f"{NOT_DONE} (`{verdict.PROBE.format(run.folder.name)}`)"
+    shown = ", ".join(names) if names else f"{NOT_DONE} (`{verdict.PROBE.format(run.folder)}`)"
     return _points(
         {
             "Subgroups that were scored": shown,

@@ -185,7 +185,7 @@ def _about_model(run: RunFolder) -> dict[int, str]:
 
 
 def _about_results(run: RunFolder) -> dict[int, str]:
-    probed = f"{NOT_DONE} ({verdict.PROBE.format(run.folder.name)})"
+    probed = f"{NOT_DONE} ({verdict.PROBE.format(run.folder)})"
     corruption = run.probes.get("worst_corruption")
     stamp = f"{part_in_words(run.part)} part, {run.config['protocol']}"
     headline = "; ".join(f"{title} {score_in_words(run, name)}" for name, title in verdict.HEADLINE.items())
@@ -198,7 +198,7 @@ def _about_results(run: RunFolder) -> dict[int, str]:
         29: "95 % intervals, films of a patient erring together: Wilson (rates), DeLong (AUROC), recovered variances "
         "(means of rates, Matthews' coefficient), logit (average precision), the fit's own (calibration)",
         30: corruption["sentence"] if corruption else probed,
-        31: f"{NOT_DONE} in this run (plainfilm explain {run.folder.name} FILMS)",
+        31: f"{NOT_DONE} in this run (plainfilm explain {run.folder} FILMS)",
         32: f"{stamp}: {headline}",
         33: elsewhere.sentence(run) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder} OTHER)",
         37: f"{stamp}: {headline}",

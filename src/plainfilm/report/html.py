@@ -99,7 +99,7 @@ def run_report(run: RunFolder) -> Path:
         "shortcuts": evidence.shortcuts(run, folder),
         "audit": run.audit,
         "audit_lines": verdict.lines_of_audit(run),
-        "probe": verdict.PROBE.format(folder.name),
+        "probe": verdict.PROBE.format(folder),
         "errors": mistakes.errors(run),
         "elsewhere": elsewhere.table(run),
         "evaluate_elsewhere": f"plainfilm evaluate {run.folder} OTHER",

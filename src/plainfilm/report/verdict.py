@@ -90,9 +90,9 @@ def standing(run: RunFolder) -> list[str]:
     worst = run.probes.get("worst_subgroup")
     lines = [worst["sentence"] if worst else "No subgroup has enough films to be called the worst."]
     if "subgroups" not in run.probes:
-        lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder.name)})."]
+        lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder)})."]
     elif "robustness" not in run.probes:
-        lines.append(f"Robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder.name)}).")
+        lines.append(f"Robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder)}).")
     if run.part == "test":
         lines.append(_opened(run.metrics.get("test_openings")))
     return lines

@@ -167,7 +167,7 @@ async function showHeat() {
   try {
     const heat = await pictures.heat(film);
     if (film === current) viewer.lay(heat);
-    say(`Heat map: evidence for ${film.answer.label}, about the model, not the disease`);
+    say(`Heat map: what speaks for ${film.answer.label} in the eyes of the model; it does not show disease`);
   } catch (refused) {
     say(refused.message);
   }

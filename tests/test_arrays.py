@@ -59,8 +59,29 @@ def test_an_operating_point_with_a_promise(films):
     assert promised.decision.refer and "with 95% confidence" in repr(promised)
 
 
+@pytest.mark.parametrize("kind", ["probability", "logit", "rank"])
+@pytest.mark.parametrize("first", [True, False])  # whether the positive class stands last among the sorted names
+def test_scores_of_any_kind_are_calibrated_by_platt_s_scaling(kind, first):
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    truth = rng.random(3000) < 0.3
+    odds = 2 * (truth - 0.5) + rng.normal(0, 1, 3000) + np.log(0.3 / 0.7)
+    said = odds / 2.5 + 1
+    scores = {"probability": 1 / (1 + np.exp(-said)), "logit": said, "rank": 500 + 100 * said}[kind]
+    labels = np.where(truth, "sick" if first else "ill", "ok")
+    point = pf.calibrate(labels, scores, positive="sick" if first else "ill")
+    new = point.calibrated(scores)
+    if kind != "rank":
+        fitted = LogisticRegression(C=1e6).fit(said[:, None], truth).predict_proba(said[:, None])[:, 1]
+        assert new == pytest.approx(fitted, abs=0.01)
+    assert new.mean() == pytest.approx(truth.mean(), abs=0.01) and np.array_equal(np.argsort(new), np.argsort(scores))
+    assert point.threshold == 0.5 and point.calibrated(scores[:3]) == pytest.approx(new[:3])
+
+
 def test_none_of_it_loads_torch():
-    code = "import plainfilm as pf, sys; [getattr(pf, n) for n in ('scores', 'compare', 'operating_point', 'plan')]"
+    names = ("scores", "compare", "operating_point", "calibrate", "plan")
+    code = f"import plainfilm as pf, sys; [getattr(pf, n) for n in {names}]"
     code += "; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

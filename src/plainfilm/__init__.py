@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plainfilm.api import Metrics, Run, compare, operating_point, scores
+    from plainfilm.api import Metrics, Run, calibrate, compare, operating_point, scores
     from plainfilm.commands.plan import plan
     from plainfilm.data.films import Films
     from plainfilm.data.sources import load
     from plainfilm.data.split import split
     from plainfilm.models.model import Model
 
-__all__ = ["Model", "compare", "evaluate", "load", "operating_point", "plan", "scores", "split", "train"]
+__all__ = ["Model", "calibrate", "compare", "evaluate", "load", "operating_point", "plan", "scores", "split", "train"]
 
 _PLACES = {
     "load": "data.sources",
@@ -28,6 +28,7 @@ _PLACES = {
     "Model": "models.model",
     "scores": "api",
     "compare": "api",
+    "calibrate": "api",
     "operating_point": "api",
     "plan": "commands.plan",
 }

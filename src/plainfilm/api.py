@@ -24,9 +24,11 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation import compare as paired
 from plainfilm.evaluation import guarantee, operating
 from plainfilm.evaluation.arrays import from_arrays
-from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.decision import FLOOR, Decision
 from plainfilm.evaluation.intervals import Floats, Interval
+from plainfilm.evaluation.point import floored
 from plainfilm.evaluation.predictions import Predictions, read_predictions
+from plainfilm.evaluation.scales import AS_IS, Scale, as_probabilities
 from plainfilm.evaluation.scores import scores as scored
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
@@ -96,6 +98,7 @@ class OperatingPoint:
     """
 
     decision: Decision
+    scale: Scale = AS_IS
 
     @property
     def promises(self) -> tuple[guarantee.Guarantee, ...]:
@@ -108,8 +111,8 @@ class OperatingPoint:
         return float(np.asarray(self.decision.threshold))
 
     def calibrated(self, scores: Any) -> Floats:
-        """Return (N,) calibrated probabilities of (N,) probabilities 0..1 of the positive class."""
-        chance = np.asarray(scores, dtype=np.float64)
+        """Return (N,) calibrated probabilities of (N,) scores of the positive class, of the kind it was found on."""
+        chance = np.clip(self.scale.probabilities(np.asarray(scores, dtype=np.float64)), FLOOR, 1 - FLOOR)
         both = np.column_stack([1 - chance, chance])
         column = self.decision.column
         return self.decision.tempered(both if column else both[:, ::-1])[:, column]
@@ -186,6 +189,20 @@ def operating_point(  # noqa: PLR0913 - what may be said of predictions, each by
         guarantee.parsed(guaranteed)
     operating.check(rule, guaranteed or refer, raw.classes)
     return OperatingPoint(operating.choose(raw, rule, guaranteed or refer, fitted=True))
+
+
+def calibrate(labels: Any, scores: Any, patients: Any = None, *, kind: str = "", positive: str = "") -> OperatingPoint:
+    """Return what makes calibrated probabilities of a program's scores: a shift and a temperature of their log-odds.
+
+    labels: (N,); scores: (N,) of the positive class, of ``kind`` probability, percent, logit or rank (recognised where
+    it is empty: ``evaluation.scales``). ``calibrated`` of the result takes new scores of the same kind; its threshold
+    is one half. Platt's scaling (Platt 1999), with his targets.
+    """
+    chance, scale, _ = as_probabilities(np.asarray(scores, dtype=np.float64), kind)
+    raw = floored(from_arrays(labels, chance, patients, positive=positive))
+    if not raw.decision.two:
+        raise InputError(f"calibrate is for two classes, and there are {len(raw.classes)}.")
+    return OperatingPoint(operating.choose(raw, "0.5", "none", fitted=True, shifted=True), scale)
 
 
 # -- finished runs ------------------------------------------------------------------------------------------

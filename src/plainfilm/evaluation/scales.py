@@ -52,6 +52,9 @@ class Scale(NamedTuple):
         return ["the scores have only two values: they are decisions, no scores"] if two else []
 
 
+AS_IS = Scale()
+
+
 def scale_of(scores: Floats, kind: str = "") -> Scale:
     """Return the scale of (N,) scores: of ``kind``, or what they look like.
 

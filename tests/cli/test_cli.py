@@ -193,7 +193,7 @@ def test_evaluate_a_run_a_file_and_other_films(trained, tmp_path, make_films, ca
     before = (trained / "metrics.json").read_bytes()
     assert run("evaluate", trained, "--quiet") == 0
     assert (trained / "metrics.json").read_bytes() == before
-    assert "sensitivity" in capsys.readouterr().out
+    assert "Sensitivity" in capsys.readouterr().out
     assert run("evaluate", trained / "predictions.csv", "--json") == 0
     assert set(json.loads(capsys.readouterr().out)) == {"protocol", "train", "val", "red_lines"}
     other = make_films(tmp_path / "elsewhere", 4, 4)

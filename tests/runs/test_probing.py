@@ -242,7 +242,7 @@ def test_a_large_network_has_its_subgroups_without_being_asked(films_folder, tmp
     found = read_json(out / "probes.json")
     assert {row["grouping"] for row in found["subgroups"]} >= {"brightness"} and "robustness" not in found
     text = (out / "report.html").read_text()
-    assert "Scores of subgroups" in text and f"plainfilm evaluate {out.name} --probes" in text
+    assert "Scores of subgroups" in text and f"plainfilm evaluate {out} --probes" in text
 
 
 def test_probes_cost_at_most_a_fifth_of_a_training():

@@ -17,7 +17,7 @@ from PIL import Image
 from plainfilm.commands.train import train_prepared
 from plainfilm.config import TrainConfig, checked
 from plainfilm.data.sources import load
-from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
@@ -117,7 +117,7 @@ def test_a_film_dropped_gets_its_label_its_probability_and_its_map(page, running
     p = entry["probabilities"][entry["label"]]
     wanted = "> 0.999" if p > 0.999 else f"{p:.3f}"
     expect(page.locator("#decision .verdict span")).to_have_text(f"{wanted} probability")
-    expect(page.locator("#mapNote")).to_contain_text(f"evidence for {entry['label']}")
+    expect(page.locator("#mapNote")).to_contain_text(f"what speaks for {entry['label']}")
     expect(page.locator("#empty")).to_be_hidden()
     expect(page.locator(".row .thumb canvas")).to_have_count(1)
     with_map = shown(page)
@@ -188,7 +188,7 @@ def test_the_table_is_what_predict_says_and_starts_no_formula(page, running, mod
 
 def test_the_picture_is_saved_with_film_label_and_warning_below(page, make_film):
     put(page, make_film(1, True, (400, 300), "TIFF"), names=["chest.one.tiff"])  # no browser shows it itself
-    expect(page.locator("#mapNote")).to_contain_text("evidence for")
+    expect(page.locator("#mapNote")).to_contain_text("what speaks for")
     label = page.locator("#decision .verdict strong").inner_text()
     with page.expect_download() as download:
         page.click("#png")
@@ -216,7 +216,7 @@ def test_a_hostile_file_shows_its_reason_and_takes_no_other_with_it(model, serve
 def test_the_gate_and_the_band_for_a_reader_are_told(model, serve, show, make_film):
     ramp = io.BytesIO()
     Image.fromarray(np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))).save(ramp, "PNG")
-    with serve(replace(model, refer=(0.0, 1.0))) as running:
+    with serve(replace(model, decision=replace(model.decision, refer=Band(0.0, 1.0)))) as running:
         page = show(running)
         put(page, make_film(0, True), ramp.getvalue())
         (_, entry) = said(running, make_film(0, True), ramp.getvalue())
@@ -265,13 +265,13 @@ def test_more_than_two_classes_have_no_threshold(serve, show, make_film, tmp_pat
 
 def test_every_tool_has_its_key(page, make_film):
     put(page, *[make_film(i, True) for i in range(3)])
-    expect(page.locator("#mapNote")).to_contain_text("evidence for")
+    expect(page.locator("#mapNote")).to_contain_text("what speaks for")
     place, corner = page.locator("#place"), page.locator("#corner")
     for key, where in (("ArrowDown", "2 of 3"), ("End", "3 of 3"), ("ArrowRight", "3 of 3"), ("ArrowUp", "2 of 3")):
         page.keyboard.press(key)
         expect(place).to_have_text(where)
     expect(page.locator(".row[aria-selected=true] .title")).to_have_text("film 1.jpeg")
-    expect(page.locator("#mapNote")).to_contain_text("evidence for")
+    expect(page.locator("#mapNote")).to_contain_text("what speaks for")
     upright = shown(page)
     page.keyboard.press("h")
     expect(page.locator("#heat")).to_have_attribute("aria-pressed", "false")
@@ -403,7 +403,7 @@ def test_the_token_is_asked_for_once(model, serve, show, make_film):
             page.keyboard.press("Enter")
         expect(page.locator("#about")).to_be_enabled()
         put(page, make_film(0, True))
-        expect(page.locator("#mapNote")).to_contain_text("evidence for")
+        expect(page.locator("#mapNote")).to_contain_text("what speaks for")
         page.reload()
         expect(page.locator("#about")).to_be_enabled()
         expect(page.locator("#tokenBox")).to_be_hidden()

@@ -300,8 +300,8 @@ def test_a_network_that_diverges_in_the_last_step_of_an_epoch_is_not_kept(tmp_pa
 def test_a_training_in_16_bits_keeps_32_bit_weights_and_resumes_to_the_same_bytes(tmp_path, monkeypatch):
     config = TrainConfig(epochs=3, batch=8, average=0.9, optimizer="adamw", learning_rate=1e-3)
     whole, single = network("vgg-bn"), network("vgg-bn")
-    progress, optimizer = train_network(whole, P, material(), config, tmp_path / "whole", False, 16)
-    train_network(single, P, material(), config, tmp_path / "single", False)
+    progress, optimizer = train_network(whole, P, material(), config, tmp_path / "whole", resume=False, bits=16)
+    train_network(single, P, material(), config, tmp_path / "single", resume=False)
     state = [*whole.state_dict().values(), *(v for s in optimizer.state.values() for v in s.values())]
     assert {value.dtype for value in state} == {torch.float32, torch.int64}
     assert progress.history[-1][1] < progress.history[0][1]
@@ -310,9 +310,9 @@ def test_a_training_in_16_bits_keeps_32_bit_weights_and_resumes_to_the_same_byte
     with monkeypatch.context() as patch:
         patch.setattr(Training, "epoch", killed_after(Training.epoch, 1))
         with suppress(KeyboardInterrupt):
-            train_network(network("vgg-bn"), P, material(), config, tmp_path / "cut", False, 16)
+            train_network(network("vgg-bn"), P, material(), config, tmp_path / "cut", resume=False, bits=16)
     resumed = network("vgg-bn", seed=9)
-    train_network(resumed, P, material(), config, tmp_path / "cut", True, 16)
+    train_network(resumed, P, material(), config, tmp_path / "cut", resume=True, bits=16)
     assert all(map(torch.equal, whole.state_dict().values(), resumed.state_dict().values()))
 
 

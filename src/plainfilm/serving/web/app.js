@@ -167,7 +167,7 @@ async function showHeat() {
   try {
     const heat = await pictures.heat(film);
     if (film === current) viewer.lay(heat);
-    say(`Heat map: what speaks for ${film.answer.label} in the eyes of the model; it does not show disease`);
+    say(`Heat map: what speaks for ${film.answer.label} to the model, not the disease`);
   } catch (refused) {
     say(refused.message);
   }

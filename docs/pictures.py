@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 from plainfilm.cli import main
 
 HERE = Path(__file__).parent
-RUN = ["train", "demo:240", "--model", "vgg-bn", "--epochs", "12", "--precision", "32", "--quiet"]
+RUN = ["train", "demo:240", "--model", "vgg-bn", "--epochs", "30", "--precision", "32", "--quiet"]
 
 
 def pictures() -> int:

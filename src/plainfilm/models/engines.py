@@ -77,7 +77,7 @@ class Features:
             return None, "torch", f"{name} differs from it by {difference:.0e} of the largest feature"
         if self.bits == 16 and (share := self._share(x[:1])) >= 1:
             return None, "torch", f"{name} takes {share:.2f} of its time"
-        why = f"it is installed, and off torch by {difference:.0e} of the largest feature only"
+        why = f"its features differ from PyTorch's by at most {difference:.0e} of the largest"
         return fast, name, why
 
     def _engine(self, shape: tuple[int, ...], threads: int) -> Pass:

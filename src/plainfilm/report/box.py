@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from plainfilm.report import verdict
-from plainfilm.report.runs import count, note_on, part_in_words
+from plainfilm.report.runs import count, note_on, part_in_words, unbroken
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 
@@ -47,6 +47,7 @@ def _entry(about: str, text: str) -> list[str]:
     if not text:
         return []
     first, rest = f"{about:{MARGIN}}", " " * MARGIN
+    text = unbroken(text)
     if len(first) + len(text) <= WIDTH:
         return [first + text]
     return textwrap.wrap(

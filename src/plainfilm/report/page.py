@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from plainfilm.report.runs import unbroken
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
 
@@ -24,5 +25,5 @@ def write_page(folder: Path, template: str, page: dict[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    write_text(folder / folders.REPORT, environment.get_template(template).render(p=page))
+    write_text(folder / folders.REPORT, unbroken(environment.get_template(template).render(p=page)))
     return folder / folders.REPORT

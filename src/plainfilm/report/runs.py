@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -118,6 +119,11 @@ def judged(run: RunFolder, score: str) -> str:
         return "did not learn"
     found = run.score(score)
     return NOT_DONE if np.isnan(found.low) else verdict(TABLE_I[run.name][score], found.as_dict())
+
+
+def unbroken(text: str) -> str:
+    """Return ``text`` with each number kept on the line of its per cent sign."""
+    return re.sub(r"(?<=\d) %", "\u00a0%", text)
 
 
 def part_in_words(part: str) -> str:

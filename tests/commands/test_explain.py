@@ -12,11 +12,12 @@ from plainfilm.catalogue import PAPER
 from plainfilm.commands.explain import HEADER, WRITTEN, explain
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.explain.films import Explained
 from plainfilm.explain.overlay import WARNING
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import VGG
-from plainfilm.report.maps import Explained, picture
+from plainfilm.report.maps import picture
 from plainfilm.runs.checkup import checkup
 from plainfilm.storage.tables import read_csv
 

@@ -29,7 +29,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Any:
-    from plainfilm.commands.search import Wanted, search_settings
+    from plainfilm.commands.search import search_settings
+    from plainfilm.search.wanted import Wanted
 
     asked = (options.algorithm, options.budget, options.objective, tuple(options.vary), options.population)
     wanted = Wanted(*asked, not options.no_prune)

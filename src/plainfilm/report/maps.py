@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from plainfilm.config import DISCLAIMER
-from plainfilm.explain.heatmaps import Map
+from plainfilm.explain.films import Explained
 from plainfilm.explain.overlay import WARNING, blended, palette
 from plainfilm.report.figures import DPI, LINE, WIDE, flag, label, styled
 from plainfilm.storage import folders
@@ -39,21 +38,6 @@ MEANINGS = {
     "outside_thorax_even": "The same for an even map",
     "outside_thorax_excess": "Difference (not above 0 is right)",
 }
-
-
-@dataclass(frozen=True)
-class Explained:
-    """One film with its map. ``shown`` is the film as drawn, ``heat`` the map over it."""
-
-    path: str
-    said: str
-    explained: str
-    p: float  # of the class explained
-    shown: np.ndarray  # (H, W) uint8
-    heat: Map  # (H, W)
-    part: tuple[float, float, float, float]  # left, top, width, height of what the model saw, in shares of the film
-    outside: tuple[float, float]
-    flagged: str = ""  # why it looks unlike the training films
 
 
 @styled

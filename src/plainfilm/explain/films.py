@@ -1,0 +1,159 @@
+"""Films in, each with its heat map out, or the reason why there is none; and what the maps of all films withstood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from plainfilm.data.dicom import patient_of
+from plainfilm.data.films import FilmError
+from plainfilm.data.identity import find_patient, known_patterns
+from plainfilm.data.sources import Loose
+from plainfilm.errors import InputError, did_you_mean
+from plainfilm.explain.checks import check_films, outside_thorax, summary
+from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
+from plainfilm.explain.overlay import reduced
+from plainfilm.image.decode import decoded
+from plainfilm.models.model import Model, batches
+from plainfilm.progress import bar
+
+LONGEST = 640  # pixels of a film's longer side in a picture
+CHECKED = 24  # films that the slow checks look at unless told otherwise
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One film with its map. ``shown`` is the film as drawn, ``heat`` the map over it."""
+
+    path: str
+    said: str
+    explained: str
+    p: float  # of the class explained
+    shown: np.ndarray  # (H, W) uint8
+    heat: Map  # (H, W)
+    part: tuple[float, float, float, float]  # left, top, width, height of what the model saw, in shares of the film
+    outside: tuple[float, float]
+    flagged: str = ""  # why it looks unlike the training films
+
+
+class _Mapped(NamedTuple):
+    """A film as the network sees it, the class explained, and its map."""
+
+    pixels: np.ndarray  # (S, S) uint8
+    p: np.ndarray  # (K,)
+    target: int
+    heat: Map
+
+
+@dataclass
+class Explainer:
+    """Explains films one after the other; keeps figures of all of them, and pixels only of those that are checked."""
+
+    model: Model
+    explained: str  # the class to explain; empty: the one decided for
+    method: str
+    drawn: frozenset[int]  # which films the slow checks look at
+    patterns: tuple[str, ...]  # by which a path names its patient
+    refused: int = 0
+    empty: int = 0
+    outside: list[tuple[float, float]] = field(default_factory=list)
+    patients: list[str] = field(default_factory=list)
+    chosen: list[tuple[np.ndarray, int, int]] = field(default_factory=list)  # pixels, class, place in ``outside``
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        films: Sequence[Loose],
+        explained: str = "",
+        method: str = METHODS[0],
+        checks: int = CHECKED,
+        seed: int = 0,
+    ) -> Explainer:
+        """Return what explains ``films``: the class ``explained`` (default: the one that the model decides for), with
+        slow checks of ``checks`` films, drawn by ``seed``. InputError for an unknown class or fewer than 0 checks."""
+        if explained and explained not in model.classes:
+            raise InputError(f"The model has no class '{explained}'.{did_you_mean(explained, model.classes)}")
+        if checks < 0:
+            raise InputError(f"--checks {checks}: expected a number of films, 0 for none.")
+        drawn = frozenset(np.random.default_rng(seed).permutation(len(films))[:checks].tolist())
+        return cls(model, explained, method, drawn, known_patterns(path for path, _ in films))
+
+    def each(self, films: Sequence[Loose]) -> Iterator[tuple[int, str, Explained | str]]:
+        """Yield number, path, and what is to be seen or why nothing is, of each film in the order given. InputError
+        when no film can be read."""
+        for batch in batches(enumerate(films), FILMS_AT_ONCE):
+            read = [(number, path, self._decoded(reader)) for number, (path, reader) in batch]
+            maps = self._mapped([film[1] for _, _, film in read if not isinstance(film, str)])
+            for number, path, film in read:
+                if isinstance(film, str):
+                    self.refused += 1
+                    if self.refused == len(films):
+                        raise InputError(f"{path} can't be explained: {film}.")
+                    yield number, path, film
+                else:
+                    self.patients.append(film[2] or find_patient(path, *self.patterns) or path)
+                    yield number, path, self._explained(number, path, film[0], next(maps))
+
+    def _decoded(self, reader: Callable[[], bytes]) -> tuple[np.ndarray, np.ndarray, str] | str:
+        """Return all of a film's pixels, those the network sees and what the header says of the patient, or why it
+        can't be read."""
+        try:
+            data = reader()
+            grey, header = decoded(data)
+            return grey, self.model.preprocess.read(data, grey), "" if header is None else patient_of(header)
+        except FilmError as error:
+            return str(error)
+
+    def _mapped(self, films: list[np.ndarray]) -> Iterator[_Mapped]:
+        """Yield what is to be seen of each film, (S, S) pixels."""
+        if not films:
+            return
+        pixels = np.stack(films)
+        probabilities = self.model.probabilities(pixels)
+        targets = self.model.decision.decide(probabilities)
+        if self.explained:
+            targets = np.full(len(films), self.model.classes.index(self.explained))
+        maps = heat_map(self.model, pixels, targets, self.method)
+        yield from map(_Mapped, pixels, probabilities, targets.tolist(), maps)
+
+    def _explained(self, number: int, path: str, grey: np.ndarray, film: _Mapped) -> Explained:
+        (height, width), preprocess, classes = grey.shape, self.model.preprocess, self.model.classes
+        small, part = reduced(grey, LONGEST), seen(preprocess, width, height)
+        outside = outside_thorax(film.heat, preprocess, width, height)
+        if number in self.drawn:
+            self.chosen.append((film.pixels, film.target, len(self.outside)))
+        self.outside.append(outside)
+        self.empty += not film.heat.any()
+        return Explained(
+            path,
+            classes[int(self.model.decision.decide(film.p[None])[0])],
+            classes[film.target],
+            float(film.p[film.target]),
+            small,
+            on_film(film.heat, preprocess, width, height, (small.shape[1], small.shape[0])),
+            (part.left / width, part.top / height, part.width / width, part.height / height),
+            outside,
+            self._flagged(film.pixels),
+        )
+
+    def _flagged(self, pixels: np.ndarray) -> str:
+        """Return why a film looks unlike the training films; empty when it does not."""
+        return (self.model.gate.judge(pixels[None])[0].reason or "") if self.model.gate else ""
+
+    def checked(self, seed: int) -> dict[str, Any]:
+        """Return the checks' part of explain.json: the films that were drawn for them come first."""
+        places = [place for _, _, place in self.chosen]
+        order = places + sorted(set(range(len(self.outside))) - set(places))
+        found = []
+        if self.chosen:
+            with bar("Checking the maps", len(self.chosen)) as progress:
+                pixels = np.stack([p for p, _, _ in self.chosen])
+                targets = np.array([t for _, t, _ in self.chosen])
+                rng = np.random.default_rng(seed)
+                found = check_films(self.model, pixels, targets, self.method, rng, progress.step)
+        told = summary(found, [self.outside[i] for i in order], [self.patients[i] for i in order])
+        return {**told, "films_checked": len(found), "each_film_checked": [asdict(check) for check in found]}

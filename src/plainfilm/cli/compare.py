@@ -32,11 +32,25 @@ def _run(options: argparse.Namespace) -> Any:
 
 def _show(result: Any) -> str:
     people = f" of {result['patients']} patients" if result["patients"] < result["films"] else ""  # else often unknown
+    if "findings" in result:
+        return "\n".join(
+            [f"{result['films']} films{people}; {len(result['findings'])} findings.", *_by_finding(result)]
+        )
     lines = [f"{result['films']} films{people}; positive: {result['positive']}."]
     lines += [f"{model['name']} decides by {model['decided_by']}; {model['protocol']}." for model in result["models"]]
     for pair in result["pairs"]:
         lines += [pair["accuracy"]["sentence"], pair["auroc"]["sentence"]]
     return "\n".join(lines)
+
+
+def _by_finding(result: Any) -> list[str]:
+    lines = [f"{model['name']}: {model['protocol']}." for model in result["models"]]
+    lines += [pair["mean_auroc"]["sentence"] for pair in result["pairs"]]
+    for name, found in result["findings"].items():
+        known = f"{name} ({found['positives']:,} positive of {found['known']:,} known films)"
+        lines += [f"{known} is not compared: {found['not_scored']}."] if "not_scored" in found else [f"{known}:"]
+        lines += [f"  {pair[score]['sentence']}" for pair in found.get("pairs", ()) for score in ("auroc", "accuracy")]
+    return lines
 
 
 COMMAND = Command(

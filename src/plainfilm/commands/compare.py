@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import numpy as np
 
 from plainfilm.errors import InputError, refuse
 from plainfilm.evaluation.compare import compare
+from plainfilm.evaluation.compare_findings import compare_findings
 from plainfilm.evaluation.decision import positive_class
+from plainfilm.evaluation.findings import FindingsPredictions
 from plainfilm.evaluation.handed_in import Told
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.runs.findings import findings_of
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.scoring import scored_films
 from plainfilm.storage import folders
@@ -31,7 +36,8 @@ def compare_all(
     comparison.json there.
 
     ``columns``, ``scores``: what files hold that other programs made, see ``handed_in.Told``. Returns what
-    ``evaluation.compare.compare`` does. InputError for fewer than two, or when films or labels differ.
+    ``evaluation.compare.compare`` does, for films with several findings what ``compare_findings`` does. InputError for
+    fewer than two, or when films or labels differ.
     """
     if len(places) < 2:
         raise InputError("compare takes two or more run folders or predictions files.")
@@ -39,19 +45,40 @@ def compare_all(
         folders.require_free(out, folders.COMPARED, force=force)
     else:
         refuse("a comparison that is only printed", {"force": force})
-    names = _names(places)
-    told = Told.of(columns, scores, positive)
-    tables = [scored_films(place, told) for place in places]
-    meant = {table.decision.threshold_of for table in tables} - {""}
-    asked = positive or (meant.pop() if len(meant) == 1 else None)
-    tables[0] = tables[0].by(positive=tables[0].classes[positive_class(tables[0].classes, asked)])
-    found = compare(list(zip(names, tables, strict=True)), np.random.default_rng(seed))
+    names, rng = _names(places), np.random.default_rng(seed)
+    findings = [findings_of(place) for place in places]
+    if any(findings):
+        refuse("a comparison of several findings", {"positive": positive, "columns": columns, "scores": scores})
+        found = compare_findings(_all_of_findings(names, findings), rng)
+    else:
+        tables = _tables(places, Told.of(columns, scores, positive), positive)
+        found = compare(list(zip(names, tables, strict=True)), rng)
     for place, model in zip(places, found["models"], strict=True):
         model["protocol"] = _protocol(place)
     if out:
         with sealed(out, shared=True):
             write_json(out / folders.COMPARISON, found)
     return found
+
+
+def _all_of_findings(
+    names: list[str], findings: Sequence[FindingsPredictions | None]
+) -> list[tuple[str, FindingsPredictions]]:
+    """Return the models of findings by name; InputError where one tells classes apart."""
+    if other := [name for name, found in zip(names, findings, strict=True) if found is None]:
+        raise InputError(
+            f"{other[0]} has one class per film and another has several findings; compare models of one kind."
+        )
+    return [(name, found) for name, found in zip(names, findings, strict=True) if found is not None]
+
+
+def _tables(places: list[Path], told: Told, positive: str) -> list[Predictions]:
+    """Return each model's scored films; the first one's positive class is the one that ``positive`` or all name."""
+    tables = [scored_films(place, told) for place in places]
+    meant = {table.decision.threshold_of for table in tables} - {""}
+    asked = positive or (meant.pop() if len(meant) == 1 else None)
+    tables[0] = tables[0].by(positive=tables[0].classes[positive_class(tables[0].classes, asked)])
+    return tables
 
 
 def _protocol(place: Path) -> str:

@@ -425,4 +425,4 @@ def read_films(path: object) -> list[dict[str, str]]:
 def further_columns(header: Iterable[str]) -> tuple[str, ...]:
     """Return which names of the header of a films.csv, or of predictions, are further columns."""
     ours = {*FILMS_HEADER, "threshold", "threshold_of", "scored_by", "split", "refer", "reason"}
-    return tuple(name for name in header if name not in ours and not name.startswith((FINDING, "p_")))
+    return tuple(name for name in header if name not in ours and not name.startswith((FINDING, "p_", "threshold_")))

@@ -218,31 +218,48 @@ def compare(
     """
     tables = align(models)
     names = [name for name, _ in models]
-    pairs = list(combinations(range(len(names)), 2))
-    rows, tests = [], []
-    for a, b in pairs:
-        tests.append(_tests(tables[a], tables[b]))
-        rows.append({"first": names[a], "second": names[b]} | _rows(tables[a], tables[b], tests[-1], len(pairs)))
-    level = 1 - SIGNIFICANT / len(pairs)
-    for row, (a, b) in zip(rows, pairs, strict=True):
-        found = differences(tables[a], tables[b], level)
-        found["ece"] = ece_gap(tables[a], tables[b], rng, draws, level)
-        row["differences"] = {name: interval.as_dict() for name, interval in found.items()}
-    _add_words(rows, tests, level)
+    many = len(names) * (len(names) - 1) // 2
+    rows, tests = paired(names, tables, many, rng, draws)
+    add_words(rows, tests, f"{many} pairs" if many > 1 else "")
     return {
         "films": len(tables[0]),
         "patients": len(np.unique(tables[0].patients)),
         "positive": tables[0].decision.positive,
-        "models": [
-            {
-                "name": name,
-                **_decided_by(table),
-                "scores": {key: value.as_dict() for key, value in scores(table, rng, draws).items()},
-            }
-            for name, table in zip(names, tables, strict=True)
-        ],
+        "models": scores_of(names, tables, rng, draws),
         "pairs": rows,
     }
+
+
+def paired(
+    names: Sequence[str], tables: Sequence[Predictions], many: int, rng: np.random.Generator, draws: int = DRAWS
+) -> tuple[list[dict[str, Any]], list[dict[str, Paired]]]:
+    """Return a row for every two of aligned ``tables``, still without words, and the tests of each.
+
+    ``many``: how many differences of each score are tested together, here or elsewhere.
+    """
+    rows, tests = [], []
+    level = 1 - SIGNIFICANT / many
+    for a, b in combinations(range(len(names)), 2):
+        tests.append(_tests(tables[a], tables[b]))
+        rows.append({"first": names[a], "second": names[b]} | _rows(tables[a], tables[b], tests[-1], many))
+        found = differences(tables[a], tables[b], level)
+        found["ece"] = ece_gap(tables[a], tables[b], rng, draws, level)
+        rows[-1]["differences"] = {name: interval.as_dict() for name, interval in found.items()}
+    return rows, tests
+
+
+def scores_of(
+    names: Sequence[str], tables: Sequence[Predictions], rng: np.random.Generator, draws: int = DRAWS
+) -> list[dict[str, Any]]:
+    """Return name, threshold, how films are decided, and scores of each of the models ``names``."""
+    return [
+        {
+            "name": name,
+            **_decided_by(table),
+            "scores": {key: value.as_dict() for key, value in scores(table, rng, draws).items()},
+        }
+        for name, table in zip(names, tables, strict=True)
+    ]
 
 
 def _decided_by(p: Predictions) -> dict[str, Any]:
@@ -299,15 +316,19 @@ def differences(first: Predictions, second: Predictions, level: float = 0.95) ->
     return found | {"auroc": area_test(truth, known[0]["auroc"], known[1]["auroc"], whose).interval(level)}
 
 
-def _add_words(rows: list[dict[str, Any]], tests: list[dict[str, Paired]], level: float) -> None:
-    """Add the p-values by Holm, the intervals that agree with them, and what may be said, to each row."""
-    for score in ("accuracy", "auroc"):
+def add_words(rows: Sequence[dict[str, Any]], tests: Sequence[Mapping[str, Paired]], many: str) -> None:
+    """Add the p-values by Holm, the intervals that agree with them, and what may be said, to each row.
+
+    tests: of each row, by score; the same scores in all. ``many``: what was tested together, in words; empty for one.
+    """
+    level = 1 - SIGNIFICANT / max(len(rows), 1)
+    for score in tests[0] if tests else ():
         adjusted = holm([row[score]["p"] for row in rows])
         for row, test, p in zip(rows, tests, adjusted, strict=True):
             difference = simultaneous(test[score], p, level)
             row[score] |= {"difference": difference.as_dict(), "p_holm": p}
-            row["differences"][score] = difference.as_dict()
-            row[score]["sentence"] = verdict(row["first"], row["second"], score, row[score], len(rows))
+            row.setdefault("differences", {})[score] = difference.as_dict()
+            row[score]["sentence"] = verdict(row["first"], row["second"], score, row[score], many)
 
 
 def simultaneous(test: Paired, p_holm: float, level: float) -> Interval:
@@ -320,16 +341,17 @@ def simultaneous(test: Paired, p_holm: float, level: float) -> Interval:
     return found._replace(low=own.low) if found.value > 0 else found._replace(high=own.high)
 
 
-def verdict(first: str, second: str, score: str, row: Mapping[str, Any], pairs: int = 1) -> str:
+def verdict(first: str, second: str, score: str, row: Mapping[str, Any], many: str = "") -> str:
     """Return what may be said of two models from a ``row`` of a comparison by ``score``: the ``difference`` (first -
     second), ``p_holm``, the ``smallest_difference`` that such films would show, and whether they are ``identical``.
 
-    One is called better only when p < 0.05, and then the interval leaves out 0. ``pairs``: how many were compared.
+    One is called better only when p < 0.05, and then the interval leaves out 0. ``many``: how many differences were
+    tested together, in words.
     """
     value, low, high = Interval(**row["difference"])
     if np.isnan(value):
         return f"{first} and {second} can't be compared by {score}: a class is missing."
-    named = {"auroc": "AUROC"}.get(score, score)
+    named = {"auroc": "AUROC", "mean_auroc": "mean AUROC over findings"}.get(score, score)
     if row["identical"]:
         return f"{first} and {second}: the two are identical on these films ({named})."
     if value < 0:
@@ -337,8 +359,8 @@ def verdict(first: str, second: str, score: str, row: Mapping[str, Any], pairs: 
     p, smallest = row["p_holm"], row["smallest_difference"]
     shown = p < SIGNIFICANT and low > 0
     chance = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    many = f", for {pairs} pairs" if pairs > 1 else ""
-    figures = f"{named}: difference {value:.3f}, 95 % interval {low:.3f} to {high:.3f}, {chance}{many}"
+    together = f", for {many}" if many else ""
+    figures = f"{named}: difference {value:.3f}, 95 % interval {low:.3f} to {high:.3f}, {chance}{together}"
     if not shown and not np.isnan(smallest):
         figures += f"; a true difference of {smallest:.3f} would be shown four times in five"
     return f"{first} is {'better' if shown else 'not shown to be better'} than {second} ({figures})."

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from plainfilm.storage.tables import read_csv, read_table, write_csv
 Cells = NDArray[np.int8]
 
 FEWEST = 2  # known films of either answer, below which a finding is not scored
+CUT = "threshold_"  # how the column of a finding's own thresholds begins in predictions.csv
 NONE = "none"  # the label of a film with no finding
 AVERAGED = ("auroc", "auprc", "brier", "sensitivity", "specificity")  # scores with a mean over findings
 
@@ -43,7 +45,6 @@ class FindingsDecision:
     each: tuple[Decision, ...]
 
     two = False  # there is not one threshold, as in ``Decision``
-    own_thresholds = False
     threshold = 0.5
     temperature = 1.0
     refer = None
@@ -80,8 +81,13 @@ class FindingsDecision:
 
     @property
     def thresholds(self) -> Floats:
-        """(F,) probability from which on each finding is called."""
-        return np.array([float(np.asarray(rule.threshold)) for rule in self.each])
+        """(F,) probability from which on each finding is called; (N, F) where films have their own."""
+        return np.stack(np.broadcast_arrays(*(np.asarray(rule.threshold, np.float64) for rule in self.each)), axis=-1)
+
+    @property
+    def own_thresholds(self) -> bool:
+        """Whether each film has thresholds of its own."""
+        return any(rule.own_thresholds for rule in self.each)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -91,8 +97,8 @@ class FindingsDecision:
         return {"findings": rules, **whole}
 
     def take(self, rows: NDArray[np.int64]) -> FindingsDecision:
-        """Return the rule for some of the films: the same."""
-        return self
+        """Return the rule for the films at ``rows`` alone."""
+        return FindingsDecision(tuple(rule.take(rows) for rule in self.each)) if self.own_thresholds else self
 
     def chances(self, logits: Any) -> Any:
         """Return (B, F) probabilities of a tensor of (B, F) logits."""
@@ -136,7 +142,8 @@ class FindingsPredictions:
     """What a model said about the findings of N films, and what is known of them.
 
     paths: N names; parts: (N,); truth: (N, F) int8, 1, 0, or below 0 where nobody knows; chances: (N, F) in 0..1;
-    patients: (N,), the film's own path where unknown.
+    patients: (N,), the film's own path where unknown; folds: (N,) which model's scores these are, where several scored
+    the films.
     """
 
     paths: list[str]
@@ -145,6 +152,7 @@ class FindingsPredictions:
     chances: Floats
     decision: FindingsDecision
     patients: NDArray[np.str_]
+    folds: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -171,8 +179,9 @@ class FindingsPredictions:
         """Return the films at ``rows``: indices, or a mask."""
         rows = np.arange(len(self))[rows]
         paths = [self.paths[i] for i in rows]
-        rest = (self.parts[rows], self.truth[rows], self.chances[rows], self.decision, self.patients[rows])
-        return FindingsPredictions(paths, *rest)
+        folds = None if self.folds is None else self.folds[rows]
+        decision, rest = self.decision.take(rows), (self.patients[rows], folds)
+        return FindingsPredictions(paths, self.parts[rows], self.truth[rows], self.chances[rows], decision, *rest)
 
     def part(self, name: str) -> FindingsPredictions:
         """Return the films of one part; InputError when there are none."""
@@ -190,23 +199,28 @@ class FindingsPredictions:
             self.parts[known],
             self.truth[known, k].astype(np.int64),
             _both(self.chances[known, k]),
-            self.decision.each[k],
+            self.decision.each[k].take(known),
             self.patients[known],
+            None if self.folds is None else self.folds[known],
         )
+
+    @property
+    def scored_part(self) -> Literal["test", "val"]:
+        """The part whose scores count: test where there is one, else val."""
+        return "test" if (self.parts == "test").any() else "val"
 
 
 def write_findings(path: str | Path, p: FindingsPredictions) -> None:
-    """Write ``path,part,y_<finding>…,p_<finding>…`` and ``patient`` where any is known; ``y_`` is empty where nobody
-    knows."""
-    patients = [p.patients.tolist()] if p.patients.tolist() != p.paths else []
-    header = ["path", "part", *(FINDING + name for name in p.findings), *(f"p_{name}" for name in p.findings)]
+    """Write ``path,part,y_<finding>…,p_<finding>…``, then ``patient`` where any is known, ``scored_by`` and
+    ``threshold_<finding>…`` where several models scored the films; ``y_`` is empty where nobody knows."""
+    last: dict[str, list[Any]] = {"patient": p.patients.tolist()} if p.patients.tolist() != p.paths else {}
+    last |= {} if p.folds is None else {"scored_by": p.folds.tolist()}
+    if p.decision.own_thresholds:
+        last |= dict(zip((CUT + name for name in p.findings), p.decision.thresholds.T.tolist(), strict=True))
+    header = ["path", "part", *(FINDING + name for name in p.findings), *(f"p_{name}" for name in p.findings), *last]
     cells = [[CELLS[value] if value >= 0 else "" for value in row] for row in p.truth.tolist()]
-    rows = zip(p.paths, p.parts.tolist(), cells, p.chances.tolist(), *patients, strict=True)
-    write_csv(
-        path,
-        [*header, *["patient"] * len(patients)],
-        ([film, part, *known, *chance, *who] for film, part, known, chance, *who in rows),
-    )
+    rows = zip(p.paths, p.parts.tolist(), cells, p.chances.tolist(), *last.values(), strict=True)
+    write_csv(path, header, ([film, part, *known, *chance, *rest] for film, part, known, chance, *rest in rows))
 
 
 def rule_of(classes: tuple[str, ...], about: Mapping[str, Any]) -> Decision | FindingsDecision:
@@ -240,7 +254,8 @@ def holds_findings(path: str | Path) -> bool:
 def read_findings(path: str | Path, about: Mapping[str, Any] | None = None) -> FindingsPredictions:
     """Return the predictions in a table ``path,part,y_<finding>…,p_<finding>…`` of any dialect.
 
-    ``about``: the model.json of whoever made them, for thresholds. Empty, uncertain and unreadable truths are unknown,
+    ``about``: the model.json of whoever made them, for thresholds; a film's own, in ``threshold_<finding>``, go before
+    them. Empty, uncertain and unreadable truths are unknown,
     never negative. InputError for cells that are no truth, and for probabilities outside 0..1.
     """
     header, rows = read_csv(path)
@@ -253,6 +268,9 @@ def read_findings(path: str | Path, about: Mapping[str, Any] | None = None) -> F
     if wrong.size:
         raise InputError(f"{path}: {wrong.size} rows have a probability outside 0..1 (first: row {wrong[0] + 2}).")
     decision = FindingsDecision.read(names, about) if about else FindingsDecision.of_names(names)
+    if CUT + names[0] in header:
+        own = (np.array([words.number(row.get(CUT + name, "")) for row in rows]) for name in names)
+        decision = FindingsDecision(tuple(map(partial(_cut_at, path), decision.each, own)))
     paths = [row.get("path") or f"row {number}" for number, row in enumerate(rows, 2)]
     return FindingsPredictions(
         paths,
@@ -261,7 +279,16 @@ def read_findings(path: str | Path, about: Mapping[str, Any] | None = None) -> F
         chances,
         decision,
         np.array([words.patient(row.get("patient", "")) or path for row, path in zip(rows, paths, strict=True)]),
+        np.array([row["scored_by"] for row in rows], dtype=np.str_) if "scored_by" in header else None,
     )
+
+
+def _cut_at(path: str | Path, rule: Decision, thresholds: Floats) -> Decision:
+    try:
+        return replace(rule, threshold=thresholds)
+    except ValueError:
+        column = CUT + rule.positive
+        raise InputError(f"{path}: the column {column} holds what is no number between 0 and 1.") from None
 
 
 def _cell(path: str | Path, text: str) -> int:
@@ -281,14 +308,20 @@ def scored(p: FindingsPredictions, rng: np.random.Generator) -> dict[str, Any]:
     each: dict[str, Any] = {}
     for name in p.findings:
         films = p.of(name)
-        counts = np.bincount(films.labels, minlength=2)
-        found: dict[str, Any] = {"known": len(films), "positives": int(counts[1])}
-        if counts.min() < FEWEST:
-            few = f"{counts[1]} positive and {counts[0]} negative films are known"
-            each[name] = found | {"not_scored": f"{few}; at least {FEWEST} of either are needed"}
+        found: dict[str, Any] = {"known": len(films), "positives": int(films.truth.sum())}
+        if few := too_few(films):
+            each[name] = found | {"not_scored": few}
         else:
             each[name] = found | {"scores": {key: i.as_dict() for key, i in scores(films, rng).items()}}
     return {**_means(p, each), "findings": each}
+
+
+def too_few(films: Predictions) -> str:
+    """Return why a finding can't be scored on the films of which it is known; empty where it can."""
+    yes = int(films.truth.sum())
+    if min(yes, len(films) - yes) >= FEWEST:
+        return ""
+    return f"{yes} positive and {len(films) - yes} negative films are known; at least {FEWEST} of either are needed"
 
 
 def _means(p: FindingsPredictions, each: Mapping[str, Any]) -> dict[str, Any]:
@@ -331,7 +364,6 @@ def chosen(val: FindingsPredictions, choose: Callable[[Predictions], Decision]) 
     rules = []
     for name, rule in zip(val.findings, val.decision.each, strict=True):
         films = val.of(name)
-        few = np.bincount(films.labels, minlength=2).min() < FEWEST
         kept = replace(rule, threshold=0.5, rule="0.5: too few validation films are known")
-        rules.append(kept if few else choose(films))
+        rules.append(kept if too_few(films) else choose(films))
     return FindingsDecision(tuple(rules))

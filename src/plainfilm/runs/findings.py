@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from plainfilm.data.films import PARTS
-from plainfilm.evaluation.findings import FindingsPredictions, scored
+from plainfilm.evaluation.findings import FindingsPredictions, holds_findings, read_findings, scored
 from plainfilm.runs.folder import RunFolder
+from plainfilm.storage import folders
 from plainfilm.storage.documents import MetricsDocument
+from plainfilm.storage.files import require_intact
+from plainfilm.storage.tables import is_table
 
 
 def measure_findings(predictions: FindingsPredictions, protocol: str, seed: int) -> MetricsDocument:
@@ -34,6 +38,18 @@ def score_findings(run: RunFolder, predictions: FindingsPredictions | None = Non
         metrics["test_openings"] = openings
     run.write_metrics(metrics)
     return run.metrics
+
+
+def findings_of(place: Path) -> FindingsPredictions | None:
+    """Return the scored films of a run's folder or of a predictions file whose films have findings; None where they
+    have classes."""
+    if place.is_dir():
+        require_intact(place, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION)
+        run = RunFolder(place)
+        found = run.findings if run.of_findings else None
+    else:
+        found = read_findings(place) if is_table(place) and holds_findings(place) else None
+    return found and found.part(found.scored_part)
 
 
 def findings_verdict(run: RunFolder) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from plainfilm.data.films import Films, read_films, write_films
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import FLOOR, Decision
-from plainfilm.evaluation.findings import FindingsPredictions, read_findings, write_findings
+from plainfilm.evaluation.findings import FindingsPredictions, holds_findings, read_findings, write_findings
 from plainfilm.evaluation.intervals import UNKNOWN, Interval
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.evaluation.scores import by_patient, one_class_predicted
@@ -179,7 +179,9 @@ class RunFolder:
     @property
     def of_findings(self) -> bool:
         """Whether its films have several findings instead of one class."""
-        return self.has(folders.DESCRIPTION) and bool(self.model.get("findings"))
+        if self.has(folders.DESCRIPTION):
+            return bool(self.model.get("findings"))
+        return self.has(folders.PREDICTIONS) and holds_findings(self.folder / folders.PREDICTIONS)  # of several runs
 
     def _optional(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = read_json(self.folder / name) if self.has(name) else {}

@@ -10,7 +10,7 @@ import torch
 from plainfilm.data.films import Films
 from plainfilm.evaluation.calibration import fit_offsets, proven_offsets
 from plainfilm.evaluation.decision import Decision
-from plainfilm.evaluation.findings import FEWEST, FindingsDecision, FindingsPredictions, chosen, of_classes
+from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, chosen, of_classes, too_few
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.machine import ranks
@@ -67,7 +67,7 @@ def _said(films: Films, decision: FindingsDecision, logits: torch.Tensor) -> Fin
 
 def _offset(val: Predictions) -> float:
     """Return what to add to a finding's logit; 0 where too few validation films are known."""
-    if np.bincount(val.labels, minlength=2).min() < FEWEST:
+    if too_few(val):
         return 0.0
     off = fit_offsets(val)
     return float(off[1] - off[0])

@@ -1,17 +1,18 @@
-# make demo | test | slow | faults | check | docs | bench | lock | sbom: each makes the environment first where it is missing.
+# make demo | test | slow | faults | check | docs | site | bench | lock | sbom: each makes the environment first where it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 WITH := test
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults check docs pictures bench lock sbom
+.PHONY: help demo test slow faults check docs site pictures bench lock sbom
 
 help:
 	@echo "make demo   synthetic films, the paper's three models on them, a report"
 	@echo "make test   the tests          make slow   the long ones"
 	@echo "make check  linters, types, generated docs"
-	@echo "make docs   docs/cli.md and docs/config.md anew"
-	@echo "make pictures  the README's picture anew, by chromium"
+	@echo "make docs   the pages of docs/ that are made from the code"
+	@echo "make site   the handbook as a web site in site/, with search, without any request to elsewhere"
+	@echo "make pictures  the pictures of README and tour, by chromium"
 	@echo "make faults the long counts of faults and hostile inputs: docs/reliability.md"
 	@echo "make lock   requirements.lock anew      make sbom   what is installed, as CycloneDX: sbom.json"
 	@echo "make bench  ours beside Keras, PyTorch and scikit-learn: benchmarks/results.md"
@@ -48,6 +49,14 @@ docs: $(READY)
 
 pictures: $(READY)
 	$(BIN)/python docs/pictures.py
+
+.venv-site/.ready: docs/requirements.txt
+	@$(PYTHON) -m venv .venv-site
+	@.venv-site/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+site: .venv-site/.ready
+	.venv-site/bin/python docs/website.py
 
 .venv-bench/.ready: benchmarks/requirements.txt
 	@echo "Making an environment for the others in .venv-bench (TensorFlow is large) ..."

@@ -1,4 +1,4 @@
-"""Write docs/cli.md, config.md and datasets.md from the code; --check fails when they are not what the code says."""
+"""Write the pages of docs/ that are made from the code; --check fails when they are not what the code says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 os.environ["COLUMNS"] = "100"  # argparse wraps its help to the terminal; these files must not depend on one
+
+import reference
 
 from plainfilm.cli import COMMANDS
 from plainfilm.cli.base import parser_of
@@ -100,12 +102,20 @@ LABELS = (
 
 def pages() -> dict[Path, str]:
     """Return what each generated page must hold."""
-    return {HERE / "cli.md": cli(), HERE / "config.md": config(), HERE / "datasets.md": datasets()}
+    made = {
+        "cli.md": cli(),
+        "config.md": config(),
+        "datasets.md": datasets(),
+        "files.md": NOTE + reference.files(),
+        "python.md": NOTE + reference.python(),
+        "http.md": NOTE + reference.http(),
+    }
+    return {HERE / name: text for name, text in made.items()}
 
 
 if __name__ == "__main__":
-    old = [path.name for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    old = [path.name for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:
         sys.exit(f"docs are not what the code says: {', '.join(old)}; run make docs" if old else 0)
     for path, text in pages().items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")

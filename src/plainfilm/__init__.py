@@ -54,6 +54,10 @@ def train(
     """Train ``model`` on ``films`` (a source's name, or a table that may be split already); return the run folder.
 
     ``settings`` are fields of plainfilm.config.TrainConfig. InputError says what is wrong with films or settings.
+
+    >>> run = pf.train("demo:60", out="runs/small", epochs=1, size=16)
+    >>> (run / "report.html").exists()
+    True
     """
     from plainfilm.api import Run as Finished
     from plainfilm.commands import train as command
@@ -68,6 +72,10 @@ def evaluate(run: str | Path, by: str = "") -> Metrics:
 
     ``by``: columns of its films' table to look at, such as "site,age:40:65". The result is shown as a table in a
     notebook and converts by ``to_pandas()``.
+
+    >>> found = pf.evaluate("runs/small")
+    >>> found["protocol"], 0 <= found["test"]["auroc"]["value"] <= 1
+    ('patients separate', True)
     """
     from plainfilm.api import Metrics as Found
     from plainfilm.commands import evaluate as command

@@ -140,6 +140,10 @@ def scores(  # noqa: PLR0913 - what may be said of predictions, each by its name
 
     labels: (N,) names, booleans or indices; scores: (N,) probability of the positive class or (N, K) of each class;
     patients: (N,). ``plainfilm.evaluation.scores.scores`` says which intervals. InputError where they don't fit.
+
+    >>> found = pf.scores(truth, probabilities, patients=who)
+    >>> found["auroc"].value > 0.9, found.heading
+    (True, '400 films of 200 patients; positive: 1 (106 films)')
     """
     predictions = from_arrays(labels, scores, patients, classes, positive, threshold)
     return Scores(predictions, scored(predictions, np.random.default_rng(seed)))
@@ -158,6 +162,10 @@ def compare(  # noqa: PLR0913 - what may be said of predictions, each by its nam
     """Return the paired comparison of models on the same films: what ``plainfilm compare --json`` prints.
 
     ``models``: {name: scores} as in ``scores``; ``threshold``: one for all, or {name: threshold}.
+
+    >>> found = pf.compare(truth, {"ours": probabilities, "theirs": others}, patients=who)
+    >>> found["films"], found["patients"], [model["name"] for model in found["models"]]
+    (400, 200, ['ours', 'theirs'])
     """
     if len(models) < 2:
         raise InputError("compare takes the scores of two or more models.")
@@ -183,6 +191,11 @@ def operating_point(  # noqa: PLR0913 - what may be said of predictions, each by
 
     The rules are those of ``plainfilm train --threshold`` and ``--refer``. ``guaranteed`` ("npv=0.98,ppv=0.9") sets the
     refer band instead, so that each promise holds with 95 % confidence for films that come as these do. Two classes.
+
+    >>> point = pf.operating_point(truth, probabilities, "sensitivity=0.95", who)
+    >>> found = pf.scores(truth, point.calibrated(probabilities), who, threshold=point.threshold)
+    >>> round(found["sensitivity"].value, 2) >= 0.95
+    True
     """
     raw = from_arrays(labels, scores, patients, positive=positive)
     if guaranteed:
@@ -197,6 +210,9 @@ def calibrate(labels: Any, scores: Any, patients: Any = None, *, kind: str = "",
     labels: (N,); scores: (N,) of the positive class, of ``kind`` probability, percent, logit or rank (recognised where
     it is empty: ``evaluation.scales``). ``calibrated`` of the result takes new scores of the same kind; its threshold
     is one half. Platt's scaling (Platt 1999), with his targets.
+
+    >>> pf.calibrate(truth, probabilities, who).calibrated([0.2, 0.5, 0.8]).round(2).tolist()
+    [0.01, 0.26, 0.89]
     """
     chance, scale, _ = as_probabilities(np.asarray(scores, dtype=np.float64), kind)
     raw = floored(from_arrays(labels, chance, patients, positive=positive))

@@ -39,6 +39,9 @@ def plan(
     ``width``: of the 95 % intervals, 0..1. ``difference``: between two models, of which ``disagree`` is the share of
     films that they decide differently and ``correlation`` that of their areas. ``drop``: at a new site. ``threshold``:
     the risk at which net benefit is looked at. InputError for values outside their ranges.
+
+    >>> pf.plan(prevalence=0.3, auroc=0.9)["precision"]["sensitivity"]
+    {'films': 470, 'patients': 470, 'positives': 141}
     """
     if out:
         folders.require_free(Path(out), folders.EVALUATION, force=force, written=("plan.json",))

@@ -76,6 +76,10 @@ def load(data: Any, patient_regex: str = "", fewest: int = 2, **reading: str) ->
     ``patient_regex`` finds in the path, else the hash of a DICOM header's PatientID, else what a known data set's name
     says. ``reading``: findings ("all", "NAME" or "NAME,NAME"), uncertain, readers and projection, see docs/config.md.
     InputError when there are no films, or fewer than ``fewest`` classes.
+
+    >>> films = pf.load("demo:40")
+    >>> len(films), films.classes
+    (40, ('NORMAL', 'PNEUMONIA'))
     """
     how = Reading(patient_regex, **reading)
     films = _read(data, how)

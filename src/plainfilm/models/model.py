@@ -96,6 +96,10 @@ class Model(Reads):
 
         precision: bits of its passes, "32" or "16"; "auto" = those of its own predictions, where they are at hand.
         InputError in one sentence when it is not ours, damaged, of a newer version, or does not fit together.
+
+        >>> model = pf.Model.load("runs/small")
+        >>> model.classes, model.predict_proba(pf.load("demo:60")[:3]).shape
+        (('NORMAL', 'PNEUMONIA'), (3, 2))
         """
         path = Path(path)
         if path.is_dir() and not (path / "model.h5").exists() and (inner := sorted(path.glob("*/model.h5"))):

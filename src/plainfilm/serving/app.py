@@ -294,6 +294,13 @@ def create_app(model: Reads, token: str = "", local: bool = True, limits: Limits
     return Door(app, service.metrics, token, local, paths)
 
 
+def description() -> dict[str, Any]:
+    """Return the OpenAPI description of the addresses; it needs no model."""
+    app = FastAPI(title="plainfilm", description=DISCLAIMER)
+    _add_routes(app, object.__new__(Service))
+    return app.openapi()
+
+
 def _add_routes(app: FastAPI, service: Service) -> None:
     app.get("/", include_in_schema=False)(service.page)
     app.get("/docs", include_in_schema=False)(service.docs)

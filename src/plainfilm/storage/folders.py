@@ -32,6 +32,36 @@ AUDIT, MANIFEST, DUPLICATES = "audit.json", "manifest.csv", "duplicates.csv"
 TABLE, TABLE_TEXT = "table.csv", "table.md"
 COMPARISON = "comparison.json"
 
+# What each file is, in a phrase: docs/files.md is made from these.
+MEANING = {
+    CONFIG: "every setting, what was derived from them, versions, device, seed, a hash of the data, the command line",
+    FILMS: "one row per film: path, label, patient, part, width, height, SHA-256, and every further column",
+    QUARANTINE: "one row per file that could not be used, with its reason",
+    HISTORY: "one row per epoch: learning rate, loss and accuracy of training and validation, seconds",
+    CHECKPOINT: "the state after the last epoch of a run that has not come to its end; `--resume` goes on from it",
+    FEATURES: "frozen features of transfer runs, 100 KB per film with VGG16; may be deleted",
+    MODEL: "weights, classes, preprocessing, threshold, temperature, input gate: enough alone to label; runs no code",
+    DESCRIPTION: "what the report says of the model: layers, parameters, operations, threshold",
+    PREDICTIONS: "one row per film: path, part, label, and a probability per class",
+    METRICS: "every score of every part with its 95 % interval, and how films were divided",
+    PROBES: "subgroups, robustness and shortcuts, as far as they were looked at",
+    REPORT: "the report: one page that opens from a mail",
+    FOLDS: "scores over all folds or seeds",
+    RUNS: "one row per fold or seed",
+    ADAPTED: "the operating point before and after, with intervals",
+    SEARCH: "the best settings, and the command that trains with them",
+    TRIALS: "one row per trial",
+    MAPS: "the checks of the heat maps with their intervals",
+    MAPS_TABLE: "one row per film: label, probability, share of the map outside the thorax",
+    MAPS_PAGE: "the first 24 maps as a page",
+    AUDIT: "everything that the audit found",
+    MANIFEST: "one row per film: SHA-256 and path",
+    DUPLICATES: "one row per copy: group, kind, correlation, path, label, patient, part",
+    TABLE: "Table I: one row per model",
+    TABLE_TEXT: "the same as text",
+    COMPARISON: "every pair of models on the same films: difference, interval, p",
+}
+
 
 @dataclass(frozen=True)
 class Kind:

@@ -9,11 +9,11 @@ WITH := test
 help:
 	@echo "make demo   synthetic films, the paper's three models on them, a report"
 	@echo "make test   the tests          make slow   the long ones"
-	@echo "make check  linters, types, generated docs"
+	@echo "make check  linters, types, generated docs, how easily the handbook is read"
 	@echo "make docs   the pages of docs/ that are made from the code"
 	@echo "make site   the handbook as a web site in site/, with search, without any request to elsewhere"
 	@echo "make pictures  the pictures of README and tour, by chromium"
-	@echo "make faults the long counts of faults and hostile inputs: docs/reliability.md"
+	@echo "make faults the long counts of faults and hostile inputs: docs/evidence/reliability.md"
 	@echo "make lock   requirements.lock anew      make sbom   what is installed, as CycloneDX: sbom.json"
 	@echo "make bench  ours beside Keras, PyTorch and scikit-learn: benchmarks/results.md"
 
@@ -43,6 +43,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python docs/make.py --check
+	$(BIN)/python docs/prose.py --check
 
 docs: $(READY)
 	$(BIN)/python docs/make.py

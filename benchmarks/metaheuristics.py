@@ -1,4 +1,4 @@
-"""Metaheuristics beside random search and gradients, at equal budgets: the tables and figure of docs/metaheuristics.md.
+"""Metaheuristics beside random search and gradients, at equal budgets: docs/evidence/metaheuristics.md and its figure.
 
     python benchmarks/metaheuristics.py functions
     python benchmarks/metaheuristics.py head runs/vgg16-lr       (a run with features.h5)
@@ -404,7 +404,7 @@ def _table(title: str, part: dict[str, Any]) -> str:
 
 
 def figure() -> None:
-    """Draw docs/metaheuristics.svg: the median best cost of the heads so far, a panel a target and start."""
+    """Draw docs/evidence/metaheuristics.svg: the median best cost of the heads so far, a panel a target and start."""
     from plainfilm.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, WIDE, save, styled
 
     found = read_json(HERE / "metaheuristics-head.json")
@@ -427,7 +427,7 @@ def figure() -> None:
         page.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
         return page
 
-    save(drawn(), HERE.parent / "docs", "metaheuristics")
+    save(drawn(), HERE.parent / "docs" / "evidence", "metaheuristics")
 
 
 def main(words: Sequence[str]) -> None:

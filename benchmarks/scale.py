@@ -1,8 +1,8 @@
 """Time and memory against the number of films: made-up tiny films through load, store, split, steps, label, audit.
 
 `python benchmarks/scale.py` (an hour) makes the data in a temporary folder, one process a size, and writes
-benchmarks/scale.json and docs/scale.svg. Memory is what the process itself holds (RssAnon): pages of the files it maps
-belong to the system, which takes them back whenever it needs them.
+benchmarks/scale.json and docs/evidence/scale.svg. Memory is what the process itself holds (RssAnon): pages of the files
+it maps belong to the system, which takes them back whenever it needs them.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def audited(count: int) -> list[dict[str, object]]:
 
 
 def draw(found: dict[str, list[dict[str, object]]]) -> None:
-    """Draw memory and time against the number of films into docs/scale.svg."""
+    """Draw memory and time against the number of films into docs/evidence/scale.svg."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -168,7 +168,7 @@ def draw(found: dict[str, list[dict[str, object]]]) -> None:
         axes.grid(alpha=0.3)
     left.set(ylabel="memory of the process, MB", ylim=(0, None))
     right.set(ylabel="CPU seconds", yscale="log")
-    figure.savefig(ROOT / "docs" / "scale.svg", metadata={"Date": None})
+    figure.savefig(ROOT / "docs" / "evidence" / "scale.svg", metadata={"Date": None})
 
 
 def main() -> None:

@@ -20,40 +20,60 @@ HERE = Path(__file__).parent
 NOTE = "<!-- made by docs/make.py from the code: change it there, then run `make docs` -->\n\n"
 
 
+CLI_HEAD = """\
+# Which commands and flags are there?
+
+For everybody who types plainfilm's commands. This is what `plainfilm COMMAND --help` prints, on one page.
+"""
+EXIT_CODES = """\
+## Exit codes
+
+| code | means |
+|---|---|
+| 0 | done |
+| 1 | it failed: a bug, or the machine (full disk, no memory) |
+| 2 | the input is at fault: one line says what, where and what to do |
+| 3 | done, but a check that was asked for did not hold (`--fail-if`, `audit --strict`) |
+| 130 | interrupted; `--resume` goes on |
+"""
+
+
 def cli() -> str:
     """Every command's help, in the order of the overview."""
-    parts = ["# Commands\n"]
+    parts = [CLI_HEAD]
     for command in COMMANDS.values():
         parts.append(f"## plainfilm {command.name}\n\n```text\n{parser_of(command).format_help()}```\n")
-    parts.append(
-        "## Exit codes\n\n0 done · 1 it failed (a bug or the machine) · 2 the input is at fault: one line says what,"
-        " where and what to do · 3 done, but a check that was asked for did not hold · 130 interrupted, resumable\n"
-    )
-    return NOTE + "\n".join(parts)
+    return NOTE + "\n".join([*parts, EXIT_CODES])
 
 
 def config() -> str:
     """Every setting with its default."""
-    lines = ["# Settings\n", "| setting | default | what it is |", "|---|---|---|"]
+    lines = [
+        "# Which settings does training have?\n",
+        "For those who want to change how a model is trained, and to know the default.\n",
+        "Each is a flag (`--learning-rate 0.01`), a `--set learning_rate=0.01`, and a keyword of `pf.train`. A run's",
+        "`config.json` holds all of them.\n",
+        "| setting | default | what it is |",
+        "|---|---|---|",
+    ]
     for field in dataclasses.fields(TrainConfig):
         default = f"`{field.default}`" if field.default != "" else "empty"
         text = field.metadata["help"]
         choices = [choice for choice in field.metadata["choices"] if choice]
         lines.append(f"| `{field.name}` | {default} | {text}{': ' + ', '.join(choices) if choices else ''} |")
-    lines.append(
-        "\nEach is a flag (`--learning-rate 0.01`), a `--set learning_rate=0.01`, and a keyword of `pf.train`.\n"
-    )
-    return NOTE + "\n".join(lines)
+    return NOTE + "\n".join([*lines, ""])
 
 
 def datasets() -> str:
     """Public sets: what plainfilm knows of each, said once in ``data.public``."""
     lines = [
-        "# Public sets of chest films",
+        "# How do I use a public set?",
         "",
-        "For those who have downloaded a public set and want to train or test on it.",
+        "For those who want to train or test on films that somebody has published.",
         "",
-        "Hand in the set's folder as its owner ships it. plainfilm knows the owner's table by its columns.",
+        "`plainfilm fetch --list` names all with their licences. It downloads `kermany` and `pneumoniamnist` for you.",
+        "The others come from their owners, and most of those ask you to register. Hand in the folder as it is",
+        "shipped: plainfilm knows the owner's table by its columns.",
         "It says which set it is, its licence, and how many films of the table are there.",
         "",
         "```sh",
@@ -96,7 +116,7 @@ LABELS = (
     "A CSV, TSV or Parquet file with `path` and `label`, and where known `patient` and `split`. Paths are relative to",
     "the table. A table of findings has a column for each, with 1, 0, -1 (uncertain) or nothing (unknown), and no",
     "`label`. Every further column is kept. MedMNIST files are read as they are; `chestmnist` has 14 findings.",
-    "Separators, encodings, words for parts and for unknown: [what can be handed in](inputs.md).",
+    "Separators, encodings, words for parts and for unknown: [my own films](inputs.md#tables).",
 )
 
 

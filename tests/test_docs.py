@@ -42,7 +42,7 @@ def without_code(text: str) -> str:
 def anchors(path: Path) -> set[str]:
     """Return the names that a page's headings can be linked at, as GitHub and the site make them."""
     headings = re.findall(r"^#{1,6} (.+)$", without_code(path.read_text()), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    return {re.sub(r"[^\w -]", "", heading.lower(), flags=re.ASCII).strip().replace(" ", "-") for heading in headings}
 
 
 def test_the_rooms_of_how_it_works_are_those_of_the_tree_in_the_order_of_their_imports():

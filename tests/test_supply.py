@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Below these lie faults that reached users of software like ours; see docs/reliability.md.
+# Below these lie faults that reached users of software like ours; see docs/evidence/reliability.md.
 LEAST = {
     "pillow": (12, 3),
     "pydicom": (3, 0, 2),

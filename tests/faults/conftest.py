@@ -38,7 +38,7 @@ def times() -> Callable[[int, int], int]:
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Callable[[str, int, int], None]:
-    """``tally(fault, tried, survived)`` notes counts for docs/reliability.md and fails unless all were survived."""
+    """``tally(fault, tried, survived)`` notes counts for docs/evidence/reliability.md; fails unless all survived."""
 
     def add(fault: str, tried: int, survived: int) -> None:
         if LONG:

@@ -1,4 +1,4 @@
-"""Write the counts of `make faults` into docs/reliability.md, between its two marks."""
+"""Write the counts of `make faults` into docs/evidence/reliability.md, between its two marks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "reliability.md"
+PAGE = HERE.parents[1] / "docs" / "evidence" / "reliability.md"
 BEGIN, END = "<!-- counts: written by make faults -->\n", "<!-- end of counts -->\n"
 
 

@@ -21,14 +21,15 @@ from pathlib import Path
 from tests.hospital.films import film, written
 from tests.hospital.orthanc import Orthanc
 
-from plainfilm.commands.label import label, load_model
+from plainfilm.commands.label import label
+from plainfilm.export.opened import opened
 
 STORESCU = "/usr/bin/storescu"
 
 
 def labelled(run: Path, films: list[Path], folder: Path, answers: Path | None = None) -> float:
     """Seconds of `label`, the model being loaded."""
-    model = load_model(run)
+    model = opened(run)
     begun = time.perf_counter()
     label(model, [str(path) for path in films], folder / "labels.csv", force=True, answers=answers)
     return time.perf_counter() - begun

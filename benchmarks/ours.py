@@ -26,13 +26,14 @@ from PIL import Image
 
 import scikit
 import turns
-from plainfilm.commands.label import labelled
 from plainfilm.config import TrainConfig
 from plainfilm.data.films import Film, Films, Table
 from plainfilm.data.sources import load, loose
 from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.image.store import Rows, ingest
+from plainfilm.labels.rows import labelled, row_maker
 from plainfilm.models.answer import alone, answer, blas_alone, look
+from plainfilm.models.drift import Seen
 from plainfilm.models.features import extract
 from plainfilm.models.gate import fit_gate
 from plainfilm.models.linear import fit_logistic
@@ -197,8 +198,8 @@ def label(threads: int, folder: str, films: int) -> Callable[[], object]:
 def offline(threads: int, folder: str) -> Callable[[], object]:
     """What `plainfilm label` does with a folder, without writing its table."""
     torch.set_num_threads(threads)
-    model, films = _model(folder), loose(folder)
-    return lambda: list(labelled(model, films)) and None
+    make, films = row_maker(_model(folder), Seen(None)), loose(folder)
+    return lambda: list(labelled(make, films)) and None
 
 
 def served(threads: int, folder: str, clients: int = 4, batch: int = 8) -> Callable[[], object]:

@@ -82,7 +82,6 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
     import torch
 
     from plainfilm.commands.audit import audit
-    from plainfilm.commands.label import labelled
     from plainfilm.config import TrainConfig
     from plainfilm.data.films import write_films
     from plainfilm.data.sources import load
@@ -90,6 +89,8 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
     from plainfilm.evaluation.decision import Decision
     from plainfilm.image.preprocess import Preprocess
     from plainfilm.image.store import ingest
+    from plainfilm.labels.rows import labelled, row_maker
+    from plainfilm.models.drift import Seen
     from plainfilm.models.model import Model
     from plainfilm.models.zoo import recipe
     from plainfilm.training.feed import Material
@@ -122,7 +123,7 @@ def one(count: int, folder: Path) -> list[dict[str, object]]:
             run.step(run.feed.batch(batch, draws), 0.01)
     with watched(stages, "label", count):
         model = Model(network, "vgg", Decision(films.classes, films.classes[1]), p)
-        for _ in labelled(model, ((film.path, film.read) for film in films)):
+        for _ in labelled(row_maker(model, Seen(None)), ((film.path, film.read) for film in films)):
             pass
     with watched(stages, "audit", count):
         audit(str(source / "films.npz"), out=folder / "audit")

@@ -24,8 +24,10 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from clients import Tally, ask, request, watched
-from plainfilm.commands.label import labelled, load_model
 from plainfilm.data.sources import loose
+from plainfilm.export.opened import opened
+from plainfilm.labels.rows import labelled, row_maker
+from plainfilm.models.drift import Seen
 
 DISTINCT = 200  # films; the clients draw from them
 OFFLINE_SECONDS = 12.0
@@ -35,11 +37,11 @@ Films = list[tuple[bytes, list[float]]]  # bytes, probabilities
 
 def offline(run: Path, films: list[Any], seconds: float) -> tuple[float, dict[str, list[float]]]:
     """Return films a second of `label`, and {path: probabilities}."""
-    model = load_model(run)
-    found = {row[0]: row[2:-2] for row in labelled(model, films)}
+    make = row_maker(opened(run), Seen(None))
+    found = {row[0]: row[2:-2] for row in labelled(make, films)}
     begun, count = time.monotonic(), 0
     while time.monotonic() < begun + seconds:
-        count += sum(1 for _ in labelled(model, films))
+        count += sum(1 for _ in labelled(make, films))
     return count / (time.monotonic() - begun), found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from plainfilm.cli import COMMANDS
 from plainfilm.cli.base import parser_of
 from plainfilm.config import TrainConfig
 from plainfilm.data.public import SETS
+from plainfilm.storage.documents import DOCUMENTS
+from schemas import schema_of
 
 HERE = Path(__file__).parent
 NOTE = "<!-- made by docs/make.py from the code: change it there, then run `make docs` -->\n\n"
@@ -130,12 +133,22 @@ def pages() -> dict[Path, str]:
         "python.md": NOTE + reference.python(),
         "http.md": NOTE + reference.http(),
     }
+    made |= {f"schemas/{name}.json": json.dumps(schema_of(kind), indent=1) + "\n" for name, kind in DOCUMENTS.items()}
     return {HERE / name: text for name, text in made.items()}
+
+
+def strays() -> list[Path]:
+    """Return the schemas of documents that are no more."""
+    return [path for path in (HERE / "schemas").glob("*.json") if path not in pages()]
 
 
 if __name__ == "__main__":
     old = [path.name for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    old += [path.name for path in strays()]
     if "--check" in sys.argv:
         sys.exit(f"docs are not what the code says: {', '.join(old)}; run make docs" if old else 0)
+    for path in strays():
+        path.unlink()
     for path, text in pages().items():
-        path.write_text(text, encoding="utf-8")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")

@@ -31,6 +31,7 @@ ROOMS = (
     "report",
     "serving",
     "hospital",
+    "labels",
     "commands",
     "api",
     "cli",
@@ -134,6 +135,19 @@ def test_no_generator_is_seeded_for_everybody(path):
     calls = [dotted(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     allowed = 1 if path.name == "loop.py" else 0  # inside fork_rng, which gives the state back
     assert sum(call in GLOBAL_SEEDS for call in calls) <= allowed
+
+
+def names_of_files() -> set[str]:
+    from plainfilm.storage import folders
+
+    named = {value for key, value in vars(folders).items() if key.isupper() and isinstance(value, str)}
+    return {value for value in named if "." in value} - {"index.html"}  # the service has a page of that name too
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_what_output_folders_hold_is_named_in_one_place(path):
+    texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    assert path.name == "folders.py" or not texts & names_of_files()
 
 
 def test_scores_and_reports_need_no_torch():

@@ -71,11 +71,12 @@ def without(*words: object, **how: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_labels_are_those_with_torch_installed(exported, films_folder, tmp_path):
-    from plainfilm.commands.label import label, load_model
+    from plainfilm.commands.label import label
+    from plainfilm.export.opened import opened
 
     done = without("label", exported, films_folder, "--out", tmp_path / "a.csv", "--quiet")
     assert done.returncode == 0, done.stderr
-    label(load_model(exported), [str(films_folder)], tmp_path / "b.csv")
+    label(opened(exported), [str(films_folder)], tmp_path / "b.csv")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 

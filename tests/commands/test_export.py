@@ -7,9 +7,10 @@ import hashlib
 import pytest
 
 from plainfilm.catalogue import PAPER
-from plainfilm.commands.export import PHANTOMS, check_pixels, export
+from plainfilm.commands.export import export
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.export.films import PHANTOMS, check_pixels
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import VGG

@@ -18,10 +18,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from plainfilm.cli import main
-from plainfilm.commands.label import load_model
+from plainfilm.commands.label import label
 from plainfilm.data.sources import loose
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.export.opened import opened
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
@@ -153,7 +154,7 @@ def test_the_onnx_engine_gives_the_same_labels(tmp_path, films_folder, capsys):
 
 def test_torch_runs_a_run_unless_another_engine_is_asked_for(tmp_path):
     run = model_file(tmp_path / "run")
-    assert type(load_model(run)) is type(load_model(run, "torch")) is type(load_model(run / "model.h5")) is Model
+    assert type(opened(run)) is type(opened(run, engine="torch")) is type(opened(run / "model.h5")) is Model
 
 
 def test_an_exported_file_alone_gives_the_rows_of_its_run(tmp_path, films_folder):
@@ -234,23 +235,22 @@ def test_force_replaces_nothing_that_label_did_not_write(tmp_path, films_folder,
 
 
 def test_the_picture_shows_each_film_under_its_own_label_though_films_come_and_go(tmp_path, films_folder, monkeypatch):
-    import plainfilm.commands.label as labelling
+    import plainfilm.labels.summary as summary
 
     folder, shown = tmp_path / "films", []
     shutil.copytree(films_folder, folder)
-    monkeypatch.setattr(labelling, "_draw", lambda found, _: shown.extend((film[0], row[0]) for film, row, _ in found))
-    each, listings = labelling._each, []
+    found_again = summary.found_again
 
-    def changed(paths):
-        listings.append(paths)
-        if len(listings) == 3:  # counted, labelled, and now drawn
-            films = sorted(folder.rglob("*.*"))
-            shutil.copy(films[0], films[0].with_name("000" + films[0].name))
-            films[5].unlink()
-        return each(paths)
+    def changed(model, paths, sample):  # between the labels and the picture
+        films = sorted(folder.rglob("*.*"))
+        shutil.copy(films[0], films[0].with_name("000" + films[0].name))
+        films[5].unlink()
+        found = found_again(model, paths, sample)
+        shown.extend((film[0], row[0]) for film, row, _ in found)
+        return found
 
-    monkeypatch.setattr(labelling, "_each", changed)
-    labelling.label(Model.load(model_file(tmp_path)), [str(folder)], tmp_path / "t.csv", tmp_path / "t.png")
+    monkeypatch.setattr(summary, "found_again", changed)
+    label(Model.load(model_file(tmp_path)), [str(folder)], tmp_path / "t.csv", tmp_path / "t.png")
     assert len(shown) >= 20 and all(film == row for film, row in shown)
 
 

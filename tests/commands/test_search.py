@@ -140,7 +140,8 @@ def test_a_head_is_searched_by_fits(films_folder, vgg16_file, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["unit"] == "fits" and found["trials"] == 9
     assert found["best"]["scores"]["brier"] <= found["default"]["scores"]["brier"]
-    assert "--regularisation" in found["train"] or found["best"]["number"] == 0
+    assert found["best"]["number"] > 0 and set(found["best"]["values"]) == {"regularisation"}
+    assert f"--regularisation {found['best']['values']['regularisation']}" in found["train"]
 
 
 def test_dense_layers_on_frozen_features_are_searched_by_epochs(films_folder, vgg16_file, tmp_path):

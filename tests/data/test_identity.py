@@ -101,7 +101,7 @@ def test_the_commonest_spelling_is_kept_the_others_are_said_and_nobody_stays_nob
     found, said = one_spelling(Texts(["100.0", "", "100", "100.0", "x", "", *"abcd", *"ABCD"]))
     assert list(found) == ["100.0", "", "100.0", "100.0", "x", "", *"abcd", *"abcd"]
     assert said.startswith("Patients that may be one person in two spellings count as one: ")
-    assert "100.0 and 100" in said or "and 2 more" in said
+    assert said.endswith(" and 2 more") and said.count(" and ") == 4  # three are named
     untouched = Texts(["a", "", "b", "a"])
     assert one_spelling(untouched) == (untouched, "")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 
 import pytest
+from pydicom import dcmread
 
 from plainfilm.errors import InputError
 from plainfilm.hospital import service as services
@@ -89,9 +91,14 @@ def test_an_answer_that_no_archive_can_send_is_given_up_and_the_next_goes(room, 
     with here.running():
         put(here, film, 0)
         wait_until(lambda: list(here.service.spool.failed.glob("*.txt")))
+        (why,) = here.service.spool.failed.glob("*.txt")
         here.archive.fail = None
         put(here, film, 1)
         wait_until(lambda: len(here.lines()) == 1)
+    assert "5 times: ZeroDivisionError" in why.read_text() and "a bug" not in why.read_text()
+    assert why.with_suffix(".dcm").read_bytes() == film(0)
+    (answered,) = here.lines()
+    assert answered["outcome"] == "answered" and answered["film"] != why.stem and len(here.archive.taken) == 1
 
 
 def test_a_service_whose_hands_fail_ends(room, monkeypatch):
@@ -142,9 +149,15 @@ def test_a_disk_that_lost_an_answers_bytes_makes_it_anew(room, film):
     here = room()
     put(here, film, 0)
     (waiting,) = here.service.spool.quiet(0)
+    whole = here.service.answering.answer(waiting.path.read_bytes())
     here.service.spool.answer_of(waiting.film).write_bytes(b"PK")
     with here.running():
-        wait_until(lambda: len(here.lines()) == 1)
+        wait_until(lambda: len(here.lines()) == 1 and not here.service.spool.waiting())
+    (files,) = here.archive.taken
+    assert set(files) == {f"{waiting.film}-{kind}.dcm" for kind in whole.files}
+    assert all(len(dcmread(io.BytesIO(data)).SOPInstanceUID) > 10 for data in files.values())
+    (line,) = here.lines()
+    assert (line["film"], line["outcome"], line["attempts"]) == (waiting.film, "answered", 1)
 
 
 def test_a_disk_that_is_full_for_answers_too_is_waited_for(room, film, monkeypatch):

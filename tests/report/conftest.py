@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from tests.schemas import valid
 
 from plainfilm.config import TrainConfig
 from plainfilm.evaluation.predictions import read_predictions
@@ -95,7 +96,7 @@ def make(
     write_csv(folder / "predictions.csv", ["path", "part", "label", *(f"p_{c}" for c in classes), "patient"], rows)
     counts = {name: int((truth == k).sum()) for k, name in enumerate(classes)}
     number = {name: part.count(name) for name in ("train", "val", "test")}
-    write_json(folder / "config.json", config(model, counts, number, split, synthetic))
+    write_json(folder / "config.json", valid("config", config(model, counts, number, split, synthetic)))
     write_csv(folder / "quarantine.csv", ["path", "reason"], [])
     p = read_predictions(folder / "predictions.csv").by(positive=classes[-1])
     found = {
@@ -103,7 +104,7 @@ def make(
         for name in parts
     }
     opened = {} if openings is None else {"test_openings": openings}
-    write_json(folder / "metrics.json", {"protocol": STAMPS[split], **opened, **found})
+    write_json(folder / "metrics.json", valid("metrics", {"protocol": STAMPS[split], **opened, **found}))
     frozen = model.endswith("-lr")
     if not frozen:
         history = [[e + 1, 0.05, 0.7 - 0.05 * e, 0.5 + 0.1 * e, 0.6, 0.7, 1.0] for e in range(epochs)]
@@ -111,26 +112,24 @@ def make(
     search = {"C": 1e-5, "scores": {1e-6: 0.9, 1e-5: 0.95, 1e-4: 0.94}, "iterations": 40, "optimality": 1e-6}
     net = layers(len(classes))
     total = sum(x["parameters"] for x in net)
-    write_json(
-        folder / "model.json",
-        {
-            "model": model,
-            "title": TITLES.get(model, model),
-            "parameters": total,
-            "trained_parameters": total,
-            "flops": 3.2e8,
-            "input": [3, 16, 16],
-            "layers": net,
-            "positive": classes[-1],
-            "threshold": 0.5,
-            "temperature": temperature,
-            "offsets": None,
-            "refer": refer,
-            "seconds": {"training": 100.0, "features": 20.0 if frozen else 0.0},
-            "search": search if frozen else None,
-            "weights": "file some.h5" if frozen else None,
-        },
-    )
+    about = {
+        "model": model,
+        "title": TITLES.get(model, model),
+        "parameters": total,
+        "trained_parameters": total,
+        "flops": 3.2e8,
+        "input": [3, 16, 16],
+        "layers": net,
+        "positive": classes[-1],
+        "threshold": 0.5,
+        "temperature": temperature,
+        "offsets": None,
+        "refer": refer,
+        "seconds": {"training": 100.0, "features": 20.0 if frozen else 0.0},
+        "search": search if frozen else None,
+        "weights": "file some.h5" if frozen else None,
+    }
+    write_json(folder / "model.json", valid("model", about))
     return folder
 
 
@@ -160,7 +159,7 @@ def probes(red: bool = False) -> dict[str, Any]:
         | {key: None if name == "untouched" or kind == "baseline" else share(-0.1) for key in ("change", "flipped")}
         for kind, name, value in rows
     ]
-    return {
+    document = {
         "films": 80,
         "part": "test",
         "subgroups": subgroups,
@@ -170,6 +169,7 @@ def probes(red: bool = False) -> dict[str, Any]:
         "probes": covered,
         "red_lines": ["Covering the borders costs .1 AUROC."] if red else [],
     }
+    return valid("probes", document)
 
 
 @pytest.fixture

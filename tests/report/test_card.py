@@ -9,7 +9,7 @@ import pytest
 
 from plainfilm.report.card import write_card
 from plainfilm.report.claim import ITEMS, answers, write_claim
-from plainfilm.report.runs import score_in_words
+from plainfilm.report.words import score_in_words
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.files import write_json
 

@@ -221,6 +221,11 @@ def test_any_name_can_be_drawn_without_a_warning(name: str, tmp_path: Path) -> N
         figures.save(figure, tmp_path, "montage")
         figures.save(plots.confusion(np.eye(2, dtype=np.int64), [name, "b"]), tmp_path, "confusion")
         figures.save(forest.intervals([forest_row(name)]), tmp_path, "intervals")
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert set(sizes) == {
+        f"{figure}.{kind}" for figure in ("montage", "confusion", "intervals") for kind in ("png", "svg")
+    }
+    assert min(sizes.values()) > 1000  # none is an empty page
 
 
 def test_the_middle_of_a_long_name_is_left_out() -> None:

@@ -10,7 +10,7 @@ import pytest
 from plainfilm.evaluation.decision import apply_temperature
 from plainfilm.evaluation.intervals import wilson
 from plainfilm.report import charts, practice, verdict
-from plainfilm.report.runs import before_in_words, fitted_in_words, percent, score_in_words, with_interval
+from plainfilm.report.words import before_in_words, fitted_in_words, percent, score_in_words, with_interval
 from plainfilm.runs.folder import RunFolder
 
 MakeRun = Callable[..., Path]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.report import reference, runs, table
+from plainfilm.report import reference, table, words
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
 from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.inside import unfinished
 
 MakeRun = Callable[..., Path]
 
@@ -135,7 +136,7 @@ def test_table_md_has_stamp_paper_ours_verdict_and_cost(
     assert text.index("split by film, patients shared") < text.index("| Model | Precision | Recall | F1 | Accuracy |")
     run = RunFolder(tmp_path / "vgg")
     word = verdict(0.95, run.score("accuracy").as_dict())
-    assert f"{runs.score_in_words(run, 'accuracy')}; paper 0.95: **{word}**" in text
+    assert f"{words.score_in_words(run, 'accuracy')}; paper 0.95: **{word}**" in text
     assert "2 min 00 s" in text and "1,266" in text and "0.32 GFLOP" in text
     assert "not a medical device" in text and "synthetic" not in text
 
@@ -163,7 +164,7 @@ def test_nan_in_metrics_is_undefined_and_what_is_missing_was_not_done(make_run: 
     del metrics["val"]["ppv"]
     (folder / "metrics.json").write_text(json.dumps(metrics))
     run = RunFolder(folder)
-    assert runs.score_in_words(run, "npv") == "undefined" and runs.score_in_words(run, "ppv") == "not done"
+    assert words.score_in_words(run, "npv") == "undefined" and words.score_in_words(run, "ppv") == "not done"
     assert np.isnan(run.score("npv").value) and np.isnan(run.score("ppv").value)
 
 
@@ -172,7 +173,7 @@ def test_a_folder_without_a_finished_run_is_an_input_error(make_run: MakeRun, tm
         table.collect(tmp_path)
     make_run(tmp_path / "vgg")
     (tmp_path / "vgg" / "model.json").unlink()
-    assert runs.unfinished(tmp_path) == ["vgg"]
+    assert unfinished(tmp_path) == ["vgg"]
     with pytest.raises(InputError, match="no finished run"):
         table.collect(tmp_path)
 
@@ -182,4 +183,4 @@ def test_a_folder_without_a_finished_run_is_an_input_error(make_run: MakeRun, tm
     [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (1000, "16 min 40 s"), (3725, "1 h 02 min")],
 )
 def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
-    assert runs.duration(seconds) == text
+    assert words.duration(seconds) == text

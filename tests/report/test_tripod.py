@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plainfilm.report.methods import write_methods
-from plainfilm.report.runs import score_in_words
 from plainfilm.report.tripod import CRITICAL, ITEMS, OF_CLAIM, answers, write_tripod
+from plainfilm.report.words import score_in_words
 from plainfilm.runs.folder import RunFolder
 
 MakeRun = Callable[..., Path]

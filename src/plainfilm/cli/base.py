@@ -233,5 +233,7 @@ def number(value: float | None) -> str:
 
 def show_table(result: Any) -> str:
     """Return table.md and where the report is."""
+    from plainfilm.storage.folders import TABLE_TEXT
+
     out = Path(result["out"])
-    return f"{(out / 'table.md').read_text(encoding='utf-8')}\nReport: {result['report']}"
+    return f"{(out / TABLE_TEXT).read_text(encoding='utf-8')}\nReport: {result['report']}"

@@ -27,11 +27,12 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Any:
-    from plainfilm.commands.label import label, load_model
+    from plainfilm.commands.label import label
+    from plainfilm.export.opened import opened
 
     with ranks.joined():
         with ranks.together():
-            model = load_model(options.run, options.engine, options.seed, options.precision or "auto")
+            model = opened(options.run, options.precision or "auto", options.engine, options.seed)
         how = (options.montage, options.seed, options.force, options.resume, options.dicom)
         return {**label(model, options.paths, options.out, *how), "out": str(options.out)}
 

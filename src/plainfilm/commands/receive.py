@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plainfilm.commands.label import load_model
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import InputError
+from plainfilm.export.opened import opened
 from plainfilm.storage.files import locked
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def receive(run: Path, spool: Path, network: Network, patience: Patience, announ
     else:
         raise InputError("Say where answers go: --answer AET@HOST:PORT, or --dicomweb URL.")
     about: dict[str, Any] = {"answers": network.answer or network.dicomweb, "spool": str(spool)}
-    model = load_model(run)
+    model = opened(run)
     with (
         serving(model, spool, archive, patience, network.metrics_port) as (service, door),
         ExitStack() as open_,

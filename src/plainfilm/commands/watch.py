@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plainfilm.commands.label import load_model
 from plainfilm.commands.receive import Patience, needed, serving, until_told
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.dicom import is_dicom
 from plainfilm.data.films import FilmError
 from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
+from plainfilm.export.opened import opened
 from plainfilm.progress import say
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def watch(
         raise InputError(f"{folder} is no folder; name the one that films are put into.")
     if out.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"--out {out} lies within {folder}, where answers would be taken for films; name another.")
-    model = load_model(run)
+    model = opened(run)
     with serving(model, out / "spool", Folder(out), patience, metrics_port) as (service, door):
         about = {"films": str(folder), "answers": str(out), "model": model.name, "hash": model.hash}
         looking = threading.Thread(target=_look, args=(folder, door, service.stop), name="look")

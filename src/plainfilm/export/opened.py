@@ -12,16 +12,36 @@ if TYPE_CHECKING:
     from plainfilm.models.model import Model
 
 
-def opened(run: Path, precision: str = "auto") -> Reads:
-    """Return the model of a run folder, a model.h5 or an exported .onnx file. InputError when it can't be loaded.
+ENGINES = ("torch", "onnx")
 
-    ``precision``: see ``Model.load``; an .onnx file computes in 32 bits.
+
+def opened(run: Path, precision: str = "auto", engine: str | None = None, seed: int = 0) -> Reads:
+    """Return the model of a run folder, a model.h5 or an exported .onnx file, to be run by ``engine``.
+
+    ``engine``: None is torch, but for an .onnx file, which torch can't run. A run that onnx is to run is exported into
+    the cache and checked on films drawn by ``seed``. ``precision``: see ``Model.load``; onnx computes in 32 bits.
+    InputError when it can't be loaded, or can't be run so.
     """
-    if run.suffix.lower() != ".onnx":
-        return torch_model(run, precision)
-    from plainfilm.export.engine import OnnxModel
+    exported = run.suffix.lower() == ".onnx"
+    if engine not in (None, *ENGINES):
+        raise InputError(f"There is no engine '{engine}'; choose from: {', '.join(ENGINES)}.")
+    if exported and engine == "torch":
+        raise InputError(f"{run} can't be run by torch; give the run folder or model.h5 it was exported from.")
+    if precision == "16" and (exported or engine == "onnx"):
+        raise InputError("--precision 16 does nothing for the engine onnx, which computes in 32 bits; leave it out.")
+    if exported:
+        from plainfilm.export.engine import OnnxModel
 
-    return OnnxModel.load(run)
+        return OnnxModel.load(run)
+    return _by_onnx(run, seed) if engine == "onnx" else torch_model(run, precision)
+
+
+def _by_onnx(run: Path, seed: int) -> Reads:
+    model = torch_model(run, "32")
+    from plainfilm.export.films import check_pixels  # a second of imports that most runs have no use for
+    from plainfilm.export.onnx import engine_of
+
+    return engine_of(run, check_pixels(model, run, (), seed)[0])
 
 
 def torch_model(run: Path, precision: str = "auto") -> Model:

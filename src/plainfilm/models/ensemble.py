@@ -18,6 +18,7 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.averaging import Ensemble, Member
 from plainfilm.models.model import Model
 from plainfilm.models.zoo import Recipe, recipe
+from plainfilm.storage import folders
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def _joined(name: str) -> Joined:
 def _runs_of(name: str) -> list[str]:
     """Return the run folders that ``ensemble:RUN,RUN`` names; InputError when one of them is no run."""
     runs = [run.strip() for run in name.removeprefix(ENSEMBLE).split(",")]
-    wrong = next((run for run in runs if not run or not (Path(run) / "model.h5").is_file()), None)
+    wrong = next((run for run in runs if not run or not (Path(run) / folders.MODEL).is_file()), None)
     if wrong is not None:
         raise InputError(f"--model {name}: '{wrong}' is no finished run folder; name some as ensemble:RUN,RUN.")
     if len({Path(run).resolve() for run in runs}) < len(runs):

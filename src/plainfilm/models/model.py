@@ -29,6 +29,7 @@ from plainfilm.models.reads import BATCH as BATCH
 from plainfilm.models.reads import Reads
 from plainfilm.models.reads import batches as batches
 from plainfilm.models.zoo import built, recipe
+from plainfilm.storage import folders
 
 if TYPE_CHECKING:
     from plainfilm.models.vgg import VGG
@@ -102,9 +103,9 @@ class Model(Reads):
         (('NORMAL', 'PNEUMONIA'), (3, 2))
         """
         path = Path(path)
-        if path.is_dir() and not (path / "model.h5").exists() and (inner := sorted(path.glob("*/model.h5"))):
+        if path.is_dir() and not (path / folders.MODEL).exists() and (inner := sorted(path.glob(f"*/{folders.MODEL}"))):
             raise InputError(f"{path} holds {len(inner)} models; name one of them, such as {inner[0].parent}.")
-        path = path / "model.h5" if path.is_dir() else path
+        path = path / folders.MODEL if path.is_dir() else path
         bundle = read_bundle(path)
         try:
             about = bundle.about

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from plainfilm.report import verdict
-from plainfilm.report.runs import count, note_on, part_in_words, unbroken
+from plainfilm.report.words import count, note_on, part_in_words, unbroken
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 

@@ -11,7 +11,7 @@ from plainfilm.evaluation.scores import named
 from plainfilm.report import elsewhere, practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.provenance import pairs
-from plainfilm.report.runs import NOT_DONE, count, markdown_table, part_in_words, score_in_words, with_interval
+from plainfilm.report.words import NOT_DONE, count, markdown_table, part_in_words, score_in_words, with_interval
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage.files import write_text
 

@@ -22,7 +22,7 @@ from plainfilm.report.forest import intervals
 from plainfilm.report.network import NAMES
 from plainfilm.report.network import network as network_figure
 from plainfilm.report.reference import SCORES, TABLE_I
-from plainfilm.report.runs import (
+from plainfilm.report.words import (
     NOT_DONE,
     UNDEFINED,
     before_in_words,

@@ -13,7 +13,7 @@ from plainfilm.report import elsewhere, practice, verdict
 from plainfilm.report.card import AUTHORS
 from plainfilm.report.mistakes import wrong_films
 from plainfilm.report.provenance import pairs
-from plainfilm.report.runs import (
+from plainfilm.report.words import (
     NOT_DONE,
     count,
     duration,

@@ -12,7 +12,7 @@ from plainfilm.evaluation.predictions import Predictions
 from plainfilm.report import charts, practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.page import write_page
-from plainfilm.report.runs import NOT_DONE, count, with_interval
+from plainfilm.report.words import NOT_DONE, count, with_interval
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage import folders
 from plainfilm.storage.documents import ConfigDocument, MetricsDocument, ModelDocument

@@ -16,7 +16,7 @@ from plainfilm.evaluation.scores import roc_points
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.figures import BLUE, GREY, WIDE, fitted, styled
 from plainfilm.report.page import write_page
-from plainfilm.report.runs import part_in_words, with_interval
+from plainfilm.report.words import part_in_words, with_interval
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 

@@ -14,7 +14,7 @@ from plainfilm.report import charts, provenance, verdict
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.forest import Spread, strip
 from plainfilm.report.page import write_page
-from plainfilm.report.runs import count, number, with_interval
+from plainfilm.report.words import count, number, with_interval
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
@@ -33,7 +33,7 @@ def folds_report(out: str | Path) -> Path:
     about = read_json(folder / folders.FOLDS)
     if about.get("kind") not in KINDS or not about.get("runs"):
         raise InputError(
-            f"{folder / 'folds.json'} names no runs of folds or seeds; train with --folds or --seeds anew."
+            f"{folder / folders.FOLDS} names no runs of folds or seeds; train with --folds or --seeds anew."
         )
     runs = [RunFolder(folder / name) for name in about["runs"]]
     together = _pooled(folder, runs[0])

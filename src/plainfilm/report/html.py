@@ -14,18 +14,10 @@ from plainfilm.report.claim import write_claim
 from plainfilm.report.methods import write_methods
 from plainfilm.report.page import write_page
 from plainfilm.report.reference import PAPER_FILMS, PUBLISHED, SCORES, why_not_comparable
-from plainfilm.report.runs import (
-    count,
-    did_not_learn,
-    note_on,
-    part_in_words,
-    read_runs,
-    score_in_words,
-    title_of,
-    unfinished,
-)
 from plainfilm.report.tripod import write_tripod
+from plainfilm.report.words import count, note_on, part_in_words, score_in_words, title_of
 from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.inside import did_not_learn, read_runs, unfinished
 
 SECTIONS = {
     "table": "Table I",

@@ -11,7 +11,7 @@ from plainfilm.config import DISCLAIMER
 from plainfilm.report import practice, verdict
 from plainfilm.report.claim import answers
 from plainfilm.report.provenance import pairs
-from plainfilm.report.runs import count, fitted_in_words, part_in_words, score_in_words
+from plainfilm.report.words import count, fitted_in_words, part_in_words, score_in_words
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.files import write_text
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.report.charts import Table
-from plainfilm.report.runs import count, did_not_learn, title_of
+from plainfilm.report.words import count, title_of
 from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.inside import did_not_learn
 from plainfilm.storage import folders
 
 PICTURED = 12  # errors of a kind shown as pictures, where there are some

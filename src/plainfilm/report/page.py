@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from plainfilm.report.runs import unbroken
+from plainfilm.report.words import unbroken
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
 

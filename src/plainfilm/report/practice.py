@@ -13,7 +13,7 @@ from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.report import plots
 from plainfilm.report.charts import Chart, Table, drawn
-from plainfilm.report.runs import (
+from plainfilm.report.words import (
     NOT_DONE,
     UNDEFINED,
     count,

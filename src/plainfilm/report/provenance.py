@@ -8,9 +8,10 @@ from typing import Any
 from plainfilm.config import OF_ENSEMBLES, OF_STEPS, TrainConfig
 from plainfilm.report.charts import Table
 from plainfilm.report.mistakes import LISTED
-from plainfilm.report.runs import count, did_not_learn, duration, number, operations, title_of
 from plainfilm.report.table import table_row
+from plainfilm.report.words import count, duration, number, operations, title_of
 from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.inside import did_not_learn
 
 
 def cost(runs: list[RunFolder]) -> Table:

@@ -15,7 +15,7 @@ from plainfilm.evaluation.intervals import Floats
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.figures import BLUE, GREEN, GREY, NARROW, VERMILLION, WIDE, label, styled
 from plainfilm.report.page import write_page
-from plainfilm.report.runs import count, duration
+from plainfilm.report.words import count, duration
 from plainfilm.search.journal import Trial
 from plainfilm.search.objectives import SMALLER
 from plainfilm.search.run import costs, front

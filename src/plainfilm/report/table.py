@@ -10,7 +10,7 @@ import numpy as np
 from plainfilm.config import DISCLAIMER
 from plainfilm.report.reference import PAPER_PROTOCOL, TABLE_I, why_not_comparable
 from plainfilm.report.reference import SCORES as PAPER_SCORES
-from plainfilm.report.runs import (
+from plainfilm.report.words import (
     duration,
     judged,
     markdown_table,
@@ -18,10 +18,10 @@ from plainfilm.report.runs import (
     number,
     operations,
     part_in_words,
-    read_runs,
     score_in_words,
 )
 from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.inside import read_runs
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
 from plainfilm.storage.tables import write_csv

@@ -14,7 +14,7 @@ from plainfilm.report.card import AUTHORS
 from plainfilm.report.claim import answers as claim_answers
 from plainfilm.report.claim import worst
 from plainfilm.report.provenance import pairs
-from plainfilm.report.runs import NOT_DONE, count, fitted_in_words, markdown_table, part_in_words
+from plainfilm.report.words import NOT_DONE, count, fitted_in_words, markdown_table, part_in_words
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.files import write_text
 

@@ -15,7 +15,7 @@ from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.scores import named
 from plainfilm.evaluation.tables import confusion
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
-from plainfilm.report.runs import NOT_DONE, UNDEFINED, count, judged, note_on, number, part_in_words
+from plainfilm.report.words import NOT_DONE, UNDEFINED, count, judged, note_on, number, part_in_words
 from plainfilm.runs.folder import RunFolder, interval
 
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide

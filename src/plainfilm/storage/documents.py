@@ -119,3 +119,11 @@ class ProbesDocument(TypedDict, total=False):
     worst_in_one_class: Row | None
     probes: list[Row]
     red_lines: list[str]
+
+
+DOCUMENTS: dict[str, type] = {
+    "config": ConfigDocument,
+    "model": ModelDocument,
+    "metrics": MetricsDocument,
+    "probes": ProbesDocument,
+}

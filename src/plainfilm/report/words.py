@@ -1,21 +1,17 @@
-"""The runs inside a folder, and a run's scores in words."""
+"""What a report says of a run and of numbers, in words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from plainfilm.errors import InputError
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
 from plainfilm.runs.folder import RunFolder
-from plainfilm.storage import folders
 from plainfilm.storage.documents import Part
 
-ORDER = tuple(TABLE_I)
 NOT_DONE, UNDEFINED = "not done", "undefined"
 
 
@@ -51,38 +47,6 @@ def title_of(run: RunFolder) -> str:
 def score_in_words(run: RunFolder, name: str, part: Part | None = None) -> str:
     """Return a score as it is to read: ``0.952 (0.940–0.962)``, "undefined" on these films, or "not done"."""
     return with_interval(run.score(name, part)) if name in run.scores(part) else NOT_DONE
-
-
-def read_runs(out: str | Path) -> list[RunFolder]:
-    """Return the finished runs in the folders of ``out``: the paper's models in its order, then the others by name.
-
-    InputError when there is none.
-    """
-    runs = [run for run in _inside(out) if run.finished]
-    if not runs:
-        raise InputError(f"{out} holds no finished run (a folder with model.json, predictions.csv); train one first.")
-    return sorted(runs, key=lambda run: _rank(run.name))
-
-
-def unfinished(out: str | Path) -> list[str]:
-    """Return the names of the folders of ``out`` in which a run was begun and is not finished."""
-    return [run.folder.name for run in _inside(out) if run.has(folders.CONFIG) and not run.finished]
-
-
-def _inside(out: str | Path) -> list[RunFolder]:
-    return [RunFolder(folder) for folder in sorted(Path(out).glob("*/"))]
-
-
-def _rank(model: str) -> tuple[int, str]:
-    return ORDER.index(model) if model in ORDER else len(ORDER), model
-
-
-def did_not_learn(runs: list[RunFolder]) -> list[int]:
-    """Return the places of those of ``runs`` that did not learn."""
-    return [number for number, run in enumerate(runs) if run.one_class]
-
-
-# -- in words ---------------------------------------------------------------------------------------------------------
 
 
 def number(value: float, absent: str = NOT_DONE) -> str:

@@ -1,0 +1,65 @@
+"""JSON schemas (draft 2020-12) of plainfilm's documents, from the types in storage/documents.py; see docs/make.py."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any, Literal, NotRequired, Required, get_args, get_origin, get_type_hints
+
+PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema_of(document: type) -> dict[str, Any]:
+    """Return the schema of a TypedDict; those that it names stand in its ``$defs``."""
+    named: dict[str, Any] = {}
+    _schema(document, named)
+    whole = named.pop(document.__name__)
+    text = " ".join((document.__doc__ or "").split())
+    found = {"$schema": DRAFT, "title": document.__name__, "description": text, **whole}
+    return {**found, "$defs": dict(sorted(named.items()))} if named else found
+
+
+def _schema(kind: Any, named: dict[str, Any]) -> dict[str, Any]:
+    inner = get_args(kind)
+    match get_origin(kind):
+        case None:
+            return _named(kind, named)
+        case origin if origin is Literal:
+            return {"enum": list(inner)}
+        case origin if origin is list:
+            return {"type": "array", "items": _schema(inner[0], named)}
+        case origin if origin is dict:
+            return {"type": "object", "additionalProperties": _schema(inner[1], named)}
+        case origin if origin in (types.UnionType, typing.Union):
+            return _union([_schema(each, named) for each in inner])
+    raise TypeError(f"{kind} has no JSON schema")
+
+
+def _named(kind: Any, named: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a plain type, or where that of a TypedDict stands."""
+    if not typing.is_typeddict(kind):
+        return {} if kind is Any else {"type": PLAIN[kind]}
+    if kind.__name__ not in named:
+        named[kind.__name__] = {}  # it may name itself
+        named[kind.__name__] = _object(kind, named)
+    return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _union(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    if all(list(each) == ["type"] for each in schemas):
+        return {"type": [each["type"] for each in schemas]}
+    return {"anyOf": schemas}
+
+
+def _object(kind: Any, named: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a TypedDict: its own keys, and no others."""
+    hints = get_type_hints(kind, include_extras=True)
+    properties, required = {}, []
+    for key, hint in hints.items():
+        marked = get_origin(hint) in (Required, NotRequired)
+        properties[key] = _schema(get_args(hint)[0] if marked else hint, named)
+        if get_origin(hint) is Required or (not marked and kind.__total__):
+            required.append(key)
+    found = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**found, "required": required} if required else found

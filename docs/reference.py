@@ -143,8 +143,8 @@ def _function(function: Callable[..., Any], name: str) -> str:
 def _signature(function: Callable[..., Any], skip: int = 0, wide: bool = False) -> str:
     """Parameters with defaults and without types: the text says those in words."""
     known = list(inspect.signature(function).parameters.values())[skip:]
-    line = str(inspect.Signature([found.replace(annotation=inspect.Parameter.empty) for found in known]))
-    line = line.replace("'", '"')  # as ruff writes code on a page
+    bare = inspect.Signature([found.replace(annotation=inspect.Parameter.empty) for found in known])
+    line = str(bare).replace("'", '"')
     if not wide or len(line) < WIDE:
         return line
     inside = textwrap.fill(line[1:-1], WIDE, initial_indent="    ", subsequent_indent="    ")

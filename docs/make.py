@@ -8,9 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
 os.environ["COLUMNS"] = "100"  # argparse wraps its help to the terminal; these files must not depend on one
-sys.path.append(str(HERE))  # where the tests load this file from elsewhere
+sys.path.append(str(Path(__file__).parent))  # where the tests load this file from elsewhere
 
 import reference
 
@@ -21,6 +20,7 @@ from plainfilm.data.public import SETS
 from plainfilm.storage.documents import DOCUMENTS
 from schemas import schema_of
 
+HERE = Path(__file__).parent
 NOTE = "<!-- made by docs/make.py from the code: change it there, then run `make docs` -->\n\n"
 
 

@@ -644,8 +644,8 @@ def test_columns_in_capitals_count_and_others_that_speak_of_patients_are_named(t
     (tmp_path / "a.csv").write_text("\n".join(["Path,Label,Patient,Split", *rows]))
     films = load(tmp_path / "a.csv")
     assert films.films[0].patient.startswith("p") and films.films[0].part == "train" and not films.notes
-    (tmp_path / "b.csv").write_text("\n".join(["path,label,patient_id,split", *rows]))
-    assert "patient_id: not taken for patients" in load(tmp_path / "b.csv").notes[0]
+    (tmp_path / "b.csv").write_text("\n".join(["path,label,patient_key,split", *rows]))
+    assert "patient_key: not taken for patients" in load(tmp_path / "b.csv").notes[0]
     for header in (",path,label", "path,label,"):  # a column without a name, as pandas writes its index
         lines = [
             f"{i},{r[: r.index(',p')]}" if header[0] == "," else f"{r[: r.index(',p')]},note"
@@ -655,6 +655,59 @@ def test_columns_in_capitals_count_and_others_that_speak_of_patients_are_named(t
         films = load(tmp_path / "c.csv")
         assert len(films) == 40 and {f.part for f in films} == {""}
         assert {f.patient for f in films} == {f.patient for f in load(films_folder)}
+
+
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [
+        ("image,Finding,Patient No,set", "image for path, Finding for label, Patient No for patient, set for split"),
+        ("Dateiname,Befund,Pat-ID,Partition", "Dateiname for path, Befund for label, Pat-ID for patient, Partition"),
+        ("Image Index,target,SubjectID,subset", "Image Index for path, target for label, SubjectID for patient"),
+    ],
+)
+@pytest.mark.parametrize("where", ["table", "folder"])
+@pytest.mark.parametrize("named", ["path", "name", "stem"])
+def test_columns_of_another_program_are_taken_for_what_they_are(tmp_path, films_folder, header, taken, where, named):
+    pictures = tmp_path / "images"
+    pictures.mkdir()
+    rows = [header]
+    for i, film in enumerate(sorted(films_folder.rglob("*.jpeg"))):
+        copy = pictures / f"f{i:03}.jpeg"
+        copy.write_bytes(film.read_bytes())
+        name = {"path": f"images/{copy.name}", "name": copy.name, "stem": copy.stem}[named]
+        rows.append(f"{name},{film.parent.name},{i // 2},{('Train', 'dev', 'TEST ')[i // 2 % 3]}")
+    (tmp_path / "truth.csv").write_text("\n".join(rows))
+    films = load(tmp_path / "truth.csv" if where == "table" else tmp_path)
+    assert taken in films.notes[0]
+    assert films.counts == load(films_folder).counts and films.films[0].read()
+    assert len({f.patient for f in films}) == 20 and [f.part for f in films[:6:2]] == ["train", "val", "test"]
+
+
+def test_two_columns_that_may_be_the_label_are_asked_about_and_folds_are_no_parts(tmp_path, films_folder):
+    path = next(films_folder.rglob("*.jpeg"))
+    (tmp_path / "t.csv").write_text(f"file,diagnosis,target\n{path},x,y\n")
+    with pytest.raises(InputError, match="diagnosis or target may be the label; name the one that is meant label"):
+        load(tmp_path / "t.csv")
+    paths = sorted(films_folder.rglob("*.jpeg"))
+    (tmp_path / "t.csv").write_text(
+        "file,class,fold\n" + "\n".join(f"{p},{i % 2},{i % 5}" for i, p in enumerate(paths))
+    )
+    films = load(tmp_path / "t.csv")
+    assert {f.part for f in films} == {""} and list(films.films.columns) == ["fold"]
+
+
+def test_a_table_in_other_words_beside_class_folders_does_not_go_before_them(tmp_path, make_films):
+    make_films(tmp_path, 3, 3)
+    film = next(tmp_path.rglob("*.jpeg")).relative_to(tmp_path)
+    (tmp_path / "scanners.csv").write_text(f"image,class\n{film},old\n")
+    assert load(tmp_path).classes == ("NORMAL", "PNEUMONIA")
+
+
+def test_a_label_that_says_not_known_is_no_class(tmp_path, films_folder):
+    paths = sorted(films_folder.rglob("*.jpeg"))
+    words = ("Unknown", "unlabelled", "yes", "no")
+    (tmp_path / "t.csv").write_text("path,label\n" + "\n".join(f"{p},{words[i % 4]}" for i, p in enumerate(paths)))
+    assert load(tmp_path / "t.csv").counts == {"no": 10, "yes": 10}
 
 
 def test_labels_in_windows_letters_are_read_and_those_that_are_no_numbers_refused(tmp_path, films_folder):

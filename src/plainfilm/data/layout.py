@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,8 +17,9 @@ import numpy as np
 from plainfilm.data import words
 from plainfilm.data.films import FILMS_HEADER, Film, FilmError, Films, Source, Table
 from plainfilm.data.not_classes import ask_about_names, ask_about_parts
-from plainfilm.data.reading import kind, plain, refusal
+from plainfilm.data.reading import FILM_ENDINGS, kind, plain, refusal
 from plainfilm.data.recognise import refuse_root
+from plainfilm.data.roles import candidates, only
 from plainfilm.errors import InputError
 from plainfilm.storage.columns import Kinds, Texts
 from plainfilm.storage.dialects import legible
@@ -30,6 +31,8 @@ MAX_TABLE_BYTES = 512 * 2**20  # a table inside a folder or zip
 COLUMNS = ("path", "label", "patient", "split")  # of a list of films; the first two must be there
 READ = (words.label, words.patient, words.known)  # how the cells of the others are
 DRIVE = re.compile(r"[A-Za-z]:[/\\]")
+FOLDERS = 8  # beside a table in which its films are looked for
+ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", ".tif")  # of films that a table names without one
 MASKS = {"mask", "masks", "lung masks", "lung_masks", "segmentation", "segmentations"}  # folders of no films
 
 
@@ -40,14 +43,20 @@ def from_files(files: Iterable[str], source: Source, root: Path, findings: str =
     names = Texts(plain(files))
     around = _around_everything(names)
     tables = [name for name in names if _folder(name) == around and is_table(name)]
+    opened = {name: table for name in tables if (table := _table_inside(source, root, name))}
     needed = {"path"} if findings else {"path", "label"}
-    listing = {name: table for name in tables if (table := _table_inside(source, root, name, needed))}
+    listing = {name: table for name, table in opened.items() if needed <= set(table[0])}
+    if not listing and len({_folder(name) for name in names if _ends_as_film(name)}) == 1:  # no folders of classes
+        listing = {name: table for name, table in opened.items() if all(candidates(r, table[0]) for r in needed)}
     if len(listing) > 1:
         raise InputError(
             f"{root} holds several lists of films ({', '.join(listing)}); name the one that is meant as DATA."
         )
     for name, table in listing.items():
-        listed = from_table(root, *table, partial(_inside, source, set(files), around), findings, question)
+        inner = partial(_inside, source, set(files), around)
+        begin = f"{around}/" if around else ""
+        below = {name[len(begin) :].partition("/")[0] + "/" for name in names if "/" in name[len(begin) :]}
+        listed = from_table(root, table, inner, findings, question, sorted(below)[:FOLDERS])
         return replace(listed, notes=(*listed.notes, f"Which films, and their labels, are taken from {name}"))
     outputs = tuple(folder for folder in _outputs(names) if not f"{around}/".startswith(folder))
     return _from_folders(names, outputs, source, root)
@@ -170,9 +179,13 @@ def _second_copy(folder: str, place: tuple[str, str] | None) -> bool:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table_inside(source: Source, root: Path, name: str, needed: set[str]) -> tuple[list[str], Rows] | None:
-    """The table, when it is a list of films: with the columns ``needed``, and none of the probabilities that our own
-    tables of what a model said have."""
+def _ends_as_film(name: str) -> bool:
+    return name.lower().endswith(tuple(FILM_ENDINGS))
+
+
+def _table_inside(source: Source, root: Path, name: str) -> tuple[list[str], Rows] | None:
+    """The table, when it may be a list of films: it has none of the probabilities that our own tables of what a model
+    said have."""
     try:
         data = source(name, MAX_TABLE_BYTES + 1)
     except FilmError as error:
@@ -188,7 +201,7 @@ def _table_inside(source: Source, root: Path, name: str, needed: set[str]) -> tu
     said = any(name.startswith("p_") for name in header) and (
         {"refer", "reason"} <= set(header) or {"path", "part"} <= set(header)
     )
-    return (header, rows) if needed <= set(header) and not said else None
+    return None if said else (header, rows)
 
 
 def _inside(source: Source, known: set[str], around: str, name: str, first: int = 0) -> bytes:
@@ -200,24 +213,33 @@ def _inside(source: Source, known: set[str], around: str, name: str, first: int 
 
 
 def from_table(  # noqa: PLR0915 - the columns in the order in which they are read
-    path: Path, header: list[str], rows: Rows, source: Source, findings: str = "", question: str = ""
+    path: Path,
+    table: tuple[list[str], Rows],
+    source: Source,
+    findings: str = "",
+    question: str = "",
+    folders: Collection[str] = (),
 ) -> Films:
-    """Return the films that a table (``path,label[,patient,split]``) lists, with all its other columns.
+    """Return the films that a table (``path,label[,patient,split]``) lists, with all its other columns. ``folders``,
+    with a slash: where films may lie that it names without one.
 
     Films without a label are left out, with a note; where ``findings`` are in question, or there is a ``question`` and
     no label, none is needed or read.
     InputError names the first rows that are wrong.
     """
+    header, rows, said = _in_our_words(path, *table, asked="" if findings else "label")
     findings = findings or (question if "label" not in header else "")
     missing = [name for name in COLUMNS[: 1 if findings else 2] if name not in header]
     if missing:
         hint = " Columns of findings (1, 0 or empty) are named by --findings." if missing == ["label"] else ""
         raise InputError(f"{path} lacks the column {' and '.join(missing)}; it has: {', '.join(header)}.{hint}")
     further = [name for name in header if name not in (*COLUMNS, *FILMS_HEADER)]
+    first, rows = _peeked(rows)
+    folders = () if first and _is_there(first[0][1]["path"], source) else ("", *folders)  # the first row speaks for all
     problems: list[tuple[int, str]] = []
     numbers, places, labels, films = Grown("q"), Texts(), Kinds[str](), Table()
     for number, row in rows:
-        name = _as_stored(row["path"], source)
+        name = _as_stored(row["path"], source, folders)
         label, patient, part = (read(row.get(key, "")) for key, read in zip(COLUMNS[1:], READ, strict=True))
         label = "" if findings else label
         part = part or words.known(row.get("part", ""))
@@ -237,16 +259,43 @@ def from_table(  # noqa: PLR0915 - the columns in the order in which they are re
     problems += _listed_again(numbers, places, labels)
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-        first = "; ".join(f"row {number} {what}" for number, what in sorted(problems)[:5])
-        raise InputError(f"{path}: {first}{more}.")
+        five = "; ".join(f"row {number} {what}" for number, what in sorted(problems)[:5])
+        raise InputError(f"{path}: {five}{more}.")
     films = _without_none(films)
     unknown = len(places) - len(films)
-    said = (
+    left = (
         f"{unknown:,} of {len(places):,} films have no label in {path.name} and are left out: unknown is not negative"
     )
     like = [name for name in header if "patient" in name.lower()] if "patient" not in header else []
     unused = f"No column of {path.name} is named patient; {', '.join(like)}: not taken for patients"
-    return Films(films, path.name, notes=(said,) * (unknown > 0) + (unused,) * bool(like))
+    return Films(films, path.name, notes=(*said, *(left,) * (unknown > 0), *(unused,) * bool(like)))
+
+
+def _peeked(rows: Rows) -> tuple[list[tuple[int, dict[str, str]]], Rows]:
+    """Return the first row, if there is one, and all rows."""
+    first = list(islice(rows, 1))
+    return first, chain(first, rows)
+
+
+def _in_our_words(path: Path, header: list[str], rows: Rows, asked: str) -> tuple[list[str], Rows, list[str]]:
+    """Return header and rows with the columns of another program's table under our names, and which were taken so.
+
+    A column that says the part is taken only where the first row does say one: folds have numbers.
+    """
+    first, rows = _peeked(rows)
+    ours: dict[str, str] = {}
+    for role, name in (("path", "path"), (asked, "label"), ("patient", "patient"), ("part", "split")):
+        free = [column for column in header if column not in (*COLUMNS, *FILMS_HEADER, *ours)]
+        if not role or {role, name} & set(header):
+            continue
+        column = only(role, free, path, "name the one that is meant {role}")
+        if column and (role != "part" or (first and words.part(first[0][1][column]))):
+            ours[column] = name
+    if not ours:
+        return header, rows, []
+    said = "Columns taken: " + ", ".join(f"{column} for {name}" for column, name in ours.items())
+    renamed = ((n, {ours.get(column, column): cell for column, cell in row.items()}) for n, row in rows)
+    return [ours.get(column, column) for column in header], renamed, [said]
 
 
 def _without_none(films: Table) -> Table:
@@ -256,14 +305,30 @@ def _without_none(films: Table) -> Table:
     return Table(film for film in films if film.label not in none) if none and len(classes - none) > 1 else films
 
 
-def _as_stored(path: str, source: Source) -> str:
+def folders_beside(table: Path) -> list[str]:
+    """Return the first folders beside a table, with a slash: where its films may lie."""
+    with os.scandir(table.parent) as entries:
+        return list(islice((f"{entry.name}/" for entry in entries if entry.is_dir()), FOLDERS))
+
+
+def _as_stored(path: str, source: Source, folders: Iterable[str] = ()) -> str:
     """Return the path of a table's film as the file is named: with slashes for backslashes, without blanks around it,
-    in Windows-1252, where nothing has the name as it stands."""
-    if (path.isascii() and "\\" not in path and path == path.strip()) or _is_there(path, source):
+    in Windows-1252, in one of the ``folders`` or with its ending, where nothing has the name as it stands."""
+    spelt_plainly = path.isascii() and "\\" not in path and path == path.strip()
+    if (spelt_plainly and not folders) or not path.strip() or _is_there(path, source):
         return path
-    plain = legible(path.strip())
-    tries = (path.strip(), path.replace("\\", "/"), plain, plain.replace("\\", "/"))
-    return next((name for name in tries if _is_there(name, source)), plain.replace("\\", "/"))
+    spelt = legible(path.strip())
+    slashed = spelt.replace("\\", "/")
+    tries = dict.fromkeys((path.strip(), path.replace("\\", "/"), spelt, slashed))
+    return next((name for name in (*tries, *_nearby(slashed, folders)) if _is_there(name, source)), slashed)
+
+
+def _nearby(name: str, folders: Iterable[str]) -> Iterator[str]:
+    """Yield where a film may lie that its table names without its folder or its ending, as Kaggle's tables do."""
+    if not name or DRIVE.match(name):
+        return
+    endings = ("",) if _ends_as_film(name) else ENDINGS
+    yield from (folder + name + ending for folder in folders for ending in endings)
 
 
 def _is_there(path: str, source: Source) -> bool:

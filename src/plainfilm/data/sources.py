@@ -24,7 +24,7 @@ from plainfilm.data.identity import (
     one_spelling,
     pseudonym,
 )
-from plainfilm.data.layout import from_files, from_table, is_text
+from plainfilm.data.layout import folders_beside, from_files, from_table, is_text
 from plainfilm.data.not_classes import ask_about_many
 from plainfilm.data.place import Place
 from plainfilm.data.reading import (
@@ -133,7 +133,7 @@ def _read(data: Any, how: Reading) -> Films:
         films = _ask_headers(public_films(found, place, how.readers, how.projection == "all"), how.patient_regex)
         return in_question(films, how.findings, how.uncertain, how.question or known.question, known.beside)
     if is_frame(data):
-        films = from_table(Path("DataFrame"), *frame_rows(data), partial(beside, ""), how.findings, how.question)
+        films = from_table(Path("DataFrame"), frame_rows(data), partial(beside, ""), how.findings, how.question)
     else:
         films = _from_demo(data) if _is_demo(data) else _from_path(Path(data), how)
     return in_question(films, how.findings, how.uncertain, how.question)
@@ -172,7 +172,8 @@ def _from_path(path: Path, how: Reading) -> Films:
         files = from_files(folder_files(path), partial(beside, str(path)), path, how.findings, how.question)
         return _ask_headers(files, pattern)
     if is_table(path) or ending == ".txt":
-        listed = from_table(path, *read_table(path), partial(beside, str(path.parent)), how.findings, how.question)
+        table, near = read_table(path), partial(beside, str(path.parent))
+        listed = from_table(path, table, near, how.findings, how.question, folders_beside(path))
         return _ask_headers(listed, pattern)
     if ending == ".npz":
         return from_npz(path)

@@ -14,6 +14,9 @@ PART_NAMES = {
     **{name: "val" for name in ("tuning", "internal_val", "internal_validation")},
     **{name: "test" for name in ("test", "testing", "tst", "holdout", "hold_out", "heldout", "held_out")},
     "internal_test": "test",
+    **{name: "train" for name in ("trainings", "entrenamiento", "entrainement", "apprentissage")},
+    **{name: "val" for name in ("validierung", "validierungs", "validacion")},
+    "prueba": "test",
 }
 PART_COLUMNS = ("split", "part")  # names of the column that says a film's part
 OF_A_PART = re.compile(r"_?(set|split|part|data|images|films|folder|files)$")  # "train_set", "Test images"
@@ -26,6 +29,7 @@ UNKNOWN = {
     *("#name?", "#num!", "#zahl!", "\\n", ".", "?", "-", "--", "—", "–", "missing", "not available", "k.a."),
 }
 NONE = "none"  # Python's None; but also a class: none of the findings
+NO_LABEL = {"unknown", "unk", "unbekannt", "not known", "unlabeled", "unlabelled", "not labeled", "not labelled"}
 NOBODY = {"unknown", "unk", "unbekannt", "anonymous", "anonymised", "anonymized", "anon", "no name", "noname"}
 
 WHOLE = re.compile(r"([+-]?)0*(\d+)(?:[.,]0*)?")
@@ -58,6 +62,7 @@ def patient(text: str) -> str:
 def label(text: str) -> str:
     """Return the class that a cell names, "" where it is not known; whole numbers in one spelling: 1.0 is 1."""
     plain = known(text)
+    plain = "" if plain.lower() in NO_LABEL else plain
     whole = WHOLE.fullmatch(plain)
     return plain if not whole else f"{'-' if whole[1] == '-' and whole[2] != '0' else ''}{whole[2]}"
 

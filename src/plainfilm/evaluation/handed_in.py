@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from plainfilm.config import name_pairs
 from plainfilm.data import words
 from plainfilm.data.identity import one_spelling
+from plainfilm.data.roles import ROLES, candidates, only
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats
@@ -31,25 +32,8 @@ Rows = list[dict[str, str]]
 
 OF_OURS = ("threshold", "threshold_of", "scored_by", "refer", "reason")  # which mean nothing in others' tables
 KNOWN = (*COLUMNS, *OF_OURS)
-# Names of columns in small letters without signs between them, the surest first.
-ROLES: dict[str, tuple[str, ...]] = {
-    "label": (
-        *("label", "target", "truth", "groundtruth", "ytrue", "true", "truelabel", "gt", "reference", "class"),
-        *("diagnosis", "outcome", "y", "labels", "actual", "observed"),
-    ),
-    "score": (
-        *("score", "prob", "probability", "p", "yscore", "yprob", "ypred", "pred", "prediction", "predicted", "output"),
-        *("logit", "logits", "proba", "predprob", "predictedprobability", "likelihood", "confidence", "risk", "p1"),
-        *("prob1", "proba1", "probability1", "score1"),
-    ),
-    "path": (
-        *("path", "file", "filename", "filepath", "image", "imagepath", "imageid", "imageindex", "dicomid", "imgid"),
-        *("sopinstanceuid", "name", "id", "uid", "studyid", "film"),
-    ),
-    "patient": ("patient", "patientid", "subject", "subjectid", "pid", "ptid", "mrn", "person", "personid"),
-    "part": ("part", "split", "set", "fold", "subset"),
-}
 ASKED = ("label", "score", "patient")  # of which two possible columns are asked about
+ASK = "say which: --columns {role}={column}"
 FOR_CLASS = re.compile(r"(p|prob|proba|probability|score|pred|logit|y_pred|output)[\s_.:-]+(.+)", re.IGNORECASE)
 YES = {"1", "true", "yes", "y", "t", "pos", "positive", "+", "present", "ja", "oui", "si", "sí", "abnormal"}
 
@@ -181,24 +165,17 @@ def _classes(path: str | Path, rows: Rows, found: Mapping[str, str]) -> tuple[st
     return tuple(names)
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "", name.strip().lower())
-
-
 def _roles(path: str | Path, header: Sequence[str], told: Told) -> dict[str, str]:
     """Return {role: column}; InputError where one is missing, unknown, or may be one of several."""
     _check_given(path, header, told.columns)
     found = dict(told.columns)
-    taken = set(found.values())
-    for role, known in ROLES.items():
+    for role in ROLES:
         if role in told.columns or (role == "label" and not told.labelled):
             continue
-        like = [name for name in header if name not in taken and _plain(name) in known]
-        if len(like) > 1 and role in ASKED:
-            raise InputError(f"{path}: {' or '.join(like)} may be the {role}; say which: --columns {role}={like[0]}.")
-        if like:
-            found[role] = min(like, key=lambda name: known.index(_plain(name)))
-            taken.add(found[role])
+        free = [name for name in header if name not in found.values()]
+        column = only(role, free, path, ASK) if role in ASKED else next(iter(candidates(role, free)), "")
+        if column:
+            found[role] = column
     if "label" not in found and told.labelled:
         raise InputError(
             f"{path}: no column is known to hold the truth (it has {listed(header)}); name it: --columns label=NAME."

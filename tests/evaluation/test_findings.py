@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
+from plainfilm.data.films import UNKNOWN
 from plainfilm.errors import InputError
 from plainfilm.evaluation import findings as module
 from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, read_findings, write_findings
@@ -61,6 +63,32 @@ def test_hiding_cells_changes_nothing_of_the_others():
     a, b = (module.scored(p, np.random.default_rng(0))["findings"] for p in (whole, hidden))
     assert a["Pneumonia"]["known"] == b["Pneumonia"]["known"] and b["Effusion"]["known"] == 100
     assert a["Pneumonia"]["scores"]["auroc"] == b["Pneumonia"]["scores"]["auroc"]
+
+
+HEADERS = {  # as torchxrayvision, a data frame of two models, and a spreadsheet have them
+    "Image Index,Patient ID,{0},{1},{0}_pred,{1}_pred": "probability",
+    "path,patient,true_{0},true_{1},prob_{0},prob_{1}": "probability",
+    "Dateiname,PatientID,{0},{1},{0} logit,{1} logit": "logit",
+    "file,subject,{0},{1},score {0},score {1}": "percent",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_findings_in_another_programs_words(tmp_path, header):
+    rng = np.random.default_rng(3)
+    truth, chance = rng.integers(0, 2, (40, 2)), rng.uniform(0.01, 0.99, (40, 2)).round(6)
+    shown = {"probability": chance, "logit": logit(chance), "percent": chance * 100}[HEADERS[header]]
+    cells = [["", "-1", "0", "1"][k] for k in rng.integers(0, 4, 40)]  # not known and uncertain ones of the first
+    rows = [
+        f"f{i}.png,{i // 2},{cells[i]},{truth[i, 1]}.0,{float(shown[i, 0])!r},{float(shown[i, 1])!r}" for i in range(40)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join([header.format("Edema", "Lung Opacity"), *rows]))
+    assert module.holds_findings(tmp_path / "t.csv")
+    found = read_findings(tmp_path / "t.csv")
+    assert found.findings == ("Edema", "Lung Opacity") and found.paths[:2] == ["f0.png", "f1.png"]
+    assert found.truth[:, 0].tolist() == [int(cell) if cell in ("0", "1") else UNKNOWN for cell in cells]
+    assert found.truth[:, 1].tolist() == truth[:, 1].tolist() and len(set(found.patients)) == 20
+    assert np.allclose(found.chances, chance, atol=1e-6)
 
 
 def test_means_over_findings_lie_between_them():

@@ -47,6 +47,8 @@ SHAPES = {
     "tabs": table(
         "SOPInstanceUID\tdiagnosis\tprobability", rows(films(), np.where(TRUTH, "sick", "healthy"), CHANCE), "\t"
     ),
+    "a finding's two columns": table("dicom_id,subject_id,Edema,score_edema", rows(films(), range(12), TRUTH, CHANCE)),
+    "truth and guess of a finding": table("study,gt_Edema,Edema_pred", rows(range(12), TRUTH, CHANCE)),
     "no names of films": table("truth,p", rows(TRUTH.astype(bool), CHANCE)),
     "validation named": table("path,label,score,split", rows(films(), TRUTH, CHANCE, ["Validation"] * 12)),
 }

@@ -20,10 +20,13 @@ from scipy.special import logit
 from plainfilm.data import words
 from plainfilm.data.films import CELLS, FINDING, UNKNOWN, Films
 from plainfilm.data.findings import no
+from plainfilm.data.roles import candidates
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import FLOOR, Bools, Decision
 from plainfilm.evaluation.intervals import Floats
+from plainfilm.evaluation.pairs import pairs
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.scales import as_probabilities
 from plainfilm.evaluation.scores import scores
 from plainfilm.storage.tables import read_csv, read_table, write_csv
 
@@ -246,24 +249,31 @@ def of_classes(decision: Decision | FindingsDecision, doing: str) -> Decision:
 
 
 def holds_findings(path: str | Path) -> bool:
-    """Return whether a table is one of predictions of findings: a column p_NAME beside a column y_NAME."""
-    header, _ = read_table(path)
-    return any(name.startswith(FINDING) and f"p_{name.removeprefix(FINDING)}" in header for name in header)
+    """Return whether a table is one of predictions of findings: a column p_NAME beside a column y_NAME, or several such
+    pairs in another program's words and no column of labels."""
+    header, rows = read_table(path)
+    if any(name.startswith(FINDING) and f"p_{name.removeprefix(FINDING)}" in header for name in header):
+        return True
+    return not candidates("label", header) and len(pairs(header, [row for _, row in rows])) > 1
 
 
 def read_findings(path: str | Path, about: Mapping[str, Any] | None = None) -> FindingsPredictions:
     """Return the predictions in a table ``path,part,y_<finding>…,p_<finding>…`` of any dialect.
 
     ``about``: the model.json of whoever made them, for thresholds; a film's own, in ``threshold_<finding>``, go before
-    them. Empty, uncertain and unreadable truths are unknown,
-    never negative. InputError for cells that are no truth, and for probabilities outside 0..1.
+    them. Empty, uncertain and unreadable truths are unknown, never negative. Of another program's table the pairs of
+    columns are found by ``pairs``, and its scores may be logits or per cent. InputError for cells that are no
+    truth, and for probabilities outside 0..1.
     """
-    header, rows = read_csv(path)
+    theirs, rows = read_csv(path)
+    header, rows = _in_our_words(theirs, rows)
     names = [n.removeprefix(FINDING) for n in header if n.startswith(FINDING) and "p_" + n[len(FINDING) :] in header]
     if not names or not rows:
         raise InputError(f"{path} has no rows, or no column p_NAME beside a column y_NAME.")
     truth = np.array([[_cell(path, row[FINDING + name]) for name in names] for row in rows], dtype=np.int8)
     chances = np.array([[words.number(row[f"p_{name}"]) for name in names] for row in rows])
+    if header != theirs and np.isfinite(chances).all():
+        chances = np.column_stack([as_probabilities(column)[0] for column in chances.T])
     wrong = np.flatnonzero(~((chances >= 0) & (chances <= 1)).all(axis=1))
     if wrong.size:
         raise InputError(f"{path}: {wrong.size} rows have a probability outside 0..1 (first: row {wrong[0] + 2}).")
@@ -281,6 +291,17 @@ def read_findings(path: str | Path, about: Mapping[str, Any] | None = None) -> F
         np.array([words.patient(row.get("patient", "")) or path for row, path in zip(rows, paths, strict=True)]),
         np.array([row["scored_by"] for row in rows], dtype=np.str_) if "scored_by" in header else None,
     )
+
+
+def _in_our_words(header: list[str], rows: list[dict[str, str]]) -> tuple[list[str], list[dict[str, str]]]:
+    """Return another program's table of findings as ``path,part,patient,y_<finding>…,p_<finding>…``; ours as it is."""
+    if any(name.startswith(FINDING) for name in header):
+        return header, rows
+    ours = {column: role for role in ("path", "patient", "part") for column in candidates(role, header)[:1]}
+    for name, (truth, score) in pairs(header, rows).items():
+        ours |= {truth: FINDING + name, score: f"p_{name}"}
+    renamed = [{ours.get(column, column): cell for column, cell in row.items()} for row in rows]
+    return [ours.get(column, column) for column in header], renamed
 
 
 def _cut_at(path: str | Path, rule: Decision, thresholds: Floats) -> Decision:

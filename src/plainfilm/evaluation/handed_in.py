@@ -22,6 +22,7 @@ from plainfilm.data.roles import ROLES, candidates, only
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats
+from plainfilm.evaluation.pairs import pairs
 from plainfilm.evaluation.scales import KINDS, Scale, as_probabilities
 from plainfilm.progress import say
 from plainfilm.storage.columns import Texts
@@ -127,7 +128,7 @@ def _our_row(row: dict[str, str], classes: Sequence[str]) -> dict[str, str]:
 def _theirs(path: str | Path, header: list[str], rows: Rows, numbers: list[int], told: Told) -> Table:
     if not rows:
         raise InputError(f"{path} has no rows; there is nothing to score.")
-    found = _roles(path, header, told)
+    found = _roles(path, header, rows, told)
     classes = told.classes or _classes(path, rows, found)
     by_class = {} if "score" in told.columns else _by_class(header, classes, found)
     if by_class:
@@ -165,8 +166,11 @@ def _classes(path: str | Path, rows: Rows, found: Mapping[str, str]) -> tuple[st
     return tuple(names)
 
 
-def _roles(path: str | Path, header: Sequence[str], told: Told) -> dict[str, str]:
-    """Return {role: column}; InputError where one is missing, unknown, or may be one of several."""
+def _roles(path: str | Path, header: Sequence[str], rows: Rows, told: Told) -> dict[str, str]:
+    """Return {role: column}; InputError where one is missing, unknown, or may be one of several.
+
+    Without a column known to hold the truth, those of a finding (``Edema,Edema_pred``) do, where there is one finding.
+    """
     _check_given(path, header, told.columns)
     found = dict(told.columns)
     for role in ROLES:
@@ -177,10 +181,24 @@ def _roles(path: str | Path, header: Sequence[str], told: Told) -> dict[str, str
         if column:
             found[role] = column
     if "label" not in found and told.labelled:
-        raise InputError(
-            f"{path}: no column is known to hold the truth (it has {listed(header)}); name it: --columns label=NAME."
-        )
+        found |= _of_a_finding(path, header, rows)
     return found
+
+
+def _of_a_finding(path: str | Path, header: Sequence[str], rows: Rows) -> dict[str, str]:
+    questions = list(pairs(header, rows).items())
+    if len(questions) == 1:
+        truth, score = questions[0][1]
+        return {"label": truth, "score": score}
+    if questions:
+        (name, (truth, score)), others = questions[0], len(questions) - 1
+        raise InputError(
+            f"{path} holds the truth and the score of {name} and {others} more findings, and one is asked for here: "
+            f"--columns label={truth},score={score}."
+        )
+    raise InputError(
+        f"{path}: no column is known to hold the truth (it has {listed(header)}); name it: --columns label=NAME."
+    )
 
 
 def _check_given(path: str | Path, header: Sequence[str], given: Mapping[str, str]) -> None:

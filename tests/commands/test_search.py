@@ -158,8 +158,7 @@ def test_two_objectives_give_a_front(films_folder, tmp_path, capsys):
         run("search", films_folder, "--out", out, "--epochs", 1, "--budget", 6, "--threads", 1, *vary, "--quiet") == 0
     )
     found = json.loads(capsys.readouterr().out)
-    with Journal(out) as journal:
-        trials = journal.refresh()
+    trials = Journal(out).refresh()
     sizes = {trials[n].values.get("size", 64): trials[n].scores["flops"] for n in trials}
     assert sizes[16] < sizes[32] < sizes[64]
     assert found["front"] and min(trials[n].scores["flops"] for n in found["front"]) == sizes[16]

@@ -81,19 +81,19 @@ def test_a_loss_that_is_none_leaves_the_last_good_state(nursery, few_films, tiny
 
 def test_a_worker_that_dies_gives_back_its_trial(tmp_path):
     """The kernel lets go of a dead process's claims; the others take them up."""
-    with Journal(tmp_path) as journal:
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            with Journal(tmp_path) as own, own.claim(0):
-                os.write(writer, b"x")
-                signal.pause()
-        assert os.read(reader, 1) == b"x"
-        with journal.claim(0) as mine:
-            assert not mine
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        with journal.claim(0) as mine:
-            assert mine
-        os.close(reader)
-        os.close(writer)
+    journal = Journal(tmp_path)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with Journal(tmp_path).claim(0):
+            os.write(writer, b"x")
+            signal.pause()
+    assert os.read(reader, 1) == b"x"
+    with journal.claim(0) as mine:
+        assert not mine
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with journal.claim(0) as mine:
+        assert mine
+    os.close(reader)
+    os.close(writer)

@@ -44,9 +44,9 @@ def killed_at(number):
 
 def run(folder, name="tpe", evaluate=tried, wanted=None, size=0, seed=0):
     wanted = wanted or plan()
-    with Journal(folder) as journal, bar("", 1) as shown:
+    with bar("", 1) as shown:
         chosen = algorithm(name, 2, seed, wanted.budget // wanted.price - 1, size)
-        return search(wanted, chosen, journal, evaluate, shown)
+        return search(wanted, chosen, Journal(folder), evaluate, shown)
 
 
 @pytest.mark.parametrize("name", ["random", "grid", "tpe", "cmaes", "ga", "de", "pso", "gwo", "woa"])

@@ -15,6 +15,7 @@ from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
 from plainfilm.export.opened import opened
 from plainfilm.progress import say
+from plainfilm.storage.files import within
 
 if TYPE_CHECKING:
     from plainfilm.hospital.receiver import Door
@@ -34,7 +35,7 @@ def watch(
         from plainfilm.hospital.archive import Folder
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; name the one that films are put into.")
-    if out.resolve().is_relative_to(folder.resolve()):
+    if within(out, folder):
         raise InputError(f"--out {out} lies within {folder}, where answers would be taken for films; name another.")
     model = opened(run)
     with serving(model, out / "spool", Folder(out), patience, metrics_port) as (service, door):

@@ -244,7 +244,7 @@ def from_table(  # noqa: PLR0915 - the columns in the order in which they are re
         label = "" if findings else label
         part = part or words.known(row.get("part", ""))
         numbers.append(number)
-        places.append(os.path.normpath(name) if name else f"\0{number}")
+        places.append(os.path.normcase(os.path.normpath(name)) if name else f"\0{number}")
         labels.append(label)
         if not name:
             problems.append((number, "has no path"))

@@ -147,7 +147,9 @@ def line_of(answer: Path) -> dict[str, Any]:
 
 
 def _to_disk(folder: Path) -> None:
-    """Have the folder's entries survive a power cut, as the file itself does."""
+    """Have the folder's entries survive a power cut, as the file itself does; Windows opens no folder for that."""
+    if os.name == "nt":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -169,6 +169,9 @@ def _pixels(header: dict[str, Any], data: bytes) -> np.ndarray:
 
 
 def _limit_self() -> None:
+    """Limit this process's memory, where the system knows such limits."""
+    if sys.platform == "win32":
+        return
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold a patient's film

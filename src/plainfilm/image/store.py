@@ -7,16 +7,16 @@ after their rows, so a kill in the middle loses at most the rows under way.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import mmap
 import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,11 @@ from plainfilm.machine import ranks
 from plainfilm.machine.memory import give_back
 from plainfilm.machine.threads import prefetched
 from plainfilm.progress import bar
+from plainfilm.storage import locks
 from plainfilm.storage.files import cache_dir, locked, to_json, write_json
 from plainfilm.storage.grown import Grown
+
+TURN = 0.002  # seconds between two looks of a rank whose turn it is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class RowStore:
         name = hashlib.sha256(to_json(self.about).encode()).hexdigest()[:16]
         self.folder = cache_dir() / "store" / name
         self.rows_path, self.index_path = self.folder / "rows.bin", self.folder / "index.txt"
+        self._reading = Lock()
         self._forget()
 
     def _forget(self) -> None:
@@ -117,14 +121,12 @@ class RowStore:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Keep the other ranks from appending; know what they have appended, and cut off rows whose line never came."""
-        fcntl.flock(self._index, fcntl.LOCK_EX)
-        try:
+        alone = ranks.world() == 1  # then the store's own lock is enough
+        with nullcontext() if alone else locks.held(self.folder / ".turn", wait=True, look=TURN):
             self._read_on()
             self._rows.truncate(self._count * self.row_bytes)
             self._index.truncate(self._index_bytes)
             yield
-        finally:
-            fcntl.flock(self._index, fcntl.LOCK_UN)
 
     def _append(self, rows: Sequence[tuple[str, int, int, np.ndarray]]) -> None:
         lines = []
@@ -188,8 +190,16 @@ class RowStore:
         if entry is None or entry.row >= self._checked_from:
             return entry
         # Read, not mapped: the process does not grow with the store.
-        row = os.pread(self._written.fileno(), self.row_bytes, entry.row * self.row_bytes)
+        row = self._read_at(entry.row * self.row_bytes)
         return entry if zlib.crc32(row) == entry.crc else None
+
+    def _read_at(self, place: int) -> bytes:
+        """Return the row that begins at a byte of the file; any thread may ask."""
+        if hasattr(os, "pread"):
+            return os.pread(self._written.fileno(), self.row_bytes, place)
+        with self._reading:  # Windows has no call that seeks and reads at once
+            self._written.seek(place)
+            return self._written.read(self.row_bytes)
 
 
 def _facts(line: bytes) -> tuple[str, int, int, int] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from plainfilm.data.films import FilmError
 from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
+from plainfilm.storage.files import within
 
 OURS = re.compile(rb"\Z|path,label,\"?p_[^\n]*,refer,reason\r?\n")  # how a table of label's begins, or nothing
 COMPANION = re.compile(rb'\Z|\{\s*"labels_of"')
@@ -42,7 +43,7 @@ def _require_picture(picture: Path, out: Path, paths: Sequence[str]) -> None:
         raise InputError(f"--montage {picture}: the picture is a PNG; give a name that ends in .png.")
     if picture.resolve() == out.resolve():
         raise InputError(f"--out and --montage are one file, {out}; name two.")
-    if any(picture.resolve().is_relative_to(Path(path).resolve()) for path in paths):
+    if any(within(picture, Path(path)) for path in paths):
         raise InputError(f"--montage {picture} lies among the films; name it elsewhere.")
     try:
         picture.parent.mkdir(parents=True, exist_ok=True)

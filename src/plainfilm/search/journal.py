@@ -1,12 +1,11 @@
 """What trials found, one line of JSON each, and who is at work on which: all that a search needs to go on.
 
-Any number of processes may share a journal. A trial is claimed by a lock on one byte of a file, which the system takes
-back when the process ends, however it ends; a line counts once its newline is there.
+Any number of processes may share a journal. A trial is claimed by a lock, which the system takes back when the process
+ends, however it ends; a line counts once its newline is there.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import zlib
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.errors import InputError
+from plainfilm.storage import locks
 from plainfilm.storage.files import to_json
 
 STATES = ("done", "pruned", "failed")
@@ -39,21 +39,14 @@ class Trial:
 
 
 class Journal:
-    """The trials in ``folder``/journal.jsonl, and the claims in ``folder``/.claims. Use it as a context."""
+    """The trials in ``folder``/journal.jsonl, and who is at work on which in ``folder``/.claimed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / "journal.jsonl"
         self.trials: dict[int, Trial] = {}
         self._read = 0  # bytes
-
-    def __enter__(self) -> Journal:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # One handle for all claims: closing any other on this file would release every lock of the process.
-        self._claims = open(self.folder / ".claims", "a+b")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._claims.close()
+        self._claimed = folder / ".claimed"
+        self._claimed.mkdir(parents=True, exist_ok=True)
 
     def refresh(self) -> dict[int, Trial]:
         """Read what was added since, by this process or another; return all trials by number.
@@ -84,8 +77,7 @@ class Journal:
         """Add one line, on the disk when this returns."""
         values = json.loads(to_json(asdict(trial)))
         text = json.dumps({**values, "crc32": _sum(values)}) + "\n"
-        with open(self.path, "a+b") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with locks.held(self._claimed / "journal", wait=True), open(self.path, "a+b") as handle:
             handle.seek(0)
             handle.truncate(handle.read().rfind(b"\n") + 1)  # what a kill left of a line
             handle.write(text.encode())
@@ -95,15 +87,13 @@ class Journal:
     @contextmanager
     def claim(self, number: int) -> Iterator[bool]:
         """Hold trial ``number`` for the block; yield False when another process has it."""
-        try:
-            fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
-        except OSError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, number)
+        place = self._claimed / f"trial-{number}"
+        with locks.held(place) as mine:
+            try:
+                yield mine
+            finally:
+                if mine:
+                    locks.remove(place)
 
 
 def _sum(values: dict[str, Any]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
@@ -26,8 +25,8 @@ def trials_of(bench: Bench, wanted: Wanted, config: TrainConfig) -> list[Trial]:
     budget, price = wanted.paid(config)
     plan = Plan(wanted.space(config), bench.objectives, budget, price, wanted.prune)
     chosen = wanted.chosen(config, len(bench.objectives))
-    with Journal(bench.out) as journal, bar(f"Searching ({wanted.algorithm})", budget) as shown:
-        return search(plan, chosen, journal, bench, shown)
+    with bar(f"Searching ({wanted.algorithm})", budget) as shown:
+        return search(plan, chosen, Journal(bench.out), bench, shown)
 
 
 @contextmanager
@@ -44,22 +43,22 @@ def helped(data: str, out: Path, settings: dict[str, Any], wanted: Wanted, worke
 
 def _started(data: str, out: Path, settings: dict[str, Any], wanted: Wanted, workers: int) -> Sequence[BaseProcess]:
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    arguments = (data, out, settings, wanted, os.getpid())
+    arguments = (data, out, settings, wanted)
     helpers = [context.Process(target=_help, args=arguments, daemon=True) for _ in range(workers - 1)]
     for helper in helpers:
         helper.start()
     return helpers
 
 
-def _help(data: str, out: Path, settings: dict[str, Any], wanted: Wanted, parent: int) -> None:
+def _help(data: str, out: Path, settings: dict[str, Any], wanted: Wanted) -> None:
     """Do the same search as the process that started this one, with its journal; end when it ends."""
     quiet.set(True)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     config = TrainConfig(**settings)
     trials_of(Bench.open(data, out, config, objectives.parse(wanted.objective)), wanted, config)
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
     os._exit(1)

@@ -5,7 +5,6 @@ A reader therefore sees the old file or the new one, never half of one, whatever
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import hashlib
 import json
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.errors import InputError
+from plainfilm.storage import locks
 
 SUMS = "SHA256SUMS"  # of an output folder, as `sha256sum --check SHA256SUMS` reads it
 WRITTEN = ".SHA256SUMS.written"  # the sums of what was moved into place since, until SUMS has them
@@ -33,7 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name[:200]}.{os.getpid():08x}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb") as handle:
+        with open(temporary, "rb+") as handle:  # Windows flushes only what may be written to
             os.fsync(handle.fileno())
         _note_sum(temporary, path)
         os.replace(temporary, path)
@@ -91,13 +91,7 @@ def read_json(path: str | Path) -> Any:
 def _runs(process: int) -> bool:
     """Whether there is another process of this number here. Our own number on a file is that of one before us: in a
     container all are the first."""
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return process != os.getpid()
+    return process != os.getpid() and locks.runs(process)
 
 
 def _being_written(left: Path, folder: Path) -> bool:
@@ -108,12 +102,11 @@ def _being_written(left: Path, folder: Path) -> bool:
 
 
 def _held_by_another(lock: Path) -> bool:
+    if not lock.exists():
+        return False
     try:
-        with open(lock) as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except FileNotFoundError:
-        return False
+        with locks.held(lock) as mine:
+            return not mine
     except OSError:
         return True
 
@@ -289,12 +282,27 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def within(path: Path, folder: Path) -> bool:
+    """Return whether ``path``, which need not exist, is ``folder`` or would lie in it.
+
+    Whatever names lead there: links, and other capitals where the system takes them for the same.
+    """
+    here = path.resolve()
+    if not folder.exists():
+        return here.is_relative_to(folder.resolve())
+    return any(place.exists() and place.samefile(folder) for place in (here, *here.parents))
+
+
 def cache_dir() -> Path:
-    """Return the cache folder: ``PLAINFILM_CACHE``, else ``$XDG_CACHE_HOME/plainfilm``, else ``~/.cache/plainfilm``."""
+    """Return the cache folder: ``PLAINFILM_CACHE``, else the system's place for caches.
+
+    On Linux that is ``$XDG_CACHE_HOME/plainfilm`` or ``~/.cache/plainfilm``, on macOS ``~/Library/Caches/plainfilm``,
+    on Windows ``%LOCALAPPDATA%\\plainfilm\\Cache``.
+    """
+    from platformdirs import user_cache_path  # here: most of what imports this file asks for no cache
+
     named = os.environ.get("PLAINFILM_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plainfilm"
+    return Path(named) if named else user_cache_path("plainfilm", appauthor=False)
 
 
 @contextmanager
@@ -303,14 +311,7 @@ def locked(folder: str | Path, wait: bool = False) -> Iterator[None]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
-    with open(path, "a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
-            handle.seek(0)
-            owner = handle.read().strip() or "unknown"
-            raise InputError(f"{folder} is in use by process {owner}; wait for it or choose another --out.") from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+    with locks.held(path, wait=wait) as mine:
+        if not mine:
+            raise InputError(f"{folder} is in use by {locks.holder(path)}; wait for it or choose another --out.")
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from plainfilm.errors import InputError
+from plainfilm.storage import locks
 from plainfilm.storage.dialects import COLUMNS, legible, opened
 from plainfilm.storage.files import replacing
 
@@ -84,13 +84,9 @@ def growing_csv(
     path.parent.mkdir(parents=True, exist_ok=True)
     begun = path.with_name(f".{path.name[:200]}.{tag}.begun")
     lock = path.with_name(f".{path.name[:200]}.lock")
-    with open(lock, "w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{path} is being written by another plainfilm; wait for it, or choose another name."
-            ) from None
+    with locks.held(lock) as mine:
+        if not mine:
+            raise InputError(f"{path} is being written by another plainfilm; wait for it, or choose another name.")
         if path.exists() and not force:
             raise InputError(f"{path} exists; choose another name, or add --force to replace it.")
         write_csv(begun, header, csv_rows(begun, len(header)) if resume and begun.exists() else ())
@@ -100,7 +96,7 @@ def growing_csv(
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(begun, path)
-        lock.unlink()
+        locks.remove(lock)
 
 
 def csv_rows(path: Path, cells: int) -> Iterator[list[str]]:

@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 WITH := test
+# PyTorch without CUDA is a fifth of the size; where there is no GPU it is taken, if its index can be reached.
+TORCH_FOR_CPUS := https://download.pytorch.org/whl/cpu
 .DEFAULT_GOAL := help
 .PHONY: help demo test slow faults check docs site pictures bench lock sbom
 
@@ -21,6 +23,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'plainfilm needs Python 3.11 or newer; name one with: make PYTHON=python3.12')"
 	@echo "Making the environment in .venv (PyTorch is the largest part) ..."
 	@$(PYTHON) -m venv .venv
+	@nvidia-smi >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --retries 0 --timeout 10 --no-deps \
+		--constraint constraints.txt --index-url $(TORCH_FOR_CPUS) torch torchvision >/dev/null 2>&1 || true
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(WITH)]"
 	@touch $@
 

@@ -76,7 +76,7 @@ def datasets() -> str:
         "For those who want to train or test on films that somebody has published.",
         "",
         "`plainfilm fetch --list` names all with their licences. It downloads `kermany` and `pneumoniamnist` for you.",
-        "The others come from their owners, and most of those ask you to register. Hand in the folder as it is",
+        "The others come from their owners, and most of those ask you to register. Give the folder as it is",
         "shipped: plainfilm knows the owner's table by its columns.",
         "It says which set it is, its licence, and how many films of the table are there.",
         "",

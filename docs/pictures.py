@@ -1,43 +1,126 @@
-"""Take the README's picture: a report of a real run on synthetic films, by a real browser.
+"""Take the pictures of README and tour from real runs on synthetic films, in a real browser: `make pictures`.
 
     python docs/pictures.py
 
-Needs chromium (Debian: chromium). Run it again when reports look otherwise: `make pictures`.
+Needs chromium (Debian: chromium). docs/pictures.json keeps what each picture was made from, so that a test can say
+which ones are older than what they show.
 """
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import io
+import json
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from plainfilm.cli import main
 
-HERE = Path(__file__).parent
-RUN = ["train", "demo:240", "--model", "vgg-bn", "--epochs", "30", "--precision", "32", "--quiet"]
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parent / "src" / "plainfilm"
+MADE_FROM = HERE / "pictures.json"
+WIDE, HIGH = 1280, 860  # pixels of a picture
+LARGEST = 200_000  # bytes of a picture
+PATIENCE = 120_000  # milliseconds
+RUN = ["--model", "vgg-bn", "--epochs", "30", "--precision", "32", "--quiet"]
+FILMS = 6  # on the service's page
+
+REPORT = ("report/templates/base.html", "report/templates/macros.html", "report/templates/style.css")
+SHOWN = {
+    "report.png": (*REPORT, "report/templates/run.html", "report/verdict.py"),
+    "tour-audit.png": (*REPORT, "report/templates/audit.html", "report/audit.py"),
+    "tour-labels.webp": ("report/figures.py",),
+    "page.webp": ("serving/web/index.html", "serving/web/style.css", "serving/web/panel.js", "serving/web/list.js"),
+}
 
 
-def pictures() -> int:
-    """Train, open the report, keep its first screen as docs/report.png; return the exit code."""
-    browser = shutil.which("chromium")
-    if browser is None:
-        return print("chromium is needed for pictures; install it.", file=sys.stderr) or 2
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
-        if main([*RUN, "--out", f"{folder}/run"]):
-            return 1
-        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-        page = chromium.new_page(viewport={"width": 1280, "height": 860})
-        page.goto(f"file://{folder}/run/report.html")
-        shot = page.screenshot()
+def made_from(picture: str) -> str:
+    """Return the SHA-256 of what a picture shows: templates and styles whole, of code the words in it alone."""
+    found = hashlib.sha256()
+    for name in SHOWN[picture]:
+        text = (SOURCE / name).read_text(encoding="utf-8")
+        found.update((text if not name.endswith(".py") else "\n".join(words(text))).encode())
+    return found.hexdigest()
+
+
+def words(code: str) -> list[str]:
+    """Return the texts with a space in them that code can show, in their order: no docstrings, no names."""
+    tree = ast.parse(code)
+    docs = {node.value for found in ast.walk(tree) for node in getattr(found, "body", ()) if isinstance(node, ast.Expr)}
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return sorted(node.value for node in texts if node not in docs and " " in node.value.strip())
+
+
+def keep(shot: bytes, name: str) -> None:
+    """Write a picture small: few colours for text (PNG), WebP where there are films."""
+    place = HERE / name
     with Image.open(io.BytesIO(shot)) as picture:
-        picture.convert("RGB").quantize(64).save(HERE / "report.png", optimize=True)
-    return 0
+        if place.suffix == ".webp":
+            picture.thumbnail((WIDE, WIDE))
+            picture.convert("RGB").save(place, quality=80, method=6)
+        else:
+            picture.convert("RGB").quantize(64).save(place, optimize=True)
+    if place.stat().st_size > LARGEST:
+        raise SystemExit(f"{name} has {place.stat().st_size:,} bytes; {LARGEST:,} are the most.")
+
+
+def opened(browser: Browser, address: str) -> Page:
+    """Return a page of the browser at an address."""
+    page = browser.new_page(viewport={"width": WIDE, "height": HIGH})
+    page.goto(address)
+    return page
+
+
+def command(*given: str) -> None:
+    """Run one command; SystemExit when it fails."""
+    if main(list(given)):
+        raise SystemExit(f"plainfilm {' '.join(given)} failed.")
+
+
+def service(browser: Browser, run: Path, films: list[Path]) -> bytes:
+    """Return the picture of the service's page with films, one of them open with its heat map."""
+    serve = [sys.executable, "-m", "plainfilm", "serve", str(run), "--port", "0", "--json"]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            page = opened(browser, json.loads(process.stdout.readline())["url"])  # type: ignore[union-attr]
+            page.set_input_files("#files", films)
+            expect(page.locator("#status")).to_contain_text("labelled", timeout=PATIENCE)
+            expect(page.locator("#mapNote")).to_contain_text("what speaks for", timeout=PATIENCE)
+            page.wait_for_timeout(500)
+            return page.screenshot()
+        finally:
+            process.terminate()
+
+
+def pictures() -> None:
+    """Run audit, train and label on the demo set, and take every picture of ``SHOWN``."""
+    browser_at = shutil.which("chromium")
+    if browser_at is None:
+        raise SystemExit("chromium is needed for pictures; install it.")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
+        place = Path(folder)
+        command("demo", "--out", f"{folder}/demo", "--models", "vgg", "--epochs", "1", "--quiet")
+        films = place / "demo" / "films"
+        command("audit", str(films), "--out", f"{folder}/audit", "--quiet")
+        command("train", str(films), "--out", f"{folder}/run", *RUN)
+        command(
+            "label", f"{folder}/run", str(films), "--out", f"{folder}/labels.csv", "--montage", f"{folder}/labels.png"
+        )
+        browser = play.chromium.launch(executable_path=browser_at, args=["--no-sandbox", "--disable-gpu"])
+        keep(opened(browser, f"file://{folder}/run/report.html").screenshot(), "report.png")
+        keep(opened(browser, f"file://{folder}/audit/report.html").screenshot(), "tour-audit.png")
+        keep((place / "labels.png").read_bytes(), "tour-labels.webp")
+        sick = sorted((films / "PNEUMONIA").iterdir())[: FILMS // 2]
+        keep(service(browser, place / "run", [*sick, *sorted((films / "NORMAL").iterdir())[: FILMS // 2]]), "page.webp")
+    MADE_FROM.write_text(json.dumps({name: made_from(name) for name in SHOWN}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(pictures())
+    pictures()

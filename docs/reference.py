@@ -27,10 +27,14 @@ Every command writes into the folder that you name with `--out`, and nowhere els
 and moved into it, so you never see half of one. Tables are UTF-8 with commas. `SHA256SUMS` stands in every finished
 folder; check it with `sha256sum --check SHA256SUMS`, or ask `plainfilm doctor FOLDER`.
 
-`config.json`, `films.csv` and `predictions.csv` hold the paths and patients that you handed in. Look at them before
+`config.json`, `films.csv` and `predictions.csv` hold the paths and patients that you gave. Look at them before
 you pass a folder on. `features.h5` and `checkpoint.h5` may be deleted once a run is finished.
 """
-OF_A_RUN = (folders.QUARANTINE, folders.HISTORY, folders.CHECKPOINT, folders.FEATURES, folders.PROBES)
+OF_A_RUN = (
+    *(folders.QUARANTINE, folders.HISTORY, folders.PROBES, folders.AUDIT, folders.FIGURES),
+    *(folders.CARD, folders.METHODS, folders.CLAIM, folders.TRIPOD, folders.FEATURES, folders.CHECKPOINT, folders.SUMS),
+)
+OF_AN_AUDIT = (folders.DUPLICATES, folders.FIGURES)
 COMMANDS = {
     "run": "plainfilm train",
     "folds": "plainfilm train --folds` or `--seeds",
@@ -42,6 +46,7 @@ COMMANDS = {
     "evaluation": "plainfilm evaluate --out",
     "comparison": "plainfilm compare --out",
 }
+MORE = {"run": OF_A_RUN, "audit": OF_AN_AUDIT, "adapted model": (folders.SEEN_BEFORE,)}
 DOCUMENTS = (
     ("config.json", documents.ConfigDocument),
     ("model.json", documents.ModelDocument),
@@ -56,7 +61,7 @@ def files() -> str:
     parts = [FILES_HEAD]
     for name, command in COMMANDS.items():
         kind = kinds[name]
-        held = (*kind.holds, *(OF_A_RUN if kind is folders.RUN else ()), *([kind.beside] if kind.beside else []))
+        held = (*kind.holds, *([kind.beside] if kind.beside else []), *MORE.get(name, ()))
         rows = [f"| `{file}` | {folders.MEANING[file]} |" for file in dict.fromkeys(held)]
         parts.append("\n".join([f"## `{command}`\n", "| file | holds |", "|---|---|", *rows, ""]))
     parts.append("## Keys of the JSON files\n\nA key marked * is not in every file.\n")

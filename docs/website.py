@@ -25,7 +25,7 @@ ELSEWHERE = {
     "CHANGELOG.md": "changes.md",
     "benchmarks/results.md": "evidence/benchmarks.md",
 }
-PICTURES = (".png", ".webp", ".svg")
+ASSETS = (".png", ".webp", ".svg", ".json")  # what pages show or link to, besides pages
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}  # without a click
@@ -37,9 +37,9 @@ def pages() -> dict[str, Path]:
     return own | {place: ROOT / name for name, place in ELSEWHERE.items() if name != "README.md"}
 
 
-def pictures() -> dict[str, Path]:
-    """Return the site's pictures, as ``pages`` does."""
-    own = {path.relative_to(DOCS).as_posix(): path for path in sorted(DOCS.rglob("*")) if path.suffix in PICTURES}
+def assets() -> dict[str, Path]:
+    """Return the site's pictures and schemas, as ``pages`` does."""
+    own = {path.relative_to(DOCS).as_posix(): path for path in sorted(DOCS.rglob("*")) if path.suffix in ASSETS}
     return own | {f"evidence/{path.name}": path for path in sorted((ROOT / "benchmarks").glob("*.svg"))}
 
 
@@ -47,7 +47,7 @@ def aim(source: Path, link: str) -> str:
     """Return where in the site a relative link of ``source`` leads; ValueError where the site has no such file."""
     target = Path(os.path.normpath(source.parent / link)).relative_to(ROOT).as_posix()
     place = ELSEWHERE.get(target) or target.removeprefix("docs/").replace("benchmarks/", "evidence/")
-    if place not in pages() and place not in pictures():
+    if place not in pages() and place not in assets():
         raise ValueError(f"{source.relative_to(ROOT)}: the site has no page for {link}")
     return place
 
@@ -81,7 +81,7 @@ def spaced(text: str) -> str:
 def gather() -> None:
     """Write all that Zensical needs into build/site."""
     shutil.rmtree(BUILD, ignore_errors=True)
-    for place, source in (pages() | pictures()).items():
+    for place, source in (pages() | assets()).items():
         target = BUILD / "pages" / place
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)

@@ -41,7 +41,7 @@ class TrainConfig:
     split: str = _setting("grouped", "how films are divided", SPLITS)
     seed: int = _setting(0, "seed of the split, the initial weights, the order of films and dropout")
     epochs: int = _setting(30, "passes over the training films")
-    batch: int = _setting(24, "films a step")
+    batch: int = _setting(24, "films per step")
     learning_rate: float = _setting(0.05, "first (cosine and one-cycle: highest) learning rate (alpha_0)")
     decay: str = _setting("keras", "learning-rate rule", DECAYS)
     optimizer: str = _setting("sgd", "rule of the steps", OPTIMIZERS)
@@ -76,7 +76,7 @@ class TrainConfig:
     )
     copies: int = _setting(
         0,
-        "changed copies of each training film that frozen layers see once, stored; 0 = `augment` anew each epoch",
+        "changed copies of each training film that frozen layers see once, stored; 0 = `augment` in each epoch",
     )
     regularisation: str = _setting(
         "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2", "values of C that the grid search of a logistic regression tries"

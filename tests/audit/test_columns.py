@@ -33,7 +33,7 @@ def test_a_site_that_tells_the_class_is_a_red_line_and_chance_is_none():
     assert next(row["name"] for row in found["rows"] if row["red"]) == "site"
     assert found["left_out"] == ["accession"]
     (line,) = red_lines(found, "sick")
-    assert line.startswith("The column site alone tells sick: AUC 0.8") and "--folds site" in line
+    assert line.startswith("The column site alone predicts sick: AUC 0.8") and "--folds site" in line
     table = next(t for t in found["tables"] if t["column"] == "site")
     assert sum(sum(counts.values()) for counts in table["values"].values()) == 300
     assert not next(row for row in found["rows"] if row["name"] == "age")["red"]

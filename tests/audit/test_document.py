@@ -56,7 +56,7 @@ def test_a_shortcut_in_the_files_alone_is_red_and_named(plain_set):
     """All pictures are alike in kind; one class was saved at another quality, as in the Kermany set."""
     found = audit(plain_set(save=lambda label, image: packed(image, quality=95 if label == "NORMAL" else 75)))
     [line] = found["red_lines"]
-    assert line.startswith("The files alone tell SICK")
+    assert line.startswith("The files alone predict SICK")
     assert "JPEG quality" in line
     metadata = found["baselines"][0]
     assert metadata["properties"][0]["auc"]["value"] > 0.99
@@ -69,7 +69,7 @@ def test_a_mark_in_the_borders_is_red(plain_set):
         return packed(image, quality=90)
 
     assert any(
-        line.startswith("The borders of the films alone tell SICK")
+        line.startswith("The borders of the films alone predict SICK")
         for line in audit(plain_set(save=marked))["red_lines"]
     )
 
@@ -150,7 +150,7 @@ def test_the_class_that_moved_is_named_with_what_moved_it(plain_set, change, sta
     found = audit(plain_set(80), plain_set(80, start, change))
     label, name = named
     [line] = found["red_lines"]
-    assert f"its {label} films can be told from ours" in line
+    assert f"its {label} films differ from ours" in line
     pictures = next(t for t in found["shift"]["tests"] if (t["class"], t["kind"]) == (label, "pictures"))
     assert name in [each["name"] for each in pictures["properties"][:3]]
     assert {row["label"] for row in found["shift"]["most_unlike"][:10]} == {label}
@@ -196,7 +196,7 @@ def test_a_shortcut_of_any_class_is_red_where_there_are_several(plain_set):
         row["red"] for row in found["baselines"] if row["name"] == "borders"
     )
     assert {row["class"] for row in found["by_class"]} == {"A_NORMAL", "COVID"}
-    assert [line for line in found["red_lines"] if line.startswith("The files alone tell COVID")]
+    assert [line for line in found["red_lines"] if line.startswith("The files alone predict COVID")]
     assert audit(plain_set())["by_class"] == []
 
 

@@ -59,8 +59,8 @@ def test_folds_are_said_to_decide_by_their_own_thresholds(tmp_path, capsys):
     folds, one = predictions(tmp_path / "folds.csv", 1.0, cuts=(0.41, 0.563)), predictions(tmp_path / "one.csv", 1.0)
     assert main(["compare", folds, one]) == 0
     said = capsys.readouterr().out
-    assert "folds decides by each fold's own threshold (0.410 to 0.563); predictions as handed in" in said
-    assert "one decides by the threshold 0.500; predictions as handed in" in said
+    assert "folds decides by each fold's own threshold (0.410 to 0.563); predictions as given" in said
+    assert "one decides by the threshold 0.500; predictions as given" in said
     assert main(["compare", folds, one, "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)["models"]
     assert first["threshold"] is None and "0.410 to 0.563" in first["decided_by"] and second["threshold"] == 0.5

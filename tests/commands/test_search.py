@@ -127,7 +127,7 @@ def test_a_search_that_was_begun_is_not_overwritten_and_not_mixed(searched, film
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("mine")
     assert search(films_folder, tmp_path / "other", "--resume") == 2
-    assert "no search of ours" in capsys.readouterr().err
+    assert "no search by plainfilm" in capsys.readouterr().err
     assert search(films_folder, searched, "--resume") == 0
     assert (searched / "search.csv").read_bytes() == before
 

@@ -117,7 +117,7 @@ def test_nothing_of_the_site_left_out_is_trained_on():
 def test_a_small_site_is_trained_on_and_never_tested():
     films = table(*many("A"), *many("B"), *many("tiny", 4))
     assert [left.site for left in leave_out(films, "site")] == ["A", "B"]
-    with pytest.raises(InputError, match="1 of its 2 values have 5 films a class or more"):
+    with pytest.raises(InputError, match="1 of its 2 values have 5 films per class or more"):
         leave_out(table(*many("A"), *many("tiny", 4)), "site")
     with pytest.raises(InputError, match="no column 'scanner'; there are site"):
         leave_out(films, "scanner")

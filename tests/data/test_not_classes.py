@@ -109,7 +109,7 @@ def test_a_folder_beside_parts_that_is_none_is_asked_about(tmp_path, make_film, 
 def test_many_labels_with_few_films_are_asked_about(tmp_path, make_film):
     folders(tmp_path / "films", ["a"], make_film, 30)
     names = sorted(path.name for path in (tmp_path / "films" / "a").iterdir())
-    for label, said in (("Smith {}", "patients, studies or remarks"), ("Effusion|{}", "several findings a film")):
+    for label, said in (("Smith {}", "patients, studies or remarks"), ("Effusion|{}", "several findings per film")):
         rows = "".join(f"films/a/{name},{label.format(i // 3)}\n" for i, name in enumerate(names))
         (tmp_path / "t.csv").write_text(f"path,label\n{rows}")
         with pytest.raises(InputError, match=rf"has 10 classes, half of them with 4 films or fewer .*{said}"):
@@ -119,7 +119,7 @@ def test_many_labels_with_few_films_are_asked_about(tmp_path, make_film):
 
 
 def test_a_name_alone_says_what_to_do(tmp_path):
-    with pytest.raises(InputError, match="hand in one of them, or name them train, val and test"):
+    with pytest.raises(InputError, match="give one of them, or name them train, val and test"):
         ask_about_names(tmp_path, {"train1": 3, "train2": 4})
     ask_about_names(tmp_path, {"A": 1, "B": 1})
 

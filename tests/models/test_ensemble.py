@@ -199,7 +199,7 @@ def test_runs_are_put_together_by_train_and_judged_like_any_run(runs, films_fold
     config = json.loads((runs / "both" / "config.json").read_text())
     assert config["members"] == {str(runs / which): m.hash for which, m in zip("ab", members, strict=True)}
     found = probe(RunFolder(runs / "both"), Model.load(runs / "both"), films=20)
-    assert not [row for row in found["probes"] if "told from" in row["name"]] and found["worst_in_one_class"]
+    assert not [row for row in found["probes"] if "predicted from" in row["name"]] and found["worst_in_one_class"]
     with pytest.raises(InputError, match="holds a run already"):
         train(str(films_folder), runs / "both", {"model": name, "split": "grouped", "views": 2})
     write_json(runs / "both" / "config.json", config | {"members": {str(runs / "a"): "0" * 64}})

@@ -69,7 +69,7 @@ def test_what_the_audit_advises_and_what_the_probes_did_know_of_each_other(
     lines = ["Covering the outer 10% costs .1: the model leans on borders."] if red else []
     probes = make_probes() | {"probes": [row], "red_lines": lines}
     write_json(make_run(tmp_path, films=600, **SPLIT) / "probes.json", probes)
-    audited = "The borders of the films alone tell PNEUMONIA: AUC 0.92 (0.90-0.94). "
+    audited = "The borders of the films alone predict PNEUMONIA: AUC 0.92 (0.90-0.94). "
     write_json(tmp_path / "audit.json", {"red_lines": [audited + COVER_THEM]})
     [line] = [line for line in verdict.red_lines([RunFolder(tmp_path)]) if line.startswith(audited)]
     assert said in line and COVER_THEM not in line

@@ -33,7 +33,7 @@ def test_verdict_allows_for_the_paper_s_rounding(low: float, high: float, expect
 
 
 def test_verdict_needs_bounds() -> None:
-    with pytest.raises(PlainfilmError, match="score the run anew"):
+    with pytest.raises(PlainfilmError, match="score the run again"):
         verdict(0.95, {"value": 0.95, "low": math.nan, "high": math.nan})
 
 

@@ -48,7 +48,7 @@ def test_a_folder_of_its_own_is_new_or_goes_on_where_that_is_asked_and_possible(
 @pytest.mark.parametrize("kind", [folders.RUN, folders.SEARCHED])
 def test_what_is_none_of_ours_is_never_gone_on_with(tmp_path, kind):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match=f"holds no {kind.name} of ours"):
+    with pytest.raises(InputError, match=f"holds no {kind.name} by plainfilm"):
         require_free(tmp_path, kind, resume=True)
 
 

@@ -56,7 +56,7 @@ def red_lines(found: dict[str, Any], positive: str) -> list[str]:
     alone = {row["name"] for row in red}
     said = [row for row in red if len(row["columns"]) == 1 or not alone & set(row["columns"])]
     return [
-        f"The column {row['name']} alone tells {positive}: AUC {row['auc']['value']:.2f} ({row['auc']['low']:.2f}–"
+        f"The column {row['name']} alone predicts {positive}: AUC {row['auc']['value']:.2f} ({row['auc']['low']:.2f}–"
         f"{row['auc']['high']:.2f}). What of it can be seen in a film can be learnt instead of the disease; try"
         f" evaluate --by {','.join(row['columns'])} and train --folds {row['columns'][0]}."
         for row in said

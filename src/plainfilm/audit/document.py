@@ -131,9 +131,9 @@ def shortcut_lines(found: dict[str, Any]) -> list[str]:
 def _shortcuts(found: dict[str, Any]) -> list[str]:
     rows = [({"class": found["positive"]} | row) for row in found["baselines"]] + found["by_class"]
     said = {
-        "metadata": "The files alone tell {class}, without a look at the picture: AUC {auc}, most by {strongest}. A "
+        "metadata": "The files alone predict {class}, without a look at the picture: AUC {auc}, most by {strongest}. A "
         "model fed the films as they are can learn that instead of the disease.",
-        "borders": "The borders of the films alone tell {class}: AUC {auc}. " + COVER_THEM,
+        "borders": "The borders of the films alone predict {class}: AUC {auc}. " + COVER_THEM,
     }
     return [said[row["name"]].format_map(row | {"auc": _auc(row)}) for row in rows if row["red"]]
 
@@ -167,7 +167,7 @@ def shift_lines(data: str, found: dict[str, Any] | None) -> list[str]:
             told = "; ".join(f"{test['kind']}: AUC {_auc(test)}, most by {test['strongest']}" for test in red)
             lines.append(
                 f"Scores measured on {data} need not hold on {found['other']}: "
-                f"{_whose(red[0])} can be told from ours ({told})."
+                f"{_whose(red[0])} differ from ours ({told})."
             )
     return lines
 

@@ -27,7 +27,7 @@ EACH = 5_000  # films of each side that are learnt from at most: an AUC then has
 TIED = 0.05  # properties that come so near to the strongest are named with it
 RULE = (
     f"A red line needs a cross-validated AUC of at least {RED:.2f} and the lower bound of its "
-    f"{100 * SURE:.1f} % interval, with one score a patient, above 0.5: by chance alone about one "
+    f"{100 * SURE:.1f} % interval, with one score per patient, above 0.5: by chance alone about one "
     "simulated set in 500 did that."
 )
 

@@ -40,7 +40,7 @@ def _show(result: Any) -> str:
     rows += [(f"{row['class']}: {row['name']}", row["auc"]) for row in result["by_class"]]
     rows += [(f"column {row['name']}", row["auc"]) for row in (result.get("columns") or {"rows": []})["rows"]]
     rows += [
-        (f"told from ours: {'predicted ' * t['predicted']}{t['class'] or 'all films'}, {t['kind']}", t["auc"])
+        (f"differs from ours: {'predicted ' * t['predicted']}{t['class'] or 'all films'}, {t['kind']}", t["auc"])
         for t in tests
         if t["auc"]
     ]

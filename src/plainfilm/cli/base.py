@@ -103,7 +103,7 @@ def out_flag(parser: argparse.ArgumentParser, what: str, default: str | None = N
 
 def precision_flag(parser: argparse.ArgumentParser) -> None:
     """Add --precision, the bits that a finished model computes with."""
-    text = "bits that its layers multiply with, 32 or 16 (default auto: as its own predictions, where 16 are at hand)"
+    text = "bits that its layers multiply with, 32 or 16 (default auto: as its own predictions, where 16 are available)"
     parser.add_argument("--precision", choices=PRECISIONS, metavar="BITS", help=text)
 
 

@@ -11,7 +11,7 @@ from plainfilm.errors import CheckFailed
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
-    text = "a folder of ours (run, paper, folds, audit, …) to look at instead: whole, unchanged, to be resumed?"
+    text = "a folder that plainfilm wrote (run, paper, folds, audit, …) to look at: whole, unchanged, to be resumed?"
     parser.add_argument("run", metavar="RUN", nargs="?", type=Path, help=text)
     parser.add_argument(
         "--bench",

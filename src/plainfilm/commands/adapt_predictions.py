@@ -69,7 +69,7 @@ def _fitted(
         raise InputError(f"{file}: an operating point is for two classes, and there are {len(raw.classes)}.")
     if raw.decision.own_thresholds:
         raise InputError(f"{file} has a threshold for each film, of cross-validation; give the films of one model.")
-    old = replace(raw.decision, rule="as handed in")
+    old = replace(raw.decision, rule="as given")
     decision, _, found = adapting.adapt(raw, old, rules, np.random.default_rng(seed), force)
     line = chance_line(found["before"], f"the films of {file}")
     if worse_than_chance(found["before"]):

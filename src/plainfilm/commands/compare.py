@@ -85,7 +85,7 @@ def _protocol(place: Path) -> str:
     """Return the words that every score of a run carries."""
     run = RunFolder(place)
     if not run.has(folders.METRICS):
-        return "predictions as handed in; how the films were divided is not known"
+        return "predictions as given; how the films were divided is not known"
     return str(run.metrics.get("protocol", "not recorded"))
 
 

@@ -43,7 +43,7 @@ from plainfilm.storage.tables import is_table, write_csv
 if TYPE_CHECKING:
     from plainfilm.models.reads import Reads
 
-AS_HANDED_IN = "predictions as handed in; how the films were divided is not known"
+AS_GIVEN = "predictions as given; how the films were divided is not known"
 
 
 def evaluate(
@@ -176,7 +176,7 @@ def evaluate_file(
         folders.require_free(out, folders.EVALUATION, force=force)
     if holds_findings(file):
         refuse("a file of several findings", {"positive": positive, "threshold": threshold, "by": by})
-        metrics = measure_findings(read_findings(file), AS_HANDED_IN, seed)
+        metrics = measure_findings(read_findings(file), AS_GIVEN, seed)
         if out:
             with sealed(out, shared=True):
                 write_json(out / folders.METRICS, metrics)
@@ -187,7 +187,7 @@ def evaluate_file(
         why = "it has a threshold for each film" if decision.two else "it has more than two classes"
         raise InputError(f"--threshold does nothing for {file}: {why}; leave it out.")
     decided = predictions if threshold is None else predictions.by(threshold=threshold)
-    metrics = measure(decided, AS_HANDED_IN, seed, columns_of(predictions, table.rows), by)
+    metrics = measure(decided, AS_GIVEN, seed, columns_of(predictions, table.rows), by)
     if table.columns:
         metrics["read"] = {"columns": table.columns, "scores": table.scale.kind, "remarks": table.remarks}
     metrics["red_lines"] = chance_lines(metrics)

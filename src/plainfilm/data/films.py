@@ -335,13 +335,13 @@ class Films:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of films a class."""
+        """Number of films per class."""
         return dict(sorted(Counter(self.films.labels).items()))
 
     @property
     def weighed(self) -> dict[str, int]:
-        """Number of films a class that class weights are made of: those that train; all where there is no test part, as
-        the paper counts them."""
+        """Number of films per class that class weights are made of: those that train; all where there is no test part,
+        as the paper counts them."""
         labels, parts = self.films.labels, self.films.parts
         tested = "test" in parts.different
         return dict(Counter(label for label, part in zip(labels, parts, strict=True) if part == "train" or not tested))

@@ -19,7 +19,7 @@ KINDS = (  # names that no class has, what they are, and what to do
     (
         r"(?:train|training|val|valid|validation|test|testing|adapt|dev|holdout|fold|split)[ _.-]?\d+",
         "parts or portions of a set",
-        "hand in one of them, or name them train, val and test",
+        "give one of them, or name them train, val and test",
     ),
     (
         r"(?:images?|imgs?|films?|batch|portion|chunk|folder|dir|archive|set|subset|dis[ck]|cd|vol|volume)[ _.-]?\d+",
@@ -77,7 +77,7 @@ def ask_about_many(data: str, labels: Mapping[str, int]) -> None:
     if len(labels) < MANY or median(labels.values()) > FEW:
         return
     joined = any(re.search(r"[|;,]", name) for name in labels)
-    likely = "several findings a film (name their columns by --findings)" if joined else "patients, studies or remarks"
+    likely = "several findings per film (name their columns: --findings)" if joined else "patients, studies or remarks"
     raise InputError(
         f"{data} has {len(labels):,} classes, half of them with {FEW} films or fewer ({_shown(labels)}). They look "
         f"like {likely}: give one folder per class, or {TABLE}."

@@ -474,7 +474,7 @@ SETS = (
         "train/50a418190bc3fb1ef1633bf9678929b3.dicom",
         PHYSIONET + "; on Kaggle the rules of the 2021 challenge, not commercial",
         "physionet.org/content/vindr-cxr, 200 GB, or kaggle.com/c/vinbigdata-chest-xray-abnormalities-detection",
-        "three radiologists a film (test: five in consensus); positive by most of them, see --readers",
+        "three radiologists per film (test: five in consensus); positive by most of them, see --readers",
         "Nguyen et al. 2022, doi 10.1038/s41597-022-01498-w",
         _vindr,
         beside=(VINDR_NONE,),

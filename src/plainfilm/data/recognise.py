@@ -115,7 +115,7 @@ def refuse_root(root: Path, paths: Iterable[str]) -> None:
             files = " or ".join(known.tables[kind][0] for kind in known.needs[0])
             raise InputError(
                 f"{root} looks like {known.title}: its folders are no classes, and its labels are in {files}, which is "
-                f"not there; put it beside the films, or hand in the folder that holds both."
+                f"not there; put it beside the films, or give the folder that holds both."
             )
 
 
@@ -169,7 +169,7 @@ def public_films(found: Found, place: Place, readers: str, lateral: bool) -> Fil
     if not len(table):
         raise InputError(
             f"{place.root}: none of the {wanted:,} films of {known.title} that {', '.join(tables)} lists is there, "
-            f"such as {known.example}; hand in the folder that holds tables and films."
+            f"such as {known.example}; give the folder that holds tables and films."
         )
     views = ", ".join(f"{count:,} {word}" for (word, frontal), count in tally.views.most_common() if not frontal)
     views = "" if lateral else views

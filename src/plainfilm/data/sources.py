@@ -93,7 +93,7 @@ def load(data: Any, patient_regex: str = "", fewest: int = 2, **reading: str) ->
     if not len(films):
         bad = films.quarantine
         first = f"; {len(bad)} files can't be read (first: {bad[0][0]}: {bad[0][1]})" if bad else ""
-        raise InputError(f"{data} holds no films; expected one folder a class with {READABLE} inside{first}.")
+        raise InputError(f"{data} holds no films; expected one folder per class with {READABLE} inside{first}.")
     if wrong := next((name for name in films.classes if not is_text(name)), None):
         raise InputError(f"{data} has the class {os.fsencode(wrong)!r}, which is no UTF-8; name it otherwise.")
     if fewest > 1:

@@ -109,7 +109,7 @@ def leave_out(films: Films, column: str, seed: int = 0) -> list[LeftOut]:
     tested = [k for k, name in enumerate(names) if name and k not in few]
     if not 2 <= len(tested) <= MOST_SITES:
         raise InputError(
-            f"--folds {column}: {len(tested)} of its {len(names)} values have {FEW_A_CLASS} films a class or more;"
+            f"--folds {column}: {len(tested)} of its {len(names)} values have {FEW_A_CLASS} films per class or more;"
             f" 2 to {MOST_SITES} can be left out in turn."
         )
     group_of = groups(films.films)

@@ -245,8 +245,8 @@ def adapt_unlabelled(
     wanted = estimate if prevalence is None else prevalence
     if not EDGE <= wanted <= 1 - EDGE:
         raise InputError(
-            f"The prevalence comes out as {wanted:.4f}, which no threshold is made for: these films look otherwise "
-            "than the training films, or are all of one class; give labelled films, or --prevalence where it is known."
+            f"The prevalence comes out as {wanted:.4f}, which no threshold is made for: these films differ "
+            "from the training films, or are all of one class; give labelled films, or --prevalence where it is known."
         )
     moved = adjust_prevalence(probabilities, shares, np.clip(_shares(wanted, old), 1e-6, 1))
     threshold = float(expit(logit(aim) + logit(trained) - logit(wanted)))

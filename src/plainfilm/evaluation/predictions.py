@@ -181,7 +181,7 @@ def read_table_of(
     for remark in table.remarks:
         say(f"{path}: {remark}")
     if mistakes := _mistakes(table, partial(_found, table.numbers), told.labelled):
-        raise InputError(f"{path} can't be scored: {'; '.join(mistakes)}; correct the file, or write it anew.")
+        raise InputError(f"{path} can't be scored: {'; '.join(mistakes)}; correct the file, or write it again.")
     if told.labelled:
         places = with_label(path, table.rows)
         table = table._replace(rows=[table.rows[i] for i in places], probabilities=table.probabilities[places])

@@ -144,7 +144,9 @@ def source_rows(
             commonest = names[counts.argmax()]
             found = _told_apart(features[chosen], source[chosen] == commonest, p.patients[chosen], seed)
             if found:
-                rows.append(_row("source", f"{grouping} {commonest} told from the model's features ({name})", found))
+                rows.append(
+                    _row("source", f"{grouping} {commonest} predicted from the model's features ({name})", found)
+                )
     return rows
 
 

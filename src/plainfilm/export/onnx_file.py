@@ -46,7 +46,7 @@ def read(path: Path) -> bytes:
     """Return the bytes of a file; InputError when it can't be read, or is too large to be one of ours."""
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path} is larger than 2 GB and can't be a model of ours.")
+            raise InputError(f"{path} is larger than 2 GB and can't be a model by plainfilm.")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror or error}).") from None

@@ -97,4 +97,4 @@ def _merged(parts: Sequence[Path], films: Iterator[Loose], cells: int, done: int
 
 def _require_same_film(row: Sequence[str], film: Loose | None, out: Path) -> None:
     if film is None or row[0] != film[0]:
-        raise InputError(f"{out} was begun with other films; leave out --resume to begin anew.")
+        raise InputError(f"{out} was begun with other films; leave out --resume to begin again.")

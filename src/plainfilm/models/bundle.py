@@ -81,7 +81,7 @@ def read_bundle(path: str | Path, kind: str = "model") -> Bundle:
 def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_FILE:
-            raise InputError(f"{path} is larger than {MAX_FILE // 2**30} GB and can't be a model of ours.")
+            raise InputError(f"{path} is larger than {MAX_FILE // 2**30} GB and can't be a model by plainfilm.")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror or error}).") from None

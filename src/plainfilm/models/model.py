@@ -95,7 +95,7 @@ class Model(Reads):
     def load(cls, path: str | os.PathLike[str], precision: str = "auto") -> Model:
         """Return the model in a model.h5 (or in a run folder that holds one).
 
-        precision: bits of its passes, "32" or "16"; "auto" = those of its own predictions, where they are at hand.
+        precision: bits of its passes, "32" or "16"; "auto" = those of its own predictions, where they are available.
         InputError in one sentence when it is not ours, damaged, of a newer version, or does not fit together.
 
         >>> model = pf.Model.load("runs/small")

@@ -51,7 +51,7 @@ class Precision:
         """Return what ``as_dict`` gave; ValueError or KeyError where that is none."""
         training, passes, why = about["training"], about["passes"], str(about["why"])
         if not {training, passes} <= {16, 32}:
-            raise ValueError(f"a precision of {training} and {passes} bits is none of ours")
+            raise ValueError(f"a precision of {training} and {passes} bits is unknown")
         return cls(int(training), int(passes), why)
 
 

@@ -233,7 +233,9 @@ def _shift(found: dict[str, Any], out: Path) -> Chart | None:
         return None
     rows = [(_test_name(test), interval(test["auc"]), test["red"]) for test in tests]
     alt = "; ".join(f"{name}: AUC {with_interval(auc)}" for name, auc, _ in rows) + "."
-    caption = f"How well films of {found['shift']['other']} can be told from ours: 0.5 is not at all, 1 is always."
+    caption = (
+        f"How well films of {found['shift']['other']} can be distinguished from ours: 0.5 is not at all, 1 is always."
+    )
     return drawn(out, "shift", _forest(rows), "Shift", alt, caption, None)
 
 

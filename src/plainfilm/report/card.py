@@ -13,6 +13,7 @@ from plainfilm.report.charts import Table
 from plainfilm.report.provenance import pairs
 from plainfilm.report.words import NOT_DONE, count, markdown_table, part_in_words, score_in_words, with_interval
 from plainfilm.runs.folder import RunFolder, interval
+from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
 
 RESULTS = {
@@ -43,10 +44,8 @@ def write_card(run: RunFolder) -> Path:
     lines = [f"# Model card: {run.title} on {verdict.data_name(run)}", "", *_warning(run)]
     for name, text in sections.items():
         lines += [f"## {name}", "", *text, ""]
-    write_text(
-        run.folder / "model-card.md", "\n".join([*lines, f"Written by plainfilm {run.config['plainfilm']}.", ""])
-    )
-    return run.folder / "model-card.md"
+    write_text(run.folder / folders.CARD, "\n".join([*lines, f"Written by plainfilm {run.config['plainfilm']}.", ""]))
+    return run.folder / folders.CARD
 
 
 def _warning(run: RunFolder) -> list[str]:

@@ -186,7 +186,7 @@ def montage(run: RunFolder) -> Chart:
         with Image.open(path) as image:
             image.convert("RGB").save(packed, "JPEG", quality=85, subsampling=0)
     except OSError as error:
-        raise InputError(f"{path} can't be read ({error}); delete it or write it anew.") from None
+        raise InputError(f"{path} can't be read ({error}); delete it or write it again.") from None
     source = "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
     alt = f"Films as {run.title} labels them, each with probability, decision, truth and file, marked right or WRONG."
     caption = f"Random films of the {part_in_words(run.part)} part. Wrong ones: a thick broken frame, ✗ and the word."

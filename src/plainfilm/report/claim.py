@@ -23,6 +23,7 @@ from plainfilm.report.words import (
     score_in_words,
 )
 from plainfilm.runs.folder import RunFolder
+from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
 
 ITEMS = {
@@ -119,8 +120,8 @@ def write_claim(run: RunFolder) -> Path:
         rows = [[f"{i}", item, known.get(i, f"*{AUTHORS}*")] for i, item in enumerate(items, number + 1)]
         number += len(items)
         lines += [f"## {section}", "", *markdown_table(["Item", "What is asked", "This run"], rows), ""]
-    write_text(run.folder / "claim-2024.md", "\n".join([*lines, DISCLAIMER, ""]))
-    return run.folder / "claim-2024.md"
+    write_text(run.folder / folders.CLAIM, "\n".join([*lines, DISCLAIMER, ""]))
+    return run.folder / folders.CLAIM
 
 
 def _counted(known: dict[int, str]) -> str:

@@ -15,7 +15,7 @@ from plainfilm.runs.folder import RunFolder, interval
 
 HEADINGS = {
     "model": "Films as they are, and partly covered",
-    "source": "Source of a film, told from the model's features",
+    "source": "Source of a film, predicted from the model's features",
     "baseline": "Known without a lung",
 }
 
@@ -147,7 +147,7 @@ def shortcuts(run: RunFolder, folder: Path) -> tuple[Chart, str] | None:
 
 
 def _short(name: str) -> str:
-    return name.replace(" told from the model's features", "")  # the heading above it says so
+    return name.replace(" predicted from the model's features", "")  # the heading above it says so
 
 
 def _films(run: RunFolder) -> str:

@@ -33,7 +33,7 @@ def folds_report(out: str | Path) -> Path:
     about = read_json(folder / folders.FOLDS)
     if about.get("kind") not in KINDS or not about.get("runs"):
         raise InputError(
-            f"{folder / folders.FOLDS} names no runs of folds or seeds; train with --folds or --seeds anew."
+            f"{folder / folders.FOLDS} names no runs of folds or seeds; train with --folds or --seeds again."
         )
     runs = [RunFolder(folder / name) for name in about["runs"]]
     together = _pooled(folder, runs[0])
@@ -113,8 +113,8 @@ def _what(about: dict[str, Any], together: RunFolder | None) -> str:
     n = len(about["runs"])
     if about["kind"] == "seeds":
         return (
-            f"The same training {n} times with another seed each, which divides the films anew as well. The means and "
-            "standard deviations are over the runs: the luck of training and of the division together."
+            f"The same training {n} times with another seed each, which also divides the films differently. "
+            "The means and standard deviations are over the runs: the luck of training and of the division together."
         )
     films = f" All {count(len(together.scored), 'film')} are scored together." if together else ""
     worst = (about.get("worst_subgroup") or {}).get("sentence", "")

@@ -13,6 +13,7 @@ from plainfilm.report.claim import answers
 from plainfilm.report.provenance import pairs
 from plainfilm.report.words import count, fitted_in_words, part_in_words, score_in_words
 from plainfilm.runs.folder import RunFolder
+from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
 
 
@@ -31,8 +32,8 @@ def write_methods(run: RunFolder) -> Path:
     lines = [f"# Methods: {run.title} on {verdict.data_name(run)}", ""]
     for name, text in sections.items():
         lines += [f"**{name}.** {text}", ""]
-    write_text(run.folder / "methods.md", "\n".join([*lines, DISCLAIMER, ""]))
-    return run.folder / "methods.md"
+    write_text(run.folder / folders.METHODS, "\n".join([*lines, DISCLAIMER, ""]))
+    return run.folder / folders.METHODS
 
 
 def _data(run: RunFolder) -> str:

@@ -140,7 +140,7 @@ def decision(run: RunFolder, folder: Path) -> Chart | None:
     alt = f"{title_of(run)}: the model has the largest net benefit of the three {where} (threshold probability)."
     caption = (
         "Decision curve (Vickers & Elkin 2006). Net benefit counts found patients and takes off false alarms, each at "
-        "the odds of the threshold: whoever accepts 9 false alarms for one patient found reads at 0.1. It holds at "
+        "the odds of the threshold: who accepts 9 false alarms for one patient found reads at 0.1. It holds at "
         f"this part's prevalence. The model's curve is the highest {where}."
     )
     table = Table("Net benefit a film; calling none positive has 0", ["Threshold", "Model", "Call all positive"], rows)

@@ -61,7 +61,9 @@ def verdict(published: float, ours: Mapping[str, float]) -> Verdict:
     """
     low, high = ours["low"], ours["high"]
     if not low <= high:
-        raise PlainfilmError(f"An interval from {low} to {high} can't be held against {published}; score the run anew.")
+        raise PlainfilmError(
+            f"An interval from {low} to {high} can't be held against {published}; score the run again."
+        )
     if published + ROUNDING < low - TOLERANCE:
         return "higher"
     return "lower" if published - ROUNDING > high + TOLERANCE else "reproduced"

@@ -16,6 +16,7 @@ from plainfilm.report.claim import worst
 from plainfilm.report.provenance import pairs
 from plainfilm.report.words import NOT_DONE, count, fitted_in_words, markdown_table, part_in_words
 from plainfilm.runs.folder import RunFolder
+from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
 
 ITEMS = {
@@ -114,8 +115,8 @@ def write_tripod(run: RunFolder) -> Path:
     for section, items in ITEMS.items():
         rows = [[number, text, known.get(number, f"*{AUTHORS}*")] for number, text in items.items()]
         lines += [f"## {section}", "", *markdown_table(["Item", "What is asked", "This run"], rows), ""]
-    write_text(run.folder / "tripod-ai.md", "\n".join([*lines, DISCLAIMER, ""]))
-    return run.folder / "tripod-ai.md"
+    write_text(run.folder / folders.TRIPOD, "\n".join([*lines, DISCLAIMER, ""]))
+    return run.folder / folders.TRIPOD
 
 
 def answers(run: RunFolder) -> dict[str, str]:

@@ -36,7 +36,9 @@ def checkup(folder: Path) -> dict[str, Any]:
     inside = sorted(p.parent for name in (folders.CONFIG, folders.METRICS) for p in folder.glob(f"*/{name}"))
     kind = kind_of(folder)
     if not kind:
-        raise InputError(f"{folder} holds nothing that plainfilm wrote; give a run's folder, or another of ours.")
+        raise InputError(
+            f"{folder} holds nothing that plainfilm wrote; give the folder of a run, an audit or the like."
+        )
     findings = [*_found(folder, kind)]
     for run in dict.fromkeys(inside):
         findings += [f._replace(what=f"{run.name}: {f.what}") for f in _found(run, kind_of(run))]
@@ -82,10 +84,10 @@ def _asked(name: str, check: Callable[[Path], Finding], folder: Path) -> Finding
 
 def _remedy(name: str) -> str:
     return {
-        folders.CHECKPOINT: "delete it and go on with --resume: the training begins anew",
-        folders.METRICS: "write it anew: plainfilm evaluate RUN",
+        folders.CHECKPOINT: "delete it and go on with --resume: the training begins again",
+        folders.METRICS: "write it again: plainfilm evaluate RUN",
         SUMS: "restore it from a copy",
-    }.get(name, "restore it from a copy, or train anew into another folder")
+    }.get(name, "restore it from a copy, or train again into another folder")
 
 
 def _lock(folder: Path) -> Finding:
@@ -115,7 +117,7 @@ def _sums(folder: Path) -> Finding:
     wrong = damaged(folder)
     if not wrong:
         return Finding(SUMS, f"{len(read_sums(folder))} files are as they were written", True)
-    advice = "restore them from a copy; tables, figures and reports come anew from: plainfilm evaluate RUN"
+    advice = "restore them from a copy; make tables, figures and reports again by: plainfilm evaluate RUN"
     return Finding(SUMS, f"not as written: {', '.join(wrong[:5])}{' …' * (len(wrong) > 5)}", False, advice)
 
 

@@ -38,7 +38,7 @@ def shift_from_training(run: RunFolder, films: Films, seed: int) -> dict[str, An
         trained_on = {row["path"]: row["sha256"] for row in run.films if row["part"] == "train"}
         ours = run.load_films()
     except (InputError, OSError) as error:
-        return {"tests": [], "red_lines": [], "note": f"The training films are not at hand ({error})"}
+        return {"tests": [], "red_lines": [], "note": f"The training films are not available ({error})"}
     from plainfilm.audit.document import shift_lines  # with scikit-learn, which whoever has an exported file needs not
     from plainfilm.audit.measure import measure as look
     from plainfilm.audit.shift import shift
@@ -50,7 +50,7 @@ def shift_from_training(run: RunFolder, films: Films, seed: int) -> dict[str, An
         chosen = (every.films[places[i]] for i in rng.permutation(len(places))[:COMPARED])
         samples.append(look(films.with_films(chosen, name=name, quarantine=())))
     if any(trained_on[film.path] != film.sha256 for film in samples[0].films):
-        return {"tests": [], "red_lines": [], "note": "The training films are not at hand (others have their names)"}
+        return {"tests": [], "red_lines": [], "note": "The training films are not available (others have their names)"}
     found = shift(samples[0], samples[1], rng)
     return {**found, "red_lines": shift_lines("the training films", found), "note": ""}
 

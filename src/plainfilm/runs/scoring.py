@@ -45,7 +45,7 @@ def score_again(run: RunFolder, by: str = "") -> MetricsDocument:
     try:
         openings = run.metrics.get("test_openings", 1)
     except InputError as error:
-        say(f"{error} It is written anew; how often the test part was opened is not known any more.")
+        say(f"{error} It is written again; how often the test part was opened is not known any more.")
         openings = None
     return _score(run, openings, by)
 

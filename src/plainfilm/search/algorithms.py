@@ -276,7 +276,7 @@ def algorithm(  # noqa: PLR0913 - what any of the algorithms may be told
     least = LEAST.get(name, 1)
     if size and size < least:
         raise InputError(
-            f"--population {size}: {name} needs {least} points a generation at least, or 0 for its own choice."
+            f"--population {size}: {name} needs {least} points per generation at least, or 0 for its own choice."
         )
     rng = np.random.default_rng(seed)
     size = size or _own_size(name, dimensions, budget)

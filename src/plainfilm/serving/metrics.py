@@ -73,7 +73,7 @@ class _Now(Collector):
         """Yield the gauges."""
         yield GaugeMetricFamily("plainfilm_queue_films", "Films waiting for an answer", value=self.predictor.waiting)
         yield GaugeMetricFamily(
-            "plainfilm_film_seconds", "Seconds a film at present", value=self.predictor.films.seconds
+            "plainfilm_film_seconds", "Seconds per film at present", value=self.predictor.films.seconds
         )
         recent = list(self.predictor.recent)
         yield GaugeMetricFamily("plainfilm_recent_films", "Films behind plainfilm_recent", value=len(recent))

@@ -33,30 +33,30 @@ class Crossing(TypedDict):
 class ConfigDocument(TypedDict):
     """config.json: every setting, what was derived from them, versions, data."""
 
-    plainfilm: str
+    plainfilm: str  # version that began the run
     data: str  # as the user named it
     folder: NotRequired[str]  # in which the command was given
     notes: NotRequired[list[str]]  # what there is to know of the data: a public set's licence, films left out, columns
-    data_hash: str
-    synthetic: bool
-    protocol: str
-    divided: NotRequired[dict[str, Any] | None]
-    crossing: Crossing
+    data_hash: str  # SHA-256 over path, label, part and content of every film
+    synthetic: bool  # whether the films are drawn by a program
+    protocol: str  # how films were divided, as every report says it
+    divided: NotRequired[dict[str, Any] | None]  # the split and its seed
+    crossing: Crossing  # what is in more than one part
     films: dict[str, int]  # by part
-    classes: dict[str, int]
+    classes: dict[str, int]  # films per class
     findings: NotRequired[dict[str, dict[str, int]]]  # of several findings: positive, negative and unknown films
     settings: dict[str, Any]  # fields of config.TrainConfig
     members: NotRequired[dict[str, str]]  # of an ensemble: run folder -> SHA-256 of its model.h5
-    preprocess: dict[str, Any]
-    class_weights: dict[str, float]
-    seed: int
-    precision: NotRequired[dict[str, Any]]
-    device: str
-    threads: int
-    processes: NotRequired[int]
-    job: NotRequired[str]
-    command: str
-    versions: dict[str, str]
+    preprocess: dict[str, Any]  # from film to network input
+    class_weights: dict[str, float]  # weight of each class in the loss
+    seed: int  # of split, weights, order and dropout
+    precision: NotRequired[dict[str, Any]]  # bits in training and in passes, and why
+    device: str  # cpu, or the GPU's name
+    threads: int  # CPU threads
+    processes: NotRequired[int]  # under torchrun
+    job: NotRequired[str]  # of torchrun: its run id
+    command: str  # the command line
+    versions: dict[str, str]  # of the packages that compute
     python: str
     platform: str
 
@@ -65,60 +65,60 @@ class FitDocument(TypedDict):
     """What a fit says of itself: part of model.json."""
 
     seconds: dict[str, float]  # of training and of features
-    trained_parameters: int
+    trained_parameters: int  # weights that were trained
     search: NotRequired[Any]  # of a logistic regression's C; None where there was none
-    weights: NotRequired[str | None]
+    weights: NotRequired[str | None]  # where pretrained weights came from
 
 
 class ModelDocument(FitDocument):
     """model.json: what a report says of the model, so that drawing it needs neither the network nor torch."""
 
-    model: str
-    title: str
-    parameters: int
-    flops: int
-    input: list[int]
-    layers: list[Row]
-    positive: str
-    threshold: float
-    threshold_rule: NotRequired[str]
-    temperature: float
-    refer: NotRequired[list[float] | None]
-    offsets: NotRequired[list[float] | None]
+    model: str  # name, as plainfilm models lists it
+    title: str  # name in reports
+    parameters: int  # all weights
+    flops: int  # operations per film
+    input: list[int]  # channels, height, width
+    layers: list[Row]  # one row per layer
+    positive: str  # the positive class
+    threshold: float  # probability from which a film is positive
+    threshold_rule: NotRequired[str]  # how it was chosen
+    temperature: float  # log-odds are divided by it
+    refer: NotRequired[list[float] | None]  # lower and upper bound of the refer band
+    offsets: NotRequired[list[float] | None]  # shift of the log-odds per class
     findings: NotRequired[list[Row]]  # of several findings: the rule of each
 
 
 class MetricsDocument(TypedDict, total=False):
     """metrics.json: the scores of every part that has films."""
 
-    protocol: Required[str]
-    train: Scores
-    val: Scores
-    test: Scores
+    protocol: Required[str]  # how films were divided
+    train: Scores  # scores of the training films
+    val: Scores  # scores of the validation films
+    test: Scores  # scores of the test films
     test_openings: int  # how often the test part has been scored
     by: dict[str, Any]  # of the scored part, by columns of the films' table
     red_lines: list[str]  # where nothing better than chance was shown
     shift: dict[str, Any]  # of films from elsewhere
-    shared: dict[str, Any]
+    shared: dict[str, Any]  # films and patients that the model has seen before
     read: dict[str, Any]  # of another program's table: the column of each role, what its scores are, remarks
 
 
 class ProbesDocument(TypedDict, total=False):
     """probes.json: subgroups of every run, the rest of one that was probed."""
 
-    films: int
-    scored: int
-    part: str
-    seed: int
-    positive: str
-    subgroups: list[Row]
-    worst_subgroup: Row | None
-    untouched: Scores
-    robustness: list[Row]
-    worst_corruption: Row | None
-    worst_in_one_class: Row | None
-    probes: list[Row]
-    red_lines: list[str]
+    films: int  # films that were probed
+    scored: int  # films of the scored part
+    part: str  # the scored part
+    seed: int  # of the films drawn
+    positive: str  # the positive class
+    subgroups: list[Row]  # one row per subgroup
+    worst_subgroup: Row | None  # lowest balanced accuracy
+    untouched: Scores  # scores of the films as they are
+    robustness: list[Row]  # one row per change of the films
+    worst_corruption: Row | None  # the change that flips most labels
+    worst_in_one_class: Row | None  # the worst change of one class alone
+    probes: list[Row]  # one row per covered part of the films
+    red_lines: list[str]  # sentences that stand in the verdict
 
 
 DOCUMENTS: dict[str, type] = {

@@ -24,6 +24,7 @@ METRICS = "metrics.json"
 PROBES = "probes.json"
 REPORT = "report.html"
 FIGURES = "figures"
+CARD, METHODS, CLAIM, TRIPOD = "model-card.md", "methods.md", "claim-2024.md", "tripod-ai.md"
 FOLDS, RUNS = "folds.json", "runs.csv"
 ADAPTED, SEEN_BEFORE = "adapt.json", "seen_before.csv"
 SEARCH, TRIALS = "search.json", "search.csv"
@@ -46,8 +47,15 @@ MEANING = {
     METRICS: "every score of every part with its 95 % interval, and how films were divided",
     PROBES: "subgroups, robustness and shortcuts, as far as they were looked at",
     REPORT: "the report: one page that opens from a mail",
+    FIGURES: "every figure as PNG and SVG",
+    CARD: "what the model is, what it is for, and what not",
+    METHODS: "paragraphs for a methods section",
+    CLAIM: "the CLAIM 2024 checklist, with its gaps",
+    TRIPOD: "the TRIPOD+AI checklist, with its gaps",
+    SUMS: "SHA-256 of every file, written when the folder is finished",
     FOLDS: "scores over all folds or seeds",
     RUNS: "one row per fold or seed",
+    SEEN_BEFORE: "films and patients that the model had seen before it was adapted",
     ADAPTED: "the operating point before and after, with intervals",
     SEARCH: "the best settings, and the command that trains with them",
     TRIALS: "one row per trial",
@@ -134,7 +142,7 @@ def require_free(
         return False
     begun = (out / kind.sign).exists()
     if kind.begins and not begun:
-        raise InputError(f"{out} is not empty and holds no {kind.name} of ours; choose another --out.")
+        raise InputError(f"{out} is not empty and holds no {kind.name} by plainfilm; choose another --out.")
     if not resume or not kind.resumable:
         found = f"holds a {kind.name} already" if kind.begins else "is not empty"
         advice = "continue it with --resume, or choose" if kind.resumable else "choose"

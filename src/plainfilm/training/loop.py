@@ -183,7 +183,7 @@ class Training:
 
     def __post_init__(self) -> None:
         if self.config.batch == 1 and any(isinstance(layer, _BatchNorm) for layer in self.network.modules()):
-            raise InputError("batch=1: batch normalisation needs two films a step at least.")
+            raise InputError("batch=1: batch normalisation needs two films per step at least.")
         self.device = next(self.network.parameters()).device
         self.task = self.material.task.to(self.device)
         self.feed = Feed(self.material, self.config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 DESCRIPTIONS = {
-    "keras": "alpha_0 / (1 + k * step), a step a batch: what Keras' `decay` did",
+    "keras": "alpha_0 / (1 + k * step), one step per batch: what Keras' `decay` did",
     "recursion": "alpha_(i+1) = alpha_i / (1 + k * i) after each epoch: the paper's equation (1) as printed",
     "epoch": "alpha_0 / (1 + k * epoch)",
     "cosine": "up to alpha_0 over the first tenth of the steps, then down to 0 along half a cosine",

@@ -73,7 +73,7 @@ export function askToken(wrong) {
   box.addEventListener("cancel", (event) => event.preventDefault());
   $("tokenNote").textContent = wrong
     ? "The service does not accept this token; please type it again."
-    : "This service asks for a token, given by whoever runs it.";
+    : "This service asks for a token, given by the person who runs it.";
   $("token").value = "";
   box.showModal();
   return new Promise((resolve) => box.addEventListener("close", () => resolve($("token").value), { once: true }));

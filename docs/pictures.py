@@ -26,7 +26,7 @@ from plainfilm.cli import main
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "src" / "plainfilm"
 MADE_FROM = HERE / "pictures.json"
-WIDE, HIGH = 1280, 860  # pixels of a picture
+REPORT_SIZE, PAGE_SIZE = (920, 800), (1280, 800)  # width and height in pixels
 LARGEST = 200_000  # bytes of a picture
 PATIENCE = 120_000  # milliseconds
 RUN = ["--model", "vgg-bn", "--epochs", "30", "--precision", "32", "--quiet"]
@@ -63,7 +63,7 @@ def keep(shot: bytes, name: str) -> None:
     place = HERE / name
     with Image.open(io.BytesIO(shot)) as picture:
         if place.suffix == ".webp":
-            picture.thumbnail((WIDE, WIDE))
+            picture.thumbnail((PAGE_SIZE[0], PAGE_SIZE[0]))
             picture.convert("RGB").save(place, quality=80, method=6)
         else:
             picture.convert("RGB").quantize(64).save(place, optimize=True)
@@ -71,9 +71,9 @@ def keep(shot: bytes, name: str) -> None:
         raise SystemExit(f"{name} has {place.stat().st_size:,} bytes; {LARGEST:,} are the most.")
 
 
-def opened(browser: Browser, address: str) -> Page:
+def opened(browser: Browser, address: str, size: tuple[int, int] = REPORT_SIZE) -> Page:
     """Return a page of the browser at an address."""
-    page = browser.new_page(viewport={"width": WIDE, "height": HIGH})
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
     page.goto(address)
     return page
 
@@ -89,7 +89,7 @@ def service(browser: Browser, run: Path, films: list[Path]) -> bytes:
     serve = [sys.executable, "-m", "plainfilm", "serve", str(run), "--port", "0", "--json"]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
         try:
-            page = opened(browser, json.loads(process.stdout.readline())["url"])  # type: ignore[union-attr]
+            page = opened(browser, json.loads(process.stdout.readline())["url"], PAGE_SIZE)  # type: ignore[union-attr]
             page.set_input_files("#files", films)
             expect(page.locator("#status")).to_contain_text("labelled", timeout=PATIENCE)
             expect(page.locator("#mapNote")).to_contain_text("what speaks for", timeout=PATIENCE)

@@ -183,6 +183,6 @@ def red_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             lines.append(
                 f"With the centre of the films covered, where the lungs are, the AUROC is still {left.value:.3f} (95 %"
                 f" interval {left.low:.3f} to {left.high:.3f}): what stays visible around it (edges of the chest,"
-                " shoulders, belly, marks) tells the classes apart, and the model reads it."
+                " shoulders, belly, marks) predicts the class, and the model reads it."
             )
     return lines

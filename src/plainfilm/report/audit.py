@@ -29,7 +29,7 @@ ROWS = 200  # of a table on the page; all are in the files beside it
 SIDE = 168  # pixels of a picture
 DOTS = 1500  # films drawn in the scatter
 SECTIONS = {
-    "baselines": "What tells the classes apart without a look at the lungs",
+    "baselines": "What predicts the class without a look at the lungs",
     "shift": "Is the other set like this one?",
     "files": "Films and files",
     "twins": "Films there more than once",

@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from plainfilm.data.films import Film, Films, Table
-from plainfilm.data.split import crossing, folds, split
+from plainfilm.data.split import GROUPED_SHARES, crossing, folds, split
 from plainfilm.errors import InputError
 
 
@@ -138,3 +139,64 @@ def test_folds_by_film_are_the_control_and_keep_the_patients_names():
 def test_folds_refuses_what_it_cannot_do(how, count, words):
     with pytest.raises(InputError, match=words):
         folds(table(), count, how)
+
+
+# -- films with findings ----------------------------------------------------------------------------------------------
+
+
+def of_findings(rows, patients=None, names=("A", "B", "C")):
+    """Films of a (N, F) table of cells."""
+    films = (
+        Film(f"f{k:05d}", "", None, patients[k] if patients is not None else "", sha256=f"s{k}", findings=cells)
+        for k, cells in enumerate(dict(zip(names, row, strict=True)) for row in rows.tolist())
+    )
+    return Films(Table(films), "films")
+
+
+def test_rare_findings_are_shared_out_alike_and_unknown_ones_count_for_nothing():
+    rng = np.random.default_rng(0)
+    shares = (0.02, 0.2, 0.5)
+    cells = (rng.random((1500, 3)) < shares).astype(np.int8)
+    cells[rng.random(cells.shape) < 0.4] = -2
+    patients = [f"p{k // 3}" for k in range(1500)]
+    done = split(of_findings(cells, patients), "grouped", seed=1)
+    assert not any(crossing(done).values())
+    for part, share in GROUPED_SHARES.items():
+        truth = done.truth[done.where(part)]
+        assert len(truth) == pytest.approx(1500 * share, abs=12)
+        for value in (0, 1):
+            for k in range(3):
+                whole = (done.truth[:, k] == value).sum()
+                assert (truth[:, k] == value).sum() == pytest.approx(whole * share, abs=max(3, 0.03 * whole))
+
+
+def test_folds_of_findings_test_every_film_once_with_its_share_of_each_finding():
+    rng = np.random.default_rng(1)
+    cells = (rng.random((400, 3)) < (0.03, 0.3, 0.6)).astype(np.int8)
+    found = folds(of_findings(cells), 4, "grouped", seed=3)
+    tested = [set(fold.films.paths[i] for i in fold.where("test")) for fold in found]
+    assert sum(map(len, tested)) == 400 and len(set().union(*tested)) == 400
+    rare = [int(fold.truth[fold.where("test"), 0].sum()) for fold in found]
+    assert max(rare) - min(rare) <= 1 and sum(rare) == cells[:, 0].sum()
+    by_film = split(of_findings(cells), "paper")
+    assert len(by_film.where("val")) == 100
+    assert by_film.truth[by_film.where("val")].mean(0) == pytest.approx(cells.mean(0), abs=0.015)
+
+
+def test_a_finding_that_no_film_teaches_is_named_before_anything_is_trained():
+    cells = np.zeros((40, 2), np.int8)
+    cells[:20, 0] = 1
+    cells[:, 1] = -2
+    cells[0, 1], cells[1, 1] = 1, 0
+    patients = [f"p{k // 2}" for k in range(40)]
+    with pytest.raises(InputError, match=r"No film that trains is (positive|negative) for B; leave it out"):
+        for seed in range(8):
+            folds(of_findings(cells, patients, ("A", "B")), 2, "grouped", seed)
+
+
+def test_the_split_of_findings_depends_on_the_seed_and_not_on_the_listing():
+    cells = (np.random.default_rng(2).random((120, 3)) < 0.3).astype(np.int8)
+    films = of_findings(cells)
+    turned = films.with_films(list(films)[::-1])
+    assert [f.part for f in split(films, seed=4)] == [f.part for f in split(turned, seed=4)]
+    assert [f.part for f in split(films, seed=4)] != [f.part for f in split(films, seed=5)]

@@ -211,8 +211,10 @@ def show_runs(result: Any) -> str:
     from plainfilm.evaluation.scores import by_patient
 
     lines = [f"Protocol: {result['protocol']}.", f"{len(result['runs'])} {result['kind']}{'':14}mean      SD   range"]
+    together = result["pooled"] or {}
+    each = {f"auroc_{name}": about for name, about in together.get("findings", {}).items()}
     for name, s in result["scores"].items():
-        pooled = by_patient(result["pooled"] or {}, name)
+        pooled = each.get(name, {}).get("scores", {}).get("auroc") or by_patient(together, name)
         shown = f"   pooled{number(pooled['value'])} ({_range(pooled)})" if pooled else ""
         lines.append(f"  {name:20}{number(s['mean'])}{number(s['sd'])}   {_range(s)}{shown}")
     if left_out := result.get("left_out"):

@@ -182,7 +182,6 @@ def train_folds(
     ``settings["split"]`` "grouped" keeps patients together, "paper" divides by film. Returns what folds.json holds.
     """
     films, config = _loaded(data, _repeated(out, settings, resume, "--folds"))
-    _require_classes(films, "--folds")
     folds(films, count, config.split, config.seed)  # too few films or patients shows here, before hours of decoding
     prepared = prepare(films, [config], _name(data))[0]
     parted = folds(prepared.films, count, config.split, config.seed)
@@ -231,16 +230,10 @@ def train_seeds(
     if count < 2:
         raise InputError(f"--seeds {count}: at least 2 are needed.")
     films, first = _loaded(data, _repeated(out, settings, resume, "--seeds"))
-    _require_classes(films, "--seeds")
     configs = [replace(first, seed=first.seed + k) for k in range(count)]
     jobs = [(f"seed-{config.seed}", prepare(films, [config], _name(data))[0]) for config in configs]
     names = _train_all(jobs, out, resume)
     return evaluate_runs(out, "seeds", names, jobs[0][1].films.protocol, first.seed)
-
-
-def _require_classes(films: Films, flag: str) -> None:
-    if films.findings:
-        raise InputError(f"{flag} repeats one question at a time, and {films.name} asks several: --findings NAME.")
 
 
 def _repeated(out: Path, settings: dict[str, Any], resume: bool, flag: str) -> dict[str, Any]:

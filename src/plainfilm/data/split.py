@@ -11,7 +11,7 @@ import numpy as np
 
 from plainfilm.config import SPLITS
 from plainfilm.data.films import PARTS, Film, FilmError, Films
-from plainfilm.data.groups import dealt, groups
+from plainfilm.data.groups import dealt, dealt_by_marks, groups
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.machine.memory import give_back
 from plainfilm.storage.columns import Kinds, Texts
@@ -97,19 +97,17 @@ def leave_out(films: Films, column: str, seed: int = 0) -> list[LeftOut]:
     films validates, by patient.
 
     No patient and no content of the left-out site is in the other parts: such films are left out of that fold, as are
-    all films whose site is not known. A site with fewer than FEW_A_CLASS films of a class is never tested, only trained
-    on. InputError for fewer than two sites that can be tested, or more than MOST_SITES.
+    all films whose site is not known. A site with fewer than FEW_A_CLASS films of a class (of either answer of every
+    finding) is never tested, only trained on. InputError for fewer than two sites that can be tested, or more than
+    MOST_SITES.
     """
     films = _hashed(films)
     which, names = films.coded(column), sorted(films.column(column).different)
-    labels = films.labels
-    few = {
-        k for k in range(len(names)) if min(np.bincount(labels[which == k], minlength=len(films.classes))) < FEW_A_CLASS
-    }
-    tested = [k for k, name in enumerate(names) if name and k not in few]
+    tested = [k for k, name in enumerate(names) if name and _fewest(films, which == k) >= FEW_A_CLASS]
     if not 2 <= len(tested) <= MOST_SITES:
         raise InputError(
-            f"--folds {column}: {len(tested)} of its {len(names)} values have {FEW_A_CLASS} films per class or more;"
+            f"--folds {column}: {len(tested)} of its {len(names)} values have {FEW_A_CLASS} films per class"
+            f"{', or of either answer of a finding,' * bool(films.findings)} or more;"
             f" 2 to {MOST_SITES} can be left out in turn."
         )
     group_of = groups(films.films)
@@ -129,6 +127,15 @@ def leave_out(films: Films, column: str, seed: int = 0) -> list[LeftOut]:
         return LeftOut(names[k], done, places)
 
     return [without(k) for k in tested]
+
+
+def _fewest(films: Films, some: np.ndarray) -> int:
+    """Return how many of the films at the mask ``some`` the rarest class has; of findings the rarer answer of the one
+    that has most."""
+    if not films.findings:
+        return int(np.bincount(films.labels[some], minlength=len(films.classes)).min())
+    truth = films.truth[some]
+    return int(np.minimum((truth == 1).sum(axis=0), (truth == 0).sum(axis=0)).max())
 
 
 def _stamp(films: Films, stamp: str) -> str:
@@ -157,6 +164,8 @@ def _hashed(films: Films) -> Films:
 
 def _paper(films: Films, rng: np.random.Generator) -> np.ndarray:
     """Return (N,) parts: 75/25 by film, stratified by class, as the paper did; a patient's films fall on both sides."""
+    if films.findings:
+        return _dealt(films, np.arange(len(films)), PAPER_SHARES, rng)
     parts = np.full(len(films), "val", object)
     for label in range(len(films.classes)):
         members = np.flatnonzero(films.labels == label)
@@ -193,12 +202,22 @@ def _official(films: Films, rng: np.random.Generator) -> np.ndarray:
 
 def _by_group(films: Films, shares: dict[str, float], rng: np.random.Generator) -> np.ndarray:
     """Return (N,) parts such that every group (patient, with all exact copies of its films) is whole in one."""
-    table = films.films
-    return np.array([*shares], object)[dealt(table.labels.codes, groups(table), [*shares.values()], rng)]
+    return _dealt(films, groups(films.films), shares, rng)
+
+
+def _dealt(films: Films, group_of: np.ndarray, shares: dict[str, float], rng: np.random.Generator) -> np.ndarray:
+    """Return (N,) parts with the groups ``group_of`` (N,) whole, alike in their classes or in what is known of their
+    findings."""
+    each = [*shares.values()]
+    if films.findings:
+        found = dealt_by_marks(np.hstack([films.truth == 1, films.truth == 0]), group_of, each, rng)
+    else:
+        found = dealt(films.films.labels.codes, group_of, each, rng)
+    return np.array([*shares], object)[found]
 
 
 def _check(films: Films, classes: tuple[str, ...], parts: tuple[str, ...]) -> None:
-    """InputError unless every part holds each of ``classes``."""
+    """InputError unless every part holds each of ``classes``, and the films that train both answers of each finding."""
     found = Counter(zip(films.films.parts, films.films.labels, strict=True))
     lacking = [f"{part} has no {label}" for part in parts for label in classes if not found[part, label]]
     if lacking:
@@ -210,6 +229,11 @@ def _check(films: Films, classes: tuple[str, ...], parts: tuple[str, ...]) -> No
                 " a column or --patient-regex."
             )
         raise InputError(f"There are too few films or patients to split: {'; '.join(lacking)}. {advice}")
+    truth = films.truth[films.where("train")]
+    for name, yes, no in zip(films.findings, (truth == 1).any(0), (truth == 0).any(0), strict=True):
+        if not yes or not no:
+            kind = "negative" if yes else "positive"
+            raise InputError(f"No film that trains is {kind} for {name}; leave it out of --findings, or add films.")
 
 
 def crossing(films: Films) -> dict[str, int]:

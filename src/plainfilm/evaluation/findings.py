@@ -35,7 +35,14 @@ Cells = NDArray[np.int8]
 FEWEST = 2  # known films of either answer, below which a finding is not scored
 CUT = "threshold_"  # how the column of a finding's own thresholds begins in predictions.csv
 NONE = "none"  # the label of a film with no finding
-AVERAGED = ("auroc", "auprc", "brier", "sensitivity", "specificity")  # scores with a mean over findings
+AVERAGED = (
+    "auroc",
+    "auprc",
+    "balanced_accuracy",
+    "sensitivity",
+    "specificity",
+    "brier",
+)  # scores with a mean over findings
 
 
 @dataclass(frozen=True)
@@ -324,7 +331,7 @@ def scored(p: FindingsPredictions, rng: np.random.Generator) -> dict[str, Any]:
 
     A finding has ``known``, ``positives``, and ``scores`` ({score: {"value", "low", "high"}}) or, with fewer than two
     films of either answer, ``not_scored`` with the reason. ``macro`` and ``weighted`` (by positives) means are over the
-    findings that are scored; see ``_means`` for their intervals.
+    findings that are scored; see ``means`` for their intervals.
     """
     each: dict[str, Any] = {}
     for name in p.findings:
@@ -334,7 +341,7 @@ def scored(p: FindingsPredictions, rng: np.random.Generator) -> dict[str, Any]:
             each[name] = found | {"not_scored": few}
         else:
             each[name] = found | {"scores": {key: i.as_dict() for key, i in scores(films, rng).items()}}
-    return {**_means(p, each), "findings": each}
+    return {**means(each), "findings": each}
 
 
 def too_few(films: Predictions) -> str:
@@ -345,16 +352,16 @@ def too_few(films: Predictions) -> str:
     return f"{yes} positive and {len(films) - yes} negative films are known; at least {FEWEST} of either are needed"
 
 
-def _means(p: FindingsPredictions, each: Mapping[str, Any]) -> dict[str, Any]:
-    """Return {"macro_<score>", "weighted_<score>"} over the findings that are scored.
+def means(each: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {"macro_<score>", "weighted_<score>"} over those findings of ``each`` (see ``scored``) that are scored.
 
     Bounds are means of the findings' bounds: the interval of a mean of scores that err fully together. Findings of the
     same films and patients do err together, by how much is not known, so that the interval is on the wide side.
     """
-    scored_ones = [found for found in each.values() if "scores" in found]
-    means: dict[str, Any] = {}
+    scored_ones = [one for one in each.values() if "scores" in one]
+    found: dict[str, Any] = {}
     for score in AVERAGED:
-        rows = [(found["scores"][score], found["positives"]) for found in scored_ones if score in found["scores"]]
+        rows = [(one["scores"][score], one["positives"]) for one in scored_ones if score in one["scores"]]
         rows = [(row, count) for row, count in rows if all(map(_finite, row.values()))]
         if rows:
             positives = np.array([count for _, count in rows], dtype=np.float64)
@@ -363,8 +370,8 @@ def _means(p: FindingsPredictions, each: Mapping[str, Any]) -> dict[str, Any]:
                 ("weighted", positives / positives.sum()),
             ):
                 bounds = {key: float(share @ [row[key] for row, _ in rows]) for key in ("value", "low", "high")}
-                means[f"{kind}_{score}"] = bounds
-    return means
+                found[f"{kind}_{score}"] = bounds
+    return found
 
 
 def _finite(value: float | None) -> bool:
@@ -388,3 +395,43 @@ def chosen(val: FindingsPredictions, choose: Callable[[Predictions], Decision]) 
         kept = replace(rule, threshold=0.5, rule="0.5: too few validation films are known")
         rules.append(kept if too_few(films) else choose(films))
     return FindingsDecision(tuple(rules))
+
+
+def pooled_findings(tables: Sequence[FindingsPredictions], names: Sequence[str]) -> FindingsPredictions:
+    """Return the films of several models' ``tables`` in the order of their paths, each by its own model's thresholds;
+    ``names`` of the models say whose scores they are."""
+    sizes = [len(table) for table in tables]
+    cuts = [
+        np.concatenate([np.full(n, t.decision.each[k].threshold) for n, t in zip(sizes, tables, strict=True)])
+        for k in range(len(tables[0].findings))
+    ]
+    rules = tuple(replace(rule, threshold=cut) for rule, cut in zip(tables[0].decision.each, cuts, strict=True))
+    together = FindingsPredictions(
+        [path for table in tables for path in table.paths],
+        np.concatenate([table.parts for table in tables]),
+        np.concatenate([table.truth for table in tables]),
+        np.concatenate([table.chances for table in tables]),
+        FindingsDecision(rules),
+        np.concatenate([table.patients for table in tables]),
+        np.repeat(np.array(names, dtype=np.str_), sizes),
+    )
+    return together.take(np.argsort(np.array(together.paths), kind="stable"))
+
+
+def doubtful(p: FindingsPredictions, most: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the known cells whose own answer the model finds least likely, ``most`` at most and only those below 0.5,
+    and how many these are: {"path", "finding", "label" (1 or 0), "p_own_label"}."""
+    own = np.where(p.truth == 1, p.chances, 1 - p.chances)
+    own = np.where(p.truth >= 0, own, 1.0)
+    lowest = np.argsort(own, axis=None, kind="stable")[:most]
+    listed = [
+        {
+            "path": p.paths[film],
+            "finding": p.findings[k],
+            "label": int(p.truth[film, k]),
+            "p_own_label": float(own[film, k]),
+        }
+        for film, k in zip(*np.unravel_index(lowest, own.shape), strict=True)
+        if own[film, k] < 0.5
+    ]
+    return listed, int((own < 0.5).sum())

@@ -33,6 +33,7 @@ SECTIONS = {
     "limits": "What this does not show",
 }
 CHANCE = 0.5
+MEANS = {f"macro_{score}": f"{WORDS[score]}, mean of findings" for score in ("auroc", "sensitivity", "specificity")}
 
 
 def findings_report(run: RunFolder) -> Path:
@@ -40,18 +41,18 @@ def findings_report(run: RunFolder) -> Path:
     part = scored_part(run)
     films = run.findings.part(part)
     found = cast(dict[str, Any], run.metrics)[part]
+    shown = figures(films, found, run.folder)
+    skipped = {key for key in ("roc", "reliability") if not shown[key]}
     page = {
         "title": f"{run.title}: {len(films.findings)} findings",
         "lead": f"{len(films):,} {part_in_words(part)} films; each finding is scored where it is known.",
         "synthetic": run.config["synthetic"],
         "version": run.config["plainfilm"],
         "protocol": run.metrics["protocol"],
-        "groups": [("", list(SECTIONS.items()))],
+        "groups": [("", [(key, name) for key, name in SECTIONS.items() if key not in skipped])],
         "lines": red_lines(run, part),
         "means": _means(found),
-        "findings": _findings(run, found),
-        "roc": _roc(films, found, run.folder),
-        "reliability": _reliability(films, found, run.folder),
+        **shown,
         "together": _together(films),
         "unknown": _unknown(run),
         "how": _how(run),
@@ -71,13 +72,26 @@ LIMITS = (
 )
 
 
+def figures(films: FindingsPredictions, found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the table of the findings of the scored ``films`` and, where any is scored, their charts, drawn into
+    ``folder``/figures; ``found``: their part of metrics.json."""
+    return {
+        "findings": _findings(films, found),
+        "roc": _roc(films, found, folder),
+        "reliability": _reliability(films, found, folder),
+    }
+
+
 def red_lines(run: RunFolder, part: str) -> list[str]:
     """Return what must be read before the scores of the findings."""
-    found = cast(dict[str, Any], run.metrics)[part]
+    crossed = run.config["crossing"].get("patients")
+    lines = [f"{crossed} patients are in two parts: scores are too good."] if crossed else []
+    return lines + lines_of(cast(dict[str, Any], run.metrics)[part])
+
+
+def lines_of(found: Mapping[str, Any]) -> list[str]:
+    """Return what must be read of the findings of a part of metrics.json: not scored, or not better than chance."""
     lines = []
-    crossed = run.config["crossing"]
-    if crossed.get("patients"):
-        lines.append(f"{crossed['patients']} patients are in two parts: scores are too good.")
     for name, about in found["findings"].items():
         if "not_scored" in about:
             lines.append(f"{name} is not scored: {about['not_scored']}.")
@@ -104,16 +118,19 @@ def _means(found: Mapping[str, Any]) -> Table:
     return Table("Means over the findings that are scored", ["Score", "Each finding alike", "By positive films"], rows)
 
 
-def _findings(run: RunFolder, found: Mapping[str, Any]) -> Table:
-    cuts = dict(zip(run.findings.findings, run.findings.decision.thresholds, strict=True))
+def _findings(films: FindingsPredictions, found: Mapping[str, Any]) -> Table:
+    own = films.decision.own_thresholds
+    cuts = dict(zip(films.findings, films.decision.thresholds, strict=True)) if not own else {}
     rows = []
     for name, about in found["findings"].items():
         scores = about.get("scores")
         cells = (
             [with_interval(interval(scores.get(score))) for score in SHOWN] if scores else ["not scored"] * len(SHOWN)
         )
-        rows.append([name, f"{about['known']:,}", f"{about['positives']:,}", *cells, f"{cuts[name]:.3f}"])
-    header = ["Finding", "Known", "Positive", *(WORDS[score] for score in SHOWN), "Threshold"]
+        rows.append(
+            [name, f"{about['known']:,}", f"{about['positives']:,}", *cells, *([f"{cuts[name]:.3f}"] * (not own))]
+        )
+    header = ["Finding", "Known", "Positive", *(WORDS[score] for score in SHOWN), *["Threshold"] * (not own)]
     return Table("Each finding on the films of which it is known, with 95 % intervals", header, rows)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation.findings import read_findings
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.evaluation.scores import by_patient
-from plainfilm.report import charts, provenance, verdict
+from plainfilm.report import charts, findings, provenance, verdict
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.forest import Spread, strip
 from plainfilm.report.page import write_page
@@ -36,6 +38,8 @@ def folds_report(out: str | Path) -> Path:
             f"{folder / folders.FOLDS} names no runs of folds or seeds; train with --folds or --seeds again."
         )
     runs = [RunFolder(folder / name) for name in about["runs"]]
+    if runs[0].of_findings:
+        return _of_findings(folder, about, runs)
     together = _pooled(folder, runs[0])
     noun, heading = KINDS[about["kind"]]
     probabilities = charts.probabilities([together], folder, marked=False) if together else []
@@ -52,15 +56,54 @@ def folds_report(out: str | Path) -> Path:
         "lines": _of_sites(about)
         + verdict.red_lines([_named(run) for run in runs], compared=False, pooled=together is not None),
         "sites": _sites(about.get("left_out")),
-        "what": _what(about, together),
-        "tiles": _tiles(about),
-        "strip": _strip(about, folder),
+        "what": _what(about, len(together.scored) if together else 0),
+        "tiles": _tiles(about, verdict.HEADLINE),
+        "strip": _strip(about, folder, verdict.HEADLINE),
         "links": [(run.folder.name, f"{run.folder.name}/report.html") for run in runs],
         "probabilities": probabilities,
         "noise": noise,
         "how": provenance.how_beside(runs),
     }
     return write_page(folder, "folds.html", page)
+
+
+def _of_findings(folder: Path, about: dict[str, Any], runs: list[RunFolder]) -> Path:
+    """Write the page of runs whose films have findings."""
+    noun, heading = KINDS[about["kind"]]
+    together = read_findings(folder / folders.PREDICTIONS) if about["pooled"] else None
+    shown = findings.figures(together, about["pooled"], folder) if together else {}
+    noise = _label_noise(about.get("label_noise") or [], int(about.get("label_noise_count") or 0))
+    sections = {"findings": "Findings", "runs": heading, "roc": "Ranking", "reliability": "Probabilities"}
+    sections |= {"noise": "Doubtful labels", "how": "How"}
+    skipped = {key for key in ("findings", "roc", "reliability", "noise") if not (shown | {"noise": noise}).get(key)}
+    films, asked = sum(runs[0].config["films"].values()), len(runs[0].findings.findings)
+    page = {
+        "title": f"{runs[0].title} on {verdict.data_name(runs[0])}: {count(len(runs), noun)}",
+        "lead": f"{count(films, 'film')}; {asked} findings, each scored on the films of which it is known",
+        "synthetic": any(run.config["synthetic"] for run in runs),
+        "version": runs[0].config["plainfilm"],
+        "protocol": about["protocol"],
+        "groups": [("", [(key, name) for key, name in sections.items() if key not in skipped])],
+        "lines": _of_sites(about) + (findings.lines_of(about["pooled"]) if about["pooled"] else []),
+        "sites": _sites(about.get("left_out")),
+        "what": _what(about, len(together) if together else 0),
+        "tiles": _tiles(about, findings.MEANS),
+        "strip": _strip(about, folder, findings.MEANS | _each_auroc(about)),
+        "links": [(run.folder.name, f"{run.folder.name}/report.html") for run in runs],
+        "noise": noise,
+        "how": provenance.how_beside(runs),
+        **shown,
+    }
+    return write_page(folder, "folds.html", page)
+
+
+def _each(pooled: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = pooled.get("findings", {})
+    return found
+
+
+def _each_auroc(about: dict[str, Any]) -> dict[str, str]:
+    return {name: f"AUROC, {name.removeprefix('auroc_')}" for name in about["scores"] if name.startswith("auroc_")}
 
 
 def _of_sites(about: dict[str, Any]) -> list[str]:
@@ -109,25 +152,26 @@ def _classes(run: RunFolder) -> str:
     return f"{count(sum(run.config['classes'].values()), 'film')} ({classes})"
 
 
-def _what(about: dict[str, Any], together: RunFolder | None) -> str:
+def _what(about: dict[str, Any], pooled: int) -> str:
+    """Return what was repeated, in words; ``pooled``: how many films are scored together."""
     n = len(about["runs"])
     if about["kind"] == "seeds":
         return (
             f"The same training {n} times with another seed each, which also divides the films differently. "
             "The means and standard deviations are over the runs: the luck of training and of the division together."
         )
-    films = f" All {count(len(together.scored), 'film')} are scored together." if together else ""
+    films = f" All {count(pooled, 'film')} are scored together." if pooled else ""
     worst = (about.get("worst_subgroup") or {}).get("sentence", "")
     return (
         f"{n} trainings, each scored on the part of the films that it never saw.{films} 95 % intervals. {worst}".strip()
     )
 
 
-def _tiles(about: dict[str, Any]) -> list[verdict.Cell]:
+def _tiles(about: dict[str, Any], titles: Mapping[str, str]) -> list[verdict.Cell]:
     """Return the headline: pooled scores with intervals, else mean and standard deviation of the runs."""
     pooled = about.get("pooled") or {}
     tiles = []
-    for name, title in verdict.HEADLINE.items():
+    for name, title in titles.items():
         found = about["scores"].get(name)
         if name in pooled:
             value = interval(by_patient(pooled, name))
@@ -144,15 +188,16 @@ def _known(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _strip(about: dict[str, Any], folder: Path) -> Chart:
+def _strip(about: dict[str, Any], folder: Path, titles: Mapping[str, str]) -> Chart:
     pooled = about.get("pooled") or {}
+    pooled |= {f"auroc_{name}": one["scores"]["auroc"] for name, one in _each(pooled).items() if "scores" in one}
     spreads = [
         Spread(
             title,
             [_known(value) for value in about["scores"][name]["values"]],
             interval(by_patient(pooled, name)),
         )
-        for name, title in verdict.HEADLINE.items()
+        for name, title in titles.items()
         if name in about["scores"]
     ]
     rows = [[spread.name, *map(number, spread.values), *_summary(spread)] for spread in spreads]
@@ -177,7 +222,11 @@ def _range(spread: Spread) -> str:
 
 
 def _label_noise(found: list[dict[str, Any]], count: int) -> Table | None:
-    rows = [[film["path"], film["label"], f"{film['p_own_label']:.3f}"] for film in found[:SUSPECTS]]
+    rows = [[film["path"], _label(film), f"{film['p_own_label']:.3f}"] for film in found[:SUSPECTS]]
     shown = f"The {len(rows)} of {count:,} films" if count > len(rows) else "Films"
     caption = f"{shown} whose own label the other folds' models believe least. Nothing was relabelled; look at them."
     return Table(caption, ["Film", "Label", "Probability of it"], rows) if rows else None
+
+
+def _label(film: dict[str, Any]) -> str:
+    return f"{'' if film['label'] else 'no '}{film['finding']}" if "finding" in film else str(film["label"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -66,16 +67,22 @@ def findings_verdict(run: RunFolder) -> dict[str, Any]:
         }
         for name, about in found["findings"].items()
     }
-    means = {name: found[name] for name in found if name != "findings"}
+    overall = {name: found[name] for name in found if name != "findings"}
     films = int((run.findings.parts == part).sum())
     return {
         "protocol": run.metrics["protocol"],
         "part": part,
         "films": films,
-        "scores": means,
+        "scores": overall,
         "findings": each,
         "curve": [],
     }
+
+
+def in_all(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the findings that are scored in each of several runs (their "findings" in metrics.json): means over others
+    can't be set beside each other."""
+    return [name for name in runs[0] if all("scores" in run.get(name, {}) for run in runs)]
 
 
 def scored_part(run: RunFolder) -> Any:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from plainfilm.evaluation.findings import doubtful, means, pooled_findings, write_findings
 from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.evaluation.scores import named, scores
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
+from plainfilm.runs.findings import in_all, measure_findings, scored_part
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.scoring import columns_of, measure
 from plainfilm.runs.sites import gap
@@ -34,35 +37,69 @@ def pool(
     for name in runs:
         require_intact(out / name, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.METRICS)
     opened = [RunFolder(out / name) for name in runs]
-    part = opened[0].part
     found: dict[str, Any] = {
         "kind": kind,
         "protocol": protocol,
-        "part": part,
         "seed": seed,
         "runs": runs,
-        "scores": {name: _spread([run.scores(part)[name]["value"] for run in opened]) for name in KEPT},
         "pooled": None,
         "label_noise": [],
         "worst_subgroup": None,
         "left_out": gap(out, runs, left_out) if left_out else None,
     }
-    if kind == "folds":
-        together = _together(opened)
-        films = list({row["path"]: row for run in opened for row in run.films}.values())  # a site's folds lack some
-        pooled = measure(together, protocol, seed, columns_of(together, films))
-        found["by"] = pooled.get("by")
-        write_json(out / folders.METRICS, pooled)
-        write_predictions(out / folders.PREDICTIONS, together)
-        found["pooled"], (found["label_noise"], found["label_noise_count"]) = pooled["test"], _suspects(together)
-        found["worst_subgroup"] = _worst_subgroup(together, films, seed)
-    write_csv(
-        out / folders.RUNS,
-        ("run", *KEPT),
-        ([run.folder.name, *(run.scores(part)[name]["value"] for name in KEPT)] for run in opened),
-    )
+    found |= (_of_findings if opened[0].of_findings else _of_classes)(out, opened, found)
+    names = [*found["scores"]]
+    rows = zip(runs, *(found["scores"][name]["values"] for name in names), strict=True)
+    write_csv(out / folders.RUNS, ("run", *names), rows)
     write_json(out / folders.FOLDS, found)
     return found
+
+
+def _of_classes(out: Path, opened: list[RunFolder], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores of runs whose films have classes; of folds also those of all films together, which it writes."""
+    part = opened[0].part
+    scores = {name: _spread([run.scores(part)[name]["value"] for run in opened]) for name in KEPT}
+    if about["kind"] != "folds":
+        return {"part": part, "scores": scores}
+    together = _together(opened)
+    films = list({row["path"]: row for run in opened for row in run.films}.values())  # a site's folds lack some
+    pooled = measure(together, about["protocol"], about["seed"], columns_of(together, films))
+    write_json(out / folders.METRICS, pooled)
+    write_predictions(out / folders.PREDICTIONS, together)
+    noise, count = _suspects(together)
+    return {
+        "part": part,
+        "scores": scores,
+        "by": pooled.get("by"),
+        "pooled": pooled["test"],
+        "label_noise": noise,
+        "label_noise_count": count,
+        "worst_subgroup": _worst_subgroup(together, films, about["seed"]),
+    }
+
+
+def _of_findings(out: Path, opened: list[RunFolder], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same of runs whose films have findings: means over those that are scored in every run, and each
+    finding's AUROC as ``auroc_NAME``."""
+    part = scored_part(opened[0])
+    each = [cast(dict[str, Any], run.metrics)[part]["findings"] for run in opened]
+    common = in_all(each)
+    overall = [means({name: run[name] for name in common}) for run in each]
+    scores = {name: _spread([run[name]["value"] for run in overall]) for name in overall[0]}
+    scores |= {f"auroc_{name}": _spread([_auroc(run[name]) for run in each]) for name in each[0]}
+    if about["kind"] != "folds":
+        return {"part": part, "scores": scores}
+    together = pooled_findings([run.findings.part("test") for run in opened], about["runs"])
+    pooled = measure_findings(together, about["protocol"], about["seed"])
+    write_json(out / folders.METRICS, pooled)
+    write_findings(out / folders.PREDICTIONS, together)
+    noise, count = doubtful(together, SUSPECTS)
+    return {"part": part, "scores": scores, "pooled": pooled["test"], "label_noise": noise, "label_noise_count": count}
+
+
+def _auroc(found: Mapping[str, Any]) -> float | None:
+    value = found["scores"]["auroc"]["value"] if "scores" in found else None
+    return None if value is None else float(value)
 
 
 def _spread(values: list[float | None]) -> dict[str, Any]:
@@ -70,7 +107,7 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
     sd = float(known.std(ddof=1)) if len(known) > 1 else None
     return {
         "values": values,
-        "mean": float(known.mean()),
+        "mean": float(np.mean(known)),
         "sd": sd,
         "low": float(known.min()),
         "high": float(known.max()),

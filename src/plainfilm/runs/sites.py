@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.evaluation.intervals import Interval
+from plainfilm.evaluation.findings import means
+from plainfilm.evaluation.intervals import UNKNOWN, Interval
 from plainfilm.evaluation.scores import by_patient
+from plainfilm.runs.findings import in_all
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
 
@@ -25,8 +27,10 @@ def gap(out: Path, runs: Sequence[str], left_out: Mapping[str, Any]) -> dict[str
     (that of the random folds), ``gap`` between the two with its interval (for these sites), ``red``, ``sentence``.
     """
     random = out / left_out["random"]
-    folds = [_tested(random / run) for run in read_json(random / folders.FOLDS)["runs"]]
-    rows = [{"site": site, **_tested(out / run)} for site, run in zip(left_out["sites"], runs, strict=True)]
+    places = [out / run for run in runs] + [random / run for run in read_json(random / folders.FOLDS)["runs"]]
+    score, tested = _tested(places)
+    rows = [{"site": site, **found} for site, found in zip(left_out["sites"], tested, strict=False)]
+    folds = tested[len(rows) :]
     here, promised = _mean(rows), _mean(folds)
     down = float(np.hypot(promised.value - promised.low, here.high - here.value))
     up = float(np.hypot(promised.high - promised.value, here.value - here.low))
@@ -40,12 +44,19 @@ def gap(out: Path, runs: Sequence[str], left_out: Mapping[str, Any]) -> dict[str
         "promised": promised.as_dict(),
         "gap": apart.as_dict(),
         "red": red,
-        "sentence": _sentence(left_out["column"], rows, here, promised, apart, red),
+        "score": score,
+        "sentence": _sentence(score, left_out["column"], rows, here, promised, apart, red),
     }
 
 
-def _sentence(
-    column: str, rows: Sequence[Mapping[str, Any]], here: Interval, promised: Interval, apart: Interval, red: bool
+def _sentence(  # noqa: PLR0913 - what the sentence is made of
+    score: str,
+    column: str,
+    rows: Sequence[Mapping[str, Any]],
+    here: Interval,
+    promised: Interval,
+    apart: Interval,
+    red: bool,
 ) -> str:
     each = ", ".join(f"{row['site']} {row['auroc']['value']:.2f}" for row in rows)
     meant = (
@@ -54,16 +65,26 @@ def _sentence(
         else "random folds are not shown to flatter."
     )
     return (
-        f"AUROC on a {column} that the model has not seen: {here} on average ({each}). Random folds of the same films"
+        f"{score} on a {column} that the model has not seen: {here} on average ({each}). Random folds of the same films"
         f" promise {promised}. The gap is {apart}: {meant}"
     )
 
 
-def _tested(run: Path) -> dict[str, Any]:
-    """Return films, positives and SCORES of a run's test part, intervals by patient."""
-    found = read_json(run / folders.METRICS)["test"]
-    config = read_json(run / folders.CONFIG)
-    return {"films": config["films"]["test"], **{name: by_patient(found, name) for name in SCORES}}
+def _tested(runs: Sequence[Path]) -> tuple[str, list[dict[str, Any]]]:
+    """Return what the area is of, in words, and of each run's test part films and SCORES, intervals by patient: of
+    findings the means over those that are scored in every run."""
+    found = [read_json(run / folders.METRICS)["test"] for run in runs]
+    films = [read_json(run / folders.CONFIG)["films"]["test"] for run in runs]
+    score, prefix = "AUROC", ""
+    if "findings" in found[0]:
+        common = in_all([each["findings"] for each in found])
+        score, prefix = f"Mean AUROC over {len(common)} findings", "macro_"
+        found = [means({name: each["findings"][name] for name in common}) for each in found]
+    rows = [
+        {"films": count, **{name: by_patient(each, prefix + name) or UNKNOWN.as_dict() for name in SCORES}}
+        for count, each in zip(films, found, strict=True)
+    ]
+    return score, rows
 
 
 def _mean(rows: Sequence[Mapping[str, Any]]) -> Interval:

@@ -166,3 +166,61 @@ def test_seeds_are_listed_by_finding(tmp_path):
     found = json.loads((tmp_path / "out" / "folds.json").read_text())
     assert found["pooled"] is None and len(found["scores"]["macro_auroc"]["values"]) == 2
     assert not (tmp_path / "out" / "predictions.csv").exists() and (tmp_path / "out" / "report.html").exists()
+
+
+def test_maps_are_of_findings(trained, tmp_path, capsys):
+    run, films = str(trained / "run"), [str(trained / "films" / f"film{k:03d}.png") for k in range(6)]
+    assert main(["explain", run, *films, "--out", str(tmp_path / "maps"), "--checks", "2", "--quiet"]) == 0
+    model = Model.load(run)
+    rows = read(tmp_path / "maps" / "explain.csv")
+    for film in films:
+        p = model.predict_proba(film)[0]
+        own = [row for row in rows if row["path"] == film]
+        called = [name for name, yes in zip(FINDINGS, p >= model.decision.thresholds, strict=True) if yes]
+        assert [row["explained"] for row in own] == (called or [FINDINGS[int(model.decision.decide(p[None])[0])]])
+        assert all(float(row["p"]) == pytest.approx(p[FINDINGS.index(row["explained"])]) for row in own)
+        assert all(row["label"] == ("; ".join(called) or "none") for row in own)
+    found = json.loads((tmp_path / "maps" / "explain.json").read_text())
+    assert found["mapped"] == 6 and found["maps"] == len(rows) and found["films_checked"] == 2
+    named = ["explain", run, films[0], "--finding", "Mass,Effusion", "--checks", "0", "--quiet"]
+    assert main([*named, "--out", str(tmp_path / "two")]) == 0
+    rows = read(tmp_path / "two" / "explain.csv")
+    assert [row["explained"] for row in rows] == ["Mass", "Effusion"] and rows[0]["map"].endswith("film000-Mass.png")
+    assert main(["explain", run, films[0], "--finding", "Maas", "--out", str(tmp_path / "no")]) == 2
+    assert "no class 'Maas'. Did you mean 'Mass'?" in capsys.readouterr().err
+
+
+def test_a_map_marks_the_place_of_its_finding(trained):
+    """The evidence lies where the sign of the finding was drawn, not where those of others are."""
+    from plainfilm.explain.heatmaps import heat_map, on_input
+
+    model = Model.load(trained / "run")
+    truth = {row["path"]: row for row in read(trained / "films" / "films.csv")}
+    hits = []
+    for path, row in truth.items():
+        for k, name in enumerate(FINDINGS):
+            if all(row[each] == "1" for each in FINDINGS):
+                pixels = model.preprocess.read((trained / "films" / path).read_bytes())
+                [heat] = on_input(heat_map(model, pixels[None], k), 48)
+                v, u = PLACES[name]
+                near = heat[int(48 * v) - 8 : int(48 * v) + 8, int(48 * u) - 8 : int(48 * u) + 8].sum()
+                hits.append(near / max(heat.sum(), 1e-9))
+    assert len(hits) >= 6 and np.mean(hits) > 2 * (16 / 48) ** 2  # twice what an even map would have there
+
+
+def test_the_page_gets_the_map_of_the_chosen_finding(trained):
+    pytest.importorskip("httpx")
+    from fastapi.testclient import TestClient
+
+    from plainfilm.serving.app import create_app
+
+    film = (trained / "films" / "film000.png").read_bytes()
+    with TestClient(create_app(Model.load(trained / "run"))) as client:
+        maps = {
+            name: client.post("/explain", params={"kind": "map", "of": name}, files={"films": ("a.png", film)})
+            for name in FINDINGS
+        }
+        assert all(answer.status_code == 200 for answer in maps.values())
+        assert len({answer.content for answer in maps.values()}) == len(FINDINGS)
+        wrong = client.post("/explain", params={"of": "Maas"}, files={"films": ("a.png", film)})
+        assert wrong.status_code == 422 and "Did you mean 'Mass'?" in wrong.json()["error"]

@@ -13,9 +13,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a model.h5")
     parser.add_argument("paths", metavar="PATH", nargs="+", help="films, folders or zips")
     out_flag(parser, "folder for pictures, table, checks and page")
-    parser.add_argument(
-        "--class", dest="explained", default="", help="class to explain (default: the one decided for, film by film)"
-    )
+    text = "class or findings to explain, or all (default: what is decided for, film by film)"
+    parser.add_argument("--class", "--finding", dest="explained", default="", metavar="NAME,…", help=text)
     parser.add_argument("--method", default="hires-cam", help="hires-cam or grad-cam (default %(default)s)")
     text = "how many films the slow checks look at, 0 for none (default %(default)s)"
     parser.add_argument("--checks", type=int, default=24, metavar="N", help=text)

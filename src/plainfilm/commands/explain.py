@@ -40,9 +40,10 @@ def explain(
     force: bool = False,
     precision: str = "auto",
 ) -> dict[str, Any]:
-    """Draw a heat map for every film in ``paths`` (films, folders, zips) into ``out``; return explain.json.
+    """Draw heat maps for every film in ``paths`` (films, folders, zips) into ``out``; return explain.json.
 
-    ``explained``: the class to explain (default: the one that the model decides for); ``checks``: how many films,
+    ``explained``: the class to explain (default: the one that the model decides for), of several findings "NAME,NAME"
+    or "all" (default: those that it calls, else the nearest to its threshold); ``checks``: how many films,
     drawn by ``seed``, the slow checks look at (0: none). Writes what WRITTEN names, the table only when every film is
     done. InputError for an unknown class, films none of which can be read, or anything of that name in ``out`` and no
     ``force``.
@@ -58,7 +59,8 @@ def explain(
         save_picture(sheet(shown), out / "sheet.png")
         result: dict[str, Any] = {
             "films": len(films),
-            "mapped": len(explainer.outside),
+            "mapped": explainer.mapped,
+            "maps": len(explainer.outside),
             "refused": explainer.refused,
             "empty_maps": explainer.empty,
         }
@@ -92,11 +94,13 @@ def _drawn(
             if isinstance(film, str):
                 rows.append((path, "", "", "", "", "", "", film))
             else:
-                name = f"maps/{number + 1:05d}-{_file_name(path)}.png"
-                save_picture(picture(film), out / name)
-                rows.append(_row(film, name))
-                links.append((path, film.said, f"{film.p:.3f}", name))
-                shown += [film] * (len(shown) < SHEET_FILMS)
+                for one in film:
+                    whose = f"-{_file_name(one.explained)}" * explainer.several
+                    name = f"maps/{number + 1:05d}-{_file_name(path)}{whose}.png"
+                    save_picture(picture(one), out / name)
+                    rows.append(_row(one, name))
+                    links.append((path, one.explained if whose else one.said, f"{one.p:.3f}", name))
+                    shown += [one] * (len(shown) < SHEET_FILMS)
             progress.step()
     return rows, shown, links
 

@@ -95,6 +95,7 @@ def train_prepared(prepared: Prepared, out: Path, resume: bool = False, probes: 
             metrics = score_findings(run, predictions)
             model.verdict = {**findings_verdict(run), "red_lines": of_findings(run, scored_part(run))}
             run.save(model)
+            draw_montage(prepared.films, prepared.pixels, model, prepared.config.seed, out)
             findings_report(run)
             return metrics
         metrics = score_trained(run, predictions)

@@ -144,6 +144,20 @@ class Decision:
         """Return (B, K) probabilities of a tensor of (B, K) logits."""
         return softened(logits, self.temperature).softmax(1)
 
+    def evidence(self, logits: Any, chosen: Any) -> Any:
+        """Return (B,) log-odds of class ``chosen`` (B, 1) against all others, tensors of (B, K) logits: what shifts all
+        logits alike changes no probability."""
+        others = logits.scatter(1, chosen, float("-inf")).logsumexp(1)
+        return logits.gather(1, chosen)[:, 0] - others
+
+    def targets(self, probabilities: Floats) -> list[int]:
+        """Return which classes of the film of (K,) probabilities are to be explained: the one that it gets."""
+        return [int(self.decide(probabilities[None])[0])]
+
+    def gives(self, probabilities: Floats, k: int) -> bool:
+        """Return whether the film of (K,) probabilities gets class ``k``."""
+        return bool(self.decide(probabilities[None])[0] == k)
+
     def label(self, probabilities: Floats) -> str:
         """Return the class that the film of (K,) probabilities gets."""
         return self.classes[int(self.decide(probabilities[None])[0])]

@@ -123,6 +123,20 @@ class FindingsDecision:
         beyond = logit(np.clip(probabilities, FLOOR, 1 - FLOOR)) - logit(np.clip(self.thresholds, FLOOR, 1 - FLOOR))
         return np.asarray(beyond.argmax(axis=1), dtype=np.int64)
 
+    def evidence(self, logits: Any, chosen: Any) -> Any:
+        """Return (B,) log-odds of finding ``chosen`` (B, 1), tensors of (B, F) logits: no finding speaks against
+        another."""
+        return logits.gather(1, chosen)[:, 0]
+
+    def targets(self, probabilities: Floats) -> list[int]:
+        """Return which findings of a film of (F,) probabilities are to be explained: those called, else the nearest."""
+        called = np.flatnonzero(self.called(probabilities[None])[0])
+        return called.tolist() or self.decide(probabilities[None]).tolist()
+
+    def gives(self, probabilities: Floats, k: int) -> bool:
+        """Return whether finding ``k`` is called for the film of (F,) probabilities."""
+        return bool(self.called(probabilities[None])[0, k])
+
     def label(self, probabilities: Floats) -> str:
         """Return the findings of a film of (F,) probabilities, with semicolons between them; "none" without any."""
         found = [name for name, yes in zip(self.classes, self.called(probabilities), strict=True) if yes]

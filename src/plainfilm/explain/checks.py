@@ -165,7 +165,7 @@ def deletion_insertion(
     rows = np.stack(series).round().astype(np.uint8)
     p = np.concatenate([model.probabilities(np.stack(b)) for b in batches(rows, BATCH)])
     curves = p[:, target].reshape(4, STEPS + 1)
-    blank = model.decision.decide(p[STEPS : STEPS + 1])[0] == target
+    blank = model.decision.gives(p[STEPS], target)
     telling = (curves[:, 0] - curves[:, -1]) * (1, 1, -1, -1) >= TELLING
     areas = np.where(telling, np.trapezoid(curves, shares, axis=1), np.nan)
     return float(areas[0]), float(areas[1]), float(areas[2]), float(areas[3]), float(blank)

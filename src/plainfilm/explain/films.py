@@ -13,6 +13,7 @@ from plainfilm.data.films import FilmError
 from plainfilm.data.identity import find_patient, known_patterns
 from plainfilm.data.sources import Loose
 from plainfilm.errors import InputError, did_you_mean
+from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.explain.checks import check_films, outside_thorax, summary
 from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
 from plainfilm.explain.overlay import reduced
@@ -21,6 +22,7 @@ from plainfilm.models.model import Model, batches
 from plainfilm.progress import bar
 
 LONGEST = 640  # pixels of a film's longer side in a picture
+ALL = "all"
 CHECKED = 24  # films that the slow checks look at unless told otherwise
 
 
@@ -48,16 +50,29 @@ class _Mapped(NamedTuple):
     heat: Map
 
 
+def _named(classes: tuple[str, ...], explained: str) -> tuple[int, ...]:
+    """Return the places of the classes in "NAME", "NAME,NAME" or "all"; InputError for one that the model lacks."""
+    if explained == ALL and ALL not in classes:
+        return tuple(range(len(classes)))
+    whole = [explained] if explained in classes else explained.split(",")
+    names = [name.strip() for name in whole if name.strip()]
+    if wrong := [name for name in names if name not in classes]:
+        raise InputError(f"The model has no class '{wrong[0]}'.{did_you_mean(wrong[0], classes)}")
+    return tuple(dict.fromkeys(map(classes.index, names)))
+
+
 @dataclass
 class Explainer:
     """Explains films one after the other; keeps figures of all of them, and pixels only of those that are checked."""
 
     model: Model
-    explained: str  # the class to explain; empty: the one decided for
+    explained: tuple[int, ...]  # the classes to explain; empty: what is decided for
     method: str
     drawn: frozenset[int]  # which films the slow checks look at
     patterns: tuple[str, ...]  # by which a path names its patient
     refused: int = 0
+    mapped: int = 0
+    checking: set[int] = field(default_factory=set)
     empty: int = 0
     outside: list[tuple[float, float]] = field(default_factory=list)
     patients: list[str] = field(default_factory=list)
@@ -73,18 +88,22 @@ class Explainer:
         checks: int = CHECKED,
         seed: int = 0,
     ) -> Explainer:
-        """Return what explains ``films``: the class ``explained`` (default: the one that the model decides for), with
-        slow checks of ``checks`` films, drawn by ``seed``. InputError for an unknown class or fewer than 0 checks."""
-        if explained and explained not in model.classes:
-            raise InputError(f"The model has no class '{explained}'.{did_you_mean(explained, model.classes)}")
+        """Return what explains ``films``: the class ``explained`` (default: the one that the model decides for; of
+        several findings all that it calls, else the nearest to its threshold), "NAME,NAME" or "all", with slow checks
+        of ``checks`` films, drawn by ``seed``. InputError for an unknown class or fewer than 0 checks."""
         if checks < 0:
             raise InputError(f"--checks {checks}: expected a number of films, 0 for none.")
         drawn = frozenset(np.random.default_rng(seed).permutation(len(films))[:checks].tolist())
-        return cls(model, explained, method, drawn, known_patterns(path for path, _ in films))
+        return cls(model, _named(model.classes, explained), method, drawn, known_patterns(path for path, _ in films))
 
-    def each(self, films: Sequence[Loose]) -> Iterator[tuple[int, str, Explained | str]]:
-        """Yield number, path, and what is to be seen or why nothing is, of each film in the order given. InputError
-        when no film can be read."""
+    @property
+    def several(self) -> bool:
+        """Whether a film may have several maps."""
+        return len(self.explained) > 1 or isinstance(self.model.decision, FindingsDecision)
+
+    def each(self, films: Sequence[Loose]) -> Iterator[tuple[int, str, list[Explained] | str]]:
+        """Yield number, path, and what is to be seen (a map for each class explained) or why nothing is, of each film
+        in the order given. InputError when no film can be read."""
         for batch in batches(enumerate(films), FILMS_AT_ONCE):
             read = [(number, path, self._decoded(reader)) for number, (path, reader) in batch]
             maps = self._mapped([film[1] for _, _, film in read if not isinstance(film, str)])
@@ -95,8 +114,9 @@ class Explainer:
                         raise InputError(f"{path} can't be explained: {film}.")
                     yield number, path, film
                 else:
-                    self.patients.append(film[2] or find_patient(path, *self.patterns) or path)
-                    yield number, path, self._explained(number, path, film[0], next(maps))
+                    self.mapped += 1
+                    whose = film[2] or find_patient(path, *self.patterns) or path
+                    yield number, path, [self._explained(number, path, whose, film[0], one) for one in next(maps)]
 
     def _decoded(self, reader: Callable[[], bytes]) -> tuple[np.ndarray, np.ndarray, str] | str:
         """Return all of a film's pixels, those the network sees and what the header says of the patient, or why it
@@ -108,29 +128,31 @@ class Explainer:
         except FilmError as error:
             return str(error)
 
-    def _mapped(self, films: list[np.ndarray]) -> Iterator[_Mapped]:
+    def _mapped(self, films: list[np.ndarray]) -> Iterator[list[_Mapped]]:
         """Yield what is to be seen of each film, (S, S) pixels."""
         if not films:
             return
         pixels = np.stack(films)
         probabilities = self.model.probabilities(pixels)
-        targets = self.model.decision.decide(probabilities)
-        if self.explained:
-            targets = np.full(len(films), self.model.classes.index(self.explained))
-        maps = heat_map(self.model, pixels, targets, self.method)
-        yield from map(_Mapped, pixels, probabilities, targets.tolist(), maps)
+        targets = [list(self.explained) or self.model.decision.targets(p) for p in probabilities]
+        rows = np.repeat(np.arange(len(films)), [len(each) for each in targets])
+        maps = iter(heat_map(self.model, pixels[rows], np.concatenate(targets), self.method))
+        for film, p, wanted in zip(pixels, probabilities, targets, strict=True):
+            yield [_Mapped(film, p, target, next(maps)) for target in wanted]
 
-    def _explained(self, number: int, path: str, grey: np.ndarray, film: _Mapped) -> Explained:
+    def _explained(self, number: int, path: str, whose: str, grey: np.ndarray, film: _Mapped) -> Explained:
         (height, width), preprocess, classes = grey.shape, self.model.preprocess, self.model.classes
         small, part = reduced(grey, LONGEST), seen(preprocess, width, height)
         outside = outside_thorax(film.heat, preprocess, width, height)
-        if number in self.drawn:
+        if number in self.drawn and number not in self.checking:  # one of its maps
+            self.checking.add(number)
             self.chosen.append((film.pixels, film.target, len(self.outside)))
+        self.patients.append(whose)
         self.outside.append(outside)
         self.empty += not film.heat.any()
         return Explained(
             path,
-            classes[int(self.model.decision.decide(film.p[None])[0])],
+            self.model.decision.label(film.p),
             classes[film.target],
             float(film.p[film.target]),
             small,

@@ -7,7 +7,7 @@ before the head the two are the same; where they are flattened into dense layers
 only the second adds up to the score, and only it passes the checks beside this file. It is the default.
 
 The score is the class's log-odds, z_c - log Σ exp z_other (for two classes the difference of the logits): what shifts
-all logits alike changes no probability, and shall change no map.
+all logits alike changes no probability, and shall change no map. A finding's log-odds are its own logit.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ def _maps(model: Model, pixels: np.ndarray, targets: list[int | None], method: s
         logits = model.network(x.contiguous(memory_format=torch.channels_last).requires_grad_())
         decided = model.decision.decide(model.from_logits(logits.detach())).tolist()
         wanted = [d if t is None else t for d, t in zip(decided, targets, strict=True)]
-        chosen = torch.tensor(wanted, device=device)[:, None]
-        others = logits.scatter(1, chosen, -torch.inf).logsumexp(1)
-        score = (logits.gather(1, chosen)[:, 0] - others).sum()
+        score = model.decision.evidence(logits, torch.tensor(wanted, device=device)[:, None]).sum()
         features, gradients = _last_spatial(layers, score)
         weights = gradients.mean((1, 2), keepdim=True) if method == "grad-cam" else gradients
         maps = (features * weights).sum(3).clamp(min=0)

@@ -83,9 +83,11 @@ class Reads:
     def _repr_html_(self) -> str:
         scores = self.verdict.get("scores", {})
         rows = [(name, str(Interval(**found))) for name, found in scores.items()]
-        decision = (
-            f"{self.decision.positive} from {self.threshold:.3f} on" if self.decision.two else "the likeliest class"
-        )
+        decision = "the likeliest class"
+        if isinstance(self.decision, FindingsDecision):
+            decision = self.decision.rule
+        elif self.decision.two:
+            decision = f"{self.decision.positive} from {self.threshold:.3f} on"
         about = f"{self.name}: {', '.join(self.classes)}; {decision}. {self.verdict.get('protocol', '')}"
         return to_html(about, ("score", f"on {self.verdict.get('films', 0):,} films (95 % interval)"), rows)
 

@@ -178,9 +178,12 @@ def no_curve(run: RunFolder) -> str:
     return f"{run.title}: {NOT_DONE} (there is no history.csv)."
 
 
-def montage(run: RunFolder) -> Chart:
-    """Return figures/montage.png, as JPEG because thirty films as PNG would be most of the page."""
+def montage(run: RunFolder) -> Chart | None:
+    """Return figures/montage.png, as JPEG because thirty films as PNG would be most of the page; None where it was not
+    drawn."""
     path = run.folder / folders.FIGURES / "montage.png"
+    if not path.exists():
+        return None
     packed = io.BytesIO()
     try:
         with Image.open(path) as image:

@@ -97,7 +97,8 @@ def mixed(colour: str, other: str, share: float = 0.3) -> tuple[float, ...]:
 
 class Tile(NamedTuple):
     """A film of the montage: pixels (H, W), the predicted class, its probability 0..1, the true class or None where
-    nobody knows it, its path, and whether it goes to a reader whatever the prediction."""
+    nobody knows it, its path, whether it goes to a reader whatever the prediction, and whether that is right where the
+    names don't say it (of several findings, some of them known)."""
 
     pixels: NDArray[np.uint8]
     predicted: str
@@ -105,6 +106,12 @@ class Tile(NamedTuple):
     true: str | None
     path: str
     flagged: bool = False
+    agrees: bool | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether the prediction is true, or not known to be wrong."""
+        return self.true is None or (self.predicted == self.true if self.agrees is None else self.agrees)
 
 
 @styled
@@ -120,7 +127,7 @@ def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
     side = cell - 0.14
     size = ceil(len(films) / columns) * (side + text) + 0.4
     figure = Figure(figsize=(WIDE, size))
-    known = [film.predicted == film.true for film in films if film.true is not None]
+    known = [film.right for film in films if film.true is not None]
     heading = f"{sum(known)} of {len(known)} films right" if known else f"{len(films)} films, truth not known"
     figure.text(0.07 / WIDE, 1 - 0.18 / size, heading, weight="bold", va="center")
     reading = f"under each: prediction, its probability, {'what it is, ' if known else ''}file"
@@ -137,8 +144,8 @@ FILM_LINES = 5
 
 
 def _draw_film(axes: Axes, film: Tile, width: float) -> None:
-    pixels, predicted, probability, true, path, flagged = film
-    right = true is None or predicted == true
+    pixels, predicted, probability, true, path, flagged, _ = film
+    right = film.right
     verdict = "" if true is None else "✓ right " if right else "✗ WRONG "
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
     axes.set(aspect="equal", adjustable="datalim")  # a square frame, whatever the film's shape

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from plainfilm.evaluation.calibration import reliability
 from plainfilm.evaluation.findings import FindingsPredictions, cooccurrence
 from plainfilm.evaluation.scores import roc_points
+from plainfilm.report import charts
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.figures import BLUE, GREY, WIDE, fitted, styled
 from plainfilm.report.page import write_page
@@ -27,6 +28,7 @@ SECTIONS = {
     "findings": "Findings",
     "roc": "Ranking",
     "reliability": "Probabilities",
+    "montage": "Films with their findings",
     "together": "Findings together",
     "unknown": "What is not known",
     "how": "How it was computed",
@@ -42,7 +44,8 @@ def findings_report(run: RunFolder) -> Path:
     films = run.findings.part(part)
     found = cast(dict[str, Any], run.metrics)[part]
     shown = figures(films, found, run.folder)
-    skipped = {key for key in ("roc", "reliability") if not shown[key]}
+    shown["montage"] = charts.montage(run)
+    skipped = {key for key in ("roc", "reliability", "montage") if not shown[key]}
     page = {
         "title": f"{run.title}: {len(films.findings)} findings",
         "lead": f"{len(films):,} {part_in_words(part)} films; each finding is scored where it is known.",

@@ -11,6 +11,7 @@ from PIL import Image
 
 from plainfilm.config import MONTAGE_FILMS
 from plainfilm.data.films import FilmError, Films
+from plainfilm.evaluation.findings import NONE
 from plainfilm.image.decode import decode
 from plainfilm.image.store import Rows
 from plainfilm.models.model import Model
@@ -31,19 +32,31 @@ def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path)
     chosen = rng.choice(scored, min(MONTAGE_FILMS, len(scored)), replace=False)
     probabilities = model.probabilities(pixels[chosen])
     flagged = [bool(verdict.reason) for verdict in model.gate.judge(pixels[chosen])] if model.gate else []
-    tiles = [
-        Tile(grey, model.classes[said], float(row[said]), film.label, film.path, *unlike)
-        for film, row, said, *unlike in zip(
-            [films.films[i] for i in chosen],
-            probabilities,
-            model.decision.decide(probabilities),
-            *([flagged] if flagged else []),
-            strict=True,
-        )
-        if (grey := picture(film.path, film.read)) is not None
-    ]
+    tiles = []
+    for place, row, said, unlike in zip(
+        chosen,
+        probabilities,
+        model.decision.decide(probabilities),
+        flagged or [False] * len(chosen),
+        strict=True,
+    ):
+        film = films.films[int(place)]
+        if (grey := picture(film.path, film.read)) is not None:
+            known = _known(films, int(place), model, row) if films.findings else (film.label, None)
+            p, (true, agrees) = float(row[said]), known
+            tiles.append(Tile(grey, model.decision.label(row), p, true, film.path, unlike, agrees))
     if tiles:
         save(montage(tiles), out / folders.FIGURES, "montage")
+
+
+def _known(films: Films, place: int, model: Model, row: np.ndarray) -> tuple[str | None, bool]:
+    """Return which findings a film is known to have (None where nothing is known of it), and whether the model says the
+    same of all that is known."""
+    truth = films.truth[place]
+    known = truth >= 0
+    names = [name for name, cell in zip(films.findings, truth, strict=True) if cell == 1]
+    called = np.array([model.decision.gives(row, k) for k in range(len(row))])
+    return ("; ".join(names) or NONE) if known.any() else None, bool((called == (truth == 1))[known].all())
 
 
 def picture(path: str, read: Callable[[], bytes]) -> np.ndarray | None:

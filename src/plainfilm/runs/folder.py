@@ -277,9 +277,9 @@ class RunFolder:
     @property
     def part(self) -> Part:
         """The part whose scores count: test where there is one, else val."""
-        part = self.predictions.scored_part
-        known = (self.predictions.parts == part).any()
-        return part if known else cast(Part, str(self.predictions.parts[0]))
+        said = self.findings if self.of_findings else self.predictions
+        part = said.scored_part
+        return part if (said.parts == part).any() else cast(Part, str(said.parts[0]))
 
     @cached_property
     def scored(self) -> Predictions:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.films import FilmError
-from plainfilm.errors import PlainfilmError
+from plainfilm.errors import PlainfilmError, did_you_mean
 from plainfilm.evaluation.findings import thresholds_of
 from plainfilm.explain.overlay import heat_png, overlay_png
 from plainfilm.image.decode import decode
@@ -193,11 +193,19 @@ class Service:
             return JSONResponse({"error": "None of the films can be read.", **content}, 422)
         return JSONResponse(content)
 
-    async def explain(self, request: Request, kind: Literal["overlay", "map"] = "overlay") -> Response:
-        """Where in one film the evidence for its label is: over the film, or the map alone."""
+    async def explain(
+        self, request: Request, kind: Literal["overlay", "map"] = "overlay", of: str | None = None
+    ) -> Response:
+        """Where in one film the evidence for its label, or for the class or finding ``of``, is: over the film, or the
+        map alone."""
+        if of is not None and of not in self.model.classes:
+            raise Refusal(422, f"The model has no class '{of}'.{did_you_mean(of, self.model.classes)}")
         draw = overlay_png if kind == "overlay" else heat_png
+        target = None if of is None else self.model.classes.index(of)
         predictor = self.predictor
-        return await self._picture(request, predictor.maps, lambda film: predictor.explain(lambda m: draw(m, film)))
+        return await self._picture(
+            request, predictor.maps, lambda film: predictor.explain(lambda m: draw(m, film, target))
+        )
 
     async def preview(self, request: Request) -> Response:
         """One film as it is decoded, 8 bits, the longer side at most 1024 pixels: browsers can't show DICOM or TIFF."""

@@ -2,7 +2,7 @@
 
 import { showAbout } from "./about.js";
 import { askToken, listenToDivider, listenToDrops, listenToKeysAndButtons } from "./controls.js";
-import { byName, csv, isTwo, labelAt, probability, score } from "./figures.js";
+import { byName, calls, csv, isTwo, labelAt, probability, score } from "./figures.js";
 import { captioned, chosen, save } from "./files.js";
 import { listen } from "./gestures.js";
 import { FilmList } from "./list.js";
@@ -90,7 +90,8 @@ const ORDERS = {
 };
 
 function filters() {
-  const byLabel = (model?.classes ?? []).map((name) => [name, (film) => label(film) === name]);
+  const is = (name) => (film) => (model.thresholds ? calls(film.answer, model, name) : label(film) === name);
+  const byLabel = (model?.classes ?? []).map((name) => [name, is(name)]);
   return [["All films", () => true], ...byLabel, ["For a reader", forReader], ["Not labelled", isFailed]];
 }
 
@@ -159,15 +160,35 @@ async function showFilm(film) {
   }
 }
 
+/** What the heat map of a film is for: the finding chosen, else the one farthest above its threshold, or the label. */
+function mapped(film) {
+  if (!film?.answer) return "";
+  if (!model.thresholds) return film.answer.label;
+  const odds = (p) => Math.log(Math.max(p, 1e-12) / Math.max(1 - p, 1e-12));
+  const beyond = ([name, p]) => odds(p) - odds(model.thresholds[name]);
+  return film.of ?? Object.entries(film.answer.probabilities).sort((a, b) => beyond(b) - beyond(a))[0][0];
+}
+
+function mapFinding(name) {
+  if (!current?.answer || name === mapped(current)) return;
+  current.of = name;
+  viewer.lay(null);
+  viewer.heatShown = true;
+  update();
+  showHeat();
+}
+
 async function showHeat() {
   const film = current;
   if (!film?.answer || viewer.empty || viewer.hasHeat || !viewer.heatShown) return;
   const say = (text) => film === current && ($("mapNote").textContent = text);
   say("Drawing the heat map…");
   try {
-    const heat = await pictures.heat(film);
-    if (film === current) viewer.lay(heat);
-    say(`Heat map: what speaks for ${film.answer.label} to the model, not the disease`);
+    const of = mapped(film);
+    const heat = await pictures.heat(film, model.thresholds ? of : "");
+    if (film !== current || mapped(film) !== of) return;
+    viewer.lay(heat);
+    say(`Heat map: what speaks for ${of} to the model, not the disease`);
   } catch (refused) {
     say(refused.message);
   }
@@ -204,7 +225,7 @@ function render() {
   $("csv").disabled = !model || !films.some((film) => film.answer || film.error);
   $("clear").disabled = !films.length;
   $("again").hidden = !films.some((film) => film.again);
-  if (model) showDecision(current, model, tuning.threshold);
+  if (model) showDecision(current, model, tuning.threshold, mapped(current));
   if (model && isTwo(model)) showFigures(model, tuning.threshold, tuning.prevalence);
   showView();
   drawThumbs();
@@ -253,7 +274,7 @@ function saveTable() {
 async function savePicture() {
   const { answer, path } = current;
   const cut = isTwo(model) ? `, threshold ${tuning.threshold.toFixed(3)}` : "";
-  const drawn = viewer.heatShown && viewer.hasHeat ? `heat map: evidence for ${answer.label}` : "no heat map";
+  const drawn = viewer.heatShown && viewer.hasHeat ? `heat map: evidence for ${mapped(current)}` : "no heat map";
   const reader = answer.refer ? [`For a reader: ${answer.reason}`] : [];
   const by = `${model.name} ${model.hash.slice(0, 12)}; ${drawn}`;
   const lines = [`${decided(current)}${cut}`, ...reader, path, by, model.disclaimer];
@@ -326,6 +347,10 @@ function listenToUser() {
   onInput(["files", "folder"], "change", (field) => {
     add(chosen(field.files));
     field.value = "";
+  });
+  $("decision").addEventListener("click", ({ target }) => {
+    const name = target.closest("[data-finding]")?.dataset.finding;
+    if (name) mapFinding(name);
   });
   onInput(["filter", "order"], "change", update);
   onInput(["opacity"], "input", (field) => {

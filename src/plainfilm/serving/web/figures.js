@@ -8,6 +8,9 @@ export const other = (model) => model.classes.find((name) => name !== model.posi
 export const score = (answer, model) =>
   isTwo(model) ? answer.probabilities[model.positive] : Math.max(...Object.values(answer.probabilities));
 
+/** Whether a model of findings calls one of a film. */
+export const calls = (answer, model, name) => answer?.probabilities[name] >= model.thresholds[name];
+
 export function labelAt(answer, model, threshold) {
   if (!isTwo(model)) return answer.label;
   return score(answer, model) >= threshold ? model.positive : other(model);

@@ -1,6 +1,6 @@
 // What the model says of one film, and what that is worth at a threshold and a prevalence.
 
-import { interval, isTwo, labelAt, operating, other, percent, predictive, probability, score } from "./figures.js";
+import { calls, interval, isTwo, labelAt, operating, other, percent, predictive, probability, score } from "./figures.js";
 import { $, make, scored, tile } from "./page.js";
 
 const NO_FIGURES =
@@ -8,8 +8,11 @@ const NO_FIGURES =
   "Models trained with this version keep them.";
 
 /** The classes by colour; the label of a film that the model should not judge has none. */
-export const tone = (answer, label, model) =>
-  answer.gate?.reason ? "doubtful" : label === model.positive ? "positive" : "negative";
+export const tone = (answer, label, model) => {
+  if (answer.gate?.reason) return "doubtful";
+  const found = model.thresholds ? model.classes.some((name) => calls(answer, model, name)) : label === model.positive;
+  return found ? "positive" : "negative";
+};
 
 /** A reason as a sentence. */
 export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
@@ -18,17 +21,20 @@ const unlike = ({ label }) => `At the model's own threshold the label is ${label
 const card = (kind, title, ...lines) =>
   make("div", `card ${kind}`, make("b", "", title), ...lines.map((line) => make("p", "", line)));
 
-export function showDecision(film, model, threshold) {
+/** `mapped` is the finding whose heat map is shown, of a model of findings. */
+export function showDecision(film, model, threshold, mapped) {
   const nobody = make("p", "soft", "Choose a film to see its label here.");
-  $("decision").replaceChildren(...(film ? said(film, model, threshold) : [nobody]));
+  const held = document.activeElement?.dataset?.finding; // the focus stays where it was
+  $("decision").replaceChildren(...(film ? said(film, model, threshold, mapped) : [nobody]));
+  if (held) [...$("decision").querySelectorAll("[data-finding]")].find((b) => b.dataset.finding === held)?.focus();
 }
 
-function said(film, model, threshold) {
+function said(film, model, threshold, mapped) {
   const { answer, state, error } = film;
   if (state === "failed") return [card("failed", "Not labelled", sentence(error))];
   if (!answer) return [make("p", "soft", state === "sent" ? "Being labelled…" : "Waiting for its turn…")];
   const label = labelAt(answer, model, threshold);
-  const shown = [verdict(answer, label, model), ...bars(answer, model, threshold)];
+  const shown = [verdict(answer, label, model), ...bars(answer, model, threshold, mapped)];
   if (label !== answer.label) shown.push(card("moved", "Your threshold", unlike(answer)));
   if (answer.gate?.reason) return [unusual(answer), ...shown]; // read before the label, not after
   return answer.refer ? [...shown, card("refer", "For a reader", sentence(answer.reason))] : shown;
@@ -47,13 +53,20 @@ function unusual({ gate, reason }) {
   return card("gate", "Unusual film: for a reader", sentence(reason), `${rare} ${empty}`);
 }
 
-function bars(answer, model, threshold) {
+function bars(answer, model, threshold, mapped) {
   if (!isTwo(model)) {
     const ranked = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]);
     const cut = (name) => model.thresholds?.[name] ?? null;
     const own = model.thresholds ? { refer: null } : model;
-    const line = ([name, p]) =>
-      make("div", "each", make("span", "", name), meter(p, own, cut(name)), probability(p));
+    const line = ([name, p]) => {
+      const shown = [make("span", "", name), meter(p, own, cut(name)), probability(p)];
+      if (!model.thresholds) return make("div", "each", ...shown);
+      const button = make("button", `each${calls(answer, model, name) ? " called" : ""}`, ...shown);
+      Object.assign(button, { type: "button", title: `Show the heat map of ${name}` });
+      button.dataset.finding = name;
+      button.setAttribute("aria-pressed", name === mapped);
+      return button;
+    };
     return ranked.map(line);
   }
   const p = score(answer, model);

@@ -4,7 +4,7 @@ const KEPT = 24; // films
 const THUMB = 96; // pixels, twice the side of .thumb in style.css
 
 export class Pictures {
-  #kept = new Map(); // film -> {preview, heat}, promises of an ImageBitmap; the latest last
+  #kept = new Map(); // film -> {preview, heat: {name}}, promises of an ImageBitmap; the latest last
 
   constructor(server) {
     this.server = server;
@@ -18,9 +18,10 @@ export class Pictures {
     }));
   }
 
-  /** Return where the evidence for the film's label is, in the preview's shape. */
-  heat(film) {
-    return (this.#of(film).heat ??= this.server.heat(film.file));
+  /** Return where the evidence for the film's label, or for the finding `of`, is, in the preview's shape. */
+  heat(film, of = "") {
+    const maps = (this.#of(film).heat ??= {});
+    return (maps[of] ??= this.server.heat(film.file, of));
   }
 
   forget(film) {

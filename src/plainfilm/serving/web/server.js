@@ -35,7 +35,7 @@ export class Server {
 
   predict = async (files) => (await this.#answer("predict", { method: "POST", body: form(files) })).json();
   preview = (file) => this.#picture("preview", file);
-  heat = (file) => this.#picture("explain?kind=map", file);
+  heat = (file, of) => this.#picture(`explain?kind=map${of ? `&of=${encodeURIComponent(of)}` : ""}`, file);
 
   async #picture(path, file) {
     const response = await this.#answer(path, { method: "POST", body: form([file]) });

@@ -115,7 +115,11 @@ def test_an_export_answers_the_same(trained, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["adapt", "{run}", "{films}", "--findings", "all", "--out", "{new}"], "one question at a time"),
+        (["adapt", "{run}", "{films}", "--unlabelled", "--out", "{new}"], "one question at a time"),
+        (
+            ["adapt", "{run}", "{films}", "--classes", "a=b", "--out", "{new}"],
+            "nothing for a model of several findings",
+        ),
     ],
 )
 def test_what_is_not_for_findings_says_so(trained, tmp_path, words, said, capsys):
@@ -224,3 +228,43 @@ def test_the_page_gets_the_map_of_the_chosen_finding(trained):
         assert len({answer.content for answer in maps.values()}) == len(FINDINGS)
         wrong = client.post("/explain", params={"of": "Maas"}, files={"films": ("a.png", film)})
         assert wrong.status_code == 422 and "Did you mean 'Mass'?" in wrong.json()["error"]
+
+
+def test_each_finding_is_adapted_by_the_films_that_know_it(trained, tmp_path, capsys):
+    local = films_with_findings(tmp_path / "local", count=120, hidden=0.2, seed=5)
+    rows = read(local)
+    few = 0
+    for row in rows:  # six films know Mass
+        few += row["Mass"] != ""
+        row["Mass"] = row["Mass"] if few <= 6 else ""
+    with open(local, "w", newline="") as handle:
+        write = csv.DictWriter(handle, rows[0])
+        write.writeheader()
+        write.writerows(rows)
+    out, run = tmp_path / "here", trained / "run"
+    rule = ["--threshold", "sensitivity=0.95", "--quiet"]
+    assert main(["adapt", str(run), str(local), "--out", str(out), *rule]) == 0
+    assert "Mass                  kept: adapt needs at least 10 local films" in capsys.readouterr().out
+    found = json.loads((out / "adapt.json").read_text())
+    assert "not_adapted" in found["findings"]["Mass"] and found["to"]["findings"]["Mass"]["threshold"] == pytest.approx(
+        found["from"]["findings"]["Mass"]["threshold"]
+    )
+    old, new = Model.load(run), Model.load(out)
+    assert new.decision.thresholds[1] == old.decision.thresholds[1]
+    assert new.decision.thresholds[0] != old.decision.thresholds[0]
+    p = read_findings(out / "predictions.csv")
+    for name in ("Effusion", "Pneumonia"):
+        films = p.of(name)
+        assert found["findings"][name]["known"] == len(films)
+        assert found["findings"][name]["after"]["sensitivity"]["value"] == pytest.approx(
+            films.called[films.truth].mean()
+        )
+        assert films.called[films.truth].mean() >= 0.85
+    assert set(new.verdict["findings"]) == {"Effusion", "Pneumonia"} and "120 films" in new.verdict["protocol"]
+    assert main(["evaluate", str(out), str(local), "--out", str(tmp_path / "again"), "--quiet"]) == 0
+
+
+def test_none_adapted_is_a_sentence(trained, tmp_path, capsys):
+    local = films_with_findings(tmp_path / "local", count=12, hidden=0.2, seed=5)
+    assert main(["adapt", str(trained / "run"), str(local), "--out", str(tmp_path / "here"), "--quiet"]) == 2
+    assert "No finding can be adapted. Effusion: adapt needs at least 10" in capsys.readouterr().err

@@ -53,6 +53,8 @@ def _run(options: argparse.Namespace) -> Any:
 
 
 def _show(result: Any) -> str:
+    if "findings" in result:
+        return _by_finding(result)
     if "found" in result:
         old, new, what = result["from"] | {"temperature": 1.0}, result, "only their scores are known"
         result = {"out": result["out"], **result["found"]}
@@ -94,6 +96,24 @@ def _show(result: Any) -> str:
         else "How many are enough is not known: larger numbers were not tried, or still gained."
     )
     return "\n".join([*lines, result["out"]])
+
+
+def _by_finding(result: Any) -> str:
+    """Return a line per finding: thresholds, balanced accuracy before and after, and which is taken."""
+    lines = [f"{result['films']} films of {result['patients']} patients; weights untouched."]
+    lines.append(f"{'':24}threshold          balanced accuracy, before and after cross-fitting (difference)")
+    for name, found in result["findings"].items():
+        if "not_adapted" in found:
+            lines.append(f"  {name[:21]:22}kept: {found['not_adapted']}.")
+            continue
+        old, new = (result[when]["findings"][name]["threshold"] for when in ("from", "to"))
+        before, after = (number(found[when]["balanced_accuracy"]["value"]) for when in ("before", "after"))
+        d = found["difference"]["balanced_accuracy"]
+        gain = f"{number(d['value'])} ({number(d['low'])} to {number(d['high'])} )"
+        kept = "  the old rule is kept" if found["kept"] else ""
+        lines.append(f"  {name[:21]:22}{old:.3f} -> {new:.3f}  {before}{after}  {gain}{kept}")
+    lines.append(f"As it now decides these films, each finding by its own rule: {result['out']}")
+    return "\n".join(lines)
 
 
 COMMAND = Command(

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from plainfilm.config import MAX_BAD
-from plainfilm.data.films import FILMS_HEADER, Film, Films, Table, write_films
+from plainfilm.data.films import FILMS_HEADER, Films, Table, write_films
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError, refuse, require_share
 from plainfilm.evaluation import adapting, operating
+from plainfilm.evaluation.adapting_findings import adapt_findings
 from plainfilm.evaluation.chance import chance_line, worse_than_chance
 from plainfilm.evaluation.decision import Decision
-from plainfilm.evaluation.findings import of_classes
+from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, means, of_classes, write_findings
 from plainfilm.evaluation.guarantee import parsed
 from plainfilm.evaluation.operating import Rules
 from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.models.model import Model
 from plainfilm.progress import say
-from plainfilm.runs.external import as_the_model_says, predict_films, seen_by_model, shared_with
+from plainfilm.runs.external import (
+    as_the_model_says,
+    label_films,
+    predict_films,
+    seen_by_model,
+    shared_with,
+    with_the_findings,
+)
+from plainfilm.runs.findings import headline
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
@@ -73,31 +82,95 @@ def adapt_labelled(
 
     Writes into ``out``: model.h5, adapt.json (before, after cross-fitted, difference, how many films are enough),
     predictions.csv (cross-fitted), films.csv, quarantine.csv. Returns what adapt.json holds. InputError when ``out`` is
-    in use, a class is unknown, or there are too few films.
+    in use, a class is unknown, or there are too few films. Several findings are adapted one by one; each keeps its old
+    rule where too few films know it.
     """
     model = Model.load(run)
-    of_classes(model.decision, "adapt")
     rules = rules_of(threshold, refer, guarantee)
-    operating.check(rules.threshold, rules.refer, model.classes)
-    films = as_the_model_says(load(data, question=question_of(model.classes), **reading), model.classes, classes)
+    fitted: Callable[..., tuple[Decision | FindingsDecision, dict[str, Any]]]
+    if isinstance(model.decision, FindingsDecision):
+        refuse("a model of several findings", {"classes": classes})
+        operating.check(rules.threshold, rules.refer, ("no", "yes"))
+        films, fitted = with_the_findings(model.classes, data, reading), _fitted_to_findings
+    else:
+        operating.check(rules.threshold, rules.refer, model.classes)
+        films = as_the_model_says(load(data, question=question_of(model.classes), **reading), model.classes, classes)
+        fitted = _fitted
     with _new_folder(out):
-        raw, good, bad = _at_temperature_one(model, films, max_bad)
+        asked, chances, good, bad = label_films(_at_temperature_one(model), films, max_bad)
         shared = shared_with(RunFolder(run), good)
+        local = films.with_films(asked)
         rng = np.random.default_rng(seed)
-        new, after, found = adapting.adapt(raw, _as_trained(model), rules, rng, force)
-        by_chance = _against_chance(run, data, found["before"])
+        new, found = fitted(Local(run, data, local, chances), model, out, rules, rng, force)
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
         _keep_seen(RunFolder(run), out)
-        write_predictions(out / folders.PREDICTIONS, after)
-        if model.verdict.get("curve"):  # the old one is of another temperature and other films
-            model.verdict = {**model.verdict, "curve": operating.operating_curve(after)}
-        decided = found["before" if found["kept"] else "after"]
         found |= {"quarantined": len(bad), "data_hash": films.data_hash, "shared": shared}
-        found["red_lines"] = by_chance + shared["red_lines"] + found.pop("lines") + _still_off(decided)
+        found["red_lines"] = shared["red_lines"] + found.pop("lines")
         for line in found["red_lines"]:
             say(f"RED LINE: {line}")
         return _write(out, data, model, new, found)
+
+
+class Local(NamedTuple):
+    """Films of the new site with their (N, K) probabilities at temperature 1, and where they and the model are from."""
+
+    run: Path
+    data: str
+    films: Films
+    chances: np.ndarray
+
+
+def _fitted(
+    local: Local, model: Model, out: Path, rules: Rules, rng: np.random.Generator, force: bool
+) -> tuple[Decision, dict[str, Any]]:
+    """Fit the rule of a model of classes to ``local`` films and write predictions.csv; return it and what is known of
+    it, and set the model's verdict."""
+    old = _as_trained(model)
+    raw = Predictions.of(local.films.films, local.chances, old.cooled)
+    new, after, found = adapting.adapt(raw, old, rules, rng, force)
+    by_chance = _against_chance(local.run, local.data, found["before"])
+    write_predictions(out / folders.PREDICTIONS, after)
+    decided = found["before" if found["kept"] else "after"]
+    found["lines"] = by_chance + found["lines"] + _still_off(decided)
+    model.verdict = {
+        **model.verdict,
+        **_scored_here(found, local.data),
+        "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},
+    }
+    if model.verdict.get("curve"):  # the old one is of another temperature and other films
+        model.verdict["curve"] = operating.operating_curve(after)
+    return new, found
+
+
+def _fitted_to_findings(
+    local: Local, model: Model, out: Path, rules: Rules, rng: np.random.Generator, force: bool
+) -> tuple[FindingsDecision, dict[str, Any]]:
+    """``_fitted`` for a model of several findings, each of which is fitted by itself."""
+    old = model.decision
+    assert isinstance(old, FindingsDecision)
+    raw = FindingsPredictions.of_films(local.films, local.chances, old.cooled)
+    new, after, found = adapt_findings(raw, old, rules, rng, force)
+    write_findings(out / folders.PREDICTIONS, after)
+    decided = {
+        name: {**one, "scores": one["before" if one["kept"] else "after"]}
+        for name, one in found["findings"].items()
+        if "not_adapted" not in one
+    }
+    model.verdict = {
+        **model.verdict,
+        **_scored_here(found, local.data),
+        "scores": means(decided),
+        "findings": {name: headline(one) for name, one in decided.items()},
+    }
+    return new, found
+
+
+def _scored_here(found: dict[str, Any], data: str) -> dict[str, Any]:
+    """Return protocol, part and films of an adapted model's verdict."""
+    how = "operating point as trained, scored on" if found["kept"] else "adapted and cross-fitted by patient to"
+    protocol = f"{how} {found['films']} films of {Path(data).name}"
+    return {"protocol": protocol, "part": "local films", "films": found["films"]}
 
 
 def rules_of(threshold: str, refer: str, guarantee: str, shifted: bool = False) -> Rules:
@@ -150,11 +223,11 @@ def adapt_unlabelled(
         require_share("--prevalence", prevalence, ends=False)
     wanted = operating.number(aim)
     model = Model.load(run)
-    of_classes(model.decision, "adapt")
+    of_classes(model.decision, "adapt without labels")
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
     with _new_folder(out):
-        raw, _, bad = _at_temperature_one(model, unlabelled(data), max_bad)
+        raw, _, bad = predict_films(_at_temperature_one(model), unlabelled(data), max_bad)
         cool = of_classes(model.decision, "adapt").tempered(raw.probabilities)
         old, prior = _as_trained(model), model.verdict["prior"]
         new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted, raw.patients)
@@ -198,30 +271,18 @@ def _as_trained(model: Model) -> Decision:
     return replace(of_classes(model.decision, "adapt"), rule="as trained")
 
 
-def _at_temperature_one(
-    model: Model, films: Films, max_bad: float
-) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
-    return predict_films(
-        replace(model, decision=replace(of_classes(model.decision, "adapt"), temperature=1.0)), films, max_bad
-    )
+def _at_temperature_one(model: Model) -> Model:
+    return replace(model, decision=model.decision.cooled)
 
 
-def _write(out: Path, data: str, model: Model, new: Decision, found: dict[str, Any]) -> dict[str, Any]:
+def _write(
+    out: Path, data: str, model: Model, new: Decision | FindingsDecision, found: dict[str, Any]
+) -> dict[str, Any]:
     """Write the model with its new operating point and adapt.json; what the model was is kept in its provenance."""
-    old = _as_trained(model).operating
+    old = (model.decision if isinstance(model.decision, FindingsDecision) else _as_trained(model)).operating
     about = {"from_model": model.hash, "from": old, "data": data, "to": new.operating, **found}
     model.decision = new
     model.provenance = {**model.provenance, "adapted": about}
-    if "after" in found:
-        decided = found["before" if found["kept"] else "after"]
-        how = "operating point as trained, scored on" if found["kept"] else "adapted and cross-fitted by patient to"
-        model.verdict = {
-            **model.verdict,
-            "protocol": f"{how} {found['films']} films of {Path(data).name}",
-            "part": "local films",
-            "films": found["films"],
-            "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},
-        }
     model.save(out / folders.MODEL)
     write_json(out / folders.ADAPTED, about)
     return about

@@ -30,7 +30,14 @@ from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.predictions import Predictions, read_table_of, write_predictions
 from plainfilm.evaluation.scores import ppv_npv_at
 from plainfilm.progress import say
-from plainfilm.runs.external import as_the_model_says, label_films, predict_films, shared_with, shift_from_training
+from plainfilm.runs.external import (
+    as_the_model_says,
+    label_films,
+    predict_films,
+    shared_with,
+    shift_from_training,
+    with_the_findings,
+)
 from plainfilm.runs.findings import measure_findings, score_findings
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.runs.pooling import pool
@@ -264,11 +271,7 @@ def _findings_elsewhere(
 ) -> MetricsDocument:
     """``evaluate_elsewhere`` for a model of several findings, on films of which some of them are known."""
     assert isinstance(model.decision, FindingsDecision)
-    films = load(data, fewest=1, **{**reading, "findings": reading.get("findings") or ",".join(model.classes)})
-    if films.findings != model.classes:
-        raise InputError(
-            f"{data} has the findings {', '.join(films.findings)}; the model's are {', '.join(model.classes)}."
-        )
+    films = with_the_findings(model.classes, data, reading)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
     written = (folders.METRICS, folders.PREDICTIONS, folders.QUARANTINE)
     folders.require_free(folder, folders.EVALUATION, force=force, written=written)

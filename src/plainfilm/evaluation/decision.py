@@ -121,6 +121,11 @@ class Decision:
         return self.classes.index(self.positive)
 
     @property
+    def cooled(self) -> Decision:
+        """The rule at temperature 1."""
+        return replace(self, temperature=1.0)
+
+    @property
     def own_thresholds(self) -> bool:
         """Whether each film has a threshold of its own."""
         return np.ndim(self.threshold) > 0

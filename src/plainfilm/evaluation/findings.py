@@ -106,6 +106,16 @@ class FindingsDecision:
         whole = {"positive": self.positive, "threshold": 0.5, "temperature": 1.0, "refer": None}  # each has its own
         return {"findings": rules, **whole}
 
+    @property
+    def cooled(self) -> FindingsDecision:
+        """The rule at temperature 1 throughout."""
+        return FindingsDecision(tuple(rule.cooled for rule in self.each))
+
+    @property
+    def operating(self) -> dict[str, Any]:
+        """What was chosen on films, by finding: see ``Decision.operating``."""
+        return {"findings": {rule.positive: rule.operating for rule in self.each}}
+
     def take(self, rows: NDArray[np.int64]) -> FindingsDecision:
         """Return the rule for the films at ``rows`` alone."""
         return FindingsDecision(tuple(rule.take(rows) for rule in self.each)) if self.own_thresholds else self

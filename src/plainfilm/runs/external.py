@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from plainfilm.config import MAX_BAD, name_pairs, quoted
 from plainfilm.data import identity
 from plainfilm.data.films import Film, FilmError, Films, read_films
+from plainfilm.data.sources import load
 from plainfilm.data.words import same_class
 from plainfilm.errors import InputError
 from plainfilm.evaluation.findings import of_classes
@@ -75,6 +76,15 @@ def as_the_model_says(films: Films, classes: tuple[str, ...], names: str) -> Fil
             f"as: --classes {advice}."
         )
     return films.with_films(replace(film, label=str(said[film.label])) for film in films)
+
+
+def with_the_findings(findings: tuple[str, ...], data: str, reading: Mapping[str, Any]) -> Films:
+    """Return the films of ``data`` with the model's ``findings``, in its order; ``reading``: see ``data.sources.load``.
+    InputError where the films have others."""
+    films = load(data, fewest=1, **{**reading, "findings": reading.get("findings") or ",".join(findings)})
+    if films.findings != findings:
+        raise InputError(f"{data} has the findings {', '.join(films.findings)}; the model's are {', '.join(findings)}.")
+    return films
 
 
 def seen_by_model(run: RunFolder) -> list[dict[str, str]]:

@@ -16,6 +16,8 @@ from plainfilm.storage.documents import MetricsDocument
 from plainfilm.storage.files import require_intact
 from plainfilm.storage.tables import is_table
 
+HEADLINE = ("auroc", "sensitivity", "specificity")
+
 
 def measure_findings(predictions: FindingsPredictions, protocol: str, seed: int) -> MetricsDocument:
     """Return {"protocol": …, part: …} for every part that has films: see ``evaluation.findings.scored``."""
@@ -58,15 +60,7 @@ def findings_verdict(run: RunFolder) -> dict[str, Any]:
     over findings and each finding's headline on the part that counts."""
     part = scored_part(run)
     found = cast(dict[str, Any], run.metrics)[part]
-    headline = ("auroc", "sensitivity", "specificity")
-    each = {
-        name: {
-            "known": about["known"],
-            "positives": about["positives"],
-            **{score: about["scores"][score] for score in headline if score in about.get("scores", {})},
-        }
-        for name, about in found["findings"].items()
-    }
+    each = {name: headline(about) for name, about in found["findings"].items()}
     overall = {name: found[name] for name in found if name != "findings"}
     films = int((run.findings.parts == part).sum())
     return {
@@ -77,6 +71,12 @@ def findings_verdict(run: RunFolder) -> dict[str, Any]:
         "findings": each,
         "curve": [],
     }
+
+
+def headline(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a finding's scores what stands first: known and positive films, HEADLINE where it is scored."""
+    scores = found.get("scores", {})
+    return {name: found[name] for name in ("known", "positives")} | {s: scores[s] for s in HEADLINE if s in scores}
 
 
 def in_all(runs: Sequence[Mapping[str, Any]]) -> list[str]:

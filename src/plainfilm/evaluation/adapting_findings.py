@@ -1,0 +1,64 @@
+"""A model of several findings at a new site: each is adapted as a question of its own, on the films that know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from plainfilm.errors import InputError
+from plainfilm.evaluation import adapting
+from plainfilm.evaluation.chance import chance_line, worse_than_chance
+from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions
+from plainfilm.evaluation.operating import Rules
+
+
+def adapt_findings(
+    raw: FindingsPredictions, old: FindingsDecision, rules: Rules, rng: np.random.Generator, force: bool = False
+) -> tuple[FindingsDecision, FindingsPredictions, dict[str, Any]]:
+    """Return the rule for the new site, the films as it decides them (cross-fitted where a finding is known), and what
+    is known of it: under "findings" what ``adapting.adapt`` finds of each, or "not_adapted" with the reason.
+
+    Each finding keeps its old rule where the new one is not shown to be better, where too few films know it, or where
+    the model is worse than chance here. ``raw``: the local films, probabilities at temperature 1. InputError where no
+    finding can be adapted.
+    """
+    each: dict[str, Any] = {}
+    rules_of, chances, cuts = [], raw.chances.copy(), np.empty(raw.chances.shape)
+    for k, (name, own) in enumerate(zip(raw.findings, old.each, strict=True)):
+        known = np.flatnonzero(raw.truth[:, k] >= 0)
+        new, each[name] = own, {"known": len(known), "positives": int((raw.truth[:, k] == 1).sum())}
+        try:
+            new, after, found = adapting.adapt(raw.of(name), own, rules, rng, force)
+            if worse_than_chance(found["before"]):
+                raise InputError(chance_line(found["before"], "these films").rstrip("."))
+            each[name] |= found
+        except InputError as error:
+            new, after = own, None
+            each[name]["not_adapted"] = str(error).removesuffix(".")
+        chances[:, k] = new.tempered(np.stack([1 - raw.chances[:, k], raw.chances[:, k]], axis=1))[:, 1]
+        cuts[:, k] = new.threshold
+        if after is not None:
+            chances[known, k], cuts[known, k] = after.score, after.decision.threshold
+        rules_of.append(new)
+    if all("not_adapted" in found for found in each.values()):
+        name, found = next(iter(each.items()))
+        raise InputError(f"No finding can be adapted. {name}: {found['not_adapted']}.")
+    own_cuts = FindingsDecision(tuple(replace(r, threshold=c) for r, c in zip(rules_of, cuts.T, strict=True)))
+    about = {
+        "films": len(raw),
+        "patients": len(set(raw.patients.tolist())),
+        "findings": each,
+        "kept": all(found.get("kept", True) for found in each.values()),
+        "lines": [line for name, found in each.items() for line in _lines(name, found)],
+    }
+    return FindingsDecision(tuple(rules_of)), replace(raw, chances=chances, decision=own_cuts), about
+
+
+def _lines(name: str, found: Mapping[str, Any]) -> list[str]:
+    if "not_adapted" in found:
+        return [f"{name} is not adapted: {found['not_adapted']}."]
+    chance = chance_line(found["before"], "these films")
+    return [f"{name}: {line}" for line in [*[chance] * bool(chance), *found["lines"]]]

@@ -268,3 +268,27 @@ def test_none_adapted_is_a_sentence(trained, tmp_path, capsys):
     local = films_with_findings(tmp_path / "local", count=12, hidden=0.2, seed=5)
     assert main(["adapt", str(trained / "run"), str(local), "--out", str(tmp_path / "here"), "--quiet"]) == 2
     assert "No finding can be adapted. Effusion: adapt needs at least 10" in capsys.readouterr().err
+
+
+def test_a_search_makes_the_mean_or_the_worst_finding_better(tmp_path, capsys):
+    table = films_with_findings(tmp_path / "films", count=90)
+    words = [
+        "search",
+        str(table),
+        "--findings",
+        "all",
+        "--model",
+        "vgg",
+        "--epochs",
+        "2",
+        "--size",
+        "16",
+        "--budget",
+        "6",
+    ]
+    assert main([*words, "--objective", "auroc,worst_auroc", "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    found = json.loads((tmp_path / "out" / "search.json").read_text())
+    assert found["positive"] == "Effusion, Mass, Pneumonia" and found["trials"] >= 2
+    scores = found["best"]["scores"]
+    assert scores["worst_auroc"] <= scores["auroc"] and "--findings all" in found["train"]
+    assert "Effusion, Mass, Pneumonia" in (tmp_path / "out" / "report.html").read_text()

@@ -58,3 +58,27 @@ def test_what_is_no_objective_is_refused(text):
     with pytest.raises(InputError, match="--objective"):
         parse(text)
     assert parse("auroc, seconds") == ("auroc", "seconds")
+
+
+def test_of_findings_the_mean_or_the_worst_is_judged():
+    from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions
+
+    rng = np.random.default_rng(0)
+    truth = (rng.random((300, 3)) < 0.4).astype(np.int8)
+    chances = 1 / (1 + np.exp(-(np.array([0.5, 1.0, 2.0]) * (2 * truth - 1) + rng.normal(0, 1, truth.shape))))
+    truth[rng.random(truth.shape) < 0.2] = -2
+    names = [f"f{k}" for k in range(300)]
+    p = FindingsPredictions(
+        names, np.full(300, "val"), truth, chances, FindingsDecision.of_names(("A", "B", "C")), np.array(names)
+    )
+    each = [judged(p.of(name), ["auroc", "brier"]) for name in "ABC"]
+    found = judged(p, ["auroc", "worst_auroc", "brier", "worst_brier"])
+    assert found["auroc"] == pytest.approx(np.mean([one["auroc"] for one in each]))
+    assert found["worst_auroc"] == min(one["auroc"] for one in each) == each[0]["auroc"]
+    assert found["worst_brier"] == max(one["brier"] for one in each)
+    value, low, high = interval(p, "auroc", 0)
+    assert low < value == pytest.approx(found["auroc"]) < high
+    assert interval(p, "worst_auroc", 0) == interval(p.of("A"), "auroc", 0)
+    assert cost("worst_brier", 0.2) == 0.2 and cost("worst_auroc", 0.9) == -0.9
+    truth[:, 0] = -2
+    assert judged(p, ["worst_auroc"])["worst_auroc"] == each[1]["auroc"]

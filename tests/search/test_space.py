@@ -78,7 +78,7 @@ def test_what_is_wrong_with_a_range_is_said(text, said):
 def test_parts_of_a_setting_become_the_setting():
     values = {"learning_rate": 0.02, "batch": 16, "augment.rotation": 7.5, WEIGHT: 0.5, "regularisation": 1e-5}
     base = {"augment": "rotation=3,noise=2", "epochs": 4}
-    settings = settings_of(values, base, {"NORMAL": 3.0, "PNEUMONIA": 1.0}, "PNEUMONIA")
+    settings = settings_of(values, base, {"NORMAL": 3.0, "PNEUMONIA": 1.0}, ("PNEUMONIA",))
     assert settings["augment"] == "noise=2,rotation=7.5"
     assert settings["class_weights"] == "NORMAL=3,PNEUMONIA=0.5"
     assert (settings["regularisation"], settings["batch"], settings["epochs"]) == ("1e-05", 16, 4)

@@ -8,6 +8,7 @@ import numpy as np
 
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.calibration import expected_calibration_error
+from plainfilm.evaluation.findings import FindingsPredictions, too_few
 from plainfilm.evaluation.intervals import UNKNOWN, Bools, Floats, Interval, rate
 from plainfilm.evaluation.operating import balanced_threshold
 from plainfilm.evaluation.predictions import Predictions
@@ -15,8 +16,11 @@ from plainfilm.evaluation.scores import SCORES, estimates, named, scores
 
 SENSITIVITY = 0.95  # at which ``specificity_at_95`` is read
 COSTS = ("seconds", "flops")  # of fitting; of one film's way through the network
-SMALLER = (*(score.name for score in SCORES if score.smaller), *COSTS)
-OBJECTIVES = (*named("search"), "specificity_at_95", *COSTS)
+_SMALLER = tuple(score.name for score in SCORES if score.smaller)
+SMALLER = (*_SMALLER, *(f"worst_{name}" for name in _SMALLER), *COSTS)
+LOWEST = "worst_"  # before a score: that of the finding which has the worst, instead of the mean over findings
+OF_FILMS = (*named("search"), "specificity_at_95")
+OBJECTIVES = (*OF_FILMS, *(LOWEST + name for name in OF_FILMS), *COSTS)
 DRAWS = 300  # for the interval of a trial's calibration error
 WORST = {True: 1e15, False: -1.0}  # told for a trial that failed; keyed by whether smaller is better
 
@@ -57,14 +61,32 @@ def _cut(positives: Floats, sensitivity: float = SENSITIVITY) -> float:
     return float(positives[int(np.ceil(sensitivity * len(positives) - 1e-9)) - 1])
 
 
-def judged(p: Predictions, names: Sequence[str]) -> dict[str, float]:
+def judged(p: Predictions | FindingsPredictions, names: Sequence[str]) -> dict[str, float]:
     """Return the scores ``names`` of validation films. Those that need a threshold get the balanced one, which is
-    chosen on the same films as ``train`` would."""
+    chosen on the same films as ``train`` would. Of several findings it is the mean over those that can be scored, or,
+    with ``LOWEST`` before the name, the worst of them."""
     wanted = [name for name in names if name not in COSTS]
+    if isinstance(p, FindingsPredictions):
+        each = [judged(films, [name.removeprefix(LOWEST) for name in wanted]) for films in _scorable(p)]
+        return {name: _overall(name, [found[name.removeprefix(LOWEST)] for found in each]) for name in wanted}
     truth, score = p.truth, p.score
     found = {name: one.value for name, one in estimates(_balanced(p)).items()}
     found["ece"], found["specificity_at_95"] = expected_calibration_error(truth, score), specificity_at(truth, score)
     return {name: found[name] for name in wanted}
+
+
+def _scorable(p: FindingsPredictions) -> list[Predictions]:
+    return [films for films in map(p.of, p.findings) if not too_few(films)]
+
+
+def _overall(name: str, values: Sequence[float]) -> float:
+    """Return the mean over findings, or the worst; NaN where none is scored."""
+    known = [value for value in values if not np.isnan(value)]
+    if not known:
+        return float("nan")
+    if not name.startswith(LOWEST):
+        return float(np.mean(known))
+    return max(known) if name in SMALLER else min(known)
 
 
 def _balanced(p: Predictions) -> Predictions:
@@ -72,8 +94,17 @@ def _balanced(p: Predictions) -> Predictions:
     return p.by(threshold=0.5 if np.isnan(found) else found)
 
 
-def interval(p: Predictions, name: str, seed: int) -> Interval:
-    """Return a score of ``judged`` with its 95 % interval by patient; the threshold is taken as given."""
+def interval(p: Predictions | FindingsPredictions, name: str, seed: int) -> Interval:
+    """Return a score of ``judged`` with its 95 % interval by patient; the threshold is taken as given. The bounds of a
+    mean over findings are the means of theirs, as if they erred fully together."""
+    if isinstance(p, FindingsPredictions):
+        own = name.removeprefix(LOWEST)
+        each = [found for films in _scorable(p) if not np.isnan((found := interval(films, own, seed)).value)]
+        if not each:
+            return UNKNOWN
+        if name == own:
+            return Interval(*(float(mean) for mean in np.mean(np.array(each), axis=0)))
+        return (max if name in SMALLER else min)(each, key=lambda found: found.value)
     truth, score = p.truth, p.score
     if name != "specificity_at_95":
         return scores(_balanced(p), np.random.default_rng(seed), DRAWS)[name]

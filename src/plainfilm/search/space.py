@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,7 +144,7 @@ def check(space: Space, base: dict[str, Any]) -> None:
             continue
         for value in dimension.choices or tuple(map(dimension.value, (-1.0, 0.1, 1.0))):
             try:
-                Augment.parse(TrainConfig(**settings_of({dimension.name: value}, base, {}, "")).augment)
+                Augment.parse(TrainConfig(**settings_of({dimension.name: value}, base, {}, ())).augment)
             except InputError as error:
                 raise InputError(f"--vary {dimension.words()}: {error}") from None
 
@@ -155,11 +155,12 @@ def values_at(space: Space, point: Floats) -> dict[str, Any]:
 
 
 def settings_of(
-    values: dict[str, Any], base: dict[str, Any], weights: dict[str, float], positive: str
+    values: dict[str, Any], base: dict[str, Any], weights: dict[str, float], positive: Collection[str]
 ) -> dict[str, Any]:
     """Return settings of TrainConfig: ``base`` with ``values``, which may name parts of a setting.
 
-    ``weights``: {class: balanced weight}, which ``WEIGHT`` multiplies for the class ``positive``.
+    ``weights``: {class: balanced weight}, which ``WEIGHT`` multiplies for those in ``positive``: the positive class, or
+    all findings.
     """
     settings = {name: _as_field(name, value) for name, value in values.items() if "." not in name}
     kinds = {name.partition(".")[2]: value for name, value in values.items() if name.startswith("augment.")}
@@ -168,7 +169,7 @@ def settings_of(
         rest = [part for part in given.split(",") if part and part.partition("=")[0].strip() not in kinds]
         settings["augment"] = ",".join([*rest, *(f"{kind}={value:g}" for kind, value in kinds.items())])
     if WEIGHT in values:
-        factor = {name: values[WEIGHT] if name == positive else 1.0 for name in weights}
+        factor = {name: values[WEIGHT] if name in positive else 1.0 for name in weights}
         shown = (f"{name}={_short(weight * factor[name]):g}" for name, weight in weights.items())
         settings["class_weights"] = ",".join(shown)
     return {**base, **settings}

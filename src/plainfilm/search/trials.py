@@ -17,6 +17,7 @@ from plainfilm.data.films import Films
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
@@ -28,10 +29,11 @@ from plainfilm.search.heads import coordinates
 from plainfilm.search.journal import Trial
 from plainfilm.search.run import Hopeless
 from plainfilm.search.space import settings_of
-from plainfilm.search.trying import Fitted, fit_head, table, train_epochs
+from plainfilm.search.trying import Fitted, fit_head, fit_heads, table, train_epochs
 from plainfilm.training.fitting import material_of, stages, start_network
 from plainfilm.training.loop import class_weights
 from plainfilm.training.preparation import Prepared, prepare
+from plainfilm.training.task import finding_weights
 
 
 @dataclass
@@ -52,6 +54,10 @@ class Bench:
         """Load, split and decode; InputError where films or settings are at fault."""
         films = load(data, **config.reading)
         first = prepare(films, [config], data)[0]
+        if not films.findings and (worst := [name for name in names if name.startswith(objectives.LOWEST)]):
+            raise InputError(
+                f"--objective {worst[0]} is for several findings, and {films.name} has one class per film."
+            )
         bench = Bench(data, out, config, names, films, first.films.weighed)
         bench.ready[first.preprocess] = without_test(first)
         return bench
@@ -62,9 +68,17 @@ class Bench:
         return next(iter(self.ready.values()))
 
     @property
-    def positive(self) -> str:
-        """The positive class."""
-        return Decision.of(self.first.films.classes, self.config.positive or None).positive
+    def decision(self) -> Decision | FindingsDecision:
+        """The rule before anything was chosen: of the films' classes, or of their findings."""
+        films = self.first.films
+        if films.findings:
+            return FindingsDecision.of_names(films.findings)
+        return Decision.of(films.classes, self.config.positive or None)
+
+    @property
+    def positive(self) -> tuple[str, ...]:
+        """The positive class, or all findings."""
+        return self.first.films.findings or (self.decision.positive,)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -76,7 +90,7 @@ class Bench:
             "synthetic": films.synthetic,
             "protocol": films.protocol,
             "films": {part: int(films.where(part).size) for part in ("train", "val")},
-            "positive": self.positive,
+            "positive": ", ".join(self.positive),
         }
 
     def prepared(self, config: TrainConfig) -> Prepared:
@@ -88,8 +102,15 @@ class Bench:
 
     def settings(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return all settings of a trial with ``values``."""
-        balanced = class_weights("balanced", self.counts)
+        balanced = self._weights(self.first, "balanced")
         return settings_of(values, asdict(self.config), balanced, self.positive) | {"patience": 0}
+
+    def _weights(self, prepared: Prepared, setting: str) -> dict[str, float]:
+        """Return each class's weight, or that of each finding's positive cells."""
+        films = prepared.films
+        if films.findings:
+            return finding_weights(setting, films.truth[films.where("train")], films.findings)
+        return class_weights(setting, self.counts)  # of all films: the test part is not here any more
 
     def __call__(self, number: int, point: list[float], values: dict[str, Any], hopeless: Hopeless) -> Trial:
         """Fit and judge one trial; what can't be fitted is a failed trial with its reason."""
@@ -109,7 +130,7 @@ class Bench:
     ) -> Trial:
         prepared = self.prepared(config)
         fitted = self._steps(prepared, number, hopeless) if by_epochs(config) else self._head(prepared)
-        val = table(prepared.films, prepared.films.where("val"), fitted.probabilities, self.positive)
+        val = table(prepared.films, prepared.films.where("val"), fitted.probabilities, self.decision)
         scores = objectives.judged(val, self.objectives)
         _, low, high = objectives.interval(val, self.objectives[0], config.seed)
         scores |= {"seconds": fitted.seconds} if "seconds" in self.objectives else {}
@@ -125,12 +146,12 @@ class Bench:
         films, config = prepared.films, prepared.config
         val = films.where("val")
         network, _ = start_network(prepared)
-        weights = class_weights(config.class_weights, self.counts)  # of all films: the test part is not here any more
+        weights = self._weights(prepared, config.class_weights)
         material, inputs, trained, _ = material_of(prepared, network, weights)
 
         def score(probabilities: Floats) -> float:
             first = self.objectives[:1]
-            return objectives.judged(table(films, val, probabilities, self.positive), first)[first[0]]
+            return objectives.judged(table(films, val, probabilities, self.decision), first)[first[0]]
 
         folder = self.out / "trials" / f"{number:04d}"
         return train_epochs(trained, inputs, material, config, folder, score, hopeless, prepared.precision.training)
@@ -147,6 +168,8 @@ class Bench:
         groups = np.array([film.path if by_film else film.group for film in films])
         strengths = number_list("regularisation", config.regularisation)
         folds = (groups, strengths, config.cv_folds, config.seed)
+        if films.findings:
+            return fit_heads(self.heads[key], films.truth, train, val, *folds)
         return fit_head(self.heads[key], films.labels, train, val, *folds)
 
 
@@ -162,7 +185,7 @@ def price_of(config: TrainConfig) -> int:
 
 def _flops(prepared: Prepared) -> float:
     preprocess = prepared.preprocess
-    network = prepared.architecture.build(len(prepared.films.classes), preprocess)
+    network = prepared.architecture.build(len(prepared.films.findings or prepared.films.classes), preprocess)
     return float(flops(network, (preprocess.channels, preprocess.size, preprocess.size)))
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from plainfilm.config import TrainConfig
 from plainfilm.data.films import Films
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.image.store import Rows
@@ -68,7 +69,8 @@ def probabilities_of(network: nn.Module, inputs: Inputs, material: Material, fil
     for start in range(0, len(films), 128):
         x = inputs.tensor(torch.from_numpy(material.pixels[films[start : start + 128]]).to(device))
         x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-        found.append(torch.softmax(network(x).double(), 1).cpu().numpy())
+        logits = network(x).double()
+        found.append((logits.sigmoid() if material.findings else logits.softmax(1)).cpu().numpy())
     return np.concatenate(found)
 
 
@@ -93,7 +95,31 @@ def fit_head(  # noqa: PLR0913 - the quantities of one fit
     return Fitted([], probabilities, time.perf_counter() - began, False)
 
 
-def table(films: Films, positions: np.ndarray, probabilities: Floats, positive: str) -> Predictions:
+def fit_heads(  # noqa: PLR0913 - those of fit_head
+    coordinates: Floats,
+    truth: np.ndarray,
+    train: np.ndarray,
+    val: np.ndarray,
+    groups: np.ndarray,
+    strengths: Sequence[float],
+    folds: int,
+    seed: int,
+) -> Fitted:
+    """As ``fit_head``, for findings ``truth`` (N, F): one for each, fitted to the training films of which it is
+    known; below 0 nobody knows."""
+    each = [
+        fit_head(coordinates, np.maximum(cells, 0), train[cells[train] >= 0], val, groups, strengths, folds, seed)
+        for cells in truth.T.astype(np.int64)
+    ]
+    chances = np.stack([fitted.probabilities[:, 1] for fitted in each], axis=1)
+    return Fitted([], chances, sum(fitted.seconds for fitted in each), False)
+
+
+def table(
+    films: Films, positions: np.ndarray, probabilities: Floats, decision: Decision | FindingsDecision
+) -> Predictions | FindingsPredictions:
     """Return probabilities (V, K) of the films at ``positions`` as predictions."""
-    decision = Decision(films.classes, positive)
-    return Predictions.of([films.films[i] for i in positions], probabilities, decision)
+    some = films.at(positions)
+    if isinstance(decision, FindingsDecision):
+        return FindingsPredictions.of_films(some, probabilities, decision)
+    return Predictions.of(some.films, probabilities, decision)

@@ -292,3 +292,45 @@ def test_a_search_makes_the_mean_or_the_worst_finding_better(tmp_path, capsys):
     scores = found["best"]["scores"]
     assert scores["worst_auroc"] <= scores["auroc"] and "--findings all" in found["train"]
     assert "Effusion, Mass, Pneumonia" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_audit_looks_at_each_finding(tmp_path, capsys):
+    table = films_with_findings(tmp_path / "films", count=160)
+    rows = read(table)
+    for k, row in enumerate(rows):  # a site that knows Mass, a border that knows Effusion
+        row["site"] = {"1": "Oslo", "0": "Lyon"}.get(row["Mass"], "Oslo" if k % 2 else "Lyon")
+        if row["Effusion"] == "1":
+            place = tmp_path / "films" / row["path"]
+            picture = np.asarray(Image.open(place)).copy()
+            picture[:4] = 250
+            Image.fromarray(picture).save(place)
+    (tmp_path / "films" / "copy.png").write_bytes((tmp_path / "films" / rows[0]["path"]).read_bytes())
+    twin = {**rows[0], "path": "copy.png"}
+    known = next(name for name in FINDINGS if twin[name])
+    twin[known] = "1" if twin[known] == "0" else "0"
+    with open(table, "w", newline="") as handle:
+        write = csv.DictWriter(handle, rows[0])
+        write.writeheader()
+        write.writerows([*rows, twin])
+    words = ["audit", str(table), "--findings", "all", "--quiet"]
+    assert main([*words, "--out", str(tmp_path / "audit"), "--strict"]) == 3
+    said = capsys.readouterr().out
+    assert "The column site alone tells Mass" in said and "The borders of the films alone tell Effusion" in said
+    assert "alone tells Pneumonia" not in said and "1 picture there twice under different labels" in said
+    found = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    for name in FINDINGS:
+        cells = [row[name] for row in [*rows, twin]]
+        assert found["films"]["classes"][name] == cells.count("1")
+        assert found["films"]["known"][name] == cells.count("1") + cells.count("0")
+        assert found["findings"][name]["learnt_from"] == found["films"]["known"][name]
+    doubts = {film["label"] for film in found["doubtful_labels"]["films"]}
+    assert doubts <= {*FINDINGS, *(f"no {name}" for name in FINDINGS)}
+    page = (tmp_path / "audit" / "report.html").read_text()
+    assert "Films by site and class" in page and "What each column of the table tells about each finding" in page
+    assert main([*words, "--positive", "Mass"]) == 2
+
+
+def test_a_training_audits_a_sample_of_its_films(trained):
+    found = json.loads((trained / "run" / "audit.json").read_text())
+    assert set(found["findings"]) == set(FINDINGS) and found["light"]["of"] == 150
+    assert "What tells findings without a look at the lungs" in (trained / "run" / "report.html").read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from plainfilm.audit.measure import Measured, measure
 from plainfilm.audit.shift import ALL, shift
 from plainfilm.audit.telling import EACH, RULE, learnt_from, too_few
 from plainfilm.data.films import Films
+from plainfilm.data.findings import as_question
 from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import Predictions
 
@@ -55,22 +58,64 @@ def examine(
         "odd": facts.odd_films(measured),
         "duplicates": facts.twin_rows(measured, twins),
         "rule": RULE,
-        **_told(measured, positive, predictions, inseparable(measured, twins), rng),
+        **_asked(measured, positive, predictions, inseparable(measured, twins), rng),
         "shift": shift(measured, other, rng) if other else None,
     }
     return {"red_lines": red_lines(found), "notes": notes(found)} | found
 
 
+def _asked(
+    measured: Measured, positive: str, predictions: Predictions | None, groups: np.ndarray, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return what simple models make of the films: of their classes, or of each finding on the films that know it."""
+    classes = measured.films.classes
+    if not measured.films.findings:
+        name = classes[positive_class(classes, positive or None)]
+        return _told(measured, name, predictions, groups, rng)
+    each = {}
+    for name in measured.films.findings:
+        films, known = as_question(measured.films, name)
+        question = replace(measured.at(known), films=films)
+        each[name] = _told(question, name, None, groups[known], rng, baselines.SHORTCUTS)
+    return _together(each)
+
+
+def _together(each: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the audits of several findings as one: each whole under "findings", and their rows by finding."""
+    doubts = [film for told in each.values() for film in told["doubtful_labels"]["films"]]
+    source = next((told["doubtful_labels"]["source"] for told in each.values() if told["leak"]), "")
+    of_columns = {name: told["columns"] for name, told in each.items() if told["columns"]}
+    return {
+        "positive": ", ".join(each),
+        "findings": each,
+        "majority": None,
+        "learnt_from": max(told["learnt_from"] for told in each.values()),
+        "baselines": [],
+        "by_class": [{"class": name, **row} for name, told in each.items() for row in told["baselines"]],
+        "columns": {
+            "rows": [{"class": name, **row} for name, found in of_columns.items() for row in found["rows"]],
+            "tables": [{"class": name, **row} for name, found in of_columns.items() for row in found["tables"]],
+            "left_out": sorted({name for found in of_columns.values() for name in found["left_out"]}),
+        }
+        if of_columns
+        else None,
+        "leak": None,
+        "doubtful_labels": {
+            "source": source,
+            "films": sorted(doubts, key=lambda film: film["probability"])[: baselines.CANDIDATES],
+        },
+    }
+
+
 def _told(
     measured: Measured,
-    positive: str,
+    name: str,
     predictions: Predictions | None,
     groups: np.ndarray,
     rng: np.random.Generator,
+    wanted: Sequence[str] = tuple(baselines.BASELINES),
 ) -> dict[str, Any]:
-    """Return what simple models make of the films; nothing of that where there are too few."""
-    classes = measured.films.classes
-    name = classes[positive_class(classes, positive or None)]
+    """Return what simple models tell about the class ``name``; nothing of that where there are too few films."""
     everyone, truth = measured, measured.labels == name
     majority = baselines.majority(truth)
     rows = learnt_from(truth, groups, rng)
@@ -90,7 +135,7 @@ def _told(
         "positive": name,
         "majority": majority,
         "learnt_from": len(measured),
-        "baselines": [] if few else baselines.baselines(measured, truth, groups, rng),
+        "baselines": [] if few else baselines.baselines(measured, truth, groups, rng, wanted),
         "by_class": _by_class(measured, name, groups, rng),
         "columns": None if few or not measured.films.columns else of_table.columns(measured.films, truth, groups, rng),
         "leak": leak,
@@ -123,7 +168,10 @@ def red_lines(found: dict[str, Any]) -> list[str]:
 
 
 def shortcut_lines(found: dict[str, Any]) -> list[str]:
-    """Return what tells the classes without a look at the lungs: files, borders, columns of the table."""
+    """Return what tells the classes, or each finding, without a look at the lungs: files, borders, columns of the
+    table."""
+    if found.get("findings"):
+        return [line for told in found["findings"].values() for line in shortcut_lines(told)]
     columns = of_table.red_lines(found["columns"], found["positive"]) if found.get("columns") else []
     return [*_shortcuts(found), *columns]
 
@@ -201,11 +249,17 @@ def notes(found: dict[str, Any]) -> list[str]:
         f"{EACH:,} of each side, drawn by patient.": found["learnt_from"] < films["readable"],
         f"Whether the sets are alike was learnt from {shift['learnt_from']:,} of their films, at most {EACH:,} of each "
         "in a test.": shift["learnt_from"] < films["readable"] + shift["films"]["readable"],
-        "Too few films or patients of a class for baselines.": not found["baselines"],
+        "Too few films or patients of a class for baselines.": not found["baselines"] and not found.get("findings"),
+        **_few_known(found.get("findings", {})),
         "Too few films or patients to compare the sets.": found["shift"]
         and all(test["auc"] is None for test in found["shift"]["tests"]),
     }
     return [line for line, applies in said.items() if applies]
+
+
+def _few_known(findings: dict[str, Any]) -> dict[str, int]:
+    few = [name for name, told in findings.items() if not told["baselines"]]
+    return {f"Too few films or patients that know {', '.join(few)}, with either answer, for baselines.": len(few)}
 
 
 def _auc(row: dict[str, Any]) -> str:

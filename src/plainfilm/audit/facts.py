@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plainfilm.audit.duplicates import Twins
 from plainfilm.audit.measure import BLOCK, Measured, blocks
-from plainfilm.data.films import Table
+from plainfilm.data.films import NEGATIVE, POSITIVE, Film, Films, Table
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.storage.columns import Kinds
 
@@ -28,16 +28,23 @@ FILMS_OF_PATIENT = 5  # and more are counted together
 
 
 def counts(measured: Measured) -> dict[str, Any]:
-    """Return the number of films in all, unreadable, and a class, part, folder and file type."""
+    """Return the number of films in all, unreadable, and a class, part, folder and file type; of several findings
+    those that are positive, and those of which it is known."""
     films = measured.films
     return {
         "readable": len(films),
         "unreadable": len(films.quarantine),
-        "classes": films.counts,
+        "classes": films.counts if not films.findings else _counted_findings(films, 1),
+        **({"known": _counted_findings(films, 0)} if films.findings else {}),
         "parts": _counted(f.part for f in films if f.part),
         "folders": _counted(str(PurePosixPath(f.path).parent) for f in films),
         "types": _counted(measured.name("file type").tolist()),
     }
+
+
+def _counted_findings(films: Films, least: int) -> dict[str, int]:
+    """Return {finding: films whose cell is ``least`` or more}: 1 the positive, 0 the known ones."""
+    return dict(zip(films.findings, (films.truth >= least).sum(axis=0).tolist(), strict=True))
 
 
 def _counted(values: Iterable[str]) -> dict[str, int]:
@@ -89,13 +96,19 @@ def twin_rows(measured: Measured, twins: list[Twins]) -> list[dict[str, Any]]:
             {
                 "kind": twin.kind,
                 "correlation": twin.correlation,
-                "conflicting": len({film.label for film in films}) > 1,
+                "conflicting": len({film.label for film in films}) > 1 or _contradict(films),
                 "crossing": len({film.part for film in films} - {""}) > 1,
                 "several_patients": len({film.patient for film in films}) > 1,
-                "films": [{"path": f.path, "label": f.label, "patient": f.patient, "part": f.part} for f in films],
+                "films": [{"path": f.path, "label": f.shown, "patient": f.patient, "part": f.part} for f in films],
             }
         )
     return rows
+
+
+def _contradict(films: Sequence[Film]) -> bool:
+    """Return whether a finding is known of several films, and not the same."""
+    cells = {(name, cell) for film in films for name, cell in film.findings.items() if cell in (POSITIVE, NEGATIVE)}
+    return len({name for name, _ in cells}) < len(cells)
 
 
 def odd_films(measured: Measured) -> list[dict[str, Any]]:

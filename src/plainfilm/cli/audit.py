@@ -35,10 +35,14 @@ def _show(result: Any) -> str:
     lines += [f"RED LINE: {line}" for line in result["red_lines"]] or ["No red line."]
     lines += [f"Note: {line}" for line in result["notes"]]
     tests = result["shift"]["tests"] if result["shift"] else []
-    whose = f"{result['positive']}: " if result["by_class"] else ""
+    whose = f"{result['positive']}: " if result["by_class"] and result["baselines"] else ""
     rows = [(whose + (row["name"] if whose else row["title"]), row["auc"]) for row in result["baselines"]]
     rows += [(f"{row['class']}: {row['name']}", row["auc"]) for row in result["by_class"]]
-    rows += [(f"column {row['name']}", row["auc"]) for row in (result.get("columns") or {"rows": []})["rows"]]
+    of_table = (result.get("columns") or {"rows": []})["rows"]
+    rows += [
+        (f"{row['class']}: {row['name']}" if "class" in row else f"column {row['name']}", row["auc"])
+        for row in of_table
+    ]
     rows += [
         (f"differs from ours: {'predicted ' * t['predicted']}{t['class'] or 'all films'}, {t['kind']}", t["auc"])
         for t in tests

@@ -15,9 +15,9 @@ from plainfilm.data.films import FILMS_HEADER, Films
 from plainfilm.data.findings import question_of
 from plainfilm.data.identity import find_patient
 from plainfilm.data.sources import load, unlabelled
-from plainfilm.errors import CheckFailed, InputError
+from plainfilm.errors import CheckFailed, InputError, refuse
 from plainfilm.evaluation.decision import positive_class
-from plainfilm.evaluation.predictions import read_predictions
+from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.machine import ranks
 from plainfilm.progress import say
 from plainfilm.report.audit import audit_report
@@ -50,9 +50,8 @@ def audit(
             if out:
                 folders.require_free(out, folders.AUDITED)
             films = load(data, **reading)
-            positive_class(films.classes, positive or None)
-            given = read_predictions(predictions) if predictions else None
-            other = _other(against, reading, films.classes) if against else None
+            given = _given(films, positive, predictions)
+            other = _other(against, reading, films) if against else None
             if other and other.name == films.name:  # both are called `train`, say
                 other = replace(other, name=against)
             if out:
@@ -74,6 +73,15 @@ def audit(
     return found
 
 
+def _given(films: Films, positive: str, predictions: Path | None) -> Predictions | None:
+    """Return the predictions handed in, if any; InputError where they or ``positive`` are not for such films."""
+    if films.findings:
+        refuse("films with several findings", {"positive": positive, "predictions": predictions})
+    else:
+        positive_class(films.classes, positive or None)
+    return read_predictions(predictions) if predictions else None
+
+
 def _check(found: dict[str, Any]) -> None:
     """CheckFailed when the audit raised a red line or met a film that can't be read."""
     reasons = [f"{len(found['red_lines'])} red line{'s' * (len(found['red_lines']) > 1)}"] * bool(found["red_lines"])
@@ -83,14 +91,15 @@ def _check(found: dict[str, Any]) -> None:
         raise CheckFailed(f"--strict: {found['data']} has {' and '.join(reasons)}.", found)
 
 
-def _other(against: str, reading: Mapping[str, str], classes: tuple[str, ...]) -> Films:
-    """Return the films of the other set, with a label only where it is one of our ``classes``.
+def _other(against: str, reading: Mapping[str, str], ours: Films) -> Films:
+    """Return the films of the other set, with a label only where it is one of the classes of ``ours``.
 
     A set that is no classified one (loose films, one class) is taken as well: its folders may still name our classes.
     """
     alike = {name: value for name, value in reading.items() if name != "findings"}  # it may have classes instead
+    alike |= {"findings": ",".join(ours.findings)} if ours.findings else {}
     try:
-        films = load(against, fewest=1, question=question_of(classes), **alike)
+        films = load(against, fewest=1, question=question_of(ours.classes), **alike)
     except InputError:
         if is_table(against):
             raise
@@ -103,8 +112,8 @@ def _other(against: str, reading: Mapping[str, str], classes: tuple[str, ...]) -
             )
             for film in films
         )
-    ours = {name.lower(): name for name in classes}
-    return films.with_films(replace(film, label=ours.get(film.label.lower(), "")) for film in films)
+    known = {name.lower(): name for name in ours.classes}
+    return films.with_films(replace(film, label=known.get(film.label.lower(), "")) for film in films)
 
 
 def _write(out: Path, found: dict[str, Any], measured: Measured) -> None:

@@ -93,6 +93,8 @@ def train_prepared(prepared: Prepared, out: Path, resume: bool = False, probes: 
         run.write_model(model_document(prepared, model, fitted))
         if isinstance(predictions, FindingsPredictions):
             metrics = score_findings(run, predictions)
+            if probes:
+                _audit(prepared, run)
             model.verdict = {**findings_verdict(run), "red_lines": of_findings(run, scored_part(run))}
             run.save(model)
             draw_montage(prepared.films, prepared.pixels, model, prepared.config.seed, out)
@@ -141,7 +143,8 @@ def _audit(prepared: Prepared, run: RunFolder) -> None:
     if run.audit and "light" not in run.audit:
         return
     try:
-        run.write_audit(light_audit(prepared.films, run.positive, prepared.config.seed))
+        positive = "" if run.of_findings else run.positive
+        run.write_audit(light_audit(prepared.films, positive, prepared.config.seed))
     except (FilmError, InputError) as error:
         say(f"The audit is left out: {error} Later: plainfilm audit DATA --out DIR")
 

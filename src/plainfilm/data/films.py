@@ -55,6 +55,11 @@ class Film:
         """The patient, or the film itself where no patient is known: what a split must keep together."""
         return self.patient or self.path
 
+    @property
+    def shown(self) -> str:
+        """The class, or the findings that are positive."""
+        return self.label or ", ".join(name for name, cell in self.findings.items() if cell == POSITIVE)
+
     def read(self, first: int = 0) -> bytes:
         """Return the file's bytes, or only its ``first`` ones; FilmError when it can't be read."""
         return self.source(self.path, first)
@@ -288,7 +293,7 @@ class Films:
         return to_frame({**own, **cells, **self.columns})
 
     def _repr_html_(self) -> str:
-        rows = [(f.path, f.label or _positives(f), f.patient, f.part, *f.columns.values()) for f in self.head()]
+        rows = [(f.path, f.shown, f.patient, f.part, *f.columns.values()) for f in self.head()]
         counts = ", ".join(f"{name or 'no class'} {n:,}" for name, n in self.counts.items())
         asked = f"findings: {', '.join(self.findings)}" if self.findings else counts
         heading = f"{self.name}: {len(self):,} films ({asked}){'; ' + self.protocol if self.protocol else ''}"
@@ -377,10 +382,6 @@ class Films:
     def at(self, places: Iterable[int]) -> Films:
         """Return the films at ``places`` alone, in that order."""
         return replace(self, films=self.films.take(places))
-
-
-def _positives(film: Film) -> str:
-    return ", ".join(name for name, cell in film.findings.items() if cell == POSITIVE)
 
 
 def settled(cells: np.ndarray, uncertain: str) -> np.ndarray:

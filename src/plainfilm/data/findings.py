@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from plainfilm.data import words
-from plainfilm.data.films import CELLS, FINDING, NEGATIVE, POSITIVE, UNCERTAIN, UNKNOWN, Cells, Films, Table, settled
+from plainfilm.data.films import CELLS, FINDING, NEGATIVE, POSITIVE, UNCERTAIN, UNKNOWN, Cells, Films, Table
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.storage.columns import Kinds, Words
 
@@ -157,14 +157,21 @@ def _counts(cells: Cells) -> list[str]:
     return [f"Films by finding: {'; '.join(said)}{' …' * (len(cells.names) > SAID)}"]
 
 
-def _two_classes(films: Films, name: str) -> Films:
-    """Return the films whose cell is known, with the classes NAME and no NAME."""
-    finding = name.removeprefix(FINDING)
-    truth = settled(films.films.findings.array[:, 0], films.uncertain)
+def as_question(films: Films, finding: str) -> tuple[Films, np.ndarray]:
+    """Return the films of which ``finding`` is known, with the classes NAME and no NAME, and their places; the other
+    findings are no part of it."""
+    truth = films.truth[:, films.findings.index(finding)]
     known = np.flatnonzero(truth >= 0)
     table = films.films.take(known)
     table.labels = Kinds(finding if value else no(finding) for value in truth[known].tolist())
     table.findings = Cells()
+    return replace(films, films=table), known
+
+
+def _two_classes(films: Films, name: str) -> Films:
+    """Return the films whose cell is known, with the classes NAME and no NAME, and say how many are left out."""
+    finding = name.removeprefix(FINDING)
+    asked, known = as_question(films, finding)
     left = len(films) - len(known)
     note = f"{left:,} films of which {finding} is not known are left out: unknown is not negative"
-    return replace(films, films=table, notes=(*films.notes, *[note] * bool(left)))
+    return replace(asked, notes=(*films.notes, *[note] * bool(left)))

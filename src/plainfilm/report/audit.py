@@ -37,6 +37,7 @@ SECTIONS = {
     "labels": "Doubtful labels",
     "limits": "What this does not show",
 }
+ALL_FILMS = "all films"  # where they have no classes
 KINDS = {"bytes": "the same file", "pixels": "the same pixels", "near": "nearly the same"}
 
 
@@ -44,13 +45,15 @@ def audit_report(out: Path, found: dict[str, Any], measured: Measured, other: Me
     """Write ``out``/report.html and ``out``/figures for the audit ``found`` of ``measured`` films; return the page."""
     films = found["films"]
     classes = ", ".join(f"{name} {n:,}" for name, n in films["classes"].items())
+    classes = f"positive: {classes}" if found.get("findings") else classes
     doubtful, unlike = found["doubtful_labels"]["films"][:PICTURES], (found["shift"] or {}).get("most_unlike", [])
     twins = sorted(found["duplicates"], key=lambda row: (not row["conflicting"], not row["crossing"]))[:GROUPS]
     ours = _films(measured, [*doubtful, *(film for row in twins for film in row["films"][:SHOWN])])
     theirs = _films(other, unlike[:PICTURES]) if other else {}
     page = {
         "title": f"Audit of {found['data']}",
-        "lead": f"{count(films['readable'], 'film')} ({classes}); positive: {found['positive']}",
+        "lead": f"{count(films['readable'], 'film')} ({classes})"
+        + (f"; {len(found['findings'])} findings" if found.get("findings") else f"; positive: {found['positive']}"),
         "found": found,
         "synthetic": found["synthetic"],
         "version": version("plainfilm"),
@@ -104,11 +107,12 @@ def _tiles(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _counts(found: dict[str, Any]) -> Table:
-    names = {"classes": "class", "parts": "part", "folders": "folder", "types": "file type"}
+    first = "positive for" if found.get("findings") else "class"
+    names = {"classes": first, "known": "known for", "parts": "part", "folders": "folder", "types": "file type"}
     rows = [
         [f"{what} {name}", f"{n:,}", f"{100 * n / found['films']['readable']:.1f} %"]
         for key, what in names.items()
-        for name, n in list(found["films"][key].items())[:20]
+        for name, n in list(found["films"].get(key, {}).items())[:20]
     ]
     return Table("Readable films", ["Kind", "Films", "Share"], rows)
 
@@ -146,7 +150,7 @@ def _sizes(measured: Measured, out: Path) -> Chart:
     rows = []
     for name in measured.films.classes:
         own = measured.labels == name
-        rows.append([name, *(_quartiles(values[own]) for values in (width, height, width / height))])
+        rows.append([name or ALL_FILMS, *(_quartiles(values[own]) for values in (width, height, width / height))])
     told = "; ".join(f"{row[0]}: width {row[1]}, height {row[2]}" for row in rows)
     table = Table("Median (quartiles)", ["Class", "Width", "Height", "Width / height"], rows)
     caption = "Each film's size by class. Sizes that differ by class are a shortcut: cropping and scaling leave traces."
@@ -172,7 +176,7 @@ def _scatter(measured: Measured, width: Floats, height: Floats) -> Figure:
             "edgecolors": colour,
             "linewidths": 0.7,
         }
-        axes.scatter(width[own], height[own], alpha=0.7, label=label(name, 30), **style)
+        axes.scatter(width[own], height[own], alpha=0.7, label=label(name or ALL_FILMS, 30), **style)
     if np.ptp(width) == np.ptp(height) == 0:
         axes.text(0.5, 0.9, "all films have this size", transform=axes.transAxes, ha="center")
     axes.set(xlabel="Width (pixels)", ylabel="Height (pixels)")
@@ -186,7 +190,9 @@ def _quality(measured: Measured, out: Path) -> list[Chart]:
     quality = measured.number("JPEG quality")
     if np.isnan(quality).all():
         return []
-    classes = {name: quality[(measured.labels == name) & ~np.isnan(quality)] for name in measured.films.classes}
+    classes = {
+        name or ALL_FILMS: quality[(measured.labels == name) & ~np.isnan(quality)] for name in measured.films.classes
+    }
     rows = [[name, f"{len(values):,}", _quartiles(values)] for name, values in classes.items() if len(values)]
     table = Table("JPEG quality", ["Class", "JPEG films", "Median (quartiles)"], rows)
     alt = "JPEG quality. " + "; ".join(f"{row[0]}: {row[2]}" for row in rows) + "."
@@ -215,12 +221,12 @@ def _baselines(found: dict[str, Any], out: Path) -> Chart | None:
     if not rows:
         return None
     alt = "; ".join(f"{name}: AUC {with_interval(auc)}" for name, auc, _ in rows) + "."
-    share = found["majority"]["value"]
     caption = (
         "Cross-validated AUC with 95 % interval, patients and duplicates kept together. Dashed: "
-        f"{RED:.2f}, the red line for the file and the borders. Always saying the commoner class has an accuracy of "
-        f"{share:.3f}."
+        f"{RED:.2f}, the red line for the file and the borders."
     )
+    if found["majority"]:
+        caption += f" Always saying the commoner class has an accuracy of {found['majority']['value']:.3f}."
     table = Table(
         "Baselines", ["What is seen", "AUC (95 % interval)"], [[name, with_interval(auc)] for name, auc, _ in rows]
     )
@@ -277,27 +283,37 @@ def _properties(found: dict[str, Any]) -> Table | None:
 
 
 def _columns(found: dict[str, Any]) -> Table | None:
-    rows = [
-        [row["name"], with_interval(interval(row["auc"]))] for row in (found.get("columns") or {"rows": []})["rows"]
-    ]
-    caption = f"What each column of the table tells about {found['positive']}, and pairs that tell more"
-    return Table(caption, ["Column", "AUC (95 % interval)"], rows) if rows else None
+    listed = (found.get("columns") or {"rows": []})["rows"]
+    rows = [[*_whose(row), row["name"], with_interval(interval(row["auc"]))] for row in listed]
+    about = "each finding" if found.get("findings") else found["positive"]
+    caption = f"What each column of the table tells about {about}, and pairs that tell more"
+    header = [*["Finding"] * bool(found.get("findings")), "Column", "AUC (95 % interval)"]
+    return Table(caption, header, rows) if rows else None
+
+
+def _whose(row: dict[str, Any]) -> list[str]:
+    return [row["class"]] if "class" in row else []
 
 
 def _by_value(table: dict[str, Any], found: dict[str, Any]) -> Table:
-    rows = []
+    rows, asked = [], table.get("class", found["positive"])
     for value, counts in table["values"].items():
-        films, positive = sum(counts.values()), counts.get(found["positive"], 0)
+        films, positive = sum(counts.values()), counts.get(asked, 0)
         rows.append([value, *(f"{n:,}" for n in counts.values()), f"{100 * positive / films:.0f} %" if films else ""])
-    header = [table["column"], *next(iter(table["values"].values()), {}), f"{found['positive']}, share"]
+    header = [table["column"], *next(iter(table["values"].values()), {}), f"{asked}, share"]
     return Table(f"Films by {table['column']} and class", header, rows)
 
 
 def _leak(found: dict[str, Any]) -> Table | None:
     leak = found["leak"]
+    names = {"by_film": "Films dealt one by one", "by_patient": "Patients kept together", "difference": "Difference"}
+    each = {name: told["leak"] for name, told in found.get("findings", {}).items() if told["leak"]}
+    if each:
+        rows = [[name, *(with_interval(interval(told[key])) for key in names)] for name, told in each.items()]
+        probe = next(iter(each.values()))["probe"]
+        return Table(f"AUC of {probe} (95 % interval)", ["Finding", *names.values()], rows)
     if not leak:
         return None
-    names = {"by_film": "Films dealt one by one", "by_patient": "Patients kept together", "difference": "Difference"}
     rows = [[name, with_interval(interval(leak[key]))] for key, name in names.items()]
     return Table(f"AUC of {leak['probe']} (95 % interval)", ["Folds", "AUC"], rows)
 

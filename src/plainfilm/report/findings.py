@@ -31,6 +31,7 @@ SECTIONS = {
     "montage": "Films with their findings",
     "together": "Findings together",
     "unknown": "What is not known",
+    "audit": "What tells findings without a look at the lungs",
     "how": "How it was computed",
     "limits": "What this does not show",
 }
@@ -45,7 +46,8 @@ def findings_report(run: RunFolder) -> Path:
     found = cast(dict[str, Any], run.metrics)[part]
     shown = figures(films, found, run.folder)
     shown["montage"] = charts.montage(run)
-    skipped = {key for key in ("roc", "reliability", "montage") if not shown[key]}
+    shown["audit"] = _audited(run)
+    skipped = {key for key in ("roc", "reliability", "montage", "audit") if not shown[key]}
     page = {
         "title": f"{run.title}: {len(films.findings)} findings",
         "lead": f"{len(films):,} {part_in_words(part)} films; each finding is scored where it is known.",
@@ -89,6 +91,7 @@ def red_lines(run: RunFolder, part: str) -> list[str]:
     """Return what must be read before the scores of the findings."""
     crossed = run.config["crossing"].get("patients")
     lines = [f"{crossed} patients are in two parts: scores are too good."] if crossed else []
+    lines += run.audit.get("red_lines", [])
     return lines + lines_of(cast(dict[str, Any], run.metrics)[part])
 
 
@@ -130,9 +133,8 @@ def _findings(films: FindingsPredictions, found: Mapping[str, Any]) -> Table:
         cells = (
             [with_interval(interval(scores.get(score))) for score in SHOWN] if scores else ["not scored"] * len(SHOWN)
         )
-        rows.append(
-            [name, f"{about['known']:,}", f"{about['positives']:,}", *cells, *([f"{cuts[name]:.3f}"] * (not own))]
-        )
+        cut = [f"{cuts[name]:.3f}"] if cuts else []
+        rows.append([name, f"{about['known']:,}", f"{about['positives']:,}", *cells, *cut])
     header = ["Finding", "Known", "Positive", *(WORDS[score] for score in SHOWN), *["Threshold"] * (not own)]
     return Table("Each finding on the films of which it is known, with 95 % intervals", header, rows)
 
@@ -230,6 +232,20 @@ def _unknown(run: RunFolder) -> Table:
 def _share(counts: Mapping[str, int]) -> str:
     known = counts["positive"] + counts["negative"]
     return f"{100 * counts['positive'] / known:.1f} %" if known else "unknown"
+
+
+def _audited(run: RunFolder) -> Table | None:
+    """Return what files, borders and columns alone tell about each finding, from the audit that a training does."""
+    rows = []
+    for name, told in run.audit.get("findings", {}).items():
+        alone = {row["name"]: with_interval(interval(row["auc"])) for row in told["baselines"]}
+        best = next(iter((told["columns"] or {"rows": []})["rows"]), None)
+        column = f"{best['name']} {with_interval(interval(best['auc']))}" if best else "none"
+        rows.append([name, *(alone.get(key, "too few films") for key in ("metadata", "borders")), column])
+    seen = run.audit.get("light")
+    of = f" (a sample of {seen['films']:,} of {seen['of']:,} films)" if seen else ""
+    caption = f"Cross-validated AUC of what shows no disease{of}, with 95 % intervals"
+    return Table(caption, ["Finding", "The file alone", "Borders", "The strongest column"], rows) if rows else None
 
 
 def _how(run: RunFolder) -> Table:

@@ -6,6 +6,8 @@ import hashlib
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from plainfilm.audit.document import examine, shortcut_lines
 from plainfilm.audit.measure import measure
 from plainfilm.data.films import Films
@@ -15,15 +17,22 @@ from plainfilm.storage.files import cache_dir, read_json, write_json
 MOST_FILMS = 600  # they are read and measured in seconds
 
 
+def _rarest(films: Films) -> np.ndarray:
+    """Return (N,) the rarest finding that each film has; the number of findings where it has none."""
+    yes = films.truth == 1
+    order = np.argsort(yes.sum(axis=0), kind="stable")
+    return np.where(yes.any(axis=1), yes[:, order].argmax(axis=1), len(order))
+
+
 def light_audit(films: Films, positive: str, seed: int) -> dict[str, Any]:
     """Return the document of an audit of up to 600 films, drawn evenly from the classes by ``seed``; the same films are
     measured once, then it is in the cache.
 
-    Its red lines are what files, borders and columns of the table alone tell about ``positive``. Copies and patients in
-    several parts are looked for among all films, when these are divided, and not here. ``light``: how many films it has
-    seen, of how many. InputError when none can be read.
+    Its red lines are what files, borders and columns of the table alone tell about ``positive``, or about each finding.
+    Copies and patients in several parts are looked for among all films, when these are divided, and not here.
+    ``light``: how many films it has seen, of how many. InputError when none can be read.
     """
-    rows = stratified(films.labels, MOST_FILMS, seed)
+    rows = stratified(_rarest(films) if films.findings else films.labels, MOST_FILMS, seed)
     about = [films.data_hash, films.name, version("plainfilm"), positive, str(seed), str(MOST_FILMS)]
     name = hashlib.sha256("\0".join(about).encode("utf-8", "surrogateescape")).hexdigest()
     kept = cache_dir() / "audits" / f"{name}.json"

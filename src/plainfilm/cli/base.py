@@ -210,13 +210,13 @@ def show_runs(result: Any) -> str:
     """Return folds.json as text: mean, SD and range over the runs, and the pooled figure with its interval."""
     from plainfilm.evaluation.scores import by_patient
 
-    lines = [f"Protocol: {result['protocol']}.", f"{len(result['runs'])} {result['kind']}{'':14}mean      SD   range"]
+    lines = [f"Protocol: {result['protocol']}.", f"{len(result['runs'])} {result['kind']}{'':20}mean      SD   range"]
     together = result["pooled"] or {}
     each = {f"auroc_{name}": about for name, about in together.get("findings", {}).items()}
     for name, s in result["scores"].items():
         pooled = each.get(name, {}).get("scores", {}).get("auroc") or by_patient(together, name)
         shown = f"   pooled{number(pooled['value'])} ({_range(pooled)})" if pooled else ""
-        lines.append(f"  {name:20}{number(s['mean'])}{number(s['sd'])}   {_range(s)}{shown}")
+        lines.append(f"  {name:26}{number(s['mean'])}{number(s['sd'])}   {_range(s)}{shown}")
     if left_out := result.get("left_out"):
         lines = [("RED LINE: " if left_out["red"] else "") + left_out["sentence"], *lines]
     if result.get("by"):

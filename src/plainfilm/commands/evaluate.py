@@ -139,7 +139,7 @@ def evaluate_run(
     opened.require_finished()
     if opened.of_findings:
         refuse("a run of several findings", {"by": by, "probes": probes, "audit": audit})
-        from plainfilm.report.findings import findings_report  # which draws
+        from plainfilm.report.findings_page import findings_report  # which draws
 
         with sealed(run):
             found = score_findings(opened)

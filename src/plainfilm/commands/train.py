@@ -24,8 +24,8 @@ from plainfilm.machine import ranks
 from plainfilm.models.model import Model
 from plainfilm.models.precision import Precision
 from plainfilm.progress import say
-from plainfilm.report.findings import findings_report
 from plainfilm.report.findings import red_lines as of_findings
+from plainfilm.report.findings_page import findings_report
 from plainfilm.report.html import run_report
 from plainfilm.report.pictures import draw_mistakes, draw_montage
 from plainfilm.report.verdict import red_lines

@@ -360,9 +360,13 @@ def proven_temperature(p: Predictions) -> float:
 
 
 def _moved(p: Predictions, offsets: Floats, temperature: float) -> Predictions:
-    """Return ``p`` with softmax((log p + offsets) / temperature) as probabilities."""
-    logs = (np.log(np.maximum(p.probabilities, TINY)) + offsets) / temperature
-    return replace(p, probabilities=np.exp(logs - logsumexp(logs, axis=1, keepdims=True)))
+    return replace(p, probabilities=moved(p.probabilities, offsets, temperature))
+
+
+def moved(probabilities: Floats, offsets: Floats, temperature: float) -> Floats:
+    """Return (N, K) softmax((log p + offsets) / temperature) of (N, K) probabilities."""
+    logits = (np.log(np.maximum(probabilities, TINY)) + offsets) / temperature
+    return np.asarray(np.exp(logits - logsumexp(logits, axis=1, keepdims=True)))
 
 
 def _log_loss(p: Predictions) -> Floats:

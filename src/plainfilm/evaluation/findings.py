@@ -158,16 +158,17 @@ class FindingsDecision:
 
     def refers(self, probabilities: Floats) -> Bools:
         """Return (N,) whether a film is in the refer band of any finding."""
-        bands = [rule.refers(_both(p)) for rule, p in zip(self.each, probabilities.T, strict=True)]
+        bands = [rule.refers(both(p)) for rule, p in zip(self.each, probabilities.T, strict=True)]
         return np.asarray(np.any(bands, axis=0))
 
     def reason(self, probabilities: Floats) -> str | None:
         """Return why the film of (F,) probabilities goes to a reader, by finding; None where it does not."""
-        reasons = [rule.reason(_both(p[None])[0]) for rule, p in zip(self.each, probabilities, strict=True)]
+        reasons = [rule.reason(both(p[None])[0]) for rule, p in zip(self.each, probabilities, strict=True)]
         return "; ".join(reason for reason in reasons if reason) or None
 
 
-def _both(chance: Floats) -> Floats:
+def both(chance: Floats) -> Floats:
+    """Return (N, 2) probabilities of no and yes from (N,) of yes."""
     return np.stack([1 - chance, chance], axis=1)
 
 
@@ -232,7 +233,7 @@ class FindingsPredictions:
             [self.paths[i] for i in known],
             self.parts[known],
             self.truth[known, k].astype(np.int64),
-            _both(self.chances[known, k]),
+            both(self.chances[known, k]),
             self.decision.each[k].take(known),
             self.patients[known],
             None if self.folds is None else self.folds[known],

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.evaluation.scores import named
-from plainfilm.report import elsewhere, practice, verdict
+from plainfilm.report import practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.provenance import pairs
 from plainfilm.report.words import NOT_DONE, count, markdown_table, part_in_words, score_in_words, with_interval
+from plainfilm.report.spoken import Spoken, spoken
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
@@ -30,16 +31,17 @@ def write_card(run: RunFolder) -> Path:
     What is not on disk is "not done"; what no file can know is "for the authors to say". InputError when a file is
     missing that every finished run has.
     """
+    said = spoken(run)
     sections = {
-        "Model details": _details(run),
-        "Intended use": _intended(run),
+        "Model details": _details(run, said),
+        "Intended use": _intended(said),
         "Out of scope": _out_of_scope(),
         "Factors": _factors(run),
-        "Metrics": _metrics(run),
-        "Evaluation data": _evaluation(run),
-        "Training data": _training(run),
-        "Results": _results(run),
-        "Caveats": _caveats(run),
+        "Metrics": _metrics(run, said),
+        "Evaluation data": _evaluation(run, said),
+        "Training data": _training(run, said),
+        "Results": _results(run, said),
+        "Caveats": _caveats(said),
     }
     lines = [f"# Model card: {run.title} on {verdict.data_name(run)}", "", *_warning(run)]
     for name, text in sections.items():
@@ -55,15 +57,15 @@ def _warning(run: RunFolder) -> list[str]:
     return [f"**{DISCLAIMER}** No label is a diagnosis.", "", *synthetic]
 
 
-def _details(run: RunFolder) -> list[str]:
-    config, model, refer = run.config, run.model, run.decision.refer
+def _details(run: RunFolder, spoken: Spoken) -> list[str]:
+    config, model = run.config, run.model
     said = {
         "Model": f"{run.title} (`{run.name}`), {model['parameters']:,} parameters, "
         f"{model['trained_parameters']:,} of them trained",
         "Input": f"one frontal chest film, {pairs(config['preprocess'])}",
-        "Output": f"a probability each of {', '.join(run.predictions.classes)}; positive class {run.positive}",
-        "Threshold": f"{run.threshold:.3g} ({practice.rule(run)}); temperature {run.decision.temperature:.3g}",
-        "Refer band": f"{refer.low:.3f} to {refer.high:.3f}, chosen on validation" if refer else "none",
+        "Output": f"a probability each of {spoken.outputs}{spoken.positive}",
+        "Threshold": f"{spoken.decided}; {spoken.fitted}",
+        "Refer band": f"{spoken.refer}, chosen on validation" if spoken.refer else "none",
         "Pretrained weights": str(model["weights"] or "none"),
         "Made with": f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}; seed {config['seed']}",
         "Command": f"`plainfilm {config['command']}`",
@@ -72,11 +74,10 @@ def _details(run: RunFolder) -> list[str]:
     return _points(said)
 
 
-def _intended(run: RunFolder) -> list[str]:
+def _intended(spoken: Spoken) -> list[str]:
     return _points(
         {
-            "For": f"research and teaching: how a classifier of {', '.join(run.predictions.classes)} on chest films is "
-            "trained and judged",
+            "For": f"research and teaching: how a classifier of {spoken.outputs} on chest films is trained and judged",
             "By": "people who read the scores with their intervals and their protocol",
             "Clinical role": AUTHORS,
         }
@@ -103,21 +104,21 @@ def _factors(run: RunFolder) -> list[str]:
     )
 
 
-def _metrics(run: RunFolder) -> list[str]:
+def _metrics(run: RunFolder, spoken: Spoken) -> list[str]:
+    chosen = f"In use: {spoken.decided}; {spoken.fitted}." if run.of_findings else practice.chosen(run)
     return [
         f"Scores of the {part_in_words(run.part)} part, each with a 95 % interval: Wilson's for rates, DeLong's for "
         "the AUROC, the fit itself for slope and intercept of calibration, bounds recovered from the rates for their "
-        f"means; films of a patient err together. {practice.chosen(run)}",
+        f"means; films of a patient err together. {chosen}",
     ]
 
 
-def _evaluation(run: RunFolder) -> list[str]:
-    shares = {name: int((run.scored.labels == k).sum()) for k, name in enumerate(run.predictions.classes)}
+def _evaluation(run: RunFolder, spoken: Spoken) -> list[str]:
     return [
         *_points(
             {
                 "Protocol": f"**{run.config['protocol']}**",
-                "Films": f"{count(len(run.scored), 'film')} ({pairs(shares)})",
+                "Films": f"{count(spoken.films, 'film')} ({spoken.scored})",
                 "Patients in more than one part": str(run.config["crossing"]["patients"]),
             }
         ),
@@ -125,11 +126,13 @@ def _evaluation(run: RunFolder) -> list[str]:
     ]
 
 
-def _training(run: RunFolder) -> list[str]:
+def _training(run: RunFolder, spoken: Spoken) -> list[str]:
     config = run.config
+    films = count(sum(config["films"].values()), "film")
+    parts = ", ".join(f"{part_in_words(part)} {n:,}" for part, n in config["films"].items() if n)
     return _points(
         {
-            "Data": f"{verdict.data_name(run)}, {verdict.lead(run)}",
+            "Data": f"{verdict.data_name(run)}, {films} ({spoken.counted}); {parts}",
             "Data hash": f"`{config['data_hash']}`",
             "Left out as unreadable": count(len(run.quarantine), "film"),
             "Provenance, consent, how the labels were made": AUTHORS,
@@ -137,12 +140,11 @@ def _training(run: RunFolder) -> list[str]:
     )
 
 
-def _results(run: RunFolder) -> list[str]:
-    rows = [[title, score_in_words(run, name)] for name, title in RESULTS.items()]
-    parts = [*markdown_table(["Score", "Value (95 % interval)"], rows), ""]
-    parts += _as_markdown(practice.thresholds(run))
-    parts += _as_markdown(practice.prevalence(run))
-    parts += _as_markdown(elsewhere.table(run))
+def _results(run: RunFolder, spoken: Spoken) -> list[str]:
+    rows = [] if run.of_findings else [[title, score_in_words(run, name)] for name, title in RESULTS.items()]
+    parts = [*markdown_table(["Score", "Value (95 % interval)"], rows), ""] if rows else []
+    for table in spoken.tables:
+        parts += _as_markdown(table)
     worst = [row for row in (run.probes.get("worst_subgroup"), run.probes.get("worst_corruption")) if row]
     return [*parts, *[f"- {row['sentence']}" for row in worst], *_shortcut_lines(run)]
 
@@ -151,14 +153,14 @@ def _shortcut_lines(run: RunFolder) -> list[str]:
     return [f"- {row['name']}: AUROC {with_interval(interval(row['auroc']))}" for row in run.probes.get("probes", [])]
 
 
-def _caveats(run: RunFolder) -> list[str]:
-    red = [f"- **Red line:** {line}" for line in verdict.red_lines([run])]
-    return [*red, *[f"- {line}" for line in verdict.limits([run])]]
+def _caveats(spoken: Spoken) -> list[str]:
+    red = [f"- **Red line:** {line}" for line in spoken.red_lines]
+    return [*red, *[f"- {line}" for line in spoken.limits]]
 
 
 def _points(said: dict[str, str]) -> list[str]:
     return [f"- {name}: {text}" for name, text in said.items()]
 
 
-def _as_markdown(table: Table | None) -> Sequence[str]:
-    return [f"{table.caption}", "", *markdown_table(table.header, table.rows), ""] if table else []
+def _as_markdown(table: Table) -> Sequence[str]:
+    return [f"{table.caption}", "", *markdown_table(table.header, table.rows), ""]

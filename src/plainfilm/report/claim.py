@@ -7,21 +7,20 @@ doi 10.1148/ryai.240300. What a run can't know is left to the authors, and what 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from plainfilm.config import DISCLAIMER
-from plainfilm.report import elsewhere, practice, verdict
+from plainfilm.report import verdict
 from plainfilm.report.card import AUTHORS
-from plainfilm.report.mistakes import wrong_films
 from plainfilm.report.provenance import pairs
 from plainfilm.report.words import (
     NOT_DONE,
     count,
     duration,
-    fitted_in_words,
     markdown_table,
     part_in_words,
-    score_in_words,
 )
+from plainfilm.report.spoken import Spoken, spoken
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
@@ -99,6 +98,8 @@ ITEMS = {
     ),
 }
 
+NO_LABEL = "a film without a label can't enter"
+
 
 def write_claim(run: RunFolder) -> Path:
     """Write claim-2024.md into the folder of a finished run; return its path.
@@ -131,10 +132,11 @@ def _counted(known: dict[int, str]) -> str:
 
 def answers(run: RunFolder) -> dict[int, str]:
     """Return what the run's files say to each item, by its number; items that only authors can answer are missing."""
-    return {**_about_data(run), **_about_model(run), **_about_results(run)}
+    said = spoken(run)
+    return {**_about_data(run, said), **_about_model(run, said), **_about_results(run, said)}
 
 
-def _about_data(run: RunFolder) -> dict[int, str]:
+def _about_data(run: RunFolder, spoken: Spoken) -> dict[int, str]:
     config, films = run.config, run.config["films"]
     parts = pairs({part_in_words(part): n for part, n in films.items() if n})
     apart = config["crossing"]
@@ -143,13 +145,13 @@ def _about_data(run: RunFolder) -> dict[int, str]:
         f"origin and consent: {AUTHORS}",
         9: pairs(config["preprocess"]),
         12: f"{count(len(run.quarantine), 'film')} could not be read and left out, with the reason (quarantine.csv); "
-        "a film without a label can't enter",
+        + ("an unknown cell of a finding enters neither loss nor score" if run.of_findings else NO_LABEL),
         19: f"{config['protocol']}; {parts}; seed {(config.get('divided') or config)['seed']}",
         20: _apart(apart["patients"], apart["contents"]),
-        21: f"{count(len(run.scored), 'scored film')}; no number was calculated beforehand: {NOT_DONE}",
+        21: f"{count(spoken.films, 'scored film')}; no number was calculated beforehand: {NOT_DONE}",
         35: f"{parts} films; {count(len(run.quarantine), 'film')} excluded as unreadable; "
-        f"{len(set(run.scored.patients)):,} patients in the {part_in_words(run.part)} part; flow chart: {AUTHORS}",
-        36: f"classes: {pairs(config['classes'])}; age and sex: {AUTHORS}",
+        f"{spoken.patients:,} patients in the {part_in_words(run.part)} part; flow chart: {AUTHORS}",
+        36: f"{'findings' if run.of_findings else 'classes'}: {spoken.counted}; age and sex: {AUTHORS}",
     }
 
 
@@ -161,52 +163,52 @@ def _apart(patients: int, contents: int) -> str:
     )
 
 
-def _about_model(run: RunFolder) -> dict[int, str]:
+def _about_model(run: RunFolder, spoken: Spoken) -> dict[int, str]:
     config, model = run.config, run.model
     settings = config["settings"]
-    chosen = f"C = {model['search']['C']:g} by cross-validation in the training part" if model["search"] else ""
+    chosen = f"{_strengths(model['search'])} by cross-validation in the training part" if model["search"] else ""
     epoch = "the best epoch on validation films" if settings.get("patience") else "the last epoch"
     trained = ("epochs", "batch", "learning_rate", "decay", "class_weights", "augment")
     said = {
         1: f"deep learning: {run.title}",
         22: f"{run.title}: {len(model['layers'])} layers, {model['parameters']:,} parameters, input "
-        f"{'×'.join(map(str, model['input']))}, output {', '.join(run.predictions.classes)} (report.html, Network)",
+        f"{'×'.join(map(str, model['input']))}, output {spoken.outputs} (report.html, Network)",
         23: f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
         24: str(model["weights"] or f"Glorot uniform, zero biases, seed {config['seed']}"),
         25: chosen or pairs({name: settings[name] for name in trained if settings.get(name, "") != ""}),
-        26: f"{chosen or epoch}; threshold {run.threshold:.3g} ({practice.rule(run)}); {fitted_in_words(run)}",
+        26: f"{chosen or epoch}; {spoken.decided}; {spoken.fitted}",
         27: "none: one model",
     }
     if members := config.get("members"):
         said[24] = f"the weights of {count(len(members), 'trained run')}"
         said[25] = "nothing is trained; see the members' own checklists"
-        said[26] = f"threshold {run.threshold:.3g} ({practice.rule(run)}); {fitted_in_words(run)}"
+        said[26] = f"{spoken.decided}; {spoken.fitted}"
         said[27] = f"mean of the probabilities of {', '.join(members)}, each over {count(settings['views'], 'view')}"
     return said
 
 
-def _about_results(run: RunFolder) -> dict[int, str]:
+def _strengths(search: Any) -> str:
+    """Return the C of a logistic regression, or of each finding's."""
+    of = {"C": search["C"]} if "C" in search else {f"C of {name}": found["C"] for name, found in search.items()}
+    return ", ".join(f"{name} = {value:g}" for name, value in of.items())
+
+
+def _about_results(run: RunFolder, spoken: Spoken) -> dict[int, str]:
     probed = f"{NOT_DONE} ({verdict.PROBE.format(run.folder)})"
     corruption = run.probes.get("worst_corruption")
     stamp = f"{part_in_words(run.part)} part, {run.config['protocol']}"
-    headline = "; ".join(f"{title} {score_in_words(run, name)}" for name, title in verdict.HEADLINE.items())
-    names = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
-    rates = ", ".join(f"{title} {score_in_words(run, name)}" for name, title in names.items())
-    _, wrong = wrong_films(run)
-    missed = int(run.scored.truth[wrong].sum())
     return {
-        28: ", ".join(run.metrics.get(run.part, {})) or NOT_DONE,
+        28: spoken.measures,
         29: "95 % intervals, films of a patient erring together: Wilson (rates), DeLong (AUROC), recovered variances "
         "(means of rates, Matthews' coefficient), logit (average precision), the fit's own (calibration)",
         30: corruption["sentence"] if corruption else probed,
         31: f"{NOT_DONE} in this run (plainfilm explain {run.folder} FILMS)",
-        32: f"{stamp}: {headline}",
-        33: elsewhere.sentence(run) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder} OTHER)",
-        37: f"{stamp}: {headline}",
-        38: f"at threshold {run.threshold:.3g}: {rates}; report.html has other thresholds",
-        39: f"{count(len(wrong), 'wrong film')} by name and confidence in report.html ({missed:,} missed); "
-        f"{worst(run)}; what they have in common: {AUTHORS}",
-        40: " ".join(verdict.limits([run])),
+        32: f"{stamp}: {spoken.headline}",
+        33: spoken.elsewhere or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder} OTHER)",
+        37: f"{stamp}: {spoken.headline}",
+        38: spoken.rates,
+        39: f"{spoken.wrong}; {worst(run)}; what they have in common: {AUTHORS}",
+        40: " ".join(spoken.limits),
         42: f"config.json and report.html of the run; command: plainfilm {run.config['command']}; "
         f"{duration(run.seconds)} on {run.config['device']}",
         43: f"plainfilm is open source (Apache-2.0); the model (model.h5) and the films: {AUTHORS}",

@@ -14,6 +14,7 @@ from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.evaluation.scores import by_patient
 from plainfilm.report import charts, findings, provenance, verdict
 from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.findings_page import figures
 from plainfilm.report.forest import Spread, strip
 from plainfilm.report.page import write_page
 from plainfilm.report.words import count, number, with_interval
@@ -71,7 +72,7 @@ def _of_findings(folder: Path, about: dict[str, Any], runs: list[RunFolder]) -> 
     """Write the page of runs whose films have findings."""
     noun, heading = KINDS[about["kind"]]
     together = read_findings(folder / folders.PREDICTIONS) if about["pooled"] else None
-    shown = findings.figures(together, about["pooled"], folder) if together else {}
+    shown = figures(together, about["pooled"], folder) if together else {}
     noise = _label_noise(about.get("label_noise") or [], int(about.get("label_noise_count") or 0))
     sections = {"findings": "Findings", "runs": heading, "roc": "Ranking", "reliability": "Probabilities"}
     sections |= {"noise": "Doubtful labels", "how": "How"}

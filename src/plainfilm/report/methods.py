@@ -11,7 +11,8 @@ from plainfilm.config import DISCLAIMER
 from plainfilm.report import practice, verdict
 from plainfilm.report.claim import answers
 from plainfilm.report.provenance import pairs
-from plainfilm.report.words import count, fitted_in_words, part_in_words, score_in_words
+from plainfilm.report.words import count, part_in_words
+from plainfilm.report.spoken import Spoken, spoken
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
@@ -22,11 +23,11 @@ def write_methods(run: RunFolder) -> Path:
 
     InputError when a file is missing that every finished run has.
     """
-    known = answers(run)
+    known, said = answers(run), spoken(run)
     sections = {
-        "Data": _data(run),
+        "Data": _data(run, said),
         "Model and training": _model(run, known),
-        "Evaluation": _evaluation(run, known),
+        "Evaluation": _evaluation(run, known, said),
         "Software": f"Analyses used {known[23]}. The seed was {run.config['seed']}.",
     }
     lines = [f"# Methods: {run.title} on {verdict.data_name(run)}", ""]
@@ -36,11 +37,11 @@ def write_methods(run: RunFolder) -> Path:
     return run.folder / folders.METHODS
 
 
-def _data(run: RunFolder) -> str:
+def _data(run: RunFolder, spoken: Spoken) -> str:
     config, parts = run.config, run.config["films"]
     divided = pairs({part_in_words(part): films for part, films in parts.items() if films})
     return (
-        f"We used {sum(parts.values()):,} films of {verdict.data_name(run)} ({pairs(config['classes'])}) "
+        f"We used {sum(parts.values()):,} films of {verdict.data_name(run)} ({spoken.counted}) "
         f"[origin, dates, consent, reference standard]. Unreadable and left out: "
         f"{count(len(run.quarantine), 'film')}. Films were divided as follows ({config['protocol']}): {divided}. "
         f"{count(config['crossing']['patients'], 'patient')} had films in more than one part. "
@@ -55,12 +56,15 @@ def _model(run: RunFolder, known: dict[int, str]) -> str:
     )
 
 
-def _evaluation(run: RunFolder, known: dict[int, str]) -> str:
-    patients = len(set(run.scored.patients.tolist()))
-    people = f" of {patients:,} patients" if patients < len(run.scored) else ""
-    scores = ", ".join(f"{title} {score_in_words(run, name)}" for name, title in verdict.HEADLINE.items())
+def _evaluation(run: RunFolder, known: dict[int, str], spoken: Spoken) -> str:
+    people = f" of {spoken.patients:,} patients" if spoken.patients < spoken.films else ""
+    called = f"A film was called {run.positive}" if not run.of_findings else "Each finding was called"
+    how = (
+        f"from a probability of {run.threshold:.3g} on ({practice.rule(run)})"
+        if not run.of_findings
+        else "by its own threshold"
+    )
     return (
-        f"The model was scored on {len(run.scored):,} {part_in_words(run.part)} films{people}. A film was called "
-        f"{run.positive} from a probability of {run.threshold:.3g} on ({practice.rule(run)}); {fitted_in_words(run)}. "
-        f"Intervals are {known[29]}. Results: {scores}. Other data sets: {known[33]}."
+        f"The model was scored on {spoken.films:,} {part_in_words(run.part)} films{people}. {called} {how}; "
+        f"{spoken.fitted}. Intervals are {known[29]}. Results: {spoken.headline}. Other data sets: {known[33]}."
     )

@@ -14,7 +14,8 @@ from plainfilm.report.card import AUTHORS
 from plainfilm.report.claim import answers as claim_answers
 from plainfilm.report.claim import worst
 from plainfilm.report.provenance import pairs
-from plainfilm.report.words import NOT_DONE, count, fitted_in_words, markdown_table, part_in_words
+from plainfilm.report.words import NOT_DONE, markdown_table, part_in_words
+from plainfilm.report.spoken import Spoken, spoken
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
@@ -121,11 +122,12 @@ def write_tripod(run: RunFolder) -> Path:
 
 def answers(run: RunFolder) -> dict[str, str]:
     """Return what the run's files say to each item, by its number; items that only authors can answer are missing."""
-    ours = claim_answers(run)
-    return {number: ours[item] for number, item in OF_CLAIM.items()} | _of_methods(run, ours) | _of_results(run, ours)
+    ours, said = claim_answers(run), spoken(run)
+    known = {number: ours[item] for number, item in OF_CLAIM.items()}
+    return known | _of_methods(run, ours, said) | _of_results(run, ours, said)
 
 
-def _of_methods(run: RunFolder, ours: dict[int, str]) -> dict[str, str]:
+def _of_methods(run: RunFolder, ours: dict[int, str], spoken: Spoken) -> dict[str, str]:
     weights = run.config["class_weights"]
     weighed = run.config["settings"].get("class_weights", "") not in ("", "none")
     used = pairs(weights) if weighed else "none used"
@@ -134,26 +136,19 @@ def _of_methods(run: RunFolder, ours: dict[int, str]) -> dict[str, str]:
         "12e": f"{ours[28]}; intervals: {ours[29]}; ROC, precision-recall, reliability and decision curves",
         "12f": ours[26],
         "12g": f"by the trained model on the {part_in_words(run.part)} part, {run.config['protocol']}",
-        "13": f"class weights: {used}; probabilities: {fitted_in_words(run)}",
+        "13": f"class weights: {used}; probabilities: {spoken.fitted}",
         "14": f"no step in training; {worst(run)}",
-        "15": f"a probability each of {', '.join(run.predictions.classes)}; {ours[26]}",
+        "15": f"a probability each of {spoken.outputs}; {ours[26]}",
         "16": ours[33],
     }
 
 
-def _of_results(run: RunFolder, ours: dict[int, str]) -> dict[str, str]:
-    flow = "; ".join(
-        f"{part_in_words(part)}: {count(int((run.predictions.parts == part).sum()), 'film')}, "
-        f"{int(run.predictions.truth[run.predictions.parts == part].sum()):,} of {run.positive}"
-        for part in ("train", "val", "test")
-        if (run.predictions.parts == part).any()
-    )
-    refer = run.decision.refer
+def _of_results(run: RunFolder, ours: dict[int, str], spoken: Spoken) -> dict[str, str]:
     return {
-        "21": flow,
+        "21": spoken.flow,
         "23a": f"{ours[37]}; {ours[38]}; {worst(run)}",
         "23b": worst(run),
         "24": ours[26],
         "27a": "films that can't be read are left out with a reason; an input gate refers films unlike the training's"
-        + (f"; probabilities from {refer.low:.3f} to {refer.high:.3f} go to a reader" if refer else ""),
+        + (f"; probabilities from {spoken.refer} go to a reader" if spoken.refer else ""),
     }

@@ -88,6 +88,8 @@ def _was(n: int) -> str:
 def standing(run: RunFolder) -> list[str]:
     """Return the worst subgroup, and how often the test part was opened, in a sentence each."""
     worst = run.probes.get("worst_subgroup")
+    if run.of_findings:
+        return [_opened(run.metrics.get("test_openings"))] if run.part == "test" else []
     lines = [worst["sentence"] if worst else "No subgroup has enough films to be called the worst."]
     if "subgroups" not in run.probes:
         lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder)})."]

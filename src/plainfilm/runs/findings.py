@@ -10,6 +10,7 @@ import numpy as np
 
 from plainfilm.data.films import PARTS
 from plainfilm.evaluation.findings import FindingsPredictions, holds_findings, read_findings, scored
+from plainfilm.evaluation.hidden import hidden
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.documents import MetricsDocument
@@ -20,11 +21,16 @@ HEADLINE = ("auroc", "sensitivity", "specificity")
 
 
 def measure_findings(predictions: FindingsPredictions, protocol: str, seed: int) -> MetricsDocument:
-    """Return {"protocol": …, part: …} for every part that has films: see ``evaluation.findings.scored``."""
+    """Return {"protocol": …, part: …} for every part that has films: see ``evaluation.findings.scored``,
+    and "hidden" of a finding with enough unknown films, see ``evaluation.hidden``."""
     metrics: dict[str, Any] = {"protocol": protocol}
     for part in PARTS:
         if (predictions.parts == part).any():
-            metrics[part] = scored(predictions.part(part), np.random.default_rng(seed))
+            films = predictions.part(part)
+            metrics[part] = scored(films, np.random.default_rng(seed))
+            for name, found in metrics[part]["findings"].items():
+                if left_out := hidden(films, name):
+                    found["hidden"] = left_out
     return cast(MetricsDocument, metrics)
 
 

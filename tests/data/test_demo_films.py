@@ -18,7 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from plainfilm.data import demo_films as phantom
+from plainfilm.data import demo_signs
 from plainfilm.data.demo_films import PhantomFilm, draw, phantom_set, planted_faults
+from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 
 
@@ -232,3 +234,44 @@ def test_the_lungs_do_give_it_away_but_not_easily(sound: dict[PhantomFilm, bytes
     small = [thumbnail(data, 32) for data in sound.values()]
     score = auc(list(sound), [((image - image.mean()) / image.std()).ravel() for image in small])
     assert 0.62 < score < 0.95
+
+
+# -- several findings per film ----------------------------------------------------------------------------------------
+
+
+def test_a_set_of_findings_has_its_shares_and_hides_cells_at_random():
+    films = phantom.phantom_findings(3000, seed=1)
+    assert len(films) == 3000 and len({film.path for film in films}) == 3000
+    of_patient = {film.patient: film.signs for film in films}
+    assert all(film.signs == of_patient[film.patient] for film in films)
+    truth = np.array([[name in film.signs for name in demo_signs.SHARES] for film in films])
+    cells = np.array([list(film.cells.values()) for film in films])
+    for k, share in enumerate(demo_signs.SHARES.values()):
+        assert truth[:, k].mean() == pytest.approx(share, abs=0.1)
+        known = cells[:, k] >= 0
+        assert known.mean() == pytest.approx(1 - demo_signs.HIDDEN, abs=0.03)
+        assert (cells[known, k] == truth[known, k]).all()
+        assert truth[known, k].mean() == pytest.approx(truth[:, k].mean(), abs=0.03)
+    assert phantom.phantom_findings(40, seed=1) == phantom.phantom_findings(40, seed=1)
+
+
+@pytest.mark.parametrize("sign", list(demo_signs.SHARES))
+def test_each_sign_changes_its_film_and_nothing_else_does(sign):
+    plain = PhantomFilm("a.jpeg", "", "synthetic-p0001", 0, 1, 1)
+    with_it = replace(plain, signs=(sign,))
+    a, b = pixels(draw(plain)), pixels(draw(with_it))
+    assert a.shape == b.shape and np.abs(a - b).max() > 40 and draw(with_it) == draw(with_it)
+    assert np.abs(a - b).mean() < 25  # the body is the same
+
+
+def test_findings_of_the_demo_set_are_loaded_as_such():
+    films = load("demo:30:findings", findings="all")
+    assert films.findings == tuple(demo_signs.SHARES) and films.synthetic and len(films) == 30
+    phantoms = {film.path: film for film in phantom.phantom_findings(30)}
+    for film in films:
+        assert dict(film.findings) == phantoms[film.path].cells and film.read() == draw(phantoms[film.path])
+    with pytest.raises(InputError, match="--findings all"):
+        load("demo:30:findings")
+    for wrong in ("demo:x", "demo:30:classes", "demo:-4"):
+        with pytest.raises(InputError, match="is not of the form demo:N"):
+            load(wrong)

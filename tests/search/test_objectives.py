@@ -23,7 +23,7 @@ def predictions(seed: int = 0, count: int = 60) -> Predictions:
 
 def test_every_score_is_that_of_the_evaluation():
     p = predictions()
-    names = [name for name in OBJECTIVES if name not in COSTS]
+    names = [name for name in OBJECTIVES if name not in COSTS and not name.startswith("worst_")]
     found = judged(p, names)
     assert list(found) == names
     assert all(0 <= value <= 1 for name, value in found.items() if name != "mcc")
@@ -77,7 +77,7 @@ def test_of_findings_the_mean_or_the_worst_is_judged():
     assert found["worst_auroc"] == min(one["auroc"] for one in each) == each[0]["auroc"]
     assert found["worst_brier"] == max(one["brier"] for one in each)
     value, low, high = interval(p, "auroc", 0)
-    assert low < value == pytest.approx(found["auroc"]) < high
+    assert value == pytest.approx(found["auroc"]) and low < value < high
     assert interval(p, "worst_auroc", 0) == interval(p.of("A"), "auroc", 0)
     assert cost("worst_brier", 0.2) == 0.2 and cost("worst_auroc", 0.9) == -0.9
     truth[:, 0] = -2

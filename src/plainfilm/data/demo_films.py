@@ -6,7 +6,9 @@ rib cage; x grows to the right of the picture (the patient's left), y downwards 
 Pneumonia takes air out of the lungs, which by itself hides the border of heart or diaphragm beside it. Everything
 else (size, exposure, pose, markers, JPEG) is drawn without looking at the label.
 
-Sets of 100 films and more carry three planted faults that an audit must find; ``planted_faults`` names them:
+A set of several findings per film (``phantom_findings``) has the signs of ``demo_signs``, some of them not told. Sets
+of 100 films and more with one class per film carry three planted faults that an audit must find; ``planted_faults``
+names them:
 
 - ``duplicate``: one film is there twice, byte for byte, under two patients of the same class;
 - ``unreadable``: one JPEG is cut off in the middle;
@@ -28,6 +30,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from plainfilm.data import demo_signs
+from plainfilm.data.films import UNKNOWN
 from plainfilm.errors import InputError
 
 Array = NDArray[Any]
@@ -51,6 +55,14 @@ class PhantomFilm:
     body: int
     number: int
     cut: bool = False
+    signs: tuple[str, ...] = ()  # of a film with several findings, which has no label
+
+    @property
+    def cells(self) -> dict[str, int]:
+        """What is told of each sign: 1, 0, or -2 where nobody filled it in, at random."""
+        unknown = _rng(self, self.number, "hidden").uniform(size=len(demo_signs.SHARES)) < demo_signs.HIDDEN
+        names = zip(demo_signs.SHARES, unknown, strict=True)
+        return {name: UNKNOWN if hidden else int(name in self.signs) for name, hidden in names}
 
 
 def phantom_set(count: int, seed: int = 0) -> list[PhantomFilm]:
@@ -58,10 +70,7 @@ def phantom_set(count: int, seed: int = 0) -> list[PhantomFilm]:
 
     InputError when ``count`` is below 4 or above MOST. The same ``count`` and ``seed`` give the same set.
     """
-    if count < 4:
-        raise InputError(f"A demo set of {count} films is too small to train and test on; ask for 4 or more.")
-    if count > MOST:
-        raise InputError(f"A demo set of {count} films is too large; ask for {MOST:,} at most.")
+    _require_count(count)
     rng = Generator(PCG64(SeedSequence(seed, spawn_key=(0,))))
     normal, faulty = round(NORMAL_SHARE * count), count >= FAULTS_FROM
     patients = [[NORMAL, PNEUMONIA]] if faulty else []
@@ -73,6 +82,27 @@ def phantom_set(count: int, seed: int = 0) -> list[PhantomFilm]:
         for number, label in enumerate(labels, 1)
     ]
     return sorted(_with_faults(films, rng) if faulty else films, key=lambda film: film.path)
+
+
+def phantom_findings(count: int, seed: int = 0) -> list[PhantomFilm]:
+    """Return ``count`` films of ``demo_signs``' findings sorted by path, 1-4 films a patient, who keeps the signs.
+
+    InputError as in ``phantom_set``.
+    """
+    _require_count(count)
+    rng = Generator(PCG64(SeedSequence(seed, spawn_key=(2,))))
+    films = []
+    for body, size in enumerate(_patients(count, rng), 1):
+        signs = demo_signs.drawn_signs(rng)
+        films += [replace(_film("films", seed, body, n), label="", signs=signs) for n in range(1, size + 1)]
+    return sorted(films, key=lambda film: film.path)
+
+
+def _require_count(count: int) -> None:
+    if count < 4:
+        raise InputError(f"A demo set of {count} films is too small to train and test on; ask for 4 or more.")
+    if count > MOST:
+        raise InputError(f"A demo set of {count} films is too large; ask for {MOST:,} at most.")
 
 
 def _patients(films: int, rng: Generator) -> list[int]:
@@ -117,15 +147,35 @@ def planted_faults(count: int, seed: int = 0) -> dict[str, list[str]]:
 
 def draw(film: PhantomFilm) -> bytes:
     """Return the JPEG file of ``film`` (8-bit grey, shorter side 300-420 px), the same bytes each time."""
-    plate = _Plate(_drawn(_Body, _rng(film, 0, "body")), _drawn(_Pose, _rng(film, film.number, "pose")))
-    sick = _opacity(film, plate) if film.label == PNEUMONIA else np.zeros(plate.shape, np.float32)
+    body = _drawn(_Body, _rng(film, 0, "body"))
+    if demo_signs.CARDIOMEGALY in film.signs:
+        body = replace(body, heart=body.heart * demo_signs.HEART)
+    plate = _Plate(body, _drawn(_Pose, _rng(film, film.number, "pose")))
+    sick = np.zeros(plate.shape, np.float32)
+    if film.label == PNEUMONIA or demo_signs.CONSOLIDATION in film.signs:
+        sick = _opacity(film, plate)
+    if film.signs:
+        sick = _with_signs(film, plate, sick)
     shadow = _shadow(plate, sick, _rng(film, 0, "vessels"))
+    if demo_signs.DEVICE in film.signs:
+        shadow += demo_signs.device(plate.x, plate.y, plate.lungs, _rng(film, 0, "device")).astype(np.float32)
     grey = _developed(plate.turned(shadow), plate.pose, _rng(film, film.number, "noise"))
     image, file = Image.fromarray(grey), io.BytesIO()
     _mark(image, _rng(film, 0, "marks"))
     image.save(file, "JPEG", quality=int(plate.body.quality), comment=b"plainfilm: synthetic, not a patient")
     data = file.getvalue()
     return data[: len(data) // 2] if film.cut else data
+
+
+def _with_signs(film: PhantomFilm, plate: _Plate, sick: Array) -> Array:
+    """Return the share of air that is gone (0..1) with effusion and nodule, where the film has them."""
+    if demo_signs.EFFUSION in film.signs:
+        fluid = demo_signs.effusion(plate.x, _above_diaphragm(plate), _rng(film, 0, "effusion"))
+        sick = np.maximum(sick, fluid)
+    if demo_signs.NODULE in film.signs:
+        lump = demo_signs.nodule(plate.x, plate.y, plate.lungs, _rng(film, 0, "nodule"))
+        sick = np.maximum(sick, lump)
+    return np.asarray(sick, np.float32)
 
 
 def _rng(film: PhantomFilm, number: int, use: str) -> Generator:

@@ -256,15 +256,18 @@ def stream(path: str | os.PathLike[str]) -> Iterator[Loose]:
 
 
 def _from_demo(data: str) -> Films:
-    from plainfilm.data.demo_films import draw, phantom_set  # scipy is loaded only when films are drawn
+    from plainfilm.data.demo_films import draw, phantom_findings, phantom_set  # scipy is loaded only to draw films
 
-    try:
-        count = int(data.removeprefix("demo:"))
-    except ValueError:
-        raise InputError(f"{data} is not of the form demo:N, such as demo:240.") from None
-    phantoms = {film.path: film for film in phantom_set(count)}
+    number, _, kind = data.removeprefix("demo:").partition(":")
+    if not number.isdecimal() or kind not in ("", "findings"):
+        raise InputError(f"{data} is not of the form demo:N, such as demo:240, or demo:N:findings.")
+    of_findings = bool(kind)
+    phantoms = {film.path: film for film in (phantom_findings if of_findings else phantom_set)(int(number))}
 
     def drawn(path: str, first: int = 0) -> bytes:
         return draw(phantoms[path])[: first or None]
 
-    return Films(Table(Film(f.path, f.label, drawn, f.patient) for f in phantoms.values()), data)
+    cells = {path: film.cells if of_findings else {} for path, film in phantoms.items()}
+    return Films(
+        Table(Film(f.path, f.label, drawn, f.patient, findings=cells[f.path]) for f in phantoms.values()), data
+    )

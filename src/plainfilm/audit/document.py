@@ -171,7 +171,12 @@ def shortcut_lines(found: dict[str, Any]) -> list[str]:
     """Return what tells the classes, or each finding, without a look at the lungs: files, borders, columns of the
     table."""
     if found.get("findings"):
-        return [line for told in found["findings"].values() for line in shortcut_lines(told)]
+        columns = [
+            line
+            for name, told in found["findings"].items()
+            for line in (of_table.red_lines(told["columns"], name) if told["columns"] else [])
+        ]
+        return [*_shortcuts(found), *columns]
     columns = of_table.red_lines(found["columns"], found["positive"]) if found.get("columns") else []
     return [*_shortcuts(found), *columns]
 
@@ -183,7 +188,21 @@ def _shortcuts(found: dict[str, Any]) -> list[str]:
         "model fed the films as they are can learn that instead of the disease.",
         "borders": "The borders of the films alone predict {class}: AUC {auc}. " + COVER_THEM,
     }
-    return [said[row["name"]].format_map(row | {"auc": _auc(row)}) for row in rows if row["red"]]
+    red = [row for row in rows if row["red"]]
+    if not found.get("findings"):
+        return [said[row["name"]].format_map(row | {"auc": _auc(row)}) for row in red]
+    lines = []
+    for name, sentence in said.items():  # one for all findings
+        of = [row for row in red if row["name"] == name]
+        each = ", ".join(f"{row['class']} {_auc(row)}" for row in of)
+        strongest = " and ".join(dict.fromkeys(row["strongest"] for row in of if row["strongest"]))
+        told = {"class": _few_or_count([row["class"] for row in of]), "auc": each, "strongest": strongest}
+        lines += [sentence.format_map(told)] if of else []
+    return lines
+
+
+def _few_or_count(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} findings"
 
 
 def _leaks(found: dict[str, Any]) -> list[str]:

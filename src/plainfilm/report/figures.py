@@ -122,8 +122,9 @@ def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
     it, so that both are seen in grey and with every kind of colour vision.
     """
     films = [Tile(*film) for film in films]
-    columns = max(1, min(columns, len(films)))
-    cell, text = WIDE / columns, FILM_LINES * LINE + 0.2
+    several = any(film.agrees is not None for film in films)  # findings of a film take two lines
+    columns = max(1, min(FINDINGS_COLUMNS if several else columns, len(films)))
+    cell, text = WIDE / columns, (FILM_LINES + 2 * several) * LINE + 0.2
     side = cell - 0.14
     size = ceil(len(films) / columns) * (side + text) + 0.4
     figure = Figure(figsize=(WIDE, size))
@@ -141,11 +142,12 @@ def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
 
 
 FILM_LINES = 5
+FINDINGS_COLUMNS = 4
 
 
 def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     pixels, predicted, probability, true, path, flagged, _ = film
-    right = film.right
+    right, several = film.right, film.agrees is not None
     verdict = "" if true is None else "✓ right " if right else "✗ WRONG "
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
     axes.set(aspect="equal", adjustable="datalim")  # a square frame, whatever the film's shape
@@ -156,8 +158,8 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
         flag(axes)
     lines = [
         f"{verdict}{probability:.2f}",
-        fitted(predicted, width),
-        *([] if true is None else [f"is {fitted(true, width - 0.18)}"]),
+        *(two_lines(predicted, width) if several else [fitted(predicted, width)]),
+        *([] if true is None else two_lines(f"is {true}", width) if several else [f"is {fitted(true, width - 0.18)}"]),
         *two_lines(Path(path).stem, width),
     ]
     for number, line in enumerate(lines):

@@ -7,18 +7,19 @@ from math import ceil
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from plainfilm.evaluation.calibration import reliability
-from plainfilm.evaluation.findings import FindingsPredictions
+from plainfilm.evaluation.findings import FindingsPredictions, cooccurrence
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.scores import roc_points
 from plainfilm.report import charts
 from plainfilm.report.card import write_card
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.claim import write_claim
-from plainfilm.report.figures import BLUE, GREY, WIDE, fitted, styled
+from plainfilm.report.figures import BLACK, BLUE, GREY, WIDE, fitted, styled
 from plainfilm.report.findings import (
     MEANS,
     audited,
@@ -74,7 +75,7 @@ def findings_report(run: RunFolder) -> Path:
         "tiles": [Cell(title, number(m.value), bounds(m)) for title, m in _tiles(found)],
         "means": means(found),
         **shown,
-        "together": together(films),
+        "together": _together(films, run.folder),
         "unknown": unknown(run),
         "hidden_lines": hidden_lines(found),
         "how": _how(run),
@@ -107,6 +108,8 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     axes = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True).ravel().tolist()
     for empty in axes[count:]:
         empty.set_visible(False)
+    for each in axes[max(count - COLUMNS, 0) : count]:  # the last of each column, whatever row that is in
+        each.tick_params(labelbottom=True)
     for each in axes[:count]:
         each.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         each.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=(0, (1, 2)))
@@ -124,7 +127,7 @@ def roc_grid(films: FindingsPredictions, names: list[str]) -> Figure:
         each.plot(
             (p.called & ~p.truth).sum() / (~p.truth).sum(), (p.called & p.truth).sum() / p.truth.sum(), "o", color=BLUE
         )
-        each.set_title(fitted(name, WIDE / COLUMNS - 0.5), loc="left", fontsize=9)
+        each.set_title(fitted(name.replace("_", " "), WIDE / COLUMNS - 0.35), loc="left", fontsize=9)
     figure.supxlabel("1 − specificity", fontsize=9)
     figure.supylabel("Sensitivity", fontsize=9)
     return figure
@@ -140,10 +143,37 @@ def reliability_grid(films: FindingsPredictions, names: list[str]) -> Figure:
         low = [max(0.0, row["observed"] - row["low"]) for row in rows]
         high = [max(0.0, row["high"] - row["observed"]) for row in rows]
         each.errorbar(x, y, yerr=[low, high], color=BLUE, fmt="o-", ms=3, lw=1)
-        each.set_title(fitted(name, WIDE / COLUMNS - 0.5), loc="left", fontsize=9)
+        each.set_title(fitted(name.replace("_", " "), WIDE / COLUMNS - 0.35), loc="left", fontsize=9)
     figure.supxlabel("Predicted probability", fontsize=9)
     figure.supylabel("Share of positive films", fontsize=9)
     return figure
+
+
+@styled
+def together_grid(films: FindingsPredictions) -> Figure:
+    """Draw of the films with one finding (rows) the share that has another (columns), where both are known."""
+    both, _ = cooccurrence(films.truth)
+    have = (films.truth == 1).astype(np.int64).T @ (films.truth >= 0)  # with the row's, where the column's is known
+    share = np.divide(both, have, out=np.full(both.shape, np.nan), where=have > 0)
+    names = [fitted(name.replace("_", " "), 1.3) for name in films.findings]
+    count = len(names)
+    side = min(0.42, (WIDE - 1.6) / count)
+    figure = Figure(figsize=(1.6 + side * count, 1.5 + side * count), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i in range(count):
+        for j in range(count):
+            text = "" if np.isnan(share[i, j]) else f"{100 * share[i, j]:.0f}"
+            axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if share[i, j] > 0.6 else BLACK)
+    axes.set_xticks(range(count), names, rotation=45, ha="left", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(count), names, fontsize=8)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    return figure
+
+
+def _together(films: FindingsPredictions, folder: Path) -> Chart:
+    alt = "Of the films with the finding of a row, the share in per cent that has the finding of a column too."
+    return drawn(folder, "findings-together", together_grid(films), "Findings together", alt, alt, together(films))
 
 
 def _scored(found: Mapping[str, Any]) -> list[str]:

@@ -23,13 +23,15 @@ from plainfilm.storage import folders
 from plainfilm.storage.files import write_bytes
 
 SIDE = 192
+MONTAGE_FINDINGS = 16  # films: findings take more room than a class
 
 
 def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path) -> None:
-    """Draw the paper's Fig. 3: 30 random films of the scored part, labelled by the model."""
+    """Draw the paper's Fig. 3: 30 random films of the scored part, labelled by the model; 16 of several findings."""
     scored = films.where("test") if films.where("test").size else films.where("val")
     rng = np.random.default_rng(seed)
-    chosen = rng.choice(scored, min(MONTAGE_FILMS, len(scored)), replace=False)
+    most = MONTAGE_FINDINGS if films.findings else MONTAGE_FILMS
+    chosen = rng.choice(scored, min(most, len(scored)), replace=False)
     probabilities = model.probabilities(pixels[chosen])
     flagged = [bool(verdict.reason) for verdict in model.gate.judge(pixels[chosen])] if model.gate else []
     tiles = []

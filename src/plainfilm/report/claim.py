@@ -13,6 +13,7 @@ from plainfilm.config import DISCLAIMER
 from plainfilm.report import verdict
 from plainfilm.report.card import AUTHORS
 from plainfilm.report.provenance import pairs
+from plainfilm.report.spoken import Spoken, spoken
 from plainfilm.report.words import (
     NOT_DONE,
     count,
@@ -20,7 +21,6 @@ from plainfilm.report.words import (
     markdown_table,
     part_in_words,
 )
-from plainfilm.report.spoken import Spoken, spoken
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text

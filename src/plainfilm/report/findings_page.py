@@ -34,9 +34,9 @@ from plainfilm.report.findings import (
 )
 from plainfilm.report.methods import write_methods
 from plainfilm.report.page import write_page
-from plainfilm.report.words import count, number, part_in_words, with_interval
 from plainfilm.report.tripod import write_tripod
 from plainfilm.report.verdict import Cell, bounds, data_name
+from plainfilm.report.words import count, number, part_in_words, with_interval
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 

@@ -11,8 +11,8 @@ from plainfilm.config import DISCLAIMER
 from plainfilm.report import practice, verdict
 from plainfilm.report.claim import answers
 from plainfilm.report.provenance import pairs
-from plainfilm.report.words import count, part_in_words
 from plainfilm.report.spoken import Spoken, spoken
+from plainfilm.report.words import count, part_in_words
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text

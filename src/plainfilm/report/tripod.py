@@ -14,8 +14,8 @@ from plainfilm.report.card import AUTHORS
 from plainfilm.report.claim import answers as claim_answers
 from plainfilm.report.claim import worst
 from plainfilm.report.provenance import pairs
-from plainfilm.report.words import NOT_DONE, markdown_table, part_in_words
 from plainfilm.report.spoken import Spoken, spoken
+from plainfilm.report.words import NOT_DONE, markdown_table, part_in_words
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text

@@ -41,7 +41,7 @@ function said(film, model, threshold, mapped) {
 }
 
 function verdict(answer, label, model) {
-  const box = make("div", `verdict ${tone(answer, label, model)}`, make("strong", "", label));
+  const box = make("div", `verdict ${tone(answer, label, model)}`, make("strong", model.thresholds ? "many" : "", label));
   const p = answer.probabilities[label]; // of several findings, or none, there is not one
   if (p !== undefined) box.append(make("span", "", `${probability(p)} probability`));
   return box;

@@ -328,3 +328,38 @@ def test_a_training_audits_a_sample_of_its_films(trained):
     found = json.loads((trained / "run" / "audit.json").read_text())
     assert set(found["findings"]) == set(FINDINGS) and found["light"]["of"] == 150
     assert "What tells findings without a look at the lungs" in (trained / "run" / "report.html").read_text()
+
+
+def test_scores_by_columns_are_by_finding(tmp_path, capsys):
+    table = films_with_findings(tmp_path / "films", count=240)
+    rows = read(table)
+    for k, row in enumerate(rows):
+        row |= {"site": ("Oslo", "Lyon")[k % 2], "age": 20 + k % 50}
+    with open(table, "w", newline="") as handle:
+        write = csv.DictWriter(handle, rows[0])
+        write.writeheader()
+        write.writerows(rows)
+    out = tmp_path / "folds"
+    assert main(["train", str(table), "--findings", "all", "--folds", "2", "--out", str(out), *QUICK]) == 0
+    assert main(["evaluate", str(out), "--by", "site,age:40", "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])["by"]
+    p = read_findings(out / "predictions.csv")
+    where = {row["path"]: row for row in rows}
+    assert [(row["finding"], row["group"]) for row in found["rows"]][:4] == [
+        ("Effusion", "Lyon"),
+        ("Effusion", "Oslo"),
+        ("Effusion", "below 40"),
+        ("Effusion", "40 and more"),
+    ]
+    for row in found["rows"]:
+        films = p.of(row["finding"])
+        of = {"site": lambda r: r["site"], "age": lambda r: "below 40" if r["age"] < 40 else "40 and more"}[
+            row["column"]
+        ]
+        own = [k for k, path in enumerate(films.paths) if of(where[path]) == row["group"]]
+        assert row["films"] == len(own) and row["positives"] == films.truth[own].sum()
+    assert main(["evaluate", str(out / "fold-0"), "--by", "site", "--quiet"]) == 0
+    assert "Mass, site Lyon" in capsys.readouterr().out
+    assert "Mass, site Lyon" in (out / "fold-0" / "report.html").read_text()
+    assert main(["evaluate", str(out), "--by", "scanner"]) == 2
+    assert "there is no column 'scanner'" in capsys.readouterr().err

@@ -145,7 +145,8 @@ def show_by(found: Any) -> list[str]:
     """Return the scores by columns as text: a line per group, then the worst in a sentence."""
     lines = ["", f"{'by column':30}{'films':>8}{'positive':>9}   AUROC (95 % interval)          difference to the rest"]
     for row in found["rows"]:
-        about = f"  {row['column']} {row['group']}"[:29].ljust(30) + f"{row['films']:8,}{row['positives']:9,}   "
+        whose = f"{row['finding']}, " if "finding" in row else ""
+        about = f"  {whose}{row['column']} {row['group']}"[:29].ljust(30) + f"{row['films']:8,}{row['positives']:9,}   "
         if not row["scored"]:
             lines.append(about + "not scored: too few films, positives or negatives")
             continue

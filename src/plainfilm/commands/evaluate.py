@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from plainfilm.config import MAX_BAD, READING
-from plainfilm.data.films import Films
+from plainfilm.data.films import Film, Films
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load
 from plainfilm.errors import CheckFailed, InputError, refuse, require_share
@@ -45,7 +45,7 @@ from plainfilm.runs.scoring import columns_of, measure, score_again
 from plainfilm.storage import folders
 from plainfilm.storage.documents import IntervalDocument, MetricsDocument
 from plainfilm.storage.files import read_json, sealed, write_json
-from plainfilm.storage.tables import is_table, write_csv
+from plainfilm.storage.tables import is_table, read_csv, write_csv
 
 if TYPE_CHECKING:
     from plainfilm.models.reads import Reads
@@ -138,11 +138,11 @@ def evaluate_run(
     opened = RunFolder(run)
     opened.require_finished()
     if opened.of_findings:
-        refuse("a run of several findings", {"by": by, "probes": probes, "audit": audit})
+        refuse("a run of several findings", {"probes": probes, "audit": audit})
         from plainfilm.report.findings_page import findings_report  # which draws
 
         with sealed(run):
-            found = score_findings(opened)
+            found = score_findings(opened, by=by)
             findings_report(opened)
         say(f"Report: {run / folders.REPORT}")
         return found
@@ -182,8 +182,9 @@ def evaluate_file(
     if out:
         folders.require_free(out, folders.EVALUATION, force=force)
     if holds_findings(file):
-        refuse("a file of several findings", {"positive": positive, "threshold": threshold, "by": by})
-        metrics = measure_findings(read_findings(file), AS_GIVEN, seed)
+        refuse("a file of several findings", {"positive": positive, "threshold": threshold})
+        said = read_findings(file)
+        metrics = measure_findings(said, AS_GIVEN, seed, columns_of(said, read_csv(file)[1]), by)
         if out:
             with sealed(out, shared=True):
                 write_json(out / folders.METRICS, metrics)
@@ -230,8 +231,8 @@ def evaluate_elsewhere(
     require_share("--max-bad", max_bad)
     model = opened(run, precision)
     if isinstance(model.decision, FindingsDecision):
-        refuse("a model of several findings", {"classes": classes, "by": by})
-        return _findings_elsewhere(model, run, data, out, force, max_bad, seed, reading)
+        refuse("a model of several findings", {"classes": classes})
+        return _findings_elsewhere(model, run, data, out, force, max_bad, by, seed, reading)
     films = as_the_model_says(
         load(data, fewest=1, question=question_of(model.classes), **reading), model.classes, classes
     )
@@ -240,11 +241,7 @@ def evaluate_elsewhere(
     folders.require_free(folder, folders.EVALUATION, force=force, written=written)
     with sealed(folder, shared=True):
         predictions, good, bad = predict_films(model, films, max_bad)
-        cells = {film.path: film.columns for film in good}
-        columns = {
-            name: np.array([cells[path].get(name, "") for path in predictions.paths], object)
-            for name in films.films.columns
-        }
+        columns = _cells_of(predictions.paths, good, films)
         metrics = measure(predictions, f"other films than the model's own: {data}", seed, columns, by)
         metrics["shift"] = shift_from_training(RunFolder(run), films, seed)
         metrics["shared"] = shared_with(RunFolder(run), good)
@@ -259,6 +256,12 @@ def evaluate_elsewhere(
     return metrics
 
 
+def _cells_of(paths: Sequence[str], good: Sequence[Film], films: Films) -> dict[str, Any]:
+    """Return the further columns of ``films`` by name, in the order of ``paths`` of the ``good`` ones."""
+    cells = {film.path: film.columns for film in good}
+    return {name: np.array([cells[path].get(name, "") for path in paths], object) for name in films.films.columns}
+
+
 def _findings_elsewhere(
     model: Reads,
     run: Path,
@@ -266,6 +269,7 @@ def _findings_elsewhere(
     out: Path | None,
     force: bool,
     max_bad: float,
+    by: str,
     seed: int,
     reading: dict[str, Any],
 ) -> MetricsDocument:
@@ -278,7 +282,8 @@ def _findings_elsewhere(
     with sealed(folder, shared=True):
         asked, chances, good, bad = label_films(model, films, max_bad)
         said = FindingsPredictions.of_films(films.with_films(asked), chances, model.decision)
-        metrics = measure_findings(said, f"other films than the model's own: {data}", seed)
+        columns = _cells_of(said.paths, good, films)
+        metrics = measure_findings(said, f"other films than the model's own: {data}", seed, columns, by)
         metrics["shared"] = shared_with(RunFolder(run), good)
         write_findings(folder / folders.PREDICTIONS, said)
         write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
@@ -316,19 +321,28 @@ def _report_elsewhere(
 
 
 def evaluate_runs(
-    out: Path, kind: str, runs: list[str], protocol: str, seed: int, left_out: dict[str, Any] | None = None
+    out: Path,
+    kind: str,
+    runs: list[str],
+    protocol: str,
+    seed: int,
+    left_out: dict[str, Any] | None = None,
+    by: str = "",
 ) -> dict[str, Any]:
     """Put repeated runs together in ``out``, see ``runs.pooling.pool``, with their report; return what folds.json
     holds."""
     with sealed(out):
-        found = pool(out, kind, runs, protocol, seed, left_out)
+        found = pool(out, kind, runs, protocol, seed, left_out, by)
         from plainfilm.report.folds import folds_report  # which draws; scores alone need no Matplotlib
 
         folds_report(out)
     return found
 
 
-def evaluate_repetition(out: Path) -> dict[str, Any]:
-    """Score a folder of repeated runs once more from their predictions; return what folds.json holds."""
+def evaluate_repetition(out: Path, *, by: str = "") -> dict[str, Any]:
+    """Score a folder of repeated runs once more from their predictions; return what folds.json holds. ``by``: columns
+    of the pooled films to look at, see ``runs.scoring.measure``; InputError for seeds, whose films are not pooled."""
     was = read_json(out / folders.FOLDS)
-    return evaluate_runs(out, was["kind"], was["runs"], was["protocol"], was["seed"], was.get("left_out"))
+    if was["kind"] != "folds":
+        refuse("seeds, whose films are not pooled", {"by": by})
+    return evaluate_runs(out, was["kind"], was["runs"], was["protocol"], was["seed"], was.get("left_out"), by)

@@ -110,6 +110,22 @@ def by_columns(p: Predictions, columns: Mapping[str, Groups], by: str) -> dict[s
     ``positives``, ``negatives``, ``scored``; where that is true, SCORES with 95 % intervals and ``difference``: of each
     score {"value", "low", "high", "p", "p_adjusted"} to all other films. ``compared``: how many differences.
     """
+    return _together(*_rows(p, columns, by))
+
+
+def by_columns_of_findings(findings: Mapping[str, tuple[Predictions, Mapping[str, Groups]]], by: str) -> dict[str, Any]:
+    """Return what ``by_columns`` does of several findings, each with its known films and their cells; rows have
+    ``finding`` too, and all their differences are looked at together."""
+    rows, tested = list[dict[str, Any]](), list[dict[str, Any]]()
+    for name, (p, columns) in findings.items():
+        found, looked_at = _rows(p, columns, by)
+        rows += [{"finding": name, **row} for row in found]
+        tested += looked_at
+    return _together(rows, tested)
+
+
+def _rows(p: Predictions, columns: Mapping[str, Groups], by: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the rows of every group, and the differences among them that are looked at."""
     rows: list[dict[str, Any]] = []
     tested: list[dict[str, Any]] = []
     for name, edges in asked(by, columns).items():
@@ -122,9 +138,15 @@ def by_columns(p: Predictions, columns: Mapping[str, Groups], by: str) -> dict[s
                 continue
             mirrored.append(row)
             tested += [row["difference"][score] for score in SCORES if score in row["difference"]]
+    return rows, tested
+
+
+def _together(rows: list[dict[str, Any]], tested: list[dict[str, Any]]) -> dict[str, Any]:
     _adjust(tested)
     for row in rows:
-        twin = next((r for r in rows if r is not row and r["column"] == row["column"] and r["difference"]), None)
+        same = (row.get("finding"), row["column"])
+        twins = (r for r in rows if r is not row and (r.get("finding"), r["column"]) == same and r["difference"])
+        twin = next(twins, None)
         for score, found in row["difference"].items():
             found.setdefault("p_adjusted", twin["difference"][score].get("p_adjusted", found["p"]) if twin else 1.0)
     worst = _worst(rows, len(tested))
@@ -201,14 +223,17 @@ def _worst(rows: Sequence[Mapping[str, Any]], compared: int) -> dict[str, Any] |
     row, score = min(below, key=lambda pair: [pair[0]["difference"][pair[1]][of] for of in ("p_adjusted", "value")])
     found = row["difference"][score]
     shown = found["p_adjusted"] < 0.05
+    whose = f"{row['finding']}, " if "finding" in row else ""
     own, apart = Interval(**row[score]), Interval(found["value"], found["low"], found["high"])
     sentence = (
-        f"Worst of {compared} comparisons: {row['column']} {row['group']} ({row['films']} films, {row['patients']}"
-        f" patients), {score if score != 'auroc' else 'AUROC'} {own}; difference to all other films {apart},"
+        f"Worst of {compared} comparisons: {whose}{row['column']} {row['group']} ({row['films']} films,"
+        f" {row['patients']} patients), {score if score != 'auroc' else 'AUROC'} {own}; difference to all other films"
+        f" {apart},"
         f" p = {found['p_adjusted']:.3f} after Holm:"
         f" {'worse than the rest' if shown else 'not shown to be worse than the rest'}."
     )
     return {
+        **({"finding": row["finding"]} if "finding" in row else {}),
         "column": row["column"],
         "group": row["group"],
         "score": score,

@@ -51,6 +51,23 @@ def tables(run: RunFolder) -> list[Table]:
     return [t for t in (by_finding(films, found), means(found), unknown(run), hidden_table(found), audited(run)) if t]
 
 
+def by_columns(run: RunFolder) -> Table | None:
+    """Return each finding's scores by columns of the films' table; None where none was looked at."""
+    rows = []
+    for row in run.metrics.get("by", {}).get("rows", []):
+        counts = [f"{row['films']:,}", f"{row['positives']:,}"]
+        scored = [with_interval(interval(row["auroc"])), "none: no other group"] if row["scored"] else ["too few"] * 2
+        if apart := row["difference"].get("auroc"):
+            scored[1] = with_interval(interval(apart))
+        rows.append([f"{row['finding']}, {row['column']} {row['group']}", *counts, *scored])
+    caption = "By columns of the films' table, with 95 % intervals; " + run.metrics.get("by", {}).get("sentence", "")
+    return (
+        Table(caption, ["Finding, group", "Films", "Positive", "AUROC", "Difference to the rest"], rows)
+        if rows
+        else None
+    )
+
+
 def hidden_table(found: Mapping[str, Any]) -> Table | None:
     """Return what the films of which a finding is not known do to its prevalence and PPV, by finding; None where there
     are too few to tell."""

@@ -23,6 +23,7 @@ from plainfilm.report.figures import BLACK, BLUE, GREY, WIDE, fitted, styled
 from plainfilm.report.findings import (
     MEANS,
     audited,
+    by_columns,
     by_finding,
     hidden_lines,
     hidden_table,
@@ -48,6 +49,7 @@ SECTIONS = {
     "montage": "Films with their findings",
     "together": "Findings together",
     "unknown": "What is not known",
+    "by": "Subgroups",
     "audit": "What tells findings without a look at the lungs",
     "how": "How it was computed",
     "limits": "What this does not show",
@@ -61,8 +63,8 @@ def findings_report(run: RunFolder) -> Path:
     found = cast(dict[str, Any], run.metrics)[part]
     shown = figures(films, found, run.folder)
     shown["montage"] = charts.montage(run)
-    shown |= {"audit": audited(run), "hidden": hidden_table(found)}
-    skipped = {key for key in ("roc", "reliability", "montage", "audit") if not shown[key]}
+    shown |= {"audit": audited(run), "hidden": hidden_table(found), "by": by_columns(run)}
+    skipped = {key for key in ("roc", "reliability", "montage", "audit", "by") if not shown[key]}
     page = {
         "title": f"{run.title} on {data_name(run)}: {len(films.findings)} findings",
         "lead": f"{count(len(films), 'film')} of the {part_in_words(part)} part, of "

@@ -9,9 +9,11 @@ from typing import Any, cast
 import numpy as np
 
 from plainfilm.data.films import PARTS
+from plainfilm.evaluation.columns import Groups, by_columns_of_findings, usual
 from plainfilm.evaluation.findings import FindingsPredictions, holds_findings, read_findings, scored
 from plainfilm.evaluation.hidden import hidden
 from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.scoring import columns_of
 from plainfilm.storage import folders
 from plainfilm.storage.documents import MetricsDocument
 from plainfilm.storage.files import require_intact
@@ -20,9 +22,16 @@ from plainfilm.storage.tables import is_table
 HEADLINE = ("auroc", "sensitivity", "specificity")
 
 
-def measure_findings(predictions: FindingsPredictions, protocol: str, seed: int) -> MetricsDocument:
+def measure_findings(
+    predictions: FindingsPredictions,
+    protocol: str,
+    seed: int,
+    columns: Mapping[str, Groups] | None = None,
+    by: str = "",
+) -> MetricsDocument:
     """Return {"protocol": …, part: …} for every part that has films: see ``evaluation.findings.scored``,
-    and "hidden" of a finding with enough unknown films, see ``evaluation.hidden``."""
+    and "hidden" of a finding with enough unknown films, see ``evaluation.hidden``.
+    With ``columns`` (by name, the cell of each film) also "by", as ``runs.scoring.measure`` has it."""
     metrics: dict[str, Any] = {"protocol": protocol}
     for part in PARTS:
         if (predictions.parts == part).any():
@@ -31,18 +40,33 @@ def measure_findings(predictions: FindingsPredictions, protocol: str, seed: int)
             for name, found in metrics[part]["findings"].items():
                 if left_out := hidden(films, name):
                     found["hidden"] = left_out
+    if wanted := by or usual(columns or ()):
+        part = next(part for part in ("test", "val", "train") if part in metrics)
+        metrics["by"] = {"part": part, **_by(predictions, part, columns or {}, wanted)}
     return cast(MetricsDocument, metrics)
 
 
-def score_findings(run: RunFolder, predictions: FindingsPredictions | None = None) -> MetricsDocument:
+def _by(p: FindingsPredictions, part: str, columns: Mapping[str, Groups], by: str) -> dict[str, Any]:
+    here = p.parts == part
+    each = {}
+    for k, name in enumerate(p.findings):
+        known = here & (p.truth[:, k] >= 0)
+        if known.any():
+            each[name] = p.part(part).of(name), {column: cells[known] for column, cells in columns.items()}
+    return by_columns_of_findings(each, by)
+
+
+def score_findings(run: RunFolder, predictions: FindingsPredictions | None = None, by: str = "") -> MetricsDocument:
     """Score every part of a run anew, of the ``predictions`` of its training, which are written first, or of those it
-    has; return what metrics.json holds. "test_openings" counts as in ``runs.scoring``."""
+    has; return what metrics.json holds. "test_openings" counts as in ``runs.scoring``; ``by``: columns of its films to
+    look at."""
     if predictions is None:
         openings = run.metrics.get("test_openings", 1) + 1
     else:
         replaced = run.write_findings(predictions)
         openings = run.metrics.get("test_openings", int(not replaced)) + replaced
-    metrics = measure_findings(run.findings, run.config["protocol"], run.config["seed"])
+    columns = columns_of(run.findings, run.films)
+    metrics = measure_findings(run.findings, run.config["protocol"], run.config["seed"], columns, by)
     if "test" in metrics:
         metrics["test_openings"] = openings
     run.write_metrics(metrics)

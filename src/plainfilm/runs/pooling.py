@@ -25,14 +25,21 @@ SUSPECTS = 50  # label-noise candidates that are listed; nothing is relabelled
 KEPT = tuple(named("runs"))
 
 
-def pool(
-    out: Path, kind: str, runs: list[str], protocol: str, seed: int, left_out: dict[str, Any] | None = None
+def pool(  # noqa: PLR0913 - what is pooled, and what is looked at
+    out: Path,
+    kind: str,
+    runs: list[str],
+    protocol: str,
+    seed: int,
+    left_out: dict[str, Any] | None = None,
+    by: str = "",
 ) -> dict[str, Any]:
     """Write folds.json, runs.csv, metrics.json and predictions.csv into ``out`` from its finished runs.
 
     ``kind``: "folds" (test parts that don't overlap are pooled, each film decided by its own fold's threshold) or
     "seeds" (the same films again: scores are listed and not pooled). ``left_out``: {"column", "sites", "random"} of
-    folds that leave a site out each, see ``runs.sites.gap``. Returns what folds.json holds.
+    folds that leave a site out each, see ``runs.sites.gap``. ``by``: columns of the pooled films to look at.
+    Returns what folds.json holds.
     """
     for name in runs:
         require_intact(out / name, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.METRICS)
@@ -47,7 +54,7 @@ def pool(
         "worst_subgroup": None,
         "left_out": gap(out, runs, left_out) if left_out else None,
     }
-    found |= (_of_findings if opened[0].of_findings else _of_classes)(out, opened, found)
+    found |= (_of_findings if opened[0].of_findings else _of_classes)(out, opened, found, by)
     names = [*found["scores"]]
     rows = zip(runs, *(found["scores"][name]["values"] for name in names), strict=True)
     write_csv(out / folders.RUNS, ("run", *names), rows)
@@ -55,15 +62,15 @@ def pool(
     return found
 
 
-def _of_classes(out: Path, opened: list[RunFolder], about: Mapping[str, Any]) -> dict[str, Any]:
+def _of_classes(out: Path, opened: list[RunFolder], about: Mapping[str, Any], by: str) -> dict[str, Any]:
     """Return scores of runs whose films have classes; of folds also those of all films together, which it writes."""
     part = opened[0].part
     scores = {name: _spread([run.scores(part)[name]["value"] for run in opened]) for name in KEPT}
     if about["kind"] != "folds":
         return {"part": part, "scores": scores}
     together = _together(opened)
-    films = list({row["path"]: row for run in opened for row in run.films}.values())  # a site's folds lack some
-    pooled = measure(together, about["protocol"], about["seed"], columns_of(together, films))
+    films = _all_films(opened)
+    pooled = measure(together, about["protocol"], about["seed"], columns_of(together, films), by)
     write_json(out / folders.METRICS, pooled)
     write_predictions(out / folders.PREDICTIONS, together)
     noise, count = _suspects(together)
@@ -78,7 +85,7 @@ def _of_classes(out: Path, opened: list[RunFolder], about: Mapping[str, Any]) ->
     }
 
 
-def _of_findings(out: Path, opened: list[RunFolder], about: Mapping[str, Any]) -> dict[str, Any]:
+def _of_findings(out: Path, opened: list[RunFolder], about: Mapping[str, Any], by: str) -> dict[str, Any]:
     """Return the same of runs whose films have findings: means over those that are scored in every run, and each
     finding's AUROC as ``auroc_NAME``."""
     part = scored_part(opened[0])
@@ -90,11 +97,23 @@ def _of_findings(out: Path, opened: list[RunFolder], about: Mapping[str, Any]) -
     if about["kind"] != "folds":
         return {"part": part, "scores": scores}
     together = pooled_findings([run.findings.part("test") for run in opened], about["runs"])
-    pooled = measure_findings(together, about["protocol"], about["seed"])
+    columns = columns_of(together, _all_films(opened))
+    pooled = measure_findings(together, about["protocol"], about["seed"], columns, by)
     write_json(out / folders.METRICS, pooled)
     write_findings(out / folders.PREDICTIONS, together)
     noise, count = doubtful(together, SUSPECTS)
-    return {"part": part, "scores": scores, "pooled": pooled["test"], "label_noise": noise, "label_noise_count": count}
+    return {
+        "part": part,
+        "scores": scores,
+        "by": pooled.get("by"),
+        "pooled": pooled["test"],
+        "label_noise": noise,
+        "label_noise_count": count,
+    }
+
+
+def _all_films(opened: list[RunFolder]) -> list[dict[str, str]]:
+    return list({row["path"]: row for run in opened for row in run.films}.values())  # a site's folds lack some
 
 
 def _auroc(found: Mapping[str, Any]) -> float | None:

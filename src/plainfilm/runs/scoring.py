@@ -11,6 +11,7 @@ import numpy as np
 from plainfilm.data.films import PARTS, further_columns
 from plainfilm.errors import InputError
 from plainfilm.evaluation.columns import Groups, by_columns, usual
+from plainfilm.evaluation.findings import FindingsPredictions
 from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, read_table_of
@@ -87,7 +88,7 @@ def verdict(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def columns_of(predictions: Predictions, rows: Sequence[Mapping[str, str]]) -> dict[str, Groups]:
+def columns_of(predictions: Predictions | FindingsPredictions, rows: Sequence[Mapping[str, str]]) -> dict[str, Groups]:
     """Return the further columns of ``rows`` (of a films.csv, or any table with ``path``) by name, in the order of the
     films."""
     by_path = {row["path"]: row for row in rows}

@@ -368,6 +368,9 @@ function introduce() {
   $("about").disabled = false;
   $("tuning").hidden = !isTwo(model);
   $("manyNote").hidden = isTwo(model);
+  if (model.thresholds) {
+    $("manyNote").textContent = "Each finding has a threshold of its own. Choose a finding to see its heat map.";
+  }
   showAbout(model);
   if (isTwo(model)) tuning.begin(model);
 }

@@ -85,6 +85,17 @@ _ALL = (
     _pneumoniamnist(128, 75_506_212, "05b46931834c231683c68f40c47b2971"),
     _pneumoniamnist(224, 214_384_716, "d6a3c71de1b945ea11211b03746c1fe1"),
     Download(
+        name="chestmnist",
+        address="https://zenodo.org/records/10519652/files/chestmnist.npz?download=1",
+        filename="chestmnist.npz",
+        bytes=82_802_576,
+        checksum="md5:02c8a6516a18b556561a56cbdd36c4a8",
+        licence="CC BY 4.0",
+        citation="Yang et al., MedMNIST v2, Scientific Data 10:41 (2023), doi 10.1038/s41597-022-01721-8; "
+        "films: Wang et al., ChestX-ray8, CVPR 2017, arXiv 1705.02315",
+        source="medmnist/info.py of MedMNIST (address, MD5); size as a mirror at huggingface.co lists the file",
+    ),
+    Download(
         name="vgg16",
         address="https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
         "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",

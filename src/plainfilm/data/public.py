@@ -404,6 +404,7 @@ SETS = (
         (("labels",),),
         re.compile(r"(?:^|/)images(?:_\d{3})?(?:/images)?/\d{8}_\d{3}\.png$"),
         "images_001/images/00000001_000.png",
+        # cloud.google.com/healthcare-api/docs/resources/public-datasets/nih-chest, "License and attribution"
         "free use; NIH asks for a link to its download site, the citation, and to be named as the provider",
         "nihcc.app.box.com/v/ChestXray-NIHCC, 45 GB, no registration",
         "mined from reports; 14 findings and No Finding; a finding that is not named counts as absent",
@@ -418,6 +419,7 @@ SETS = (
         (("labels",),),
         re.compile(r"(?:^|/)patient\d{5}/study\d+/view\d+_(?:frontal|lateral)\.\w+$"),
         "CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg",
+        # stanfordmlgroup.github.io/competitions/chexpert; tensorflow.org/datasets/catalog/chexpert says the same
         "Stanford University Dataset Research Use Agreement: registration, research only, no redistribution",
         "stanfordmlgroup.github.io/competitions/chexpert, 11 GB (small) or 471 GB, registration",
         "mined from reports; 1, 0, -1 uncertain, empty not mentioned",
@@ -435,6 +437,7 @@ SETS = (
         (("boxes", "kinds"),),
         re.compile(r"(?:^|/)stage_2_(?:train|test)_images/[0-9a-f-]{36}\.\w+$"),
         "stage_2_train_images/0004cfab-14fd-4e49-80ba-63a80b6bddd6.dcm",
+        # the challenge's rules at kaggle.com, for whoever is registered: taken from there, no public page says them
         "terms of the 2018 challenge: research and education, not commercial",
         "kaggle.com/c/rsna-pneumonia-detection-challenge, 4 GB, registration",
         "boxes by radiologists; patientId is the film's name: only the mapping to NIH's films tells the persons",
@@ -455,6 +458,8 @@ SETS = (
         (("labels",),),
         re.compile(r"(?:^|/)\d+_[0-9a-z]{6}\.png$"),
         "0/20536686640136348236148679891455886468_k6ga29.png",
+        # the agreement is shown at bimcv.cipf.es before a download; that of its sister set is public and says the same:
+        # github.com/BIMCV-CSUSP/BIMCV-COVID-19, LICENSE.md
         "PadChest Dataset Research Use Agreement: registration, research only",
         "bimcv.cipf.es/bimcv-projects/padchest, 1 TB, registration",
         "a quarter by physicians (column MethodLabel), the rest by a network from reports; unchanged says nothing new",
@@ -472,6 +477,7 @@ SETS = (
         (("readers", "boxes"),),
         re.compile(r"(?:^|/)(?:train|test)/[0-9a-f]{32}\.\w+$"),
         "train/50a418190bc3fb1ef1633bf9678929b3.dicom",
+        # physionet.org/content/vindr-cxr; github.com/vinbigdata-medical/vindr-cxr: research and education, no sharing
         PHYSIONET + "; on Kaggle the rules of the 2021 challenge, not commercial",
         "physionet.org/content/vindr-cxr, 200 GB, or kaggle.com/c/vinbigdata-chest-xray-abnormalities-detection",
         "three radiologists per film (test: five in consensus); positive by most of them, see --readers",
@@ -490,7 +496,7 @@ SETS = (
         (("labels",), ("metadata",)),
         re.compile(r"(?:^|/)p\d{8}/s\d{8}/[0-9a-f-]{44}\.\w+$"),
         "files/p10/p10000032/s50414267/02aa804e-bde0afdd-112c0b34-7bc16630-4e384014.jpg",
-        PHYSIONET,
+        PHYSIONET,  # physionet.org/content/mimic-cxr-jpg, "Credentialed Access"
         "physionet.org/content/mimic-cxr-jpg, 558 GB, registration and training",
         "mined from reports of studies; 1, 0, -1 uncertain, empty not mentioned",
         "Johnson et al. 2019, arXiv 1901.07042",

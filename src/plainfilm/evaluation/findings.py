@@ -7,7 +7,7 @@ never negative: its film is not among them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,11 @@ from plainfilm.data.findings import no
 from plainfilm.data.roles import candidates
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import FLOOR, Bools, Decision
-from plainfilm.evaluation.intervals import Floats
+from plainfilm.evaluation.intervals import Floats, Interval, correlations, numbered, together
 from plainfilm.evaluation.pairs import pairs
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scales import as_probabilities
-from plainfilm.evaluation.scores import scores
+from plainfilm.evaluation.scores import estimates, scores
 from plainfilm.storage.tables import read_csv, read_table, write_csv
 
 Cells = NDArray[np.int8]
@@ -366,7 +366,8 @@ def scored(p: FindingsPredictions, rng: np.random.Generator) -> dict[str, Any]:
             each[name] = found | {"not_scored": few}
         else:
             each[name] = found | {"scores": {key: i.as_dict() for key, i in scores(films, rng).items()}}
-    return {**means(each), "findings": each}
+    names = [name for name, found in each.items() if "scores" in found]
+    return {**means(each, _together(p, names)), "findings": each}
 
 
 def too_few(films: Predictions) -> str:
@@ -377,30 +378,49 @@ def too_few(films: Predictions) -> str:
     return f"{yes} positive and {len(films) - yes} negative films are known; at least {FEWEST} of either are needed"
 
 
-def means(each: Mapping[str, Any]) -> dict[str, Any]:
+def means(each: Mapping[str, Any], together_by: Mapping[str, Floats] | None = None) -> dict[str, Any]:
     """Return {"macro_<score>", "weighted_<score>"} over those findings of ``each`` (see ``scored``) that are scored.
 
-    Bounds are means of the findings' bounds: the interval of a mean of scores that err fully together. Findings of the
-    same films and patients do err together, by how much is not known, so that the interval is on the wide side.
+    Bounds are recovered from the findings' own (``intervals.together``) with ``together_by``: of each score how far the
+    findings' estimates err together, (F, F) for the F that are scored. Without it they are taken to err fully together,
+    which is the widest.
     """
     scored_ones = [one for one in each.values() if "scores" in one]
     found: dict[str, Any] = {}
     for score in AVERAGED:
-        rows = [(one["scores"][score], one["positives"]) for one in scored_ones if score in one["scores"]]
-        rows = [(row, count) for row, count in rows if all(map(_finite, row.values()))]
-        if rows:
-            positives = np.array([count for _, count in rows], dtype=np.float64)
-            for kind, share in (
-                ("macro", np.full(len(rows), 1 / len(rows))),
-                ("weighted", positives / positives.sum()),
-            ):
-                bounds = {key: float(share @ [row[key] for row, _ in rows]) for key in ("value", "low", "high")}
-                found[f"{kind}_{score}"] = bounds
+        kept = [
+            k for k, one in enumerate(scored_ones) if score in one["scores"] and _known(one["scores"][score].values())
+        ]
+        if not kept:
+            continue
+        parts = [Interval(**scored_ones[k]["scores"][score]) for k in kept]
+        matrix = np.ones((len(kept), len(kept)))
+        if together_by:
+            matrix = together_by[score][np.ix_(kept, kept)]
+        positives = np.array([scored_ones[k]["positives"] for k in kept], dtype=np.float64)
+        for kind, weights in (("macro", np.ones(len(kept))), ("weighted", positives)):
+            share = weights / weights.sum()
+            value = float(share @ [part.value for part in parts])
+            mean = together(value, parts, share, matrix)
+            found[f"{kind}_{score}"] = Interval(value, max(mean.low, 0.0), min(mean.high, 1.0)).as_dict()
     return found
 
 
-def _finite(value: float | None) -> bool:
-    return value is not None and bool(np.isfinite(value))
+def _together(p: FindingsPredictions, names: Sequence[str]) -> dict[str, Floats]:
+    """Return for each averaged score the correlation (F, F) of the findings' estimates, patients whole: the films that
+    know two findings pull on both."""
+    pulls = {score: np.zeros((len(names), len(p))) for score in AVERAGED}
+    for row, name in enumerate(names):
+        known = p.truth[:, p.findings.index(name)] >= 0
+        for score, estimate in estimates(p.of(name)).items():
+            if score in pulls:
+                pulls[score][row, known] = estimate.pulls
+    whose = numbered(p.patients)
+    return {score: correlations(values, whose, 1.0) for score, values in pulls.items()}
+
+
+def _known(values: Iterable[float | None]) -> bool:
+    return all(value is not None and bool(np.isfinite(value)) for value in values)
 
 
 def cooccurrence(truth: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -99,6 +99,8 @@ def test_other_films_of_which_some_findings_are_known(trained, tmp_path, capsys)
     assert main(["evaluate", str(trained / "run"), str(other), "--out", str(out), "--quiet", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["test"]["findings"]
     assert found["Mass"]["known"] == len(read_findings(out / "predictions.csv").of("Mass"))
+    page = (out / "report.html").read_text()
+    assert "not the model's own".replace("'", "&#39;") in page and "Findings together" in page
     assert found["Mass"]["scores"]["auroc"]["value"] > 0.8
 
 
@@ -310,8 +312,8 @@ def test_the_audit_looks_at_each_finding(tmp_path, capsys):
     words = ["audit", str(table), "--findings", "all", "--quiet"]
     assert main([*words, "--out", str(tmp_path / "audit"), "--strict"]) == 3
     said = capsys.readouterr().out
-    assert "The column site alone tells Mass" in said and "The borders of the films alone tell Effusion" in said
-    assert "alone tells Pneumonia" not in said and "1 picture there twice under different labels" in said
+    assert "The column site alone predicts Mass" in said and "The borders of the films alone predict Effusion" in said
+    assert "alone predicts Pneumonia" not in said and "1 picture there twice under different labels" in said
     found = json.loads((tmp_path / "audit" / "audit.json").read_text())
     for name in FINDINGS:
         cells = [row[name] for row in [*rows, twin]]

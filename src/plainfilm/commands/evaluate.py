@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -288,10 +289,23 @@ def _findings_elsewhere(
         write_findings(folder / folders.PREDICTIONS, said)
         write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
         write_json(folder / folders.METRICS, metrics)
+        _report_findings(folder, said, metrics, films, len(bad), model.name)
     for line in metrics["shared"]["red_lines"]:
         say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
     return metrics
+
+
+def _report_findings(
+    folder: Path, said: FindingsPredictions, metrics: MetricsDocument, films: Films, bad: int, model: str
+) -> None:
+    try:
+        from plainfilm.report.findings_page import findings_elsewhere_report  # which draws
+    except ImportError:
+        return say("No report: it takes plainfilm[train].")
+    about = {"data": films.name, "model": model, "synthetic": films.synthetic, "quarantine": bad}
+    findings_elsewhere_report(folder, said, metrics, {**about, "version": version("plainfilm")})
+    say(f"Report: {folder / folders.REPORT}")
 
 
 def _report_elsewhere(

@@ -15,6 +15,7 @@ from plainfilm.runs.folder import RunFolder, interval
 SHOWN = ("auroc", "auprc", "sensitivity", "specificity", "ece")
 WORDS = {"auroc": "AUROC", "auprc": "AUPRC", "sensitivity": "Sensitivity", "specificity": "Specificity", "ece": "ECE"}
 CHANCE = 0.5
+ALL_FILMS = "All films of the run"
 MEANS = {f"macro_{score}": f"{WORDS[score]}, mean of findings" for score in ("auroc", "sensitivity", "specificity")}
 
 
@@ -48,19 +49,21 @@ def tables(run: RunFolder) -> list[Table]:
     """Return the tables of results for a run's documents."""
     part = scored_part(run)
     found, films = cast(dict[str, Any], run.metrics)[part], run.findings.part(part)
-    return [t for t in (by_finding(films, found), means(found), unknown(run), hidden_table(found), audited(run)) if t]
+    cells = unknown(run.config.get("findings", {}), ALL_FILMS)
+    return [t for t in (by_finding(films, found), means(found), cells, hidden_table(found), audited(run)) if t]
 
 
-def by_columns(run: RunFolder) -> Table | None:
-    """Return each finding's scores by columns of the films' table; None where none was looked at."""
+def by_columns(found: Mapping[str, Any]) -> Table | None:
+    """Return each finding's scores by columns of the films' table, ``found`` of metrics.json; None where none was
+    looked at."""
     rows = []
-    for row in run.metrics.get("by", {}).get("rows", []):
+    for row in found.get("rows", []):
         counts = [f"{row['films']:,}", f"{row['positives']:,}"]
         scored = [with_interval(interval(row["auroc"])), "none: no other group"] if row["scored"] else ["too few"] * 2
         if apart := row["difference"].get("auroc"):
             scored[1] = with_interval(interval(apart))
         rows.append([f"{row['finding']}, {row['column']} {row['group']}", *counts, *scored])
-    caption = "By columns of the films' table, with 95 % intervals; " + run.metrics.get("by", {}).get("sentence", "")
+    caption = "By columns of the films' table, with 95 % intervals; " + found.get("sentence", "")
     return (
         Table(caption, ["Finding, group", "Films", "Positive", "AUROC", "Difference to the rest"], rows)
         if rows
@@ -165,14 +168,21 @@ def together(films: FindingsPredictions) -> Table:
     return Table(caption, ["", *films.findings], rows)
 
 
-def unknown(run: RunFolder) -> Table:
-    """Return how many cells of each finding are known."""
+def unknown(counts: Mapping[str, Mapping[str, int]], whose: str) -> Table:
+    """Return how many cells of each finding are known: ``counts`` as config.json has them, of the films ``whose``."""
     rows = [
-        [name, f"{c['positive']:,}", f"{c['negative']:,}", f"{c['unknown']:,}", _share(c)]
-        for name, c in run.config.get("findings", {}).items()
+        [name, f"{c['positive']:,}", f"{c['negative']:,}", f"{c['unknown']:,}", _share(c)] for name, c in counts.items()
     ]
     header = ["Finding", "Positive", "Negative", "Unknown", "Positive among known"]
-    return Table("All films of the run: unknown is never counted as negative", header, rows)
+    return Table(f"{whose}: unknown is never counted as negative", header, rows)
+
+
+def cells_of(films: FindingsPredictions) -> dict[str, dict[str, int]]:
+    """Return how many films are positive, negative and unknown for each finding."""
+    counts = {"positive": films.truth == 1, "negative": films.truth == 0, "unknown": films.truth < 0}
+    return {
+        name: {kind: int(cells[:, k].sum()) for kind, cells in counts.items()} for k, name in enumerate(films.findings)
+    }
 
 
 def _share(counts: Mapping[str, int]) -> str:

@@ -21,13 +21,17 @@ from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.claim import write_claim
 from plainfilm.report.figures import BLACK, BLUE, GREY, WIDE, fitted, styled
 from plainfilm.report.findings import (
+    ALL_FILMS,
+    LIMITS,
     MEANS,
     audited,
     by_columns,
     by_finding,
+    cells_of,
     hidden_lines,
     hidden_table,
     limits,
+    lines_of,
     means,
     red_lines,
     together,
@@ -41,6 +45,7 @@ from plainfilm.report.words import count, number, part_in_words, with_interval
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 
+ELSEWHERE = "One set of films from one place: another hospital's films, or other years, may give other scores."
 COLUMNS = 4  # small multiples beside each other
 SECTIONS = {
     "findings": "Findings",
@@ -57,37 +62,75 @@ SECTIONS = {
 
 
 def findings_report(run: RunFolder) -> Path:
-    """Write report.html and figures/ of a finished run whose films have findings; return the page's path."""
+    """Write report.html, figures/ and the documents of a finished run whose films have findings; return the page's
+    path."""
     part = scored_part(run)
     films = run.findings.part(part)
-    found = cast(dict[str, Any], run.metrics)[part]
-    shown = figures(films, found, run.folder)
-    shown["montage"] = charts.montage(run)
-    shown |= {"audit": audited(run), "hidden": hidden_table(found), "by": by_columns(run)}
-    skipped = {key for key in ("roc", "reliability", "montage", "audit", "by") if not shown[key]}
+    more = {
+        "montage": charts.montage(run),
+        "unknown": unknown(run.config.get("findings", {}), ALL_FILMS),
+        "audit": audited(run),
+        "how": _how(run),
+        "limits": limits(run),
+    }
     page = {
         "title": f"{run.title} on {data_name(run)}: {len(films.findings)} findings",
-        "lead": f"{count(len(films), 'film')} of the {part_in_words(part)} part, of "
-        f"{count(len(set(films.patients)), 'patient')}; each finding is scored on the films of which it is known",
+        "lead": f"{_films_of(films, f'film of the {part_in_words(part)} part')}; each finding is scored on the films"
+        " of which it is known",
         "synthetic": run.config["synthetic"],
         "version": run.config["plainfilm"],
         "protocol": run.metrics["protocol"],
-        "groups": [("", [(key, name) for key, name in SECTIONS.items() if key not in skipped])],
         "lines": red_lines(run, part),
-        "tiles": [Cell(title, number(m.value), bounds(m)) for title, m in _tiles(found)],
-        "means": means(found),
-        **shown,
-        "together": _together(films, run.folder),
-        "unknown": unknown(run),
-        "hidden_lines": hidden_lines(found),
-        "how": _how(run),
-        "limits": limits(run),
+        **_sections(films, cast(dict[str, Any], run.metrics), part, run.folder, more),
     }
     write_card(run)
     write_claim(run)
     write_tripod(run)
     write_methods(run)
     return write_page(run.folder, "findings.html", page)
+
+
+def findings_elsewhere_report(
+    folder: Path, films: FindingsPredictions, metrics: Mapping[str, Any], about: Mapping[str, Any]
+) -> Path:
+    """Write report.html and figures/ of ``films`` that are not the model's own into ``folder``; return the page's path.
+
+    about: "data" and "model" (names), "synthetic", "version", "quarantine" (films that could not be read).
+    """
+    more = {"unknown": unknown(cells_of(films), "These films"), "limits": [ELSEWHERE, *LIMITS]}
+    page = {
+        "title": f"{about['model']} on {about['data']}: {len(films.findings)} findings",
+        "lead": f"{_films_of(films, 'film')}, not the model's own; {count(about['quarantine'], 'film')} could not be "
+        "read",
+        "synthetic": about["synthetic"],
+        "version": about["version"],
+        "protocol": metrics["protocol"],
+        "lines": [*metrics["shared"]["red_lines"], *lines_of(metrics["test"])],
+        **_sections(films, metrics, "test", folder, more),
+    }
+    return write_page(folder, "findings.html", page)
+
+
+def _films_of(films: FindingsPredictions, noun: str) -> str:
+    word = noun if len(films) == 1 else noun.replace("film", "films", 1)
+    return f"{len(films):,} {word}, of {count(len(set(films.patients.tolist())), 'patient')}"
+
+
+def _sections(
+    films: FindingsPredictions, metrics: Mapping[str, Any], part: str, folder: Path, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the page shows of the scored ``films``, with ``more`` sections that not every page has."""
+    found = metrics[part]
+    shown = {**figures(films, found, folder), **more, "together": _together(films, folder)}
+    shown["by"] = by_columns(metrics.get("by", {}))
+    return {
+        "groups": [("", [(key, name) for key, name in SECTIONS.items() if shown.get(key)])],
+        "tiles": [Cell(title, number(m.value), bounds(m)) for title, m in _tiles(found)],
+        "means": means(found),
+        "hidden": hidden_table(found),
+        "hidden_lines": hidden_lines(found),
+        **shown,
+    }
 
 
 def figures(films: FindingsPredictions, found: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def adapt_labelled(
         shared = shared_with(RunFolder(run), good)
         rng = np.random.default_rng(seed)
         new, after, found = adapting.adapt(raw, _as_trained(model), rules, rng, force)
-        by_chance = _against_chance(run, data, found["before"])
+        by_chance = _against_chance(run, data, found["before"], force)
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
         _keep_seen(RunFolder(run), out)
@@ -97,7 +97,9 @@ def adapt_labelled(
         found["red_lines"] = by_chance + shared["red_lines"] + found.pop("lines") + _still_off(decided)
         for line in found["red_lines"]:
             say(f"RED LINE: {line}")
-        return _write(out, data, model, new, found)
+        written = _write(out, data, model, new, found)
+        about = {"model": model.name, "synthetic": films.synthetic, "quarantine": bad}
+        return written | _report(out, RunFolder(run), after, new, written, about)
 
 
 def rules_of(threshold: str, refer: str, guarantee: str, shifted: bool = False) -> Rules:
@@ -109,13 +111,31 @@ def rules_of(threshold: str, refer: str, guarantee: str, shifted: bool = False) 
     return Rules(threshold or "auto", guarantee or refer or Rules().refer, shifted)
 
 
-def _against_chance(run: Path, data: str, before: dict[str, dict[str, float]]) -> list[str]:
-    """Return a red line where the model is not shown to be better than chance; InputError where it is worse: no
-    threshold mends that."""
+def _against_chance(run: Path, data: str, before: dict[str, dict[str, float]], force: bool) -> list[str]:
+    """Return a red line where the model is not shown to be better than chance and ``force`` takes it all the same;
+    InputError without, and where it is worse: no threshold mends that."""
     line = chance_line(before, f"the films of {data}")
     if worse_than_chance(before):
         raise InputError(f"{run}: {line[0].lower()}{line[1:]} If they are, say which is which by --classes.")
+    if line and not force:
+        raise InputError(
+            f"{run}: {line[0].lower()}{line[1:]} No threshold mends that, and nothing is written; give more films of "
+            "the site, or adapt it all the same with --force."
+        )
     return [line] if line else []
+
+
+def _report(
+    out: Path, run: RunFolder, films: Predictions, decision: Decision, found: dict[str, Any], about: dict[str, Any]
+) -> dict[str, str]:
+    """Write the report of the local films; return where it is, nothing without what draws it."""
+    about |= {"data": found["data"], "whose": f" of the site; {found['quarantined']} could not be read"}
+    try:
+        from plainfilm.report.adapted import adapted_report
+    except ImportError:
+        say("No report: it takes plainfilm[train].")
+        return {}
+    return {"report": str(adapted_report(out, run, films, decision, found, about))}
 
 
 def _keep_seen(run: RunFolder, out: Path) -> None:
@@ -214,10 +234,9 @@ def _write(out: Path, data: str, model: Model, new: Decision, found: dict[str, A
     model.provenance = {**model.provenance, "adapted": about}
     if "after" in found:
         decided = found["before" if found["kept"] else "after"]
-        how = "operating point as trained, scored on" if found["kept"] else "adapted and cross-fitted by patient to"
         model.verdict = {
             **model.verdict,
-            "protocol": f"{how} {found['films']} films of {Path(data).name}",
+            "protocol": adapting.protocol(found, Path(data).name),
             "part": "local films",
             "films": found["films"],
             "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.decision import Decision
@@ -19,6 +19,7 @@ from plainfilm.storage.documents import ConfigDocument, MetricsDocument, ModelDo
 from plainfilm.storage.files import read_json
 
 SECTIONS = {
+    "local": "How many local films",
     "decisions": "Decisions",
     "prevalence": "Prevalence",
     "referral": "Films for a reader",
@@ -28,35 +29,46 @@ SECTIONS = {
 COLUMNS = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 
 
+class Adapted(NamedTuple):
+    """What the page says of an adaptation: the rule of decision in use, scores before and after, how many films were
+    enough, and the films for a reader in a sentence."""
+
+    decision: Decision
+    changes: Table
+    enough: tuple[str, Table]
+    referral: str
+
+
 def elsewhere_report(
     folder: Path,
     run: RunFolder,
     predictions: Predictions,
     metrics: MetricsDocument,
     about: dict[str, Any],
-    changes: Table | None = None,
+    adapted: Adapted | None = None,
 ) -> Path:
     """Write report.html and figures/ of films that are not the run's own into ``folder``; return the page's path.
 
     predictions: of these films, decided; metrics: as metrics.json has them; about: "data" (its name), "model" (a name,
-    for a model file without its run), "synthetic", "quarantine" ((path, reason) pairs). changes: a table to stand
-    first, such as before and after an adaptation.
+    for a model file without its run), "synthetic", "quarantine" ((path, reason) pairs, if any), "whose" (the
+    films are). adapted: what an adaptation to these films adds.
     """
-    seen = _as_run(folder, run, predictions, metrics, about)
+    in_use = adapted.decision if adapted else predictions.decision
+    seen = _as_run(folder, run, predictions, metrics, {**about, "in_use": in_use})
     films = f"{count(len(predictions), 'film')} of {count(len(set(predictions.patients)), 'patient')}"
     page = {
-        "title": f"{seen.title} on {verdict.data_name(seen)}",
-        "lead": f"{films}, not the run's own; {count(len(about['quarantine']), 'film')} could not be read",
+        "title": f"{seen.title} on {verdict.data_name(seen)}{', before and after adapting' if adapted else ''}",
+        "lead": f"{films}{about['whose']}",
         "synthetic": about["synthetic"],
         "version": seen.config["plainfilm"],
         "protocol": metrics["protocol"],
         "lines": lines(metrics),
-        "groups": [("", list(SECTIONS.items()))],
+        "groups": [("", [(key, name) for key, name in SECTIONS.items() if adapted or key != "local"])],
         "scored": verdict.what_was_scored(seen).replace("Scored on the test part", "Scored"),
         "tiles": [verdict.cell(seen, name, title) for name, title in verdict.HEADLINE.items()],
         "note": seen.one_class,
         "plain": verdict.in_plain_words(seen),
-        "changes": changes,
+        "adapted": adapted,
         "positive": seen.positive,
         "confusions": [charts.confusion(seen, folder, [seen])],
         "decisions": charts.decisions([seen]),
@@ -65,7 +77,8 @@ def elsewhere_report(
         "prevalence": practice.prevalence(seen),
         "shift": practice.shift(seen),
         "decision_curve": practice.decision(seen, folder),
-        "referral": practice.referral(seen, folder),
+        "referral": practice.referral(seen, folder)
+        | ({"line": adapted.referral} if adapted and adapted.referral else {}),
         "limit_lines": [
             "One set of films from one place: another hospital's films, or other years, may give other scores.",
             f"{100 * predictions.truth.mean():.0f} % of these films are {seen.positive}. Where it is rarer, fewer of "
@@ -77,7 +90,7 @@ def elsewhere_report(
 
 def lines(metrics: MetricsDocument) -> list[str]:
     """Return what must be read before the scores of films from elsewhere, each line once."""
-    found = [*chance_lines(metrics), *metrics.get("red_lines", [])]
+    found = [*metrics.get("red_lines", chance_lines(metrics))]
     found += metrics.get("shift", {}).get("red_lines", []) + metrics.get("shared", {}).get("red_lines", [])
     return list(dict.fromkeys(found))
 
@@ -101,8 +114,8 @@ def _as_run(
     }
     told: dict[str, Any] = dict(run.model) if run.has(folders.DESCRIPTION) else {}
     model = {"model": about["model"], "title": about["model"], "layers": [], "search": None, **told}
-    model |= _of_decision(predictions.decision)
-    bad = [{"path": path, "reason": reason} for path, reason in about["quarantine"]]
+    model |= _of_decision(about["in_use"])
+    bad = [{"path": path, "reason": reason} for path, reason in about.get("quarantine", ())]
     return RunFolder(folder).replaced(
         config=cast(ConfigDocument, config),
         model=cast(ModelDocument, model),

@@ -19,6 +19,7 @@ from plainfilm.report.page import write_page
 from plainfilm.report.words import part_in_words, with_interval
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
+from plainfilm.storage.documents import MetricsDocument
 
 COLUMNS = 4  # small multiples beside each other
 SHOWN = ("auroc", "auprc", "sensitivity", "specificity", "ece")
@@ -60,6 +61,20 @@ def findings_report(run: RunFolder) -> Path:
     return write_page(run.folder, "findings.html", page)
 
 
+def findings_elsewhere(
+    folder: Path, run: RunFolder, films: FindingsPredictions, metrics: MetricsDocument, about: Mapping[str, Any]
+) -> Path:
+    """Write report.html and figures/ of films that are not the run's own into ``folder``; return the page's path.
+
+    films: with the model's predictions; metrics: as metrics.json has them; about: "data", "data_hash", "synthetic" and
+    "findings" (their known cells) of the films.
+    """
+    part = str(films.parts[0])
+    config = {**run.config, **about, "crossing": {"patients": 0, "contents": 0}, "films": {part: len(films)}}
+    other = RunFolder(folder).replaced(model=run.model, config=config, findings=films, metrics=metrics)
+    return findings_report(other)
+
+
 LIMITS = (
     "Unknown cells are left out, of training and of scores. Where a finding is noted only when it is looked for, the "
     "known films are not like all films: prevalence, PPV and NPV then hold for films that somebody asked about.",
@@ -74,7 +89,7 @@ LIMITS = (
 def red_lines(run: RunFolder, part: str) -> list[str]:
     """Return what must be read before the scores of the findings."""
     found = cast(dict[str, Any], run.metrics)[part]
-    lines = []
+    lines = list(run.metrics.get("shared", {}).get("red_lines", []))
     crossed = run.config["crossing"]
     if crossed.get("patients"):
         lines.append(f"{crossed['patients']} patients are in two parts: scores are too good.")
@@ -222,7 +237,7 @@ def _how(run: RunFolder) -> Table:
         ["Weight of positive cells", weights],
         ["Uncertain cells (-1)", str(settings.get("uncertain", "ignore"))],
         ["Epochs, batch, seed", f"{settings['epochs']}, {settings['batch']}, {run.config['seed']}"],
-        ["Command", f"plainfilm {run.config['command']}"],
+        ["Command of the training", f"plainfilm {run.config['command']}"],
         ["Data", f"{run.config['data']} (SHA-256 {run.config['data_hash'][:16]}…)"],
     ]
     return Table("Settings", ["", ""], rows)

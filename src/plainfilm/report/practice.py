@@ -33,7 +33,6 @@ POINTS = {
     "sensitivity_95": "sensitivity at least 95 %",
 }
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-USELESS = 0.5  # share of films for a reader above which a band spares nobody anything
 SHIFTED = 0.25  # a difference of log-odds of the prevalence that is named as one: 50 and 56 %, or 2 and 2.6 %
 
 
@@ -144,7 +143,7 @@ def decision(run: RunFolder, folder: Path) -> Chart | None:
         f"this part's prevalence. The model's curve is the highest {where}."
     )
     table = Table("Net benefit a film; calling none positive has 0", ["Threshold", "Model", "Call all positive"], rows)
-    figure = plots.decision(curve, run.threshold if run.two else None)
+    figure = plots.decision(curve, run.threshold if run.two and not run.cross_fitted else None)
     return drawn(folder, "decision_curve", figure, f"{run.title}: decision curve", alt, caption, table)
 
 
@@ -209,13 +208,12 @@ def _in_words(run: RunFolder, kept: dict[str, tuple[Interval, Interval, Interval
         return "No refer band: the model decides every film."
     coverage, error, all_films = next(reversed(kept.values()))
     what = f"a probability of {run.positive}" if run.two else "a largest probability"
-    useless = " More than half go to a reader: such a band is useless." if 1 - coverage.value > USELESS else ""
-    return (
+    said = (
         f"A film with {what} from {band.low:.3f} to {band.high:.3f} goes to a reader: "
         f"{percent(1 - coverage.value)} of the {count(len(run.scored), 'scored film')}. Of the others "
         f"{percent(error.value)} are decided wrongly, against {percent(all_films.value)} of all films without a reader."
-        f"{useless}"
     )
+    return f"{said} {calibration.useless(1 - coverage.value)}".rstrip()
 
 
 def _coverages(curves: dict[str, calibration.RiskCoverage]) -> Table:

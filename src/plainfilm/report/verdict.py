@@ -62,7 +62,8 @@ def lead(run: RunFolder) -> str:
 def what_was_scored(run: RunFolder) -> str:
     """Return which films were scored, and what was decided on them."""
     positive = run.positive
-    decided = f"positive: {positive}, from a probability of {run.threshold:.3g} on"
+    own = f"each film at a threshold found on other patients' films ({run.threshold:.3g} is in use)"
+    decided = f"positive: {positive}, {own if run.cross_fitted else f'from a probability of {run.threshold:.3g} on'}"
     if not run.two:
         decided = f"the likeliest class decides; sensitivity, specificity, AUROC: {positive} against the rest"
     return f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}; {decided}. 95 % intervals."

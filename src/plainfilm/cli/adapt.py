@@ -9,6 +9,7 @@ from typing import Any
 from plainfilm.cli.base import CLASSES, DATA, Command, given, max_bad_flag, number, out_flag, reading_flags, table_flags
 from plainfilm.config import READING
 from plainfilm.errors import InputError, refuse
+from plainfilm.evaluation.digits import edge
 from plainfilm.storage.tables import is_table
 
 
@@ -61,7 +62,7 @@ def _show(result: Any) -> str:
     else:
         old, new, what = result["from"], result["to"], "weights untouched"
     lines = [
-        f"{result['films']} films; {what}. Threshold {old['threshold']:.3f} -> {new['threshold']:.3f} "
+        f"{result['films']} films; {what}. Threshold {edge(old['threshold'])} -> {edge(new['threshold'])} "
         f"({new['threshold_rule']}), temperature {old['temperature']:.2f} -> {new['temperature']:.2f}."
     ]
     if "after" not in result:

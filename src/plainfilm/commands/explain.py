@@ -95,7 +95,7 @@ def _drawn(
                 name = f"maps/{number + 1:05d}-{_file_name(path)}.png"
                 save_picture(picture(film), out / name)
                 rows.append(_row(film, name))
-                links.append((path, film.said, f"{film.p:.3f}", name))
+                links.append((path, film.said, film.told, name))
                 shown += [film] * (len(shown) < SHEET_FILMS)
             progress.step()
     return rows, shown, links

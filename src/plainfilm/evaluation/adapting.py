@@ -234,7 +234,7 @@ def referral_in_words(decision: Decision, refer: Mapping[str, Mapping[str, float
     if decision.refer is None:
         return "No refer band: the model decides every film."
     what = f"a probability of {decision.positive}" if decision.two else "a largest probability"
-    band = f"A film with {what} from {decision.refer.low:.3f} to {decision.refer.high:.3f} goes to a reader"
+    band = f"A film with {what} from {decision.refer.words} goes to a reader"
     if not refer:
         return f"{band}."
     share, error = (f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" for r in refer.values())

@@ -32,6 +32,7 @@ class Explained:
     said: str
     explained: str
     p: float  # of the class explained
+    told: str  # the same as text
     shown: np.ndarray  # (H, W) uint8
     heat: Map  # (H, W)
     part: tuple[float, float, float, float]  # left, top, width, height of what the model saw, in shares of the film
@@ -133,6 +134,7 @@ class Explainer:
             classes[int(self.model.decision.decide(film.p[None])[0])],
             classes[film.target],
             float(film.p[film.target]),
+            self.model.decision.told(film.p, film.target),
             small,
             on_film(film.heat, preprocess, width, height, (small.shape[1], small.shape[0])),
             (part.left / width, part.top / height, part.width / width, part.height / height),

@@ -15,6 +15,7 @@ from plainfilm.data.frames import to_html
 from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.image.preprocess import Preprocess
@@ -84,7 +85,7 @@ class Reads:
         scores = self.verdict.get("scores", {})
         rows = [(name, str(Interval(**found))) for name, found in scores.items()]
         decision = (
-            f"{self.decision.positive} from {self.threshold:.3f} on" if self.decision.two else "the likeliest class"
+            f"{self.decision.positive} from {edge(self.threshold)} on" if self.decision.two else "the likeliest class"
         )
         about = f"{self.name}: {', '.join(self.classes)}; {decision}. {self.verdict.get('protocol', '')}"
         return to_html(about, ("score", f"on {self.verdict.get('films', 0):,} films (95 % interval)"), rows)

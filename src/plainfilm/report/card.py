@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
+from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.scores import named
 from plainfilm.report import elsewhere, practice, verdict
 from plainfilm.report.charts import Table
@@ -62,8 +63,8 @@ def _details(run: RunFolder) -> list[str]:
         f"{model['trained_parameters']:,} of them trained",
         "Input": f"one frontal chest film, {pairs(config['preprocess'])}",
         "Output": f"a probability each of {', '.join(run.predictions.classes)}; positive class {run.positive}",
-        "Threshold": f"{run.threshold:.3g} ({practice.rule(run)}); temperature {run.decision.temperature:.3g}",
-        "Refer band": f"{refer.low:.3f} to {refer.high:.3f}, chosen on validation" if refer else "none",
+        "Threshold": f"{edge(run.threshold)} ({practice.rule(run)}); temperature {run.decision.temperature:.3g}",
+        "Refer band": f"{refer.words}, chosen on validation" if refer else "none",
         "Pretrained weights": str(model["weights"] or "none"),
         "Made with": f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}; seed {config['seed']}",
         "Command": f"`plainfilm {config['command']}`",

@@ -16,6 +16,7 @@ from PIL import Image
 from plainfilm.errors import InputError
 from plainfilm.evaluation import calibration as calibrating
 from plainfilm.evaluation import scores, tables
+from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Bools, Interval
 from plainfilm.report import figures, plots
 from plainfilm.report.forest import intervals
@@ -333,7 +334,7 @@ def decisions(runs: list[RunFolder]) -> Table:
     """Return the scores that depend on the threshold."""
     first = runs[0]
     several = f"The likeliest class decides; {first.positive} against the rest (95 % interval)"
-    at = f"a probability of {first.threshold:.3g}" if not first.cross_fitted else "each film's own threshold"
+    at = f"a probability of {edge(first.threshold)}" if not first.cross_fitted else "each film's own threshold"
     caption = f"At {at} (95 % interval)" if first.two else several
     rows = [[name, *(score_in_words(run, key) for run in runs)] for key, name in DECISIVE.items()]
     return Table(caption, ["Score", *(title_of(run) for run in runs)], rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
+from plainfilm.evaluation.digits import edge
 from plainfilm.report import elsewhere, practice, verdict
 from plainfilm.report.card import AUTHORS
 from plainfilm.report.mistakes import wrong_films
@@ -174,13 +175,13 @@ def _about_model(run: RunFolder) -> dict[int, str]:
         23: f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
         24: str(model["weights"] or f"Glorot uniform, zero biases, seed {config['seed']}"),
         25: chosen or pairs({name: settings[name] for name in trained if settings.get(name, "") != ""}),
-        26: f"{chosen or epoch}; threshold {run.threshold:.3g} ({practice.rule(run)}); {fitted_in_words(run)}",
+        26: f"{chosen or epoch}; threshold {edge(run.threshold)} ({practice.rule(run)}); {fitted_in_words(run)}",
         27: "none: one model",
     }
     if members := config.get("members"):
         said[24] = f"the weights of {count(len(members), 'trained run')}"
         said[25] = "nothing is trained; see the members' own checklists"
-        said[26] = f"threshold {run.threshold:.3g} ({practice.rule(run)}); {fitted_in_words(run)}"
+        said[26] = f"threshold {edge(run.threshold)} ({practice.rule(run)}); {fitted_in_words(run)}"
         said[27] = f"mean of the probabilities of {', '.join(members)}, each over {count(settings['views'], 'view')}"
     return said
 
@@ -203,7 +204,7 @@ def _about_results(run: RunFolder) -> dict[int, str]:
         32: f"{stamp}: {headline}",
         33: elsewhere.sentence(run) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder} OTHER)",
         37: f"{stamp}: {headline}",
-        38: f"at threshold {run.threshold:.3g}: {rates}; report.html has other thresholds",
+        38: f"at threshold {edge(run.threshold)}: {rates}; report.html has other thresholds",
         39: f"{count(len(wrong), 'wrong film')} by name and confidence in report.html ({missed:,} missed); "
         f"{worst(run)}; what they have in common: {AUTHORS}",
         40: " ".join(verdict.limits([run])),

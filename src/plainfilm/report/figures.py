@@ -96,12 +96,12 @@ def mixed(colour: str, other: str, share: float = 0.3) -> tuple[float, ...]:
 
 
 class Tile(NamedTuple):
-    """A film of the montage: pixels (H, W), the predicted class, its probability 0..1, the true class or None where
+    """A film of the montage: pixels (H, W), the predicted class, its probability as text, the true class or None where
     nobody knows it, its path, and whether it goes to a reader whatever the prediction."""
 
     pixels: NDArray[np.uint8]
     predicted: str
-    probability: float
+    probability: str
     true: str | None
     path: str
     flagged: bool = False
@@ -148,7 +148,7 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     if flagged:
         flag(axes)
     lines = [
-        f"{verdict}{probability:.2f}",
+        f"{verdict}{probability}",
         fitted(predicted, width),
         *([] if true is None else [f"is {fitted(true, width - 0.18)}"]),
         *two_lines(Path(path).stem, width),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
+from plainfilm.evaluation.digits import edge
 from plainfilm.report import practice, verdict
 from plainfilm.report.claim import answers
 from plainfilm.report.provenance import pairs
@@ -61,6 +62,6 @@ def _evaluation(run: RunFolder, known: dict[int, str]) -> str:
     scores = ", ".join(f"{title} {score_in_words(run, name)}" for name, title in verdict.HEADLINE.items())
     return (
         f"The model was scored on {len(run.scored):,} {part_in_words(run.part)} films{people}. A film was called "
-        f"{run.positive} from a probability of {run.threshold:.3g} on ({practice.rule(run)}); {fitted_in_words(run)}. "
-        f"Intervals are {known[29]}. Results: {scores}. Other data sets: {known[33]}."
+        f"{run.positive} from a probability of {edge(run.threshold)} on ({practice.rule(run)}); "
+        f"{fitted_in_words(run)}. Intervals are {known[29]}. Results: {scores}. Other data sets: {known[33]}."
     )

@@ -32,7 +32,7 @@ def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path)
     probabilities = model.probabilities(pixels[chosen])
     flagged = [bool(verdict.reason) for verdict in model.gate.judge(pixels[chosen])] if model.gate else []
     tiles = [
-        Tile(grey, model.classes[said], float(row[said]), film.label, film.path, *unlike)
+        Tile(grey, model.classes[said], model.decision.told(row, said), film.label, film.path, *unlike)
         for film, row, said, *unlike in zip(
             [films.films[i] for i in chosen],
             probabilities,

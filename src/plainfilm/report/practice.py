@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import logit
 
 from plainfilm.evaluation import calibration, scores
+from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.report import plots
@@ -48,14 +49,14 @@ def thresholds(run: RunFolder) -> Table | None:
         return None
     points = scores.operating_points(run.validation, run.scored)
     rows = [
-        _point(f"{found['threshold']:.3f}: {POINTS[name]}{_in_use(run, found['threshold'])}", found)
+        _point(f"{edge(found['threshold'])}: {POINTS[name]}{_in_use(run, found['threshold'])}", found)
         for name, found in points.items()
     ]
     if not any(_in_use(run, found["threshold"]) for found in points.values()):
         own = {"validation": run.metrics.get("val", {}), "test": run.metrics.get(run.part, {})}
-        rows.append(_point(f"{run.threshold:.3f}: {rule(run)}{_in_use(run, run.threshold)}", own))
+        rows.append(_point(f"{edge(run.threshold)}: {rule(run)}{_in_use(run, run.threshold)}", own))
     caption = (
-        f"Thresholds, and what each means on both sides (95 % interval). In use: {run.threshold:.3f}, {rule(run)}."
+        f"Thresholds, and what each means on both sides (95 % interval). In use: {edge(run.threshold)}, {rule(run)}."
     )
     header = ["Threshold", *(f"{rate}, {part}" for part in ("validation", "test") for rate in ("Sens.", "Spec."))]
     return Table(caption, header, rows)
@@ -71,8 +72,8 @@ def chosen(run: RunFolder) -> str:
     where = "validation films" if run.validation is not None else "the very films that are scored"
     band = "no refer band"
     if run.decision.refer:
-        band = f"refer band {run.decision.refer.low:.3f} to {run.decision.refer.high:.3f}, chosen on {where}"
-    return f"In use: threshold {run.threshold:.3f} ({rule(run)}); {fitted_in_words(run)}; {band}."
+        band = f"refer band {run.decision.refer.words}, chosen on {where}"
+    return f"In use: threshold {edge(run.threshold)} ({rule(run)}); {fitted_in_words(run)}; {band}."
 
 
 def _in_use(run: RunFolder, threshold: float) -> str:
@@ -209,7 +210,7 @@ def _in_words(run: RunFolder, kept: dict[str, tuple[Interval, Interval, Interval
     coverage, error, all_films = next(reversed(kept.values()))
     what = f"a probability of {run.positive}" if run.two else "a largest probability"
     said = (
-        f"A film with {what} from {band.low:.3f} to {band.high:.3f} goes to a reader: "
+        f"A film with {what} from {band.words} goes to a reader: "
         f"{percent(1 - coverage.value)} of the {count(len(run.scored), 'scored film')}. Of the others "
         f"{percent(error.value)} are decided wrongly, against {percent(all_films.value)} of all films without a reader."
     )

@@ -155,5 +155,5 @@ def _of_results(run: RunFolder, ours: dict[int, str]) -> dict[str, str]:
         "23b": worst(run),
         "24": ours[26],
         "27a": "films that can't be read are left out with a reason; an input gate refers films unlike the training's"
-        + (f"; probabilities from {refer.low:.3f} to {refer.high:.3f} go to a reader" if refer else ""),
+        + (f"; probabilities from {refer.words} go to a reader" if refer else ""),
     }

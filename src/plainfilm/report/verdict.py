@@ -11,6 +11,7 @@ from plainfilm.audit.document import COVER_THEM
 from plainfilm.data.split import KNOWN
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.compare import compare
+from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.scores import named
 from plainfilm.evaluation.tables import confusion
@@ -62,8 +63,8 @@ def lead(run: RunFolder) -> str:
 def what_was_scored(run: RunFolder) -> str:
     """Return which films were scored, and what was decided on them."""
     positive = run.positive
-    own = f"each film at a threshold found on other patients' films ({run.threshold:.3g} is in use)"
-    decided = f"positive: {positive}, {own if run.cross_fitted else f'from a probability of {run.threshold:.3g} on'}"
+    own = f"each film at a threshold found on other patients' films ({edge(run.threshold)} is in use)"
+    decided = f"positive: {positive}, {own if run.cross_fitted else f'from a probability of {edge(run.threshold)} on'}"
     if not run.two:
         decided = f"the likeliest class decides; sensitivity, specificity, AUROC: {positive} against the rest"
     return f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}; {decided}. 95 % intervals."
@@ -140,8 +141,8 @@ def red_lines(runs: list[RunFolder], compared: bool = True, pooled: bool = False
             lines.append(f"{run.title}: {chosen} chosen on the very films that are scored, which flatters the scores.")
         if run.two and min(run.threshold, 1 - run.threshold) < SATURATED:
             lines.append(
-                f"{run.title}: the threshold in use is {run.threshold:.3g}, so its probabilities are nearly all 0 or 1 "
-                "and mean nothing but their order; train longer, or with a lower learning rate."
+                f"{run.title}: the threshold in use is {edge(run.threshold)}, so its probabilities are nearly all 0 or "
+                "1 and mean nothing but their order; train longer, or with a lower learning rate."
             )
         whose = f"{run.title}: " if len(runs) > 1 else ""
         lines += [whose + line for line in run.probes.get("red_lines", [])] + lines_of_audit(run)

@@ -1,6 +1,6 @@
 // What the model's report says in short, and how the model decides.
 
-import { isTwo } from "./figures.js";
+import { edge, isTwo } from "./figures.js";
 import { $, count, make, scored, tile } from "./page.js";
 
 const SCORES = {
@@ -43,11 +43,11 @@ function asASet(watch) {
 
 function facts(model) {
   const { size, channels, resize } = model.preprocess;
-  const cut = `${three(model.threshold)}, at the temperature ${three(model.temperature)}`;
+  const cut = `${edge(model.threshold)}, at the temperature ${three(model.temperature)}`;
   const rows = [
     ["Classes", `${model.classes.join(", ")} (positive: ${model.positive})`],
     ["Threshold", isTwo(model) ? cut : "none: the most probable class decides"],
-    ["For a reader", model.refer ? `probabilities from ${model.refer.map(three).join(" to ")}` : "no band was chosen"],
+    ["For a reader", model.refer ? `probabilities from ${model.refer.map(edge).join(" to ")}` : "no band was chosen"],
     ["Input gate", model.gate ?? "none: the model does not notice pictures that are no such films"],
     ["Films as a set", asASet(model.watch)],
     ["Input", `${size} × ${size} pixels, ${count(channels, "channel")}, ${resize}`],

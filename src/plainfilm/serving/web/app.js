@@ -2,7 +2,7 @@
 
 import { showAbout } from "./about.js";
 import { askToken, listenToDivider, listenToDrops, listenToKeysAndButtons } from "./controls.js";
-import { byName, csv, isTwo, labelAt, probability, score } from "./figures.js";
+import { byName, csv, edge, edges, isTwo, labelAt, probability, score } from "./figures.js";
 import { captioned, chosen, save } from "./files.js";
 import { listen } from "./gestures.js";
 import { FilmList } from "./list.js";
@@ -76,7 +76,7 @@ function clear() {
 const label = (film) => (film.answer ? labelAt(film.answer, model, tuning.threshold) : null);
 const shownProbability = (film) => {
   const p = film.answer.probabilities[label(film)]; // of several findings, or none, there is not one
-  return p === undefined ? "" : probability(p);
+  return p === undefined ? "" : probability(p, edges(model, label(film), tuning.threshold));
 };
 const decided = (film) => `${label(film)} ${shownProbability(film)}`;
 const forReader = (film) => film.answer?.refer ?? false;
@@ -252,7 +252,7 @@ function saveTable() {
 
 async function savePicture() {
   const { answer, path } = current;
-  const cut = isTwo(model) ? `, threshold ${tuning.threshold.toFixed(3)}` : "";
+  const cut = isTwo(model) ? `, threshold ${edge(tuning.threshold)}` : "";
   const drawn = viewer.heatShown && viewer.hasHeat ? `heat map: evidence for ${answer.label}` : "no heat map";
   const reader = answer.refer ? [`For a reader: ${answer.reason}`] : [];
   const by = `${model.name} ${model.hash.slice(0, 12)}; ${drawn}`;

@@ -12,7 +12,7 @@ from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import named
 from plainfilm.report.charts import Table
 from plainfilm.report.elsewhere import Adapted, elsewhere_report
-from plainfilm.report.runs import with_interval
+from plainfilm.report.words import with_interval
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage.documents import MetricsDocument
 

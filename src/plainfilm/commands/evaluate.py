@@ -192,7 +192,7 @@ def evaluate_file(
         metrics["read"] = {"columns": table.columns, "scores": table.scale.kind, "remarks": table.remarks}
     metrics["red_lines"] = chance_lines(metrics)
     if out:
-        about = {"data": file.name, "model": "Predictions", "synthetic": False, "whose": ", as handed in"}
+        about = {"data": file.name, "model": "Predictions", "synthetic": False, "whose": ", as given"}
         with sealed(out, shared=True):
             write_json(out / folders.METRICS, metrics)
             scored = decided.part(next(part for part in ("test", "val", "train") if part in metrics))

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
+from plainfilm.export.engine import OnnxModel
+from plainfilm.models.model import Model
+from plainfilm.report.verdict import as_it_stands
 
 SMALL = ("--model", "vgg", "--size", "16", "--epochs", "2", "--batch", "4", "--threads", "1", "--quiet")
 
@@ -86,3 +89,19 @@ def test_predictions_of_another_program_have_a_report(tmp_path, capsys):
     area = json.loads(capsys.readouterr().out)["test"]["auroc"]["value"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"{area:.3f}" in page and "theirs.csv" in page and (tmp_path / "out/figures/roc.png").is_file()
+
+
+def test_service_and_exported_file_have_the_red_lines_of_now(run, tmp_path):
+    """The model file's are of the training; whatever was evaluated since stands in the run's folder."""
+    frozen = Model.load(run)
+    level = {"auroc": {"value": 0.51, "low": 0.4, "high": 0.62}}
+    (run / "on-nowhere").mkdir()
+    (run / "on-nowhere" / "metrics.json").write_text(json.dumps({"protocol": "x", "test": level}))
+    now = as_it_stands(run, frozen.verdict)
+    [line] = [line for line in now["red_lines"] if line not in frozen.verdict["red_lines"]]
+    assert line.startswith("On nowhere: Not shown to be better than chance") and "now" in now["red_lines_of"]
+    assert as_it_stands(run / "model.h5", frozen.verdict) == frozen.verdict
+    assert main(["export", str(run), "--format", "onnx", "--out", str(tmp_path / "m.onnx"), "--quiet"]) == 0
+    exported = OnnxModel.load(tmp_path / "m.onnx").verdict
+    assert line in exported["red_lines"] and "exported" in exported["red_lines_of"]
+    shutil.rmtree(run / "on-nowhere")

@@ -237,6 +237,7 @@ def _write(out: Path, data: str, model: Model, new: Decision, found: dict[str, A
         model.verdict = {
             **model.verdict,
             "protocol": adapting.protocol(found, Path(data).name),
+            "red_lines": list(dict.fromkeys([*found["red_lines"], *model.verdict.get("red_lines", [])])),
             "part": "local films",
             "films": found["films"],
             "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},

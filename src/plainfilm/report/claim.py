@@ -10,7 +10,7 @@ from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.evaluation.digits import edge
-from plainfilm.report import elsewhere, practice, verdict
+from plainfilm.report import external, practice, verdict
 from plainfilm.report.card import AUTHORS
 from plainfilm.report.mistakes import wrong_films
 from plainfilm.report.provenance import pairs
@@ -202,7 +202,7 @@ def _about_results(run: RunFolder) -> dict[int, str]:
         30: corruption["sentence"] if corruption else probed,
         31: f"{NOT_DONE} in this run (plainfilm explain {run.folder} FILMS)",
         32: f"{stamp}: {headline}",
-        33: elsewhere.sentence(run) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder} OTHER)",
+        33: external.sentence(run) or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder} OTHER)",
         37: f"{stamp}: {headline}",
         38: f"at threshold {edge(run.threshold)}: {rates}; report.html has other thresholds",
         39: f"{count(len(wrong), 'wrong film')} by name and confidence in report.html ({missed:,} missed); "

@@ -1,22 +1,19 @@
-"""The report of a run's model on films from elsewhere, and what such evaluations say in the run's own report."""
+"""The report of a run's model on films from elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.report import charts, practice, verdict
+from plainfilm.report import charts, external, practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.page import write_page
-from plainfilm.report.words import NOT_DONE, count, with_interval
-from plainfilm.runs.folder import RunFolder, interval
+from plainfilm.report.words import count
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.documents import ConfigDocument, MetricsDocument, ModelDocument
-from plainfilm.storage.files import read_json
 
 SECTIONS = {
     "local": "How many local films",
@@ -26,7 +23,6 @@ SECTIONS = {
     "probabilities": "Probabilities",
     "limits": "What this does not show",
 }
-COLUMNS = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 
 
 class Adapted(NamedTuple):
@@ -62,7 +58,7 @@ def elsewhere_report(
         "synthetic": about["synthetic"],
         "version": seen.config["plainfilm"],
         "protocol": metrics["protocol"],
-        "lines": lines(metrics),
+        "lines": external.lines(metrics),
         "groups": [("", [(key, name) for key, name in SECTIONS.items() if adapted or key != "local"])],
         "scored": verdict.what_was_scored(seen).replace("Scored on the test part", "Scored"),
         "tiles": [verdict.cell(seen, name, title) for name, title in verdict.HEADLINE.items()],
@@ -86,13 +82,6 @@ def elsewhere_report(
         ],
     }
     return write_page(folder, "elsewhere.html", page)
-
-
-def lines(metrics: MetricsDocument) -> list[str]:
-    """Return what must be read before the scores of films from elsewhere, each line once."""
-    found = [*metrics.get("red_lines", chance_lines(metrics))]
-    found += metrics.get("shift", {}).get("red_lines", []) + metrics.get("shared", {}).get("red_lines", [])
-    return list(dict.fromkeys(found))
 
 
 def _as_run(
@@ -140,40 +129,7 @@ def _of_decision(decision: Decision) -> dict[str, Any]:
     }
 
 
-# -- in the run's own report, model card and checklist ----------------------------------------------------------------
-
-
-def evaluations(run: RunFolder) -> list[tuple[str, MetricsDocument]]:
-    """Return (name, metrics.json) of the evaluations on other films that lie in the run's folder (on-NAME)."""
-    found = sorted(run.folder.glob(f"on-*/{folders.METRICS}"))
-    return [(path.parent.name.removeprefix("on-"), cast(MetricsDocument, read_json(path))) for path in found]
-
-
 def table(run: RunFolder) -> Table | None:
     """Return the scores on other films beside the run's own; None where there was no such evaluation."""
-    others = evaluations(run)
-    if not others:
-        return None
-    rows = [["the run's own films", *_cells(run.metrics.get(run.part, {})), "see the verdict"]]
-    rows += [[name, *_cells(_scored(found)), " ".join(lines(found)) or "none"] for name, found in others]
-    caption = "Films from elsewhere, by the same model and threshold (95 % interval)"
-    return Table(caption, ["Films", *COLUMNS.values(), "Red lines"], rows)
-
-
-def sentence(run: RunFolder) -> str:
-    """Return the AUROC on other films in words; empty where there was no such evaluation."""
-    said = [f"{name}: AUROC {_cells(_scored(found))[0]}" for name, found in evaluations(run)]
-    return "; ".join(said)
-
-
-def red_lines(run: RunFolder) -> list[str]:
-    """Return the red lines of the evaluations on other films that concern the model itself, each with its films."""
-    return [f"On {name}: {line}" for name, found in evaluations(run) for line in chance_lines(found)]
-
-
-def _scored(metrics: MetricsDocument) -> Any:
-    return metrics.get("test") or metrics.get("val") or {}
-
-
-def _cells(scores: Any) -> Sequence[str]:
-    return [with_interval(interval(scores[name])) if name in scores else NOT_DONE for name in COLUMNS]
+    found = external.beside_the_own(run)
+    return found and Table(*found)

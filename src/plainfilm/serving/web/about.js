@@ -13,6 +13,8 @@ const SCORES = {
 const NO_VERDICT = "This model file holds no verdict of its report: how good the model is can't be said here.";
 const ELSEWHERE = "What must be read before any score, the red lines, is in the run's report.html.";
 
+const FROZEN = "as they were when this file was made; the run's report.html has those of now.";
+
 const three = (value) => (Number.isFinite(value) ? value.toFixed(3) : "–");
 
 export function showAbout(model) {
@@ -21,6 +23,7 @@ export function showAbout(model) {
   $("aboutBody").replaceChildren(
     ...(protocol ? [make("p", "stampline", protocol)] : []),
     ...(red?.length ? [make("ul", "red", ...red.map((line) => make("li", "", line)))] : []),
+    ...(red ? [make("p", "soft", `Red lines ${model.verdict.red_lines_of ?? FROZEN}`)] : []),
     ...(known ? headline(model.verdict) : [make("p", "card gate", NO_VERDICT)]),
     facts(model),
     ...(red ? [] : [make("p", "soft", ELSEWHERE)]),

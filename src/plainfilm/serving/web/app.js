@@ -320,6 +320,7 @@ function onInput(ids, kind, act) {
 function listenToUser() {
   listenToKeysAndButtons(ACTIONS, step);
   listenToDivider(viewer);
+  askBeforeLeaving();
   const unread = "The browser can't read what was dropped; choose it with a button instead.";
   listenToDrops((found) => add(found).catch(() => alarm(unread)));
   listen(viewer, () => tool);
@@ -334,6 +335,11 @@ function listenToUser() {
   });
   onInput(["list"], "scroll", drawThumbs);
   onInput(["clearBox"], "close", (box) => box.returnValue === "yes" && clear());
+}
+
+/** A page that is left or loaded anew forgets its films: ask before. */
+function askBeforeLeaving() {
+  addEventListener("beforeunload", (event) => films.length && event.preventDefault());
 }
 
 function introduce() {

@@ -1,4 +1,4 @@
-"""Every plainfilm command of README and of the site's first page runs, in order, on small films; so does README's Python."""
+"""Every command of README and of the site's first page runs, in order, on small films; so does README's Python."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ which ones are older than what they show.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import io
 import json
@@ -18,15 +17,18 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parent))  # where the tests load this file from elsewhere
+
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from texts import shown_by
 
 from plainfilm.cli import main
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "src" / "plainfilm"
 MADE_FROM = HERE / "pictures.json"
-REPORT_SIZE, PAGE_SIZE = (920, 800), (1280, 800)  # width and height in pixels
+REPORT_SIZE, PAGE_SIZE = (960, 1200), (1280, 800)  # width and height in pixels
 LARGEST = 200_000  # bytes of a picture
 PATIENCE = 120_000  # milliseconds
 RUN = ["--model", "vgg-bn", "--epochs", "30", "--precision", "32", "--quiet"]
@@ -37,7 +39,7 @@ SHOWN = {
     "report.png": (*REPORT, "report/templates/run.html", "report/verdict.py"),
     "tour-audit.png": (*REPORT, "report/templates/audit.html", "report/audit.py"),
     "tour-labels.webp": ("report/figures.py",),
-    "page.webp": ("serving/web/index.html", "serving/web/style.css", "serving/web/panel.js", "serving/web/list.js"),
+    "page.webp": ("serving/web/index.html", "serving/web/style.css"),
 }
 
 
@@ -46,16 +48,9 @@ def made_from(picture: str) -> str:
     found = hashlib.sha256()
     for name in SHOWN[picture]:
         text = (SOURCE / name).read_text(encoding="utf-8")
-        found.update((text if not name.endswith(".py") else "\n".join(words(text))).encode())
+        words = [shown for shown in shown_by(text) if " " in shown.strip()] if name.endswith(".py") else [text]
+        found.update("\n".join(sorted(words)).encode())
     return found.hexdigest()
-
-
-def words(code: str) -> list[str]:
-    """Return the texts with a space in them that code can show, in their order: no docstrings, no names."""
-    tree = ast.parse(code)
-    docs = {node.value for found in ast.walk(tree) for node in getattr(found, "body", ()) if isinstance(node, ast.Expr)}
-    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    return sorted(node.value for node in texts if node not in docs and " " in node.value.strip())
 
 
 def keep(shot: bytes, name: str) -> None:
@@ -76,6 +71,16 @@ def opened(browser: Browser, address: str, size: tuple[int, int] = REPORT_SIZE) 
     page = browser.new_page(viewport={"width": size[0], "height": size[1]})
     page.goto(address)
     return page
+
+
+def verdict(browser: Browser, report: Path) -> bytes:
+    """Return the picture of a report from its title to the end of its verdict."""
+    page = opened(browser, report.as_uri())
+    box = page.locator("#verdict").bounding_box()
+    assert box is not None
+    return page.screenshot(
+        clip={"x": 0, "y": 0, "width": REPORT_SIZE[0], "height": box["y"] + box["height"] + box["x"]}
+    )
 
 
 def command(*given: str) -> None:
@@ -114,8 +119,8 @@ def pictures() -> None:
             "label", f"{folder}/run", str(films), "--out", f"{folder}/labels.csv", "--montage", f"{folder}/labels.png"
         )
         browser = play.chromium.launch(executable_path=browser_at, args=["--no-sandbox", "--disable-gpu"])
-        keep(opened(browser, f"file://{folder}/run/report.html").screenshot(), "report.png")
-        keep(opened(browser, f"file://{folder}/audit/report.html").screenshot(), "tour-audit.png")
+        keep(verdict(browser, place / "run" / "report.html"), "report.png")
+        keep(verdict(browser, place / "audit" / "report.html"), "tour-audit.png")
         keep((place / "labels.png").read_bytes(), "tour-labels.webp")
         sick = sorted((films / "PNEUMONIA").iterdir())[: FILMS // 2]
         keep(service(browser, place / "run", [*sick, *sorted((films / "NORMAL").iterdir())[: FILMS // 2]]), "page.webp")

@@ -91,7 +91,7 @@ PYTHON_HEAD = """\
 
 For those who call plainfilm from a script or a notebook.
 
-`import plainfilm as pf` loads neither PyTorch nor a model. The first two groups need the extra `train`; the others work
+`import plainfilm as pf` loads neither PyTorch nor a model. The group Models needs the extra `train`; all else works
 with the base install. Every example on this page is run by the tests. In the examples `truth` holds 400 labels,
 `probabilities` and `others` the answers of two models, and `who` the patient of each film.
 """
@@ -158,7 +158,7 @@ def _signature(function: Callable[..., Any], skip: int = 0, wide: bool = False) 
 
 def _prose(text: str) -> str:
     """A docstring as Markdown: code in single backticks, examples in a block of their own."""
-    text = text.replace("``", "`")
+    text = re.sub(r"\bdocs/([\w-]+)\.md", r"[\1](\1.md)", text.replace("``", "`"))
     return re.sub(r"^(>>>.*(?:\n(?!\n).*)*)", r"```pycon\n\1\n```", text, flags=re.MULTILINE)
 
 

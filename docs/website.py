@@ -68,12 +68,12 @@ def moved(text: str, source: Path, place: str) -> str:
 
 
 def spaced(text: str) -> str:
-    """Return Markdown with an empty line before each list: GitHub's needs none, Python's does."""
+    """Return Markdown with an empty line before each list and table: GitHub's needs none, Python's does."""
     lines: list[str] = []
     fenced = False
     for line in text.splitlines():
         fenced ^= line.startswith("```")
-        begins = re.match(r"([-*]|\d+\.) ", line) and lines and re.match(r"[^\s|#>*\d-]", lines[-1])
+        begins = re.match(r"([-*]|\d+\.) |\|", line) and lines and re.match(r"[^\s|#>*\d-]", lines[-1])
         lines += ["", line] if begins and not fenced else [line]
     return "\n".join(lines) + "\n"
 

@@ -18,7 +18,10 @@ import plainfilm as pf
 
 ROOT = SOURCE.parents[1]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"))]
+PAGES = [
+    *sorted(DOCS.rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "llms.txt")),
+]
 LOGS = [ROOT / name for name in ("LOG.md", "CHANGELOG.md", "benchmarks/results.md")]
 TABLE = re.findall(r"^\| `(\w+)(/?)` \| .+ \| `(\w+\.py)` \|$", (DOCS / "how-it-works.md").read_text(), re.MULTILINE)
 
@@ -31,7 +34,7 @@ def module(name: str) -> ModuleType:
     return found
 
 
-WEBSITE = module("website")
+WEBSITE, PROSE = module("website"), module("prose")
 
 
 def without_code(text: str) -> str:
@@ -105,6 +108,23 @@ def test_the_source_names_pages_that_are_there():
     ]
     assert len(named) > 10
     assert [(path.name, place) for path, place in named if not (ROOT / place).exists()] == []
+
+
+def test_only_prose_is_measured():
+    page = "# Head\n\nOne `a b` two, by Wang et al. 2017. [Three](x.md) four!\n\n```sh\nno\n```\n- five six\n\n| no |\n"
+    assert PROSE.sentences(page) == ["One code two, by Wang et al. 2017", "Three four!", "five six"]
+
+
+def test_a_page_that_is_hard_to_read_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(PROSE, "README", tmp_path / "README.md")
+    monkeypatch.setattr(PROSE, "DOCS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["prose.py", "--check"])
+    (tmp_path / "README.md").write_text("We read films. They are good.\n")
+    assert PROSE.main() == 0
+    (tmp_path / "README.md").write_text("Notwithstanding heterogeneous considerations " * 9 + "remain.\n")
+    assert PROSE.main() == 1
+    said = capsys.readouterr().out
+    assert "words per sentence" in said and "Flesch" in said and "over 120 characters" in said
 
 
 def examples() -> list[doctest.DocTest]:

@@ -1,4 +1,4 @@
-"""Every plainfilm command of the README runs, in its order, on small films and settings; so does its Python."""
+"""Every command of README and of the site's first page runs, in order, on small films; so does README's Python."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 
 from plainfilm.cli import main
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+FIRST_PAGE = (ROOT / "docs" / "index.md").read_text()
 COMMANDS = [
     shlex.split(line, comments=True)[1:]
-    for block in re.findall(r"```sh\n(.*?)```", README, re.S)
-    for line in block.splitlines()
+    for line in dict.fromkeys("\n".join(re.findall(r"```sh\n(.*?)```", README + FIRST_PAGE, re.S)).splitlines())
     if line.startswith("plainfilm ")
 ]
 ELSEWHERE = {
@@ -25,7 +26,7 @@ ELSEWHERE = {
 SMALL = {"paper": ["--epochs", "1", "--size", "32"], "train": ["--epochs", "1", "--size", "32"]}
 
 
-def test_the_readme_has_commands():
+def test_there_are_commands():
     said = {words[0] for words in COMMANDS}
     assert said >= {"fetch", "audit", "paper", "train", "evaluate", "adapt", "label", "explain", "export", "serve"}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
 import pytest
 from tests.test_architecture import SOURCE
+from tests.test_docs import module
 
 ROOT = SOURCE.parents[1]
 TERMS = ROOT / "docs" / "terms.md"
@@ -21,25 +21,9 @@ UNIT = (
 )
 RATE = rf"(?:{COUNTED}) an? (?:{UNIT})"  # "films a second", where "films per second" is meant
 FORBIDDEN = re.compile(rf"\b(?:{'|'.join(map(re.escape, GIVEN_UP))}|{RATE})\b", re.IGNORECASE)
-BLOCKS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)  # what a docstring can stand in
+shown_by = module("texts").shown_by
 HANDBOOK = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [path for path in sorted(SOURCE.rglob("*")) if path.suffix in (".html", ".js")]
-
-
-def shown_by(code: str) -> list[str]:
-    """Return the texts that a module can show: no docstrings, and f-strings whole with … for what is put into them."""
-    tree = ast.parse(code)
-    passed_over: set[ast.AST] = set()
-    texts = []
-    for node in ast.walk(tree):
-        if isinstance(node, BLOCKS):
-            passed_over.update(first.value for first in node.body[:1] if isinstance(first, ast.Expr))
-        if isinstance(node, ast.JoinedStr):
-            passed_over.update(node.values)
-            texts.append("".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in passed_over:
-            texts.append(node.value)
-    return texts
 
 
 def found(text: str) -> list[str]:

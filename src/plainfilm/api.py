@@ -119,7 +119,7 @@ class OperatingPoint:
 
     def __repr__(self) -> str:
         refer = self.decision.refer
-        band = "" if refer is None else f"; from {refer.low:.3f} to {refer.high:.3f} to a reader"
+        band = "" if refer is None else f"; from {refer.words} to a reader"
         line = (
             f"threshold {self.threshold:.4g} ({self.decision.rule}), temperature {self.decision.temperature:.3g}{band}"
         )

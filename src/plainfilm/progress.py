@@ -40,9 +40,9 @@ class Bar:
         """Say how far it is, for whoever reads a log; only the newest numbers of a bar that is not drawn."""
         task = self._progress.tasks[self._task]
         done, total, spent = task.completed, task.total or 0, task.elapsed or 0.0
-        left = f", about {_minutes(spent * (total - done) / done)} left" if done else ""
+        left = f", about {minutes(spent * (total - done) / done)} left" if done else ""
         note = f"; {task.fields['note']}" if task.fields["note"] else ""
-        say(f"{task.description}: {done:,.0f} of {total:,.0f} after {_minutes(spent)}{left}{note}")
+        say(f"{task.description}: {done:,.0f} of {total:,.0f} after {minutes(spent)}{left}{note}")
 
     def note(self, text: str) -> None:
         """Show ``text`` behind the bar (loss and accuracy so far, say)."""
@@ -54,7 +54,8 @@ class Bar:
             self._progress.console.print(text, highlight=False)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Return ``40 s`` or ``3 min``."""
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -380,3 +381,24 @@ def test_a_flag_that_does_nothing_is_not_ignored(words, said, tmp_path, monkeypa
     assert main(words) == 2
     assert said in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["FOLDS"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "advice"),
+    [
+        (errno.EPERM, 2, "name another place"),
+        (errno.EACCES, 2, "ask for the rights"),
+        (errno.EROFS, 2, "read-only"),
+        (errno.ENAMETOOLONG, 2, "choose a shorter one"),
+        (errno.ENOSPC, 1, "free some space"),
+        (errno.EDQUOT, 1, "free some space"),
+    ],
+)
+def test_what_the_system_refuses_says_what_to_do(number, code, advice, monkeypatch, capsys):
+    def refused():
+        raise OSError(number, os.strerror(number), "some/x")
+
+    monkeypatch.setattr("plainfilm.commands.models.models", refused)
+    assert run("models") == code
+    said = capsys.readouterr().err
+    assert advice in said and "some/x" in said and said.count("\n") == 1

@@ -105,7 +105,7 @@ def test_a_run_is_no_place_for_maps(run, tmp_path, make_film):
 @pytest.mark.parametrize("shape", [(60, 200), (200, 60)])
 def test_a_picture_of_a_long_film_says_its_warning(shape):
     heat = np.ones(shape, np.float32)
-    film = Explained("x.png", "A", "B", 0.5, np.zeros(shape, np.uint8), heat, (0, 0, 1, 1), (0, 0))
+    film = Explained("x.png", "A", "B", 0.5, "0.500", np.zeros(shape, np.uint8), heat, (0, 0, 1, 1), (0, 0))
     texts = [text.get_text() for text in picture(film).texts]
     assert any(WARNING in text for text in texts) and any("evidence for B" in text for text in texts)
 

@@ -77,7 +77,7 @@ def test_the_refer_band_and_the_threshold_of_the_model_decide(tmp_path, films_fo
     assert {row["refer"] for row in rows(tmp_path / "a.csv")} == {"no"}
     for row in rows(tmp_path / "b.csv"):
         assert row["label"] == "NORMAL" and row["refer"] == "yes"
-        assert "is in the band for a reader (0.000 to 1.000)" in row["reason"]
+        assert "is in the band for a reader (0 to 1)" in row["reason"]
 
 
 def test_dicom_is_labelled_as_its_source_and_a_lateral_view_goes_to_a_reader(tmp_path, films_folder):

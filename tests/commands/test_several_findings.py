@@ -83,9 +83,10 @@ def test_labels_of_films_are_their_findings(trained, tmp_path):
 
 
 def test_scoring_again_and_a_file_give_the_same(trained, capsys):
-    before = json.loads((trained / "run" / "metrics.json").read_text())["test"]
+    before = json.loads((trained / "run" / "metrics.json").read_text())
     assert main(["evaluate", str(trained / "run"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["test"] == before
+    again = json.loads(capsys.readouterr().out)
+    assert {name: again[name] for name in before} == before  # nor was the test part opened once more
     assert main(["evaluate", str(trained / "run" / "predictions.csv")]) == 0
     shown = capsys.readouterr().out
     assert "Pneumonia" in shown and "macro mean of AUROC" in shown
@@ -102,6 +103,9 @@ def test_other_films_of_which_some_findings_are_known(trained, tmp_path, capsys)
     page = (out / "report.html").read_text()
     assert "not the model's own".replace("'", "&#39;") in page and "Findings together" in page
     assert found["Mass"]["scores"]["auroc"]["value"] > 0.8
+    page = (out / "report.html").read_text()
+    assert f"{found['Mass']['scores']['auroc']['value']:.3f}" in page and (out / "figures/findings-roc.svg").is_file()
+    assert not list((trained / "run").glob("on-*"))
 
 
 def test_an_export_answers_the_same(trained, tmp_path):

@@ -26,7 +26,7 @@ def test_temperature_and_threshold_are_those_of_the_validation_films():
     found = choose(validation(sharper=3.0), "auto", "share=0.1", fitted=True)
     assert found.temperature == pytest.approx(3.0, rel=0.1)
     assert found.threshold == pytest.approx(0.5, abs=0.04)
-    assert found.rule == "both classes equally likely by a logistic line on validation"
+    assert found.rule == "sensitivity and specificity weighed alike on validation"
     low, high = found.refer
     assert low < found.threshold < high
     cool = expit(np.log(validation(3.0).probabilities[:, 1] / validation(3.0).probabilities[:, 0]) / found.temperature)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 from plainfilm.cli import main
+from plainfilm.export.engine import OnnxModel
+from plainfilm.models.model import Model
+from plainfilm.report.verdict import as_it_stands
 
 SMALL = ("--model", "vgg", "--size", "16", "--epochs", "2", "--batch", "4", "--threads", "1", "--quiet")
 
@@ -40,3 +45,63 @@ def test_a_model_file_without_its_run_gets_a_report_as_well(run, films_folder, t
     out = tmp_path / "out"
     assert main(["evaluate", str(tmp_path / "model.h5"), str(films_folder), "--out", str(out), "--quiet"]) == 0
     assert "Sensitivity" in (out / "report.html").read_text()
+
+
+def test_an_adaptation_has_a_report_with_the_scores_before_and_after(run, make_films, tmp_path):
+    local, out = make_films(tmp_path / "local", 24, 24), tmp_path / "here"
+    for place, more in ((out, ()), (tmp_path / "forced", ("--force",))):
+        assert main(["adapt", str(run), str(local), "--out", str(place), *more, "--quiet"]) == 0
+        found, page = json.loads((place / "adapt.json").read_text()), (place / "report.html").read_text()
+        for when in ("before", "after"):
+            assert f"{found[when]['brier']['value']:.3f}" in page
+        assert ("enough" in page) and ("is kept" in page) is found["kept"]
+        assert f"{found['before']['auroc']['value']:.3f}" in page
+        assert (place / "figures" / "roc.svg").is_file()
+        assert main(["doctor", str(place)]) == 0
+
+
+def test_a_model_that_is_not_better_than_chance_is_not_adapted_unless_forced(run, make_films, tmp_path, capsys):
+    """Films of both classes drawn alike: no threshold can help, and few films' luck must not look like a gain."""
+    sick, well = make_films(tmp_path / "one", 0, 30), make_films(tmp_path / "other", 0, 30)
+    local = tmp_path / "local"
+    for name, films in (("NORMAL", well), ("PNEUMONIA", sick)):
+        shutil.copytree(films / "PNEUMONIA", local / name)
+    for number, film in enumerate(sorted(local.rglob("*.*"))):
+        film.rename(film.with_name(f"person{number}_{film.name}"))
+    out = tmp_path / "out"
+    assert main(["adapt", str(run), str(local), "--out", str(out), "--quiet"]) == 2
+    said = capsys.readouterr().err
+    assert "ot shown to be better than chance" in said and "--force" in said and not (out / "model.h5").exists()
+    assert main(["adapt", str(run), str(local), "--out", str(out), "--force", "--quiet"]) == 0
+    assert "Not shown to be better than chance" in (out / "report.html").read_text()
+
+
+def test_predictions_of_another_program_have_a_report(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"film{i}.png", i % 2, round(float(np.clip(rng.normal(0.35 + 0.3 * (i % 2), 0.2), 0, 1)), 3))
+        for i in range(120)
+    ]
+    table = "path,label,score\n" + "".join(f"{path},{label},{score}\n" for path, label, score in rows)
+    (tmp_path / "theirs.csv").write_text(table)
+    words = ["evaluate", str(tmp_path / "theirs.csv"), "--out", str(tmp_path / "out"), "--json", "--quiet"]
+    assert main(words) == 0
+    area = json.loads(capsys.readouterr().out)["test"]["auroc"]["value"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"{area:.3f}" in page and "theirs.csv" in page and (tmp_path / "out/figures/roc.png").is_file()
+
+
+def test_service_and_exported_file_have_the_red_lines_of_now(run, tmp_path):
+    """The model file's are of the training; whatever was evaluated since stands in the run's folder."""
+    frozen = Model.load(run)
+    level = {"auroc": {"value": 0.51, "low": 0.4, "high": 0.62}}
+    (run / "on-nowhere").mkdir()
+    (run / "on-nowhere" / "metrics.json").write_text(json.dumps({"protocol": "x", "test": level}))
+    now = as_it_stands(run, frozen.verdict)
+    [line] = [line for line in now["red_lines"] if line not in frozen.verdict["red_lines"]]
+    assert line.startswith("On nowhere: Not shown to be better than chance") and "now" in now["red_lines_of"]
+    assert as_it_stands(run / "model.h5", frozen.verdict) == frozen.verdict
+    assert main(["export", str(run), "--format", "onnx", "--out", str(tmp_path / "m.onnx"), "--quiet"]) == 0
+    exported = OnnxModel.load(tmp_path / "m.onnx").verdict
+    assert line in exported["red_lines"] and "exported" in exported["red_lines_of"]
+    shutil.rmtree(run / "on-nowhere")

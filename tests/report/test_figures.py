@@ -37,7 +37,7 @@ def history(epochs: int) -> list[dict[str, float]]:
 
 def film(number: int, right: bool, name: str = "PNEUMONIA") -> tuple[Any, ...]:
     pixels = np.random.default_rng(number).integers(0, 255, (40, 52)).astype(np.uint8)
-    return pixels, name, 0.93, name if right else "NORMAL", f"some/person{number}_bacteria_{number}.jpeg"
+    return pixels, name, "0.930", name if right else "NORMAL", f"some/person{number}_bacteria_{number}.jpeg"
 
 
 def curve(title: str, area: float = 0.99) -> plots.Curve:
@@ -217,7 +217,7 @@ def test_any_name_can_be_drawn_without_a_warning(name: str, tmp_path: Path) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pixels = np.zeros((4, 4), np.uint8)
-        figure = figures.montage([(pixels, name, 0.5, name, name)], 2)
+        figure = figures.montage([(pixels, name, "0.500", name, name)], 2)
         figures.save(figure, tmp_path, "montage")
         figures.save(plots.confusion(np.eye(2, dtype=np.int64), [name, "b"]), tmp_path, "confusion")
         figures.save(forest.intervals([forest_row(name)]), tmp_path, "intervals")
@@ -280,7 +280,7 @@ def test_a_strip_says_mean_and_standard_deviation_of_what_is_known() -> None:
 
 
 def test_a_film_that_goes_to_a_reader_looks_so_in_the_montage():
-    film = (np.zeros((20, 20), np.uint8), "PNEUMONIA", 1.0, None, "flower.png")
+    film = (np.zeros((20, 20), np.uint8), "PNEUMONIA", "> 0.999", None, "flower.png")
     plain, flagged = figures.montage([film]), figures.montage([(*film, True)])
     words = [[text.get_text() for axes in figure.axes for text in axes.texts] for figure in (plain, flagged)]
     assert not any("FLAGGED" in text for text in words[0]) and any("FLAGGED" in text for text in words[1])

@@ -46,6 +46,17 @@ def test_a_finished_run_is_well(run, capsys):
     assert found["ok"] and found["state"] == "finished" and not wrong(found)
 
 
+def test_what_may_be_deleted_is_said_and_not_missed(run):
+    with sealed(run):
+        (run / "features.h5").write_bytes(b"x" * 2_000_000)
+    (spare,) = [each for each in checkup(run)["findings"] if each["what"] == "features.h5"]
+    assert spare["found"].startswith("2 MB that may be deleted") and spare["ok"]
+    (run / "features.h5").write_bytes(b"other")
+    assert checkup(run)["state"] == "damaged"
+    (run / "features.h5").unlink()
+    assert checkup(run)["state"] == "finished"
+
+
 @pytest.mark.parametrize("name", ["config.json", "films.csv", "model.h5", "metrics.json", "predictions.csv"])
 def test_one_changed_byte_is_named_with_what_to_do(run, name, capsys):
     data = bytearray((run / name).read_bytes())

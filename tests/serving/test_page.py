@@ -17,6 +17,7 @@ from PIL import Image
 from plainfilm.commands.train import train_prepared
 from plainfilm.config import TrainConfig, checked
 from plainfilm.data.sources import load
+from plainfilm.evaluation import digits
 from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
@@ -221,7 +222,7 @@ def test_the_gate_and_the_band_for_a_reader_are_told(model, serve, show, make_fi
         put(page, make_film(0, True), ramp.getvalue())
         (_, entry) = said(running, make_film(0, True), ramp.getvalue())
         assert entry["gate"]["reason"]
-        expect(page.locator("#decision .card.refer")).to_contain_text("band for a reader (0.000 to 1.000)")
+        expect(page.locator("#decision .card.refer")).to_contain_text("band for a reader (0 to 1)")
         page.keyboard.press("End")
         reason = entry["gate"]["reason"]
         expect(page.locator("#decision .card.gate")).to_contain_text(reason[1:])
@@ -243,7 +244,8 @@ def test_a_model_without_a_verdict_says_so(model, serve, show):
 def test_the_models_verdict_is_one_click_away(page, model):
     page.click("#about")
     body = page.locator("#aboutBody")
-    for text in (model.verdict["protocol"], model.hash, model.gate.about, *model.verdict["red_lines"]):
+    frozen = "as they were when this file was made"
+    for text in (model.verdict["protocol"], model.hash, model.gate.about, *model.verdict["red_lines"], frozen):
         expect(body).to_contain_text(text)
     auroc = model.verdict["scores"]["auroc"]
     expect(body).to_contain_text(f"{auroc['value']:.3f}")
@@ -407,6 +409,37 @@ def test_the_token_is_asked_for_once(model, serve, show, make_film):
         page.reload()
         expect(page.locator("#about")).to_be_enabled()
         expect(page.locator("#tokenBox")).to_be_hidden()
+
+
+def test_a_page_with_films_asks_before_it_is_left(show, running, make_film):
+    asked = []
+    for films in ([], [make_film(1, True)]):
+        page = show(running)
+        page.on("dialog", lambda box: (asked.append(box.type), box.accept()))
+        if films:
+            put(page, *films)
+        page.click("#invert" if films else "#theme")  # browsers ask only where somebody did something
+        page.close(run_before_unload=True)
+        page.wait_for_event("close") if not page.is_closed() else None
+    assert asked == ["beforeunload"]
+
+
+def test_probabilities_on_the_page_are_those_of_the_reports(page):
+    """The same digits by the same rule, in both languages."""
+    rng = np.random.default_rng(0)
+    odds = rng.normal(scale=6, size=(300, 2))
+    odds[::2, 1] = odds[::2, 0] + rng.normal(scale=1e-3, size=150)
+    pairs = [*(1 / (1 + np.exp(-odds))).tolist(), [1.0, 0.9999], [0.0, 0.5], [0.5, 0.5], [0.9995, 1.0]]
+    here = page.evaluate(
+        """async (pairs) => {
+          const { beside, edge, probability } = await import("/static/figures.js");
+          return pairs.map(([p, cut]) => [probability(p, [cut]), edge(cut), ...beside(p, cut)]);
+        }""",
+        pairs,
+    )
+    for (p, cut), (alone, at, *both) in zip(pairs, here, strict=True):
+        told, [limit] = digits.beside(p, [cut])
+        assert (alone, at, both) == (digits.shown(p, [cut]), digits.edge(cut), [told, limit]), (p, cut)
 
 
 def test_light_and_dark(page):

@@ -10,6 +10,7 @@ import numpy as np
 
 from plainfilm.audit import baselines, facts
 from plainfilm.audit import columns as of_table
+from plainfilm.audit.advice import COVER_THEM
 from plainfilm.audit.duplicates import duplicates, inseparable
 from plainfilm.audit.measure import Measured, measure
 from plainfilm.audit.shift import ALL, shift
@@ -19,7 +20,6 @@ from plainfilm.data.findings import as_question
 from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import Predictions
 
-COVER_THEM = "A model can score without a look at the lungs; cover the borders and see what it still knows."
 LITTLE_KNOWN = 0.95  # share of films with a patient below which that is said
 
 

@@ -43,8 +43,31 @@ NO_MEMORY = "There is not enough memory; use fewer films, a smaller --batch or a
 OUT_OF_MEMORY = re.compile(
     "can't allocate memory|not enough memory|out of memory|bad_alloc|start new thread|map segment|create a primitive"
 )
+ADVICE = {  # what to do where the system refuses a file or folder
+    errno.EACCES: "you may not read or write there; ask for the rights (ls -ld says whose), or name another place",
+    errno.EPERM: "the system forbids this there, as on a locked file or some network drives; name another place",
+    errno.EROFS: "that disk is read-only; name another place",
+    errno.ENAMETOOLONG: "that name is too long for the disk; choose a shorter one",
+    errno.EEXIST: "there is something of that name already; name another place",
+    errno.EISDIR: "that is a folder, and a file is needed; name a file",
+    errno.ENOTDIR: "a file stands where a folder is needed; name another place",
+    errno.ELOOP: "its links go round in a circle; name the file itself",
+    errno.ETXTBSY: "a program is using it; try again later",
+    errno.EBUSY: "it is in use; close what uses it, or name another place",
+    errno.EFBIG: "the file is too large for that disk; name a place on another",
+    errno.EDQUOT: "your share of the disk is used up; free some space and give the command again",
+}
 # a path that can't be what it was given for: exit code 2; a full disk and the like: 1
-THE_USERS = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
+THE_USERS = (
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 
 # what films are trained and audited with; reading them needs none of it
 TRAINING = {
@@ -168,7 +191,8 @@ def _system_sentence(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         advice = "free some space and give the command again, with --resume where it has that"
         return f"{what}the disk is full; {advice} (the last good state is kept)."
-    return f"{what}{error.strerror or _line(error)}."
+    said = error.strerror or _line(error)
+    return f"{what}{said}: {ADVICE[error.errno]}." if error.errno in ADVICE else f"{what}{said}."
 
 
 def _parse(words: list[str]) -> argparse.Namespace | None:

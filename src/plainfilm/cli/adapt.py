@@ -9,6 +9,7 @@ from typing import Any
 from plainfilm.cli.base import CLASSES, DATA, Command, given, max_bad_flag, number, out_flag, reading_flags, table_flags
 from plainfilm.config import READING
 from plainfilm.errors import InputError, refuse
+from plainfilm.evaluation.digits import edge
 from plainfilm.storage.tables import is_table
 
 
@@ -53,15 +54,20 @@ def _run(options: argparse.Namespace) -> Any:
 
 
 def _show(result: Any) -> str:
-    if "findings" in result:
-        return _by_finding(result)
+    return _by_finding(result) if "findings" in result else _as_one(result)
+
+
+def _as_one(result: Any) -> str:
+    """Return what became of one question: threshold, scores before and after, films for a reader."""
+    from plainfilm.evaluation.adapting import enough_in_words  # with numpy, which --help needs not
+
     if "found" in result:
         old, new, what = result["from"] | {"temperature": 1.0}, result, "only their scores are known"
         result = {"out": result["out"], **result["found"]}
     else:
         old, new, what = result["from"], result["to"], "weights untouched"
     lines = [
-        f"{result['films']} films; {what}. Threshold {old['threshold']:.3f} -> {new['threshold']:.3f} "
+        f"{result['films']} films; {what}. Threshold {edge(old['threshold'])} -> {edge(new['threshold'])} "
         f"({new['threshold_rule']}), temperature {old['temperature']:.2f} -> {new['temperature']:.2f}."
     ]
     if "after" not in result:
@@ -83,19 +89,16 @@ def _show(result: Any) -> str:
     for name, d in result["difference"].items():
         before, after = (number(result[when][name]["value"]) for when in ("before", "after"))
         lines.append(f"  {name:18}{before}{after}{number(d['value'])} ({number(d['low'])} to {number(d['high'])} )")
+    area = [number(result["before"]["auroc"][end]).strip() for end in ("value", "low", "high")]
+    lines.append(f"AUROC {area[0]} ({area[1]} to {area[2]}): no threshold changes it.")
     if refer := result["refer"]:
         share, error = (f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" for r in refer.values())
         lines.append(f"To a reader: {share} of the films; errors among the others {error}; cross-fitted.")
     lines += [f"{p['sentence']} {p['elsewhere']}".rstrip() for p in result.get("promises", ())]
     rates = [f"{name} {result['deployed'][name]['value']:.3f}" for name in ("sensitivity", "specificity")]
     lines.append(f"As it now decides these films: {', '.join(rates)}{' (fitted to them)' * (not result['kept'])}.")
-    enough = None if result["kept"] else result["enough"]
-    lines.append(
-        f"About {enough} local films are enough here: more change the balanced accuracy by less than one point."
-        if enough
-        else "How many are enough is not known: larger numbers were not tried, or still gained."
-    )
-    return "\n".join([*lines, result["out"]])
+    lines.append(enough_in_words(result))
+    return "\n".join([*lines, result.get("report") or result["out"]])
 
 
 def _by_finding(result: Any) -> str:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from plainfilm.cli.base import DATA, Command, given_settings, out_flag, settings_flags, show_run, show_runs
+from plainfilm.errors import InputError
 from plainfilm.storage import folders
 
 
@@ -13,6 +14,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help=DATA)
     out_flag(parser, "the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out; its settings hold")
+    text = "leave out the probes after the last epoch; later: plainfilm evaluate RUN --probes"
+    parser.add_argument("--no-probes", action="store_true", help=text)
     often = parser.add_mutually_exclusive_group()
     text = "test on each K-th of the films in turn, pooled; or on each value of a column of DATA's table, such as site"
     often.add_argument("--folds", metavar="K|COLUMN", help=text)
@@ -25,10 +28,12 @@ def _run(options: argparse.Namespace) -> Any:
 
     what, how = (options.data, options.out, given_settings(options)), {"resume": options.resume}
     where = {"run": str(options.out), "report": str(options.out / folders.REPORT)}
+    if options.no_probes and (options.seeds is not None or options.folds is not None):
+        raise InputError("--no-probes: folds and seeds are not probed anyway; leave it out.")
     if options.seeds is not None:
         return {**where, **train_seeds(*what, options.seeds, **how)}
     if options.folds is None:
-        return {**where, "metrics": train(*what, **how)}
+        return {**where, "metrics": train(*what, **how, probes=not options.no_probes)}
     if options.folds.lstrip("-").isdigit():
         return {**where, **train_folds(*what, int(options.folds), **how)}
     return {**where, **train_sites(*what, options.folds, **how)}

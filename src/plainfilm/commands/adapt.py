@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def adapt_labelled(
     """
     model = Model.load(run)
     rules = rules_of(threshold, refer, guarantee)
-    fitted: Callable[..., tuple[Decision | FindingsDecision, dict[str, Any]]]
+    fitted: Callable[..., tuple[Any, dict[str, Any], Predictions | None]]
     if isinstance(model.decision, FindingsDecision):
         refuse("a model of several findings", {"classes": classes})
         operating.check(rules.threshold, rules.refer, ("no", "yes"))
@@ -101,7 +101,7 @@ def adapt_labelled(
         shared = shared_with(RunFolder(run), good)
         local = films.with_films(asked)
         rng = np.random.default_rng(seed)
-        new, found = fitted(Local(run, data, local, chances), model, out, rules, rng, force)
+        new, found, after = fitted(Local(run, data, local, chances), model, out, rules, rng, force)
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
         _keep_seen(RunFolder(run), out)
@@ -109,7 +109,11 @@ def adapt_labelled(
         found["red_lines"] = shared["red_lines"] + found.pop("lines")
         for line in found["red_lines"]:
             say(f"RED LINE: {line}")
-        return _write(out, data, model, new, found)
+        written = _write(out, data, model, new, found)
+        if after is None:
+            return written
+        about = {"model": model.name, "synthetic": films.synthetic, "quarantine": bad}
+        return written | _report(out, RunFolder(run), after, cast(Decision, new), written, about)
 
 
 class Local(NamedTuple):
@@ -123,30 +127,26 @@ class Local(NamedTuple):
 
 def _fitted(
     local: Local, model: Model, out: Path, rules: Rules, rng: np.random.Generator, force: bool
-) -> tuple[Decision, dict[str, Any]]:
-    """Fit the rule of a model of classes to ``local`` films and write predictions.csv; return it and what is known of
-    it, and set the model's verdict."""
+) -> tuple[Decision, dict[str, Any], Predictions]:
+    """Fit the rule of a model of classes to ``local`` films and write predictions.csv; return it, what is known of it,
+    and the films as it decides them."""
     old = _as_trained(model)
     raw = Predictions.of(local.films.films, local.chances, old.cooled)
     new, after, found = adapting.adapt(raw, old, rules, rng, force)
-    by_chance = _against_chance(local.run, local.data, found["before"])
+    by_chance = _against_chance(local.run, local.data, found["before"], force)
     write_predictions(out / folders.PREDICTIONS, after)
     decided = found["before" if found["kept"] else "after"]
     found["lines"] = by_chance + found["lines"] + _still_off(decided)
-    model.verdict = {
-        **model.verdict,
-        **_scored_here(found, local.data),
-        "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},
-    }
     if model.verdict.get("curve"):  # the old one is of another temperature and other films
-        model.verdict["curve"] = operating.operating_curve(after)
-    return new, found
+        model.verdict = {**model.verdict, "curve": operating.operating_curve(after)}
+    return new, found, after
 
 
 def _fitted_to_findings(
     local: Local, model: Model, out: Path, rules: Rules, rng: np.random.Generator, force: bool
-) -> tuple[FindingsDecision, dict[str, Any]]:
-    """``_fitted`` for a model of several findings, each of which is fitted by itself."""
+) -> tuple[FindingsDecision, dict[str, Any], None]:
+    """``_fitted`` for a model of several findings, each of which is fitted by itself, with the model's verdict; it has
+    no report."""
     old = model.decision
     assert isinstance(old, FindingsDecision)
     raw = FindingsPredictions.of_films(local.films, local.chances, old.cooled)
@@ -159,18 +159,13 @@ def _fitted_to_findings(
     }
     model.verdict = {
         **model.verdict,
-        **_scored_here(found, local.data),
+        "protocol": adapting.protocol(found, Path(local.data).name),
+        "part": "local films",
+        "films": found["films"],
         "scores": means(decided),
         "findings": {name: headline(one) for name, one in decided.items()},
     }
-    return new, found
-
-
-def _scored_here(found: dict[str, Any], data: str) -> dict[str, Any]:
-    """Return protocol, part and films of an adapted model's verdict."""
-    how = "operating point as trained, scored on" if found["kept"] else "adapted and cross-fitted by patient to"
-    protocol = f"{how} {found['films']} films of {Path(data).name}"
-    return {"protocol": protocol, "part": "local films", "films": found["films"]}
+    return new, found, None
 
 
 def rules_of(threshold: str, refer: str, guarantee: str, shifted: bool = False) -> Rules:
@@ -182,13 +177,31 @@ def rules_of(threshold: str, refer: str, guarantee: str, shifted: bool = False) 
     return Rules(threshold or "auto", guarantee or refer or Rules().refer, shifted)
 
 
-def _against_chance(run: Path, data: str, before: dict[str, dict[str, float]]) -> list[str]:
-    """Return a red line where the model is not shown to be better than chance; InputError where it is worse: no
-    threshold mends that."""
+def _against_chance(run: Path, data: str, before: dict[str, dict[str, float]], force: bool) -> list[str]:
+    """Return a red line where the model is not shown to be better than chance and ``force`` takes it all the same;
+    InputError without, and where it is worse: no threshold mends that."""
     line = chance_line(before, f"the films of {data}")
     if worse_than_chance(before):
         raise InputError(f"{run}: {line[0].lower()}{line[1:]} If they are, say which is which by --classes.")
+    if line and not force:
+        raise InputError(
+            f"{run}: {line[0].lower()}{line[1:]} No threshold mends that, and nothing is written; give more films of "
+            "the site, or adapt it all the same with --force."
+        )
     return [line] if line else []
+
+
+def _report(
+    out: Path, run: RunFolder, films: Predictions, decision: Decision, found: dict[str, Any], about: dict[str, Any]
+) -> dict[str, str]:
+    """Write the report of the local films; return where it is, nothing without what draws it."""
+    about |= {"data": found["data"], "whose": f" of the site; {found['quarantined']} could not be read"}
+    try:
+        from plainfilm.report.adapted import adapted_report
+    except ImportError:
+        say("No report: it takes plainfilm[train].")
+        return {}
+    return {"report": str(adapted_report(out, run, films, decision, found, about))}
 
 
 def _keep_seen(run: RunFolder, out: Path) -> None:
@@ -283,6 +296,16 @@ def _write(
     about = {"from_model": model.hash, "from": old, "data": data, "to": new.operating, **found}
     model.decision = new
     model.provenance = {**model.provenance, "adapted": about}
+    if "after" in found:
+        decided = found["before" if found["kept"] else "after"]
+        model.verdict = {
+            **model.verdict,
+            "protocol": adapting.protocol(found, Path(data).name),
+            "red_lines": list(dict.fromkeys([*found["red_lines"], *model.verdict.get("red_lines", [])])),
+            "part": "local films",
+            "films": found["films"],
+            "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},
+        }
     model.save(out / folders.MODEL)
     write_json(out / folders.ADAPTED, about)
     return about

@@ -201,8 +201,11 @@ def evaluate_file(
         metrics["read"] = {"columns": table.columns, "scores": table.scale.kind, "remarks": table.remarks}
     metrics["red_lines"] = chance_lines(metrics)
     if out:
+        about = {"data": file.name, "model": "Predictions", "synthetic": False, "whose": ", as given"}
         with sealed(out, shared=True):
             write_json(out / folders.METRICS, metrics)
+            scored = decided.part(next(part for part in ("test", "val", "train") if part in metrics))
+            _report(out, RunFolder(out), scored.settled(), metrics, about)
     return metrics
 
 
@@ -296,6 +299,19 @@ def _findings_elsewhere(
     return metrics
 
 
+def _report(
+    folder: Path, run: RunFolder, predictions: Predictions, metrics: MetricsDocument, about: dict[str, Any]
+) -> bool:
+    """Write the report of films that are not the run's own; return whether what draws it is there."""
+    try:
+        from plainfilm.report.elsewhere import elsewhere_report  # which draws; scores alone need no Matplotlib
+    except ImportError:
+        say("No report: it takes plainfilm[train].")
+        return False
+    say(f"Report: {elsewhere_report(folder, run, predictions, metrics, about)}")
+    return True
+
+
 def _report_findings(
     folder: Path, said: FindingsPredictions, metrics: MetricsDocument, films: Films, bad: int, model: str
 ) -> None:
@@ -319,15 +335,10 @@ def _report_elsewhere(
 ) -> None:
     """Write the report of films from elsewhere; where they were labelled into the run's folder, its own report has them
     as well."""
-    try:
-        from plainfilm.report.elsewhere import elsewhere_report  # which draws; scores alone need no Matplotlib
-    except ImportError:
-        say("No report: it takes plainfilm[train].")
-        return
-    about = {"data": films.name, "model": model, "synthetic": films.synthetic, "quarantine": bad}
-    elsewhere_report(folder, run, predictions, metrics, about)
-    say(f"Report: {folder / folders.REPORT}")
-    if folder.parent == run.folder and run.finished and not run.has(folders.ADAPTED):
+    whose = f", not the run's own; {len(bad):,} film{'s' * (len(bad) != 1)} could not be read"
+    about = {"data": films.name, "model": model, "synthetic": films.synthetic, "quarantine": bad, "whose": whose}
+    drawn = _report(folder, run, predictions, metrics, about)
+    if drawn and folder.parent == run.folder and run.finished and not run.has(folders.ADAPTED):
         from plainfilm.report.html import run_report
 
         with sealed(run.folder):

@@ -99,7 +99,7 @@ def _drawn(
                     name = f"maps/{number + 1:05d}-{_file_name(path)}{whose}.png"
                     save_picture(picture(one), out / name)
                     rows.append(_row(one, name))
-                    links.append((path, one.explained if whose else one.said, f"{one.p:.3f}", name))
+                    links.append((path, one.explained if whose else one.said, one.told, name))
                     shown += [one] * (len(shown) < SHEET_FILMS)
             progress.step()
     return rows, shown, links

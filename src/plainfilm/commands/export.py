@@ -11,6 +11,7 @@ from plainfilm.export.films import check_pixels
 from plainfilm.export.onnx import write_onnx
 from plainfilm.export.safetensors import write_safetensors
 from plainfilm.models.model import Model
+from plainfilm.report.verdict import as_it_stands
 from plainfilm.storage.files import remove_left_over, sha256_file
 
 FORMATS = ("onnx", "safetensors")
@@ -37,6 +38,9 @@ def export(
         raise InputError(f"{out} is nothing that export wrote, and --force does not replace it; name another.")
     remove_left_over(out)
     model = Model.load(run, "32")  # as the file that is held against it
+    model.verdict = as_it_stands(run, model.verdict)
+    if "red_lines_of" in model.verdict:
+        model.verdict["red_lines_of"] = "as the run had them when it was exported"
     told: dict[str, Any] = {"out": str(out), "format": form, "model": model.name}
     if form == "onnx":
         pixels, real = check_pixels(model, run, films, seed)

@@ -9,6 +9,7 @@ from pathlib import Path
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import InputError
 from plainfilm.export.opened import opened
+from plainfilm.report.verdict import as_it_stands
 
 
 def serve(
@@ -39,6 +40,7 @@ def serve(
         raise InputError("--token must be printable ASCII characters without spaces, as an HTTP header can carry.")
     limits = Limits()
     model = opened(run, precision)
+    model.verdict = as_it_stands(run, model.verdict)
     listener = server.listen(host, port)
     app = create_app(model, token, local, limits)
     shown = f"[{host}]" if ":" in host else host

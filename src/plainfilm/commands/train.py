@@ -23,6 +23,7 @@ from plainfilm.image.store import Rows
 from plainfilm.machine import ranks
 from plainfilm.models.model import Model
 from plainfilm.models.precision import Precision
+from plainfilm.models.summary import LIGHT
 from plainfilm.progress import say
 from plainfilm.report.findings import red_lines as of_findings
 from plainfilm.report.findings_page import findings_report
@@ -32,7 +33,7 @@ from plainfilm.report.verdict import red_lines
 from plainfilm.runs.findings import findings_verdict, score_findings, scored_part
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.light_audit import light_audit
-from plainfilm.runs.probing import LIGHT, affordable, probe, probe_subgroups
+from plainfilm.runs.probing import VERSIONS, affordable, probe, probe_subgroups
 from plainfilm.runs.scoring import score_trained, verdict
 from plainfilm.storage import folders
 from plainfilm.storage.documents import FitDocument, MetricsDocument
@@ -46,10 +47,13 @@ from plainfilm.training.schedules import DESCRIPTIONS
 MOST_RANDOM, RANDOM = 5, "random"  # folds beside those that leave a site out, and their folder
 
 
-def train(data: str | Films, out: Path, settings: dict[str, Any], *, resume: bool = False) -> MetricsDocument:
+def train(
+    data: str | Films, out: Path, settings: dict[str, Any], *, resume: bool = False, probes: bool = True
+) -> MetricsDocument:
     """Train one model on ``data`` (a source, or films that may be split already) into ``out``; return its metrics.
 
     With ``resume`` a run that was begun there goes on, by its own settings where ``settings`` does not name them.
+    ``probes``: see ``train_prepared``.
     Started by torchrun, the processes do it together; all but the first return no scores. When torchrun starts them
     anew, they go on with what they had begun.
     """
@@ -62,7 +66,7 @@ def train(data: str | Films, out: Path, settings: dict[str, Any], *, resume: boo
             resume = resume or (
                 ranks.restarted() and begun.has(folders.CONFIG) and begun.config.get("job") == ranks.job()
             )
-        return train_prepared(prepare(films, [config], _name(data))[0], out, resume)
+        return train_prepared(prepare(films, [config], _name(data))[0], out, resume, probes)
 
 
 def _loaded(data: str | Films, settings: dict[str, Any]) -> tuple[Films, TrainConfig]:
@@ -84,6 +88,8 @@ def train_prepared(prepared: Prepared, out: Path, resume: bool = False, probes: 
     begun = RunFolder(out)
     if resume and begun.has(folders.CONFIG) and (bits := begun.config.get("precision")):  # those it was begun with
         prepared = replace(prepared, precision=Precision.from_dict(bits))
+    if probes:
+        prepared = replace(prepared, probed=VERSIONS * _probed(prepared))
     say(f"{prepared.config.model} in {out}: {_derived(prepared)}")
     with RunFolder.open(out, config_document(prepared), prepared.films, resume) as run:
         model, fitted = _fitted(prepared, run, resume)
@@ -132,10 +138,13 @@ def look_closer(prepared: Prepared, model: Model, run: RunFolder) -> None:
         probe_subgroups(run, model, greys, seed)
         return
     try:
-        count = affordable(prepared.config.epochs, prepared.films.where("train").size)
-        probe(run, model, films=count, seed=seed, source=prepared.films)
+        probe(run, model, films=_probed(prepared), seed=seed, source=prepared.films)
     except (FilmError, InputError) as error:
         say(f"The probes are left out: {error} Later: plainfilm evaluate {run.folder} --probes")
+
+
+def _probed(prepared: Prepared) -> int:
+    return affordable(prepared.config.epochs, prepared.films.where("train").size)
 
 
 def _audit(prepared: Prepared, run: RunFolder) -> None:

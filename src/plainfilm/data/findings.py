@@ -175,3 +175,11 @@ def _two_classes(films: Films, name: str) -> Films:
     left = len(films) - len(known)
     note = f"{left:,} films of which {finding} is not known are left out: unknown is not negative"
     return replace(asked, notes=(*films.notes, *[note] * bool(left)))
+
+
+def known_cells(films: Films) -> dict[str, dict[str, int]]:
+    """Return {finding: {"positive", "negative", "unknown"}} over all films."""
+    counts = {"positive": films.truth == 1, "negative": films.truth == 0, "unknown": films.truth < 0}
+    return {
+        name: {kind: int(cells[:, k].sum()) for kind, cells in counts.items()} for k, name in enumerate(films.findings)
+    }

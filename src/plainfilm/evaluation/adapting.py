@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation import calibration
 from plainfilm.evaluation.calibration import DRAWS, adjust_prevalence, ece_gap, estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.compare import differences
 from plainfilm.evaluation.decision import FLOOR, Band, Decision
@@ -163,6 +164,7 @@ def cross_fitted(
         cuts[here] = fitted.threshold
         referred[here] = fitted.refers(cool[here])
     own = {"threshold": cuts, "threshold_of": raw.decision.positive} if raw.decision.two else {}
+    own["refer"] = None  # each fold has its band; what it refers is returned beside
     names = np.array([f"fold {number}" for number in fold.tolist()], dtype=np.str_)
     return replace(raw, probabilities=cool, folds=names).by(**own), referred
 
@@ -209,6 +211,35 @@ def _one_draw(raw: Predictions, rules: Rules, size: int, rng: np.random.Generato
     rest = raw.take(outside).under(choose(raw.take(inside), rules.threshold, "none", True, rules.shifted))
     recalls = [(rest.decided[rest.labels == k] == k).mean() for k in range(len(raw.classes))]
     return float(np.mean(recalls))
+
+
+def protocol(found: Mapping[str, Any], data: str) -> str:
+    """Return how the scores of an adapted model were made, on the films of ``data``."""
+    how = "operating point as trained, scored on" if found["kept"] else "adapted and cross-fitted by patient to"
+    return f"{how} {found['films']} films of {data}"
+
+
+def enough_in_words(found: Mapping[str, Any]) -> str:
+    """Return how many local films are enough, as far as it is known; that question has no answer where nothing was
+    gained."""
+    if found["kept"]:
+        return "Nothing was shown to be gained here, so no number of films can be called enough."
+    if enough := found["enough"]:
+        return f"About {enough} local films are enough here: more change the balanced accuracy by less than one point."
+    return "How many are enough is not known: larger numbers were not tried, or still gained."
+
+
+def referral_in_words(decision: Decision, refer: Mapping[str, Mapping[str, float]] | None) -> str:
+    """Return which films go to a reader, how many, and how many of the others are decided wrongly."""
+    if decision.refer is None:
+        return "No refer band: the model decides every film."
+    what = f"a probability of {decision.positive}" if decision.two else "a largest probability"
+    band = f"A film with {what} from {decision.refer.words} goes to a reader"
+    if not refer:
+        return f"{band}."
+    share, error = (f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" for r in refer.values())
+    useless = calibration.useless(refer["share"]["value"])
+    return f"{band}: {share} of the films; errors among the others {error}; cross-fitted. {useless}".rstrip()
 
 
 def _enough(curve: list[dict[str, float]]) -> int | None:

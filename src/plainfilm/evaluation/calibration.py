@@ -31,6 +31,7 @@ BINS = 15
 DRAWS = 2000  # of the gaps of the bins
 JACKKNIFED = 60  # patients; of more, leaving one out hardly moves a line
 TEMPERATURES = (1 / 20, 20.0)
+USELESS = 0.5  # share of films for a reader above which a band spares nobody anything
 FOLDS, FEWEST, WRONG = 8, 10, 3  # of cross-fitting; films of a class, and errors, without which nothing is calibrated
 TO_MOVE, TO_SOFTEN, TO_SHARPEN = 1.65, 1.0, 2.0  # standard errors of a gain; below, calibrating 48 films can do harm
 
@@ -444,6 +445,11 @@ def refer_band(p: Predictions, *, error: float | None = None, share: float | Non
         return ReferBand(Band(0.0, float(expit(reach))), *kept)
     middle = float(_odds_of(p.decision.threshold)[0])
     return ReferBand(Band(float(expit(middle - reach)), float(expit(middle + reach))), *kept)
+
+
+def useless(share: float) -> str:
+    """Return that a band is useless where it refers more than half of the films, a ``share`` in 0..1; else nothing."""
+    return "More than half of the films go to a reader: such a band is useless." if share > USELESS else ""
 
 
 # -- prevalence -------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
 from plainfilm.errors import InputError, did_you_mean
+from plainfilm.evaluation.digits import beside, edge, shown
 from plainfilm.evaluation.guarantee import Guarantee
 
 Floats = NDArray[np.float64]
@@ -32,6 +33,11 @@ class Band(NamedTuple):
 
     low: float
     high: float
+
+    @property
+    def words(self) -> str:
+        """Its ends as text."""
+        return f"{edge(self.low)} to {edge(self.high)}"
 
 
 @dataclass(frozen=True)
@@ -195,7 +201,22 @@ class Decision:
         score, (low, high) = self.score(probabilities[None])[0], self.refer
         kept = " and ".join(f"{g.words} {'below' if g.side == 'below' else 'above'} it" for g in self.promises)
         promised = f", which keeps the promise of {kept}" if kept else ""
-        return f"the {of}, {score:.3f}, is in the band for a reader ({low:.3f} to {high:.3f}){promised}"
+        said, (from_, to) = beside(float(score), (low, high))
+        return f"the {of}, {said}, is in the band for a reader ({from_} to {to}){promised}"
+
+    def edges(self, k: int) -> tuple[float, ...]:
+        """Return where the probability of class ``k`` is compared: threshold and ends of the band, in 0..1."""
+        if not self.two:
+            return tuple(self.refer or ())
+        ends = [value if self.column == k else 1 - value for value in self.refer or ()]
+        if self.own_thresholds:
+            return tuple(ends)
+        cut = float(self.threshold)
+        return (cut if self.classes[k] == (self.threshold_of or self.positive) else 1 - cut, *ends)
+
+    def told(self, probabilities: Floats, k: int) -> str:
+        """Return the probability of class ``k``, of a film's (K,), with the digits that the rule asks for."""
+        return shown(float(probabilities[k]), self.edges(k))
 
 
 def _band(low: Any, high: Any) -> Band:

@@ -161,6 +161,10 @@ class FindingsDecision:
         bands = [rule.refers(both(p)) for rule, p in zip(self.each, probabilities.T, strict=True)]
         return np.asarray(np.any(bands, axis=0))
 
+    def told(self, probabilities: Floats, k: int) -> str:
+        """Return the probability of finding ``k``, of a film's (F,), with the digits that its rule asks for."""
+        return self.each[k].told(both(probabilities[k : k + 1])[0], 1)
+
     def reason(self, probabilities: Floats) -> str | None:
         """Return why the film of (F,) probabilities goes to a reader, by finding; None where it does not."""
         reasons = [rule.reason(both(p[None])[0]) for rule, p in zip(self.each, probabilities, strict=True)]

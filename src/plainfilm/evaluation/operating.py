@@ -61,7 +61,7 @@ def _threshold(val: Predictions, rule: str) -> tuple[float, str]:
     if len(val.classes) > 2:
         return 0.5, "the likeliest class decides"
     if rule == "balanced":
-        found, words = balanced_threshold(val), "both classes equally likely by a logistic line on validation"
+        found, words = balanced_threshold(val), "sensitivity and specificity weighed alike on validation"
     elif rule == "youden":
         found, words = youden_threshold(val), "largest sensitivity + specificity on validation"
     elif rule.startswith("sensitivity="):

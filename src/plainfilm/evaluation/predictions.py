@@ -119,6 +119,11 @@ class Predictions:
         thresholds = np.full(len(self), self.decision.threshold)
         return self.by(threshold=thresholds, threshold_of=self.decision.positive)
 
+    def settled(self) -> Predictions:
+        """Return the table with one threshold for all films where each has the same, as a file of one model has."""
+        thresholds = np.unique(self.decision.threshold)
+        return self.by(threshold=float(thresholds[0])) if len(thresholds) == 1 else self
+
     @property
     def scored_part(self) -> Literal["test", "val"]:
         """The part whose scores count: test where there is one, else val."""

@@ -34,6 +34,7 @@ class Explained:
     said: str
     explained: str
     p: float  # of the class explained
+    told: str  # the same as text
     shown: np.ndarray  # (H, W) uint8
     heat: Map  # (H, W)
     part: tuple[float, float, float, float]  # left, top, width, height of what the model saw, in shares of the film
@@ -155,6 +156,7 @@ class Explainer:
             self.model.decision.label(film.p),
             classes[film.target],
             float(film.p[film.target]),
+            self.model.decision.told(film.p, film.target),
             small,
             on_film(film.heat, preprocess, width, height, (small.shape[1], small.shape[0])),
             (part.left / width, part.top / height, part.width / width, part.height / height),

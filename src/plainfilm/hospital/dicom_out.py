@@ -23,6 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.films import FilmError
+from plainfilm.evaluation.digits import edge
 from plainfilm.hospital import concepts
 from plainfilm.hospital.source import derived
 from plainfilm.models.answer import Answer
@@ -109,9 +110,10 @@ def summary(model: Reads, found: Answer | FilmError) -> list[str]:
     """Return an answer in a few short lines for a person."""
     if isinstance(found, FilmError):
         return [f"Not assessed: {found}"]
-    lines = [f"{found.label} (probability {found.probabilities[model.classes.index(found.label)]:.3f})"]
+    told = model.decision.told(found.probabilities, model.classes.index(found.label))
+    lines = [f"{found.label} (probability {told})"]
     if model.decision.two:
-        lines.append(f"{model.decision.positive} from {model.threshold:.3g} on{_operating(model)}")
+        lines.append(f"{model.decision.positive} from {edge(model.threshold)} on{_operating(model)}")
     if found.refer:
         lines.append(f"For a reader: {found.reason}")
     return [*lines, f"Model {model.name}, {model.hash[:12]}"]

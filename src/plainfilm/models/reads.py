@@ -15,6 +15,7 @@ from plainfilm.data.frames import to_html
 from plainfilm.data.reading import read_file
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.image.preprocess import Preprocess
@@ -87,7 +88,7 @@ class Reads:
         if isinstance(self.decision, FindingsDecision):
             decision = self.decision.rule
         elif self.decision.two:
-            decision = f"{self.decision.positive} from {self.threshold:.3f} on"
+            decision = f"{self.decision.positive} from {edge(self.threshold)} on"
         about = f"{self.name}: {', '.join(self.classes)}; {decision}. {self.verdict.get('protocol', '')}"
         return to_html(about, ("score", f"on {self.verdict.get('films', 0):,} films (95 % interval)"), rows)
 

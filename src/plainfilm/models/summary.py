@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+LIGHT = 1e9  # FLOPs per film: below it every scored film can be labelled some 25 times over
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from plainfilm.evaluation.digits import edge
 from plainfilm.report import verdict
 from plainfilm.report.words import count, note_on, part_in_words, unbroken
 from plainfilm.runs.folder import RunFolder
@@ -38,7 +39,7 @@ def box(run: RunFolder) -> str:
 def _scored(run: RunFolder) -> str:
     films = f"{count(len(run.scored), 'film')} of {count(len(set(run.scored.patients)), 'patient')}"
     note = f"; {note_on(run)}" if note_on(run) else ""
-    at = f"; {run.positive} from a probability of {run.threshold:.3g} on" if run.two else ""
+    at = f"; {run.positive} from a probability of {edge(run.threshold)} on" if run.two else ""
     return f"{part_in_words(run.part)} part: {films}{at}{note}; 95 % intervals"
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from plainfilm.errors import InputError
 from plainfilm.evaluation import calibration as calibrating
 from plainfilm.evaluation import scores, tables
+from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Bools, Interval
 from plainfilm.report import figures, plots
 from plainfilm.report.forest import intervals
@@ -336,7 +337,8 @@ def decisions(runs: list[RunFolder]) -> Table:
     """Return the scores that depend on the threshold."""
     first = runs[0]
     several = f"The likeliest class decides; {first.positive} against the rest (95 % interval)"
-    caption = f"At a probability of {first.threshold:.3g} (95 % interval)" if first.two else several
+    at = f"a probability of {edge(first.threshold)}" if not first.cross_fitted else "each film's own threshold"
+    caption = f"At {at} (95 % interval)" if first.two else several
     rows = [[name, *(score_in_words(run, key) for run in runs)] for key, name in DECISIVE.items()]
     return Table(caption, ["Score", *(title_of(run) for run in runs)], rows)
 
@@ -345,8 +347,8 @@ def calibration(run: RunFolder) -> Table:
     """Return the calibration scores, and beside them those before anything was fitted to make them better."""
     rows = [[name, score_in_words(run, key)] for key, name in CALIBRATED.items()]
     if not run.calibrated:
-        caption = f"Calibration (95 % interval). Nothing was fitted for it: {fitted_in_words(run)}"
-        return Table(caption, ["", "Value"], rows)
+        nothing = "" if run.cross_fitted else ". Nothing was fitted for it"
+        return Table(f"Calibration (95 % interval){nothing}: {fitted_in_words(run)}", ["", "Value"], rows)
     before = calibration_before(run)
     caption = f"Calibration (95 % interval) {before_in_words(run)}, and with the {fitted_in_words(run)}"
     both = [[name, before[key], after] for key, (name, after) in zip(CALIBRATED, rows, strict=True)]

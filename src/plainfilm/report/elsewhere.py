@@ -1,31 +1,38 @@
-"""The report of a run's model on films from elsewhere, and what such evaluations say in the run's own report."""
+"""The report of a run's model on films from elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.report import charts, practice, verdict
+from plainfilm.report import charts, external, practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.page import write_page
-from plainfilm.report.words import NOT_DONE, count, with_interval
-from plainfilm.runs.folder import RunFolder, interval
+from plainfilm.report.words import count
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.documents import ConfigDocument, MetricsDocument, ModelDocument
-from plainfilm.storage.files import read_json
 
 SECTIONS = {
+    "local": "How many local films",
     "decisions": "Decisions",
     "prevalence": "Prevalence",
     "referral": "Films for a reader",
     "probabilities": "Probabilities",
     "limits": "What this does not show",
 }
-COLUMNS = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+
+
+class Adapted(NamedTuple):
+    """What the page says of an adaptation: the rule of decision in use, scores before and after, how many films were
+    enough, and the films for a reader in a sentence."""
+
+    decision: Decision
+    changes: Table
+    enough: tuple[str, Table]
+    referral: str
 
 
 def elsewhere_report(
@@ -34,29 +41,30 @@ def elsewhere_report(
     predictions: Predictions,
     metrics: MetricsDocument,
     about: dict[str, Any],
-    changes: Table | None = None,
+    adapted: Adapted | None = None,
 ) -> Path:
     """Write report.html and figures/ of films that are not the run's own into ``folder``; return the page's path.
 
     predictions: of these films, decided; metrics: as metrics.json has them; about: "data" (its name), "model" (a name,
-    for a model file without its run), "synthetic", "quarantine" ((path, reason) pairs). changes: a table to stand
-    first, such as before and after an adaptation.
+    for a model file without its run), "synthetic", "quarantine" ((path, reason) pairs, if any), "whose" (the
+    films are). adapted: what an adaptation to these films adds.
     """
-    seen = _as_run(folder, run, predictions, metrics, about)
+    in_use = adapted.decision if adapted else predictions.decision
+    seen = _as_run(folder, run, predictions, metrics, {**about, "in_use": in_use})
     films = f"{count(len(predictions), 'film')} of {count(len(set(predictions.patients)), 'patient')}"
     page = {
-        "title": f"{seen.title} on {verdict.data_name(seen)}",
-        "lead": f"{films}, not the run's own; {count(len(about['quarantine']), 'film')} could not be read",
+        "title": f"{seen.title} on {verdict.data_name(seen)}{', before and after adapting' if adapted else ''}",
+        "lead": f"{films}{about['whose']}",
         "synthetic": about["synthetic"],
         "version": seen.config["plainfilm"],
         "protocol": metrics["protocol"],
-        "lines": lines(metrics),
-        "groups": [("", list(SECTIONS.items()))],
+        "lines": external.lines(metrics),
+        "groups": [("", [(key, name) for key, name in SECTIONS.items() if adapted or key != "local"])],
         "scored": verdict.what_was_scored(seen).replace("Scored on the test part", "Scored"),
         "tiles": [verdict.cell(seen, name, title) for name, title in verdict.HEADLINE.items()],
         "note": seen.one_class,
         "plain": verdict.in_plain_words(seen),
-        "changes": changes,
+        "adapted": adapted,
         "positive": seen.positive,
         "confusions": [charts.confusion(seen, folder, [seen])],
         "decisions": charts.decisions([seen]),
@@ -65,7 +73,8 @@ def elsewhere_report(
         "prevalence": practice.prevalence(seen),
         "shift": practice.shift(seen),
         "decision_curve": practice.decision(seen, folder),
-        "referral": practice.referral(seen, folder),
+        "referral": practice.referral(seen, folder)
+        | ({"line": adapted.referral} if adapted and adapted.referral else {}),
         "limit_lines": [
             "One set of films from one place: another hospital's films, or other years, may give other scores.",
             f"{100 * predictions.truth.mean():.0f} % of these films are {seen.positive}. Where it is rarer, fewer of "
@@ -73,13 +82,6 @@ def elsewhere_report(
         ],
     }
     return write_page(folder, "elsewhere.html", page)
-
-
-def lines(metrics: MetricsDocument) -> list[str]:
-    """Return what must be read before the scores of films from elsewhere, each line once."""
-    found = [*chance_lines(metrics), *metrics.get("red_lines", [])]
-    found += metrics.get("shift", {}).get("red_lines", []) + metrics.get("shared", {}).get("red_lines", [])
-    return list(dict.fromkeys(found))
 
 
 def _as_run(
@@ -101,8 +103,8 @@ def _as_run(
     }
     told: dict[str, Any] = dict(run.model) if run.has(folders.DESCRIPTION) else {}
     model = {"model": about["model"], "title": about["model"], "layers": [], "search": None, **told}
-    model |= _of_decision(predictions.decision)
-    bad = [{"path": path, "reason": reason} for path, reason in about["quarantine"]]
+    model |= _of_decision(about["in_use"])
+    bad = [{"path": path, "reason": reason} for path, reason in about.get("quarantine", ())]
     return RunFolder(folder).replaced(
         config=cast(ConfigDocument, config),
         model=cast(ModelDocument, model),
@@ -127,40 +129,7 @@ def _of_decision(decision: Decision) -> dict[str, Any]:
     }
 
 
-# -- in the run's own report, model card and checklist ----------------------------------------------------------------
-
-
-def evaluations(run: RunFolder) -> list[tuple[str, MetricsDocument]]:
-    """Return (name, metrics.json) of the evaluations on other films that lie in the run's folder (on-NAME)."""
-    found = sorted(run.folder.glob(f"on-*/{folders.METRICS}"))
-    return [(path.parent.name.removeprefix("on-"), cast(MetricsDocument, read_json(path))) for path in found]
-
-
 def table(run: RunFolder) -> Table | None:
     """Return the scores on other films beside the run's own; None where there was no such evaluation."""
-    others = evaluations(run)
-    if not others:
-        return None
-    rows = [["the run's own films", *_cells(run.metrics.get(run.part, {})), "see the verdict"]]
-    rows += [[name, *_cells(_scored(found)), " ".join(lines(found)) or "none"] for name, found in others]
-    caption = "Films from elsewhere, by the same model and threshold (95 % interval)"
-    return Table(caption, ["Films", *COLUMNS.values(), "Red lines"], rows)
-
-
-def sentence(run: RunFolder) -> str:
-    """Return the AUROC on other films in words; empty where there was no such evaluation."""
-    said = [f"{name}: AUROC {_cells(_scored(found))[0]}" for name, found in evaluations(run)]
-    return "; ".join(said)
-
-
-def red_lines(run: RunFolder) -> list[str]:
-    """Return the red lines of the evaluations on other films that concern the model itself, each with its films."""
-    return [f"On {name}: {line}" for name, found in evaluations(run) for line in chance_lines(found)]
-
-
-def _scored(metrics: MetricsDocument) -> Any:
-    return metrics.get("test") or metrics.get("val") or {}
-
-
-def _cells(scores: Any) -> Sequence[str]:
-    return [with_interval(interval(scores[name])) if name in scores else NOT_DONE for name in COLUMNS]
+    found = external.beside_the_own(run)
+    return found and Table(*found)

@@ -96,13 +96,13 @@ def mixed(colour: str, other: str, share: float = 0.3) -> tuple[float, ...]:
 
 
 class Tile(NamedTuple):
-    """A film of the montage: pixels (H, W), the predicted class, its probability 0..1, the true class or None where
-    nobody knows it, its path, whether it goes to a reader whatever the prediction, and whether that is right where the
-    names don't say it (of several findings, some of them known)."""
+    """A film of the montage: pixels (H, W), the predicted class, its probability as text, the true class or None
+    where nobody knows it, its path, whether it goes to a reader whatever the prediction, and whether that is right
+    where the names don't say it (of several findings, some of them known)."""
 
     pixels: NDArray[np.uint8]
     predicted: str
-    probability: float
+    probability: str
     true: str | None
     path: str
     flagged: bool = False
@@ -157,7 +157,7 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     if flagged:
         flag(axes)
     lines = [
-        f"{verdict}{probability:.2f}",
+        f"{verdict}{probability}",
         *(two_lines(predicted, width) if several else [fitted(predicted, width)]),
         *([] if true is None else two_lines(f"is {true}", width) if several else [f"is {fitted(true, width - 0.18)}"]),
         *two_lines(Path(path).stem, width),

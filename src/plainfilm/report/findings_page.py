@@ -257,7 +257,7 @@ def _how(run: RunFolder) -> Table:
         ["Weight of positive cells", weights],
         ["Uncertain cells (-1)", str(settings.get("uncertain", "ignore"))],
         ["Epochs, batch, seed", f"{settings['epochs']}, {settings['batch']}, {run.config['seed']}"],
-        ["Command", f"plainfilm {run.config['command']}"],
+        ["Command of the training", f"plainfilm {run.config['command']}"],
         ["Data", f"{run.config['data']} (SHA-256 {run.config['data_hash'][:16]}…)"],
     ]
     return Table("Settings", ["", ""], rows)

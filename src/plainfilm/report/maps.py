@@ -62,7 +62,7 @@ def picture(film: Explained) -> Figure:
 
 def _said(film: Explained) -> str:
     whose = "" if film.explained == film.said else f"; shown: evidence for {label(film.explained, 30)}"
-    told = f"Decided: {label(film.said, 30)}{whose} (probability {film.p:.3f})."
+    told = f"Decided: {label(film.said, 30)}{whose} (probability {film.told})."
     if film.flagged:
         told = f"⚠ Flagged: {label(film.flagged, 60)}. {told}"
     if not film.heat.any():
@@ -140,7 +140,7 @@ def sheet(films: Sequence[Explained]) -> Figure:
         if film.flagged:
             flag(axes)
         note = "" if film.heat.any() else ", no map"
-        lines = (f"{film.p:.2f} {label(film.explained, 18)}{note}", label(Path(film.path).stem, 22))
+        lines = (f"{film.told} {label(film.explained, 18)}{note}", label(Path(film.path).stem, 22))
         axes.annotate("\n".join(lines), (0, 0), (0, -4), xycoords="axes fraction", textcoords="offset points", va="top")
     return figure
 

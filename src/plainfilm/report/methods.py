@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
+from plainfilm.evaluation.digits import edge
 from plainfilm.report import practice, verdict
 from plainfilm.report.claim import answers
 from plainfilm.report.provenance import pairs
@@ -60,7 +61,7 @@ def _evaluation(run: RunFolder, known: dict[int, str], spoken: Spoken) -> str:
     people = f" of {spoken.patients:,} patients" if spoken.patients < spoken.films else ""
     called = f"A film was called {run.positive}" if not run.of_findings else "Each finding was called"
     how = (
-        f"from a probability of {run.threshold:.3g} on ({practice.rule(run)})"
+        f"from a probability of {edge(run.threshold)} on ({practice.rule(run)})"
         if not run.of_findings
         else "by its own threshold"
     )

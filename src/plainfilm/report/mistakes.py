@@ -44,7 +44,7 @@ def errors(run: RunFolder) -> list[dict[str, Any]]:
 
 def _kind_of_error(run: RunFolder, title: str, rows: NDArray[np.int64], decided: NDArray[np.int64]) -> dict[str, Any]:
     p = run.scored
-    told = [f"{p.probabilities[i, decided[i]]:.3f}" for i in rows[:LISTED]]
+    told = [p.decision.told(p.probabilities[i], int(decided[i])) for i in rows[:LISTED]]
     named = [(p.paths[i], p.classes[p.labels[i]], p.classes[decided[i]]) for i in rows[:LISTED]]
     header = ["Film", "Probability"] if run.two else ["Film", "True", "Decided", "Probability"]
     lines = [[*(names[:1] if run.two else names), sure] for names, sure in zip(named, told, strict=True)]
@@ -52,7 +52,9 @@ def _kind_of_error(run: RunFolder, title: str, rows: NDArray[np.int64], decided:
     left_out = f" (of {len(rows) - SHOWN:,}; all are in predictions.csv)" if len(rows) > LISTED else ""
     return {
         "title": title,
-        "pictures": _pictures(run, [(p.paths[i], f"{p.probabilities[i, decided[i]]:.2f}") for i in rows[:PICTURED]]),
+        "pictures": _pictures(
+            run, [(p.paths[i], p.decision.told(p.probabilities[i], int(decided[i]))) for i in rows[:PICTURED]]
+        ),
         "first": Table("With the probability of the class decided for; the surest first", header, lines[:SHOWN])
         if lines
         else None,

@@ -45,7 +45,7 @@ def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path)
         film = films.films[int(place)]
         if (grey := picture(film.path, film.read)) is not None:
             known = _known(films, int(place), model, row) if films.findings else (film.label, None)
-            p, (true, agrees) = float(row[said]), known
+            p, (true, agrees) = model.decision.told(row, said), known
             tiles.append(Tile(grey, model.decision.label(row), p, true, film.path, unlike, agrees))
     if tiles:
         save(montage(tiles), out / folders.FIGURES, "montage")

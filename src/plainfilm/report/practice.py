@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import logit
 
 from plainfilm.evaluation import calibration, scores
+from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.report import plots
@@ -33,7 +34,6 @@ POINTS = {
     "sensitivity_95": "sensitivity at least 95 %",
 }
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-USELESS = 0.5  # share of films for a reader above which a band spares nobody anything
 SHIFTED = 0.25  # a difference of log-odds of the prevalence that is named as one: 50 and 56 %, or 2 and 2.6 %
 
 
@@ -49,14 +49,14 @@ def thresholds(run: RunFolder) -> Table | None:
         return None
     points = scores.operating_points(run.validation, run.scored)
     rows = [
-        _point(f"{found['threshold']:.3f}: {POINTS[name]}{_in_use(run, found['threshold'])}", found)
+        _point(f"{edge(found['threshold'])}: {POINTS[name]}{_in_use(run, found['threshold'])}", found)
         for name, found in points.items()
     ]
     if not any(_in_use(run, found["threshold"]) for found in points.values()):
         own = {"validation": run.metrics.get("val", {}), "test": run.metrics.get(run.part, {})}
-        rows.append(_point(f"{run.threshold:.3f}: {rule(run)}{_in_use(run, run.threshold)}", own))
+        rows.append(_point(f"{edge(run.threshold)}: {rule(run)}{_in_use(run, run.threshold)}", own))
     caption = (
-        f"Thresholds, and what each means on both sides (95 % interval). In use: {run.threshold:.3f}, {rule(run)}."
+        f"Thresholds, and what each means on both sides (95 % interval). In use: {edge(run.threshold)}, {rule(run)}."
     )
     header = ["Threshold", *(f"{rate}, {part}" for part in ("validation", "test") for rate in ("Sens.", "Spec."))]
     return Table(caption, header, rows)
@@ -72,8 +72,8 @@ def chosen(run: RunFolder) -> str:
     where = "validation films" if run.validation is not None else "the very films that are scored"
     band = "no refer band"
     if run.decision.refer:
-        band = f"refer band {run.decision.refer.low:.3f} to {run.decision.refer.high:.3f}, chosen on {where}"
-    return f"In use: threshold {run.threshold:.3f} ({rule(run)}); {fitted_in_words(run)}; {band}."
+        band = f"refer band {run.decision.refer.words}, chosen on {where}"
+    return f"In use: threshold {edge(run.threshold)} ({rule(run)}); {fitted_in_words(run)}; {band}."
 
 
 def _in_use(run: RunFolder, threshold: float) -> str:
@@ -144,7 +144,7 @@ def decision(run: RunFolder, folder: Path) -> Chart | None:
         f"this part's prevalence. The model's curve is the highest {where}."
     )
     table = Table("Net benefit a film; calling none positive has 0", ["Threshold", "Model", "Call all positive"], rows)
-    figure = plots.decision(curve, run.threshold if run.two else None)
+    figure = plots.decision(curve, run.threshold if run.two and not run.cross_fitted else None)
     return drawn(folder, "decision_curve", figure, f"{run.title}: decision curve", alt, caption, table)
 
 
@@ -209,13 +209,12 @@ def _in_words(run: RunFolder, kept: dict[str, tuple[Interval, Interval, Interval
         return "No refer band: the model decides every film."
     coverage, error, all_films = next(reversed(kept.values()))
     what = f"a probability of {run.positive}" if run.two else "a largest probability"
-    useless = " More than half go to a reader: such a band is useless." if 1 - coverage.value > USELESS else ""
-    return (
-        f"A film with {what} from {band.low:.3f} to {band.high:.3f} goes to a reader: "
+    said = (
+        f"A film with {what} from {band.words} goes to a reader: "
         f"{percent(1 - coverage.value)} of the {count(len(run.scored), 'scored film')}. Of the others "
         f"{percent(error.value)} are decided wrongly, against {percent(all_films.value)} of all films without a reader."
-        f"{useless}"
     )
+    return f"{said} {calibration.useless(1 - coverage.value)}".rstrip()
 
 
 def _coverages(curves: dict[str, calibration.RiskCoverage]) -> Table:

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from plainfilm.report import elsewhere, findings, practice, verdict
+from plainfilm.evaluation.digits import edge
+from plainfilm.report import elsewhere, external, findings, practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.mistakes import wrong_films
 from plainfilm.report.provenance import pairs
@@ -57,9 +58,9 @@ def _of_classes(run: RunFolder) -> Spoken:
         outputs=", ".join(p.classes),
         positive=f"; positive class {run.positive}",
         counted=pairs(run.config["classes"]),
-        decided=f"threshold {run.threshold:.3g} ({practice.rule(run)})",
+        decided=f"threshold {edge(run.threshold)} ({practice.rule(run)})",
         fitted=fitted_in_words(run),
-        refer=f"{refer.low:.3f} to {refer.high:.3f}" if refer else "",
+        refer=refer.words if refer else "",
         films=len(scored),
         patients=len(set(scored.patients.tolist())),
         scored=pairs({name: int((scored.labels == k).sum()) for k, name in enumerate(p.classes)}),
@@ -69,11 +70,11 @@ def _of_classes(run: RunFolder) -> Spoken:
         ),
         measures=", ".join(run.metrics.get(run.part, {})) or NOT_DONE,
         headline="; ".join(f"{title} {score_in_words(run, name)}" for name, title in verdict.HEADLINE.items()),
-        rates=f"at threshold {run.threshold:.3g}: "
+        rates=f"at threshold {edge(run.threshold)}: "
         + ", ".join(f"{title} {score_in_words(run, name)}" for name, title in names.items())
         + "; report.html has other thresholds",
         wrong=f"{count(len(wrong), 'wrong film')} by name and confidence in report.html ({missed:,} missed)",
-        elsewhere=elsewhere.sentence(run),
+        elsewhere=external.sentence(run),
         red_lines=verdict.red_lines([run]),
         limits=verdict.limits([run]),
         tables=[t for t in (practice.thresholds(run), practice.prevalence(run), elsewhere.table(run)) if t],
@@ -96,7 +97,7 @@ def _of_findings(run: RunFolder) -> Spoken:
         ),
         decided=f"a threshold for each finding ({pairs(cuts)})",
         fitted="temperature and offset of each finding fitted on the validation films of which it is known",
-        refer="; ".join(f"{name} {band.low:.3f} to {band.high:.3f}" for name, band in bands.items()),
+        refer="; ".join(f"{name} {band.words}" for name, band in bands.items()),
         films=len(scored),
         patients=len(set(scored.patients.tolist())),
         scored=_known(found),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from plainfilm.audit.document import COVER_THEM
+from plainfilm.audit.advice import COVER_THEM
 from plainfilm.data.split import KNOWN
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.compare import compare
+from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.scores import named
 from plainfilm.evaluation.tables import confusion
+from plainfilm.report import external
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
 from plainfilm.report.words import NOT_DONE, UNDEFINED, count, judged, note_on, number, part_in_words
 from plainfilm.runs.folder import RunFolder, interval
@@ -21,6 +23,7 @@ from plainfilm.runs.folder import RunFolder, interval
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
 SATURATED = 1e-3  # a threshold nearer to 0 or 1 shows no digits, and no calibration
 HEADLINE = named("tile")
+NOW = "as the run's folder has them now"
 PROBE = "plainfilm evaluate {} --probes"
 
 
@@ -62,7 +65,8 @@ def lead(run: RunFolder) -> str:
 def what_was_scored(run: RunFolder) -> str:
     """Return which films were scored, and what was decided on them."""
     positive = run.positive
-    decided = f"positive: {positive}, from a probability of {run.threshold:.3g} on"
+    own = f"each film at a threshold found on other patients' films ({edge(run.threshold)} is in use)"
+    decided = f"positive: {positive}, {own if run.cross_fitted else f'from a probability of {edge(run.threshold)} on'}"
     if not run.two:
         decided = f"the likeliest class decides; sensitivity, specificity, AUROC: {positive} against the rest"
     return f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}; {decided}. 95 % intervals."
@@ -141,12 +145,22 @@ def red_lines(runs: list[RunFolder], compared: bool = True, pooled: bool = False
             lines.append(f"{run.title}: {chosen} chosen on the very films that are scored, which flatters the scores.")
         if run.two and min(run.threshold, 1 - run.threshold) < SATURATED:
             lines.append(
-                f"{run.title}: the threshold in use is {run.threshold:.3g}, so its probabilities are nearly all 0 or 1 "
-                "and mean nothing but their order; train longer, or with a lower learning rate."
+                f"{run.title}: the threshold in use is {edge(run.threshold)}, so its probabilities are nearly all 0 or "
+                "1 and mean nothing but their order; train longer, or with a lower learning rate."
             )
         whose = f"{run.title}: " if len(runs) > 1 else ""
         lines += [whose + line for line in run.probes.get("red_lines", [])] + lines_of_audit(run)
+        lines += [whose + line for line in external.red_lines(run)]
     return list(dict.fromkeys(lines))
+
+
+def as_it_stands(place: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """Return the verdict that a model file of ``place`` holds (``told``) with the red lines that the run has now, where
+    ``place`` is its finished run's folder; "red_lines_of" says of when they are."""
+    run = RunFolder(place)
+    if not (place.is_dir() and run.finished) or run.of_findings:
+        return told
+    return {**told, "red_lines": red_lines([run]), "red_lines_of": NOW}
 
 
 def lines_of_audit(run: RunFolder) -> list[str]:

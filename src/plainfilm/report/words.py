@@ -23,6 +23,8 @@ def before_in_words(run: RunFolder) -> str:
 
 def fitted_in_words(run: RunFolder) -> str:
     """Return what was fitted to make the probabilities true."""
+    if run.cross_fitted:
+        return "each film by temperature and threshold fitted to other patients' films"
     if not run.calibrated:
         if run.validation is None or "offsets" not in run.model:
             return "probabilities as trained"

@@ -114,7 +114,7 @@ def _files(folder: Path, kind: Kind) -> Finding:
 def _sums(folder: Path) -> Finding:
     if not (folder / SUMS).exists():
         return Finding(SUMS, "not there: written when a command comes to its end", True)
-    wrong = damaged(folder)
+    wrong = [name for name in damaged(folder) if (folder / name).exists() or Path(name).name != folders.FEATURES]
     if not wrong:
         return Finding(SUMS, f"{len(read_sums(folder))} files are as they were written", True)
     advice = "restore them from a copy; make tables, figures and reports again by: plainfilm evaluate RUN"
@@ -171,6 +171,12 @@ def _checkpoint(folder: Path) -> Finding:
     return Finding(folders.CHECKPOINT, f"whole: --resume goes on after epoch {epoch}", True)
 
 
+def _features(folder: Path) -> Finding:
+    size = (folder / folders.FEATURES).stat().st_size / 1e6
+    spare = f"{size:,.0f} MB that may be deleted: no command reads them, they are for your own programs"
+    return Finding(folders.FEATURES, spare, True)
+
+
 def _metrics(folder: Path) -> Finding:
     """Do the scores follow from predictions.csv? Accuracy alone is counted again, of every part."""
     metrics = read_json(folder / folders.METRICS)
@@ -191,4 +197,5 @@ CHECKS: tuple[tuple[str, Callable[[Path], Finding]], ...] = (
     (folders.CHECKPOINT, _checkpoint),
     (folders.MODEL, _model),
     (folders.METRICS, _metrics),
+    (folders.FEATURES, _features),
 )

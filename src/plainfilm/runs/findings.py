@@ -61,7 +61,7 @@ def score_findings(run: RunFolder, predictions: FindingsPredictions | None = Non
     has; return what metrics.json holds. "test_openings" counts as in ``runs.scoring``; ``by``: columns of its films to
     look at."""
     if predictions is None:
-        openings = run.metrics.get("test_openings", 1) + 1
+        openings = run.metrics.get("test_openings", 1)  # the same model on the same films: no further opening
     else:
         replaced = run.write_findings(predictions)
         openings = run.metrics.get("test_openings", int(not replaced)) + replaced

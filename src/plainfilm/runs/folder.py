@@ -317,6 +317,11 @@ class RunFolder:
         """Whether anything was fitted to make the probabilities true."""
         return self.decision.temperature != 1 or any(self.decision.offsets)
 
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether each film has a threshold of its own, found on other films."""
+        return self.decision.own_thresholds
+
     @cached_property
     def as_trained(self) -> Predictions:
         """The scored films with the probabilities that the network gave before anything was fitted on validation."""

@@ -39,16 +39,17 @@ from plainfilm.machine.threads import prefetched
 from plainfilm.models.answer import alone, blas_alone
 from plainfilm.models.averaging import Ensemble
 from plainfilm.models.model import Model
+from plainfilm.models.summary import LIGHT
 from plainfilm.progress import bar
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.documents import ProbesDocument, Scores
 from plainfilm.storage.files import read_json, require_intact
 
-LIGHT = 1e9  # FLOPs a film: below it every scored film can be labelled some 25 times over
 MOST_FILMS = 1_000  # probed with a light network
 FEW_FILMS = 100  # probed with any other
 UNTOUCHED = "untouched"
+VERSIONS = 1 + len(CORRUPTIONS) + len(COVERS) + 1  # of each film that is probed
 AT_ONCE = 10  # changes of a film a pass: each thread holds the maps of so many
 SHARE = 5  # probes after a training cost at most one part in so many of it, counted in passes; a step is three
 _caught: ContextVar[list[np.ndarray] | None] = ContextVar("caught", default=None)
@@ -140,8 +141,7 @@ def _audited(audit: Path, run: RunFolder) -> dict[str, Any]:
 
 def affordable(epochs: int, films: int) -> int:
     """Return how many films may be probed after ``epochs`` with so many training ``films``, a hundred at least."""
-    versions = 1 + len(CORRUPTIONS) + len(COVERS) + 1
-    return min(MOST_FILMS, max(FEW_FILMS, 3 * epochs * films // (SHARE * versions)))
+    return min(MOST_FILMS, max(FEW_FILMS, 3 * epochs * films // (SHARE * VERSIONS)))
 
 
 def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -28,7 +28,7 @@ from plainfilm.models.model import Model
 from plainfilm.models.precision import of_model
 from plainfilm.models.pretrained import pretrained
 from plainfilm.models.standardise import Standardise
-from plainfilm.models.summary import parameters
+from plainfilm.models.summary import LIGHT, flops, parameters
 from plainfilm.models.vgg import VGG, initialise
 from plainfilm.models.zoo import Recipe
 from plainfilm.progress import say
@@ -70,7 +70,16 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitD
     if prepared.recipe.trained.on_features and not ranks.rank():
         write_features(out / folders.FEATURES, prepared.films, material.pixels)
     bits = prepared.precision.training
-    progress, optimizer = train_network(trained, inputs, material, prepared.config, out, resume=resume, bits=bits)
+    progress, optimizer = train_network(
+        trained,
+        inputs,
+        material,
+        prepared.config,
+        out,
+        resume=resume,
+        bits=bits,
+        after=_passes_after(prepared, network),
+    )
     seconds = {"training": sum(progress.seconds), "features": extraction}
     model = _model(prepared, network, optimizer_arrays(optimizer), {"epoch": progress.epoch, **start})
     count = sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -79,6 +88,12 @@ def _fit_steps(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitD
         "trained_parameters": count,
         "weights": prepared.weights.source if prepared.weights else None,
     }
+
+
+def _passes_after(prepared: Prepared, network: Backbone) -> int:
+    p = prepared.preprocess
+    light = prepared.probed and flops(network, (p.channels, p.size, p.size)) < LIGHT
+    return prepared.probed if light else 0
 
 
 def material_of(

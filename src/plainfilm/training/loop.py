@@ -28,6 +28,7 @@ from plainfilm.training import checkpoint
 from plainfilm.training.checkpoint import HISTORY, Progress
 from plainfilm.training.compiled import chosen
 from plainfilm.training.distributed import sum_gradients, whole_batch
+from plainfilm.training.estimate import Pace, foretell
 from plainfilm.training.feed import AHEAD, Batch, Feed, Material, pinned
 from plainfilm.training.optimizers import optimizer_for
 from plainfilm.training.schedules import rate
@@ -106,13 +107,15 @@ def train_network(  # noqa: PLR0913, PLR0915 - the loop in plain sight
     resume: bool,
     bits: int = 32,
     judge: Judge | None = None,
+    after: int = 0,
 ) -> tuple[Progress, torch.optim.Optimizer]:
     """Train ``network`` in place; after every epoch write ``folder``/checkpoint.h5 and history.csv.
 
     With ``resume`` continue from the checkpoint, where there is one. At the end the network holds the weights of the
     last epoch, their moving average when ``config.average`` asks for it, and those of the epoch with the lowest
     validation loss when ``config.patience`` does. Returns how far it came, and the optimizer as it is then. A ``judge``
-    may end it earlier. PlainfilmError when the loss is not finite, InputError for batches of
+    may end it earlier. Where it will take over a minute, that is said first, with ``after`` passes of films that follow
+    it. PlainfilmError when the loss is not finite, InputError for batches of
     one film where films are normalised together.
     """
     device = next(network.parameters()).device
@@ -129,7 +132,7 @@ def train_network(  # noqa: PLR0913, PLR0915 - the loop in plain sight
     scaler = torch.amp.GradScaler(enabled=device.type == "cuda" and bits == 16)
     run = Training(network, averaged, inputs, material, config, optimizer, scaler, bits)
     if not progress.epoch:
-        run.rehearse()
+        foretell(config, len(material.train), len(material.val), run.rehearse(), after)
     run.forward = run.compiled()
     steps = len(batches(len(material.train), config.batch))
     with bar(f"Training {config.model}", config.epochs * steps) as shown:
@@ -305,13 +308,18 @@ class Training:
             x = self._inputs(batch.pixels, batch.labels)[0]
             return chosen(self.forward, self.config.compile, x, self._half)
 
-    def rehearse(self) -> None:
-        """Two training steps and a validation on a copy, so that what would fail in hour three fails now."""
+    def rehearse(self) -> Pace:
+        """Two training steps and a validation on a copy, so that what would fail in hour three fails now; return how
+        long they took."""
         network = copy.deepcopy(self.network)
         optimizer, scaler = optimizer_for(network, self.config), torch.amp.GradScaler(enabled=False)
         run = Training(network, network, self.inputs, self.material, self.config, optimizer, scaler, self.bits)
         size = self.config.batch
         with _seeded(self.config.seed, 0) as generator:
             for batch in (self.material.train[:size], self.material.train[-size:]):
+                began = time.perf_counter()  # the first step also loads what the second one has
                 run.step(run.feed.batch(batch, generator), self.config.learning_rate)
-        run._validate(self.material.val[:size])
+        stepped = time.perf_counter()
+        val = self.material.val[:size]
+        run._validate(val)
+        return Pace((stepped - began) / len(batch), (time.perf_counter() - stepped) / max(1, len(val)))

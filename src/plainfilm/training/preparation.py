@@ -49,6 +49,7 @@ class Prepared:
     weights: Weights | None  # pretrained, where the model starts from some
     data: str  # as the user named it
     precision: Precision = SINGLE
+    probed: int = 0  # passes of films through a light network that follow the training: they count in its estimate
 
     @property
     def members(self) -> dict[str, str]:

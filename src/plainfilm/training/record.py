@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from plainfilm.data.films import PARTS, Films
+from plainfilm.data.films import PARTS
+from plainfilm.data.findings import known_cells
 from plainfilm.data.split import crossing
 from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.machine import ranks
@@ -60,14 +61,6 @@ def config_document(prepared: Prepared) -> ConfigDocument:
     if films.findings:
         document["findings"] = known_cells(films)
     return document
-
-
-def known_cells(films: Films) -> dict[str, dict[str, int]]:
-    """Return {finding: {"positive", "negative", "unknown"}} over all films."""
-    counts = {"positive": films.truth == 1, "negative": films.truth == 0, "unknown": films.truth < 0}
-    return {
-        name: {kind: int(cells[:, k].sum()) for kind, cells in counts.items()} for k, name in enumerate(films.findings)
-    }
 
 
 def _pictures_crossing(prepared: Prepared) -> int:

@@ -1,6 +1,6 @@
 // What the model's report says in short, and how the model decides.
 
-import { isTwo } from "./figures.js";
+import { edge, isTwo } from "./figures.js";
 import { $, count, make, scored, tile } from "./page.js";
 
 const SCORES = {
@@ -13,6 +13,8 @@ const SCORES = {
 const NO_VERDICT = "This model file holds no verdict of its report: how good the model is can't be said here.";
 const ELSEWHERE = "What must be read before any score, the red lines, is in the run's report.html.";
 
+const FROZEN = "as they were when this file was made; the run's report.html has those of now.";
+
 const three = (value) => (Number.isFinite(value) ? value.toFixed(3) : "–");
 
 export function showAbout(model) {
@@ -21,6 +23,7 @@ export function showAbout(model) {
   $("aboutBody").replaceChildren(
     ...(protocol ? [make("p", "stampline", protocol)] : []),
     ...(red?.length ? [make("ul", "red", ...red.map((line) => make("li", "", line)))] : []),
+    ...(red ? [make("p", "soft", `Red lines ${model.verdict.red_lines_of ?? FROZEN}`)] : []),
     ...(known ? headline(model.verdict) : [make("p", "card gate", NO_VERDICT)]),
     facts(model),
     ...(red ? [] : [make("p", "soft", ELSEWHERE)]),
@@ -43,11 +46,11 @@ function asASet(watch) {
 
 function facts(model) {
   const { size, channels, resize } = model.preprocess;
-  const cut = `${three(model.threshold)}, at the temperature ${three(model.temperature)}`;
+  const cut = `${edge(model.threshold)}, at the temperature ${three(model.temperature)}`;
   const rows = [
     ["Classes", `${model.classes.join(", ")} (positive: ${model.positive})`],
     ["Threshold", isTwo(model) ? cut : "none: the most probable class decides"],
-    ["For a reader", model.refer ? `probabilities from ${model.refer.map(three).join(" to ")}` : "no band was chosen"],
+    ["For a reader", model.refer ? `probabilities from ${model.refer.map(edge).join(" to ")}` : "no band was chosen"],
     ["Input gate", model.gate ?? "none: the model does not notice pictures that are no such films"],
     ["Films as a set", asASet(model.watch)],
     ["Input", `${size} × ${size} pixels, ${count(channels, "channel")}, ${resize}`],

@@ -2,7 +2,7 @@
 
 import { showAbout } from "./about.js";
 import { askToken, listenToDivider, listenToDrops, listenToKeysAndButtons } from "./controls.js";
-import { byName, calls, csv, isTwo, labelAt, probability, score } from "./figures.js";
+import { byName, calls, csv, edge, edges, isTwo, labelAt, probability, score } from "./figures.js";
 import { captioned, chosen, save } from "./files.js";
 import { listen } from "./gestures.js";
 import { FilmList } from "./list.js";
@@ -76,7 +76,7 @@ function clear() {
 const label = (film) => (film.answer ? labelAt(film.answer, model, tuning.threshold) : null);
 const shownProbability = (film) => {
   const p = film.answer.probabilities[label(film)]; // of several findings, or none, there is not one
-  return p === undefined ? "" : probability(p);
+  return p === undefined ? "" : probability(p, edges(model, label(film), tuning.threshold));
 };
 const decided = (film) => `${label(film)} ${shownProbability(film)}`;
 const forReader = (film) => film.answer?.refer ?? false;
@@ -273,7 +273,7 @@ function saveTable() {
 
 async function savePicture() {
   const { answer, path } = current;
-  const cut = isTwo(model) ? `, threshold ${tuning.threshold.toFixed(3)}` : "";
+  const cut = isTwo(model) ? `, threshold ${edge(tuning.threshold)}` : "";
   const drawn = viewer.heatShown && viewer.hasHeat ? `heat map: evidence for ${mapped(current)}` : "no heat map";
   const reader = answer.refer ? [`For a reader: ${answer.reason}`] : [];
   const by = `${model.name} ${model.hash.slice(0, 12)}; ${drawn}`;
@@ -341,6 +341,7 @@ function onInput(ids, kind, act) {
 function listenToUser() {
   listenToKeysAndButtons(ACTIONS, step);
   listenToDivider(viewer);
+  askBeforeLeaving();
   const unread = "The browser can't read what was dropped; choose it with a button instead.";
   listenToDrops((found) => add(found).catch(() => alarm(unread)));
   listen(viewer, () => tool);
@@ -359,6 +360,11 @@ function listenToUser() {
   });
   onInput(["list"], "scroll", drawThumbs);
   onInput(["clearBox"], "close", (box) => box.returnValue === "yes" && clear());
+}
+
+/** A page that is left or loaded anew forgets its films: ask before. */
+function askBeforeLeaving() {
+  addEventListener("beforeunload", (event) => films.length && event.preventDefault());
 }
 
 function introduce() {

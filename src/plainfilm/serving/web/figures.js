@@ -51,10 +51,52 @@ export const percent = (value) => (Number.isFinite(value) ? `${(100 * value).toF
 export const interval = ({ low, high }) =>
   Number.isFinite(low) && Number.isFinite(high) ? `${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)}` : "";
 
-/** Three digits, but never a certainty that the network does not have. */
-export function probability(p) {
-  if (p > 0.999) return "> 0.999";
-  return p < 0.001 ? "< 0.001" : p.toFixed(3);
+// -- probabilities as text, as evaluation/digits.py has them
+
+const [FEWEST, MOST] = [3, 12]; // digits behind the point
+const digits = [...Array(MOST - FEWEST).keys()].map((more) => FEWEST + more);
+const certain = (value) => value === 0 || value === 1;
+
+/** A threshold, or the end of a band, with three digits that count. */
+export function edge(value) {
+  if (certain(value)) return String(value);
+  return value.toFixed(digits.find((d) => Math.min(value, 1 - value) * 10 ** d >= 100) ?? MOST);
+}
+
+/** A film's probability, with digits enough to differ from every edge that it is not; never a certainty. */
+export function probability(p, edges = []) {
+  const between = edges.filter((value) => value > 0 && value < 1 && value !== p);
+  return rounded(p, digits.find((d) => isTold(p, between, d)) ?? MOST);
+}
+
+/** A film's probability and an edge as they stand in one sentence: of as many digits, each told from the other. */
+export function beside(p, value) {
+  const kept = [...new Set([p, value].filter((some) => !certain(some)))];
+  const apart = (d) => new Set([0, 1, ...kept].map((some) => some.toFixed(d))).size === kept.length + 2;
+  const d = digits.find(apart) ?? MOST;
+  return [rounded(p, d), certain(value) ? String(value) : value.toFixed(d)];
+}
+
+function isTold(p, edges, d) {
+  const text = p.toFixed(d);
+  if (Number(text) === 1) return edges.every((value) => value <= 1 - 10 ** -d);
+  if (Number(text) === 0) return edges.every((value) => value >= 10 ** -d);
+  return edges.every((value) => value.toFixed(d) !== text);
+}
+
+function rounded(p, d) {
+  const text = p.toFixed(d);
+  if (Number(text) === 1) return `> 0.${"9".repeat(d)}`;
+  return Number(text) === 0 ? `< ${(10 ** -d).toFixed(d)}` : text;
+}
+
+/** Where the probability of a class is compared: threshold and ends of the band. */
+export function edges(model, name, threshold) {
+  if (model.thresholds) return [model.thresholds[name]];
+  const band = model.refer ?? [];
+  if (!isTwo(model)) return band;
+  const own = [threshold, ...band];
+  return name === model.positive ? own : own.map((value) => 1 - value);
 }
 
 /** Order of names as people count: film2 before film10. */

@@ -1,6 +1,6 @@
 // What the model says of one film, and what that is worth at a threshold and a prevalence.
 
-import { calls, interval, isTwo, labelAt, operating, other, percent, predictive, probability, score } from "./figures.js";
+import { beside, calls, edges, interval, isTwo, labelAt, operating, other, percent, predictive, probability, score } from "./figures.js";
 import { $, make, scored, tile } from "./page.js";
 
 const NO_FIGURES =
@@ -34,16 +34,16 @@ function said(film, model, threshold, mapped) {
   if (state === "failed") return [card("failed", "Not labelled", sentence(error))];
   if (!answer) return [make("p", "soft", state === "sent" ? "Being labelled…" : "Waiting for its turn…")];
   const label = labelAt(answer, model, threshold);
-  const shown = [verdict(answer, label, model), ...bars(answer, model, threshold, mapped)];
+  const shown = [verdict(answer, label, model, threshold), ...bars(answer, model, threshold, mapped)];
   if (label !== answer.label) shown.push(card("moved", "Your threshold", unlike(answer)));
   if (answer.gate?.reason) return [unusual(answer), ...shown]; // read before the label, not after
   return answer.refer ? [...shown, card("refer", "For a reader", sentence(answer.reason))] : shown;
 }
 
-function verdict(answer, label, model) {
+function verdict(answer, label, model, threshold) {
   const box = make("div", `verdict ${tone(answer, label, model)}`, make("strong", model.thresholds ? "many" : "", label));
   const p = answer.probabilities[label]; // of several findings, or none, there is not one
-  if (p !== undefined) box.append(make("span", "", `${probability(p)} probability`));
+  if (p !== undefined) box.append(make("span", "", `${probability(p, edges(model, label, threshold))} probability`));
   return box;
 }
 
@@ -59,7 +59,7 @@ function bars(answer, model, threshold, mapped) {
     const cut = (name) => model.thresholds?.[name] ?? null;
     const own = model.thresholds ? { refer: null } : model;
     const line = ([name, p]) => {
-      const shown = [make("span", "", name), meter(p, own, cut(name)), probability(p)];
+      const shown = [make("span", "", name), meter(p, own, cut(name)), probability(p, edges(model, name))];
       if (!model.thresholds) return make("div", "each", ...shown);
       const button = make("button", `each${calls(answer, model, name) ? " called" : ""}`, ...shown);
       Object.assign(button, { type: "button", title: `Show the heat map of ${name}` });
@@ -71,7 +71,8 @@ function bars(answer, model, threshold, mapped) {
   }
   const p = score(answer, model);
   const ends = make("div", "ends soft", make("span", "", other(model)), make("span", "", model.positive));
-  const words = `Probability of ${model.positive} ${probability(p)}; the threshold is ${threshold.toFixed(3)}.`;
+  const [told, cut] = beside(p, threshold);
+  const words = `Probability of ${model.positive} ${told}; the threshold is ${cut}.`;
   return [meter(p, model, threshold), ends, make("p", "soft", words)];
 }
 

@@ -1,5 +1,6 @@
 // The threshold and the prevalence that the user tries, each as a slider and as a number.
 
+import { edge } from "./figures.js";
 import { $ } from "./page.js";
 
 export class Tuning {
@@ -28,7 +29,7 @@ export class Tuning {
     this.threshold = value;
     const { threshold: own, positive, refer } = this.model;
     const band = refer ? " The band for a reader was chosen for the model's own." : "";
-    const moved = `${positive} from here on. The model's own is ${own.toFixed(3)}.${band}`;
+    const moved = `${positive} from here on. The model's own is ${edge(own)}.${band}`;
     write("threshold", value, 3);
     $("thresholdNote").textContent = value === own ? "The model's own." : moved;
     $("thresholdReset").hidden = value === own;

@@ -97,8 +97,7 @@ def _as_one(result: Any) -> str:
     lines += [f"{p['sentence']} {p['elsewhere']}".rstrip() for p in result.get("promises", ())]
     rates = [f"{name} {result['deployed'][name]['value']:.3f}" for name in ("sensitivity", "specificity")]
     lines.append(f"As it now decides these films: {', '.join(rates)}{' (fitted to them)' * (not result['kept'])}.")
-    lines.append(enough_in_words(result))
-    return "\n".join([*lines, result.get("report") or result["out"]])
+    return "\n".join([*lines, enough_in_words(result), result.get("report") or result["out"]])
 
 
 def _by_finding(result: Any) -> str:

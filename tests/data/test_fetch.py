@@ -308,7 +308,7 @@ def test_an_unknown_name_is_the_users_fault_and_gets_a_hint() -> None:
 
 def test_the_catalogue_is_complete() -> None:
     sizes = ["", "-64", "-128", "-224"]
-    assert list(CATALOGUE) == ["kermany", *(f"pneumoniamnist{size}" for size in sizes), "vgg16"]
+    assert list(CATALOGUE) == ["kermany", *(f"pneumoniamnist{size}" for size in sizes), "chestmnist", "vgg16"]
     for item in CATALOGUE.values():
         assert item.address.startswith("https://") and item.bytes > 10**6 and item.licence.startswith("CC BY 4.0")
         assert item.checksum and re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", item.checksum)

@@ -367,5 +367,8 @@ def test_scores_by_columns_are_by_finding(tmp_path, capsys):
     assert main(["evaluate", str(out / "fold-0"), "--by", "site", "--quiet"]) == 0
     assert "Mass, site Lyon" in capsys.readouterr().out
     assert "Mass, site Lyon" in (out / "fold-0" / "report.html").read_text()
+    card = (out / "fold-0" / "model-card.md").read_text()
+    assert "Subgroups that were scored: site" in card and "each by itself; a film may have several or none" in card
+    assert "Worst of" in (out / "fold-0" / "claim-2024.md").read_text()
     assert main(["evaluate", str(out), "--by", "scanner"]) == 2
     assert "there is no column 'scanner'" in capsys.readouterr().err

@@ -95,7 +95,11 @@ def _out_of_scope() -> list[str]:
 
 def _factors(run: RunFolder) -> list[str]:
     names = sorted({row["grouping"] for row in run.probes.get("subgroups", [])})
-    shown = ", ".join(names) if names else f"{NOT_DONE} (`{verdict.PROBE.format(run.folder)}`)"
+    how = verdict.PROBE.format(run.folder)
+    if run.of_findings:
+        names = sorted({row["column"] for row in run.metrics.get("by", {}).get("rows", [])})
+        how = f"plainfilm evaluate {run.folder} --by COLUMN"
+    shown = ", ".join(names) if names else f"{NOT_DONE} (`{how}`)"
     return _points(
         {
             "Subgroups that were scored": shown,

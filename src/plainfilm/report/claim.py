@@ -194,7 +194,7 @@ def _strengths(search: Any) -> str:
 
 
 def _about_results(run: RunFolder, spoken: Spoken) -> dict[int, str]:
-    probed = f"{NOT_DONE} ({verdict.PROBE.format(run.folder)})"
+    probed = f"{NOT_DONE} ({'for several findings' if run.of_findings else verdict.PROBE.format(run.folder)})"
     corruption = run.probes.get("worst_corruption")
     stamp = f"{part_in_words(run.part)} part, {run.config['protocol']}"
     return {
@@ -217,5 +217,5 @@ def _about_results(run: RunFolder, spoken: Spoken) -> dict[int, str]:
 
 def worst(run: RunFolder) -> str:
     """Return the worst subgroup in a sentence, or that subgroups were not looked at."""
-    found = run.probes.get("worst_subgroup")
+    found = run.metrics.get("by", {}).get("worst") if run.of_findings else run.probes.get("worst_subgroup")
     return str(found["sentence"]).rstrip(".") if found else f"subgroups {NOT_DONE}"

@@ -32,7 +32,8 @@ you pass a folder on. `features.h5` and `checkpoint.h5` may be deleted once a ru
 """
 OF_A_RUN = (
     *(folders.QUARANTINE, folders.HISTORY, folders.PROBES, folders.AUDIT, folders.FIGURES),
-    *(folders.CARD, folders.METHODS, folders.CLAIM, folders.TRIPOD, folders.FEATURES, folders.CHECKPOINT, folders.SUMS),
+    *(folders.CARD, folders.METHODS, folders.CLAIM, folders.TRIPOD, folders.STARD, folders.FEATURES),
+    *(folders.CHECKPOINT, folders.SUMS),
 )
 OF_AN_AUDIT = (folders.DUPLICATES, folders.FIGURES)
 COMMANDS = {

@@ -10,13 +10,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.config import name_pairs
 from plainfilm.data import words
+from plainfilm.data.frames import frame_rows, is_frame
 from plainfilm.data.identity import one_spelling
 from plainfilm.data.roles import ROLES, candidates, only
 from plainfilm.errors import InputError, did_you_mean
@@ -28,6 +29,9 @@ from plainfilm.progress import say
 from plainfilm.storage.columns import Texts
 from plainfilm.storage.dialects import COLUMNS
 from plainfilm.storage.tables import FIRST_ROW, read_table
+
+if TYPE_CHECKING:
+    import pandas
 
 Rows = list[dict[str, str]]
 
@@ -78,18 +82,25 @@ class Table(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-def read_handed_in(path: str | Path, told: Told | None = None) -> Table:
-    """Return a table of predictions by our names; what is wrong with one of ours stays, for whoever checks it.
+def read_handed_in(path: str | Path | pandas.DataFrame, told: Told | None = None) -> Table:
+    """Return a table of predictions, a file's or a DataFrame, by our names; what is wrong with one of ours stays, for
+    whoever checks it.
 
     InputError where a column of another program's table is missing, may be one of several, or holds what it can't mean.
     """
     told = told or Told()
-    header, numbered = read_table(path, known=KNOWN)
+    header, numbered = frame_rows(path) if is_frame(path) else read_table(cast("str | Path", path), known=KNOWN)
+    path = named(path)
     of_ours = not told.columns and any(name[:2].lower() == "p_" for name in header) and {"path", "label"} & {*header}
     both = list(numbered)
     numbers, rows = [number for number, _ in both], [row for _, row in both]
     table = _ours(header, rows, numbers) if of_ours else _theirs(path, header, rows, numbers, told)
     return table._replace(positive=told.positive or table.positive)
+
+
+def named(path: str | Path | pandas.DataFrame) -> str:
+    """Return what messages call a table."""
+    return "The DataFrame" if is_frame(path) else str(path)
 
 
 # -- our own ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from plainfilm.report.claim import write_claim
 from plainfilm.report.methods import write_methods
 from plainfilm.report.page import write_page
 from plainfilm.report.reference import PAPER_FILMS, PUBLISHED, SCORES, why_not_comparable
+from plainfilm.report.stard import write_stard
 from plainfilm.report.tripod import write_tripod
 from plainfilm.report.words import count, note_on, part_in_words, score_in_words, title_of
 from plainfilm.runs.folder import RunFolder
@@ -63,8 +64,8 @@ OF_THE_PAPER = {
 
 
 def run_report(run: RunFolder) -> Path:
-    """Write report.html, model-card.md, claim-2024.md, tripod-ai.md, methods.md and figures/ of a finished run folder;
-    return the page's path.
+    """Write report.html, figures/, model-card.md, methods.md and the checklists of a finished run folder; return the
+    page's path.
 
     What is not on disk (history.csv, parts of metrics.json, probes.json, figures/montage.png) is shown as not done.
     InputError when a file is missing that every finished run has.
@@ -102,6 +103,7 @@ def run_report(run: RunFolder) -> Path:
     write_card(run)
     write_claim(run)
     write_tripod(run)
+    write_stard(run)
     write_methods(run)
     return write_page(folder, "run.html", page)
 

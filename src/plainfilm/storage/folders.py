@@ -24,7 +24,8 @@ METRICS = "metrics.json"
 PROBES = "probes.json"
 REPORT = "report.html"
 FIGURES = "figures"
-CARD, METHODS, CLAIM, TRIPOD = "model-card.md", "methods.md", "claim-2024.md", "tripod-ai.md"
+CARD, METHODS, CLAIM = "model-card.md", "methods.md", "claim-2024.md"
+TRIPOD, STARD = "tripod-ai.md", "stard-ai.md"
 FOLDS, RUNS = "folds.json", "runs.csv"
 ADAPTED, SEEN_BEFORE = "adapt.json", "seen_before.csv"
 SEARCH, TRIALS = "search.json", "search.csv"
@@ -52,6 +53,7 @@ MEANING = {
     METHODS: "paragraphs for a methods section",
     CLAIM: "the CLAIM 2024 checklist, with its gaps",
     TRIPOD: "the TRIPOD+AI checklist, with its gaps",
+    STARD: "the STARD-AI checklist, with its gaps",
     SUMS: "SHA-256 of every file, written when the folder is finished",
     FOLDS: "scores over all folds or seeds",
     RUNS: "one row per fold or seed",

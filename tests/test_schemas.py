@@ -35,7 +35,7 @@ def run(films_folder, tmp_path_factory):
 def scores(tmp_path):
     """A table of another program's scores."""
     rng = np.random.default_rng(0)
-    rows = [f"{i}.png,{i % 2},{rng.normal(0.35 + 0.3 * (i % 2), 0.15).clip(0, 1):.4f},{i // 4}" for i in range(240)]
+    rows = [f"{i}.png,{i % 2},{np.clip(rng.normal(0.35 + 0.3 * (i % 2), 0.15), 0, 1):.4f},{i // 4}" for i in range(240)]
     path = tmp_path / "theirs.csv"
     path.write_text("\n".join(["Image,Target,prob,PatientID", *rows]), encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-# make demo | test | slow | faults | check | docs | site | bench | lock | sbom: each makes the environment first where it is missing.
+# make demo | test | slow | faults | check | docs | site | notebooks | bench | lock | sbom: each makes the environment first.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready

@@ -62,7 +62,7 @@ def files() -> str:
     parts = [FILES_HEAD]
     for name, command in COMMANDS.items():
         kind = kinds[name]
-        held = (*kind.holds, *([kind.beside] if kind.beside else []), *MORE.get(name, ()))
+        held = (*kind.holds, *kind.maybe, *([kind.beside] if kind.beside else []), *MORE.get(name, ()))
         rows = [f"| `{file}` | {folders.MEANING[file]} |" for file in dict.fromkeys(held)]
         parts.append("\n".join([f"## `{command}`\n", "| file | holds |", "|---|---|", *rows, ""]))
     parts.append("## Keys of the JSON files\n\nA key marked * is not in every file.\n")

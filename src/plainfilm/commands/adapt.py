@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -22,13 +22,17 @@ from plainfilm.evaluation.findings import of_classes
 from plainfilm.evaluation.guarantee import parsed
 from plainfilm.evaluation.operating import Rules
 from plainfilm.evaluation.predictions import Predictions, write_predictions
-from plainfilm.models.model import Model
+from plainfilm.export.engine import OnnxModel
+from plainfilm.export.opened import opened
 from plainfilm.progress import say
 from plainfilm.runs.external import as_the_model_says, predict_films, seen_by_model, shared_with
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
 from plainfilm.storage.tables import write_csv
+
+if TYPE_CHECKING:
+    from plainfilm.models.model import Model
 
 
 def adapt(
@@ -75,7 +79,7 @@ def adapt_labelled(
     predictions.csv (cross-fitted), films.csv, quarantine.csv. Returns what adapt.json holds. InputError when ``out`` is
     in use, a class is unknown, or there are too few films.
     """
-    model = Model.load(run)
+    model = _model(run)
     of_classes(model.decision, "adapt")
     rules = rules_of(threshold, refer, guarantee)
     operating.check(rules.threshold, rules.refer, model.classes)
@@ -169,7 +173,7 @@ def adapt_unlabelled(
     if prevalence is not None:
         require_share("--prevalence", prevalence, ends=False)
     wanted = operating.number(aim)
-    model = Model.load(run)
+    model = _model(run)
     of_classes(model.decision, "adapt")
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
@@ -207,6 +211,10 @@ def _expected(run: Path, old: Decision, new: Decision) -> dict[str, dict[str, fl
     return {"before": at(old), "after": at(new)}
 
 
+def _model(run: Path) -> Model | OnnxModel:
+    return cast("Model | OnnxModel", opened(run))
+
+
 @contextmanager
 def _new_folder(out: Path) -> Iterator[None]:
     folders.require_free(out, folders.ADAPTATION)
@@ -214,19 +222,19 @@ def _new_folder(out: Path) -> Iterator[None]:
         yield
 
 
-def _as_trained(model: Model) -> Decision:
+def _as_trained(model: Model | OnnxModel) -> Decision:
     return replace(of_classes(model.decision, "adapt"), rule="as trained")
 
 
 def _at_temperature_one(
-    model: Model, films: Films, max_bad: float
+    model: Model | OnnxModel, films: Films, max_bad: float
 ) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
     return predict_films(
         replace(model, decision=replace(of_classes(model.decision, "adapt"), temperature=1.0)), films, max_bad
     )
 
 
-def _write(out: Path, data: str, model: Model, new: Decision, found: dict[str, Any]) -> dict[str, Any]:
+def _write(out: Path, data: str, model: Model | OnnxModel, new: Decision, found: dict[str, Any]) -> dict[str, Any]:
     """Write the model with its new operating point and adapt.json; what the model was is kept in its provenance."""
     old = _as_trained(model).operating
     about = {"from_model": model.hash, "from": old, "data": data, "to": new.operating, **found}
@@ -242,6 +250,6 @@ def _write(out: Path, data: str, model: Model, new: Decision, found: dict[str, A
             "films": found["films"],
             "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},
         }
-    model.save(out / folders.MODEL)
+    model.save(out / (folders.EXPORTED if isinstance(model, OnnxModel) else folders.MODEL))
     write_json(out / folders.ADAPTED, about)
     return about

@@ -20,7 +20,6 @@ from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.machine import ranks
 from plainfilm.progress import say
-from plainfilm.report.audit import audit_report
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
 from plainfilm.storage.tables import is_table, write_csv
@@ -67,11 +66,20 @@ def audit(
     if out:
         with sealed(out):
             _write(out, found, measured)
-            audit_report(out, found, measured, foreign)
-        say(f"Report: {out / folders.REPORT}")
+            _report(out, found, measured, foreign)
     if strict:
         _check(found)
     return found
+
+
+def _report(out: Path, found: dict[str, Any], measured: Measured, foreign: Measured | None) -> None:
+    try:
+        from plainfilm.report.audit import audit_report  # which draws; what was found needs no Matplotlib
+    except ImportError:
+        say("No report: it takes plainfilm[train].")
+        return
+    audit_report(out, found, measured, foreign)
+    say(f"Report: {out / folders.REPORT}")
 
 
 def _check(found: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,7 @@ def opened(run: Path, precision: str = "auto", engine: str | None = None, seed: 
     the cache and checked on films drawn by ``seed``. ``precision``: see ``Model.load``; onnx computes in 32 bits.
     InputError when it can't be loaded, or can't be run so.
     """
-    if (run / EXPORTED).is_file() and not (run / MODEL).exists():  # a folder that adapt made of such a file
-        run = run / EXPORTED
+    run = _file_in(run)
     exported = run.suffix.lower() == ".onnx"
     if engine not in (None, *ENGINES):
         raise InputError(f"There is no engine '{engine}'; choose from: {', '.join(ENGINES)}.")
@@ -39,9 +39,16 @@ def opened(run: Path, precision: str = "auto", engine: str | None = None, seed: 
     return _by_onnx(run, seed) if engine == "onnx" else torch_model(run, precision)
 
 
+def _file_in(run: Path) -> Path:
+    """Return the ONNX file of a folder that has no other model, or none that could be run here; else ``run``."""
+    exported = run / EXPORTED
+    readable = (run / MODEL).exists() and find_spec("torch") is not None
+    return exported if exported.is_file() and not readable else run
+
+
 def require_layers(run: Path) -> None:
     """InputError for an .onnx file, which holds a graph and no layers from which a heat map could be taken."""
-    if run.suffix.lower() == ".onnx" or ((run / EXPORTED).is_file() and not (run / MODEL).exists()):
+    if _file_in(run).suffix.lower() == ".onnx":
         raise InputError(
             f"{run} is an ONNX file, which holds no layers for heat maps; explain the run that it was exported from, "
             "where there is PyTorch: pip install 'plainfilm[train]'."

@@ -127,7 +127,8 @@ def put_timm(network: Timm, arrays: Mapping[str, np.ndarray]) -> None:
     The places of a vision transformer's patches are drawn out for a film of another size, as timm does it.
     """
     own = network.features.state_dict()
-    given = {name: torch.tensor(arrays[name]) for name in own if name in arrays}
+    given = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}  # not in every file
+    given |= {name: torch.tensor(arrays[name]) for name in own if name in arrays}
     if "pos_embed" in given:
         given["pos_embed"] = _places(network.features, given["pos_embed"])
     wrong = sorted(name for name, value in own.items() if name not in given or given[name].shape != value.shape)

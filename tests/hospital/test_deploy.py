@@ -108,7 +108,7 @@ def built(place: Path) -> Path:
     """Run every RUN of the Dockerfile with its folders in ``place``; return ``place``."""
     names = {
         "/opt/plainfilm": place / "opt",
-        "/cyclonedx": place / "cyclonedx",
+        "/lister": place / "lister",
         "/src": place / "src",
         "/var/lib/plainfilm": place / "var",
     }

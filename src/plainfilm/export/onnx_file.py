@@ -47,7 +47,7 @@ def with_temperature(data: bytes, temperature: float, told: Mapping[str, Any]) -
             for names in (node.input, node.output):
                 names[:] = [f"{stage}/before" if name == OUTPUT else name for name in names]
         for name, value in (("least", LEAST), ("temperature", temperature)):
-            graph.initializer.append(numpy_helper.from_array(np.float32(value), f"{stage}/{name}"))
+            graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), f"{stage}/{name}"))
         graph.node.extend(
             [
                 helper.make_node("Max", [f"{stage}/before", f"{stage}/least"], [f"{stage}/some"]),

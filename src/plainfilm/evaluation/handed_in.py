@@ -6,11 +6,14 @@ scikit-learn and torchxrayvision users write, or named by the user. Where two co
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +28,7 @@ from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.pairs import pairs
 from plainfilm.evaluation.scales import KINDS, Scale, as_probabilities
-from plainfilm.progress import say
+from plainfilm.progress import bar, say
 from plainfilm.storage.columns import Texts
 from plainfilm.storage.dialects import COLUMNS
 from plainfilm.storage.tables import FIRST_ROW, read_table
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     import pandas
 
 Rows = list[dict[str, str]]
+T = TypeVar("T")
+LONG, SHOWN = 2_000_000, 1_000  # bytes of a table, from which on a bar is shown; rows between two of its steps
 
 OF_OURS = ("threshold", "threshold_of", "scored_by", "refer", "reason")  # which mean nothing in others' tables
 KNOWN = (*COLUMNS, *OF_OURS)
@@ -89,7 +94,7 @@ def read_handed_in(path: str | Path | pandas.DataFrame, told: Told | None = None
     InputError where a column of another program's table is missing, may be one of several, or holds what it can't mean.
     """
     told = told or Told()
-    header, numbered = frame_rows(path) if is_frame(path) else read_table(cast("str | Path", path), known=KNOWN)
+    header, numbered = frame_rows(path) if is_frame(path) else _read(cast("str | Path", path))
     path = named(path)
     of_ours = not told.columns and any(name[:2].lower() == "p_" for name in header) and {"path", "label"} & {*header}
     both = list(numbered)
@@ -101,6 +106,25 @@ def read_handed_in(path: str | Path | pandas.DataFrame, told: Told | None = None
 def named(path: str | Path | pandas.DataFrame) -> str:
     """Return what messages call a table."""
     return "The DataFrame" if is_frame(path) else str(path)
+
+
+def _read(path: str | Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    header, numbered = read_table(path, known=KNOWN)
+    return header, _counted(path, numbered)
+
+
+def _counted(path: str | Path, numbered: Iterator[T]) -> Iterator[T]:
+    """Yield what is read, with a bar where a table is long enough to be waited for; a packed one has none."""
+    size = os.path.getsize(path)
+    if size < LONG or not str(path).lower().endswith((".csv", ".tsv", ".tab")):
+        yield from numbered
+        return
+    with open(path, "rb") as file:
+        lines = sum(piece.count(b"\n") for piece in iter(partial(file.read, 1 << 20), b""))
+    with bar("Reading rows", lines) as progress:
+        while some := list(islice(numbered, SHOWN)):
+            progress.step(len(some))
+            yield from some
 
 
 # -- our own ----------------------------------------------------------------------------------------------------------

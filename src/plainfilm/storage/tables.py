@@ -96,7 +96,7 @@ def growing_csv(
                 theirs = other.name.removeprefix(stem).removesuffix(".begun")
                 raise InputError(
                     f"{path} was begun by {theirs}, and this is {tag}: another model, engine or precision; ask for the "
-                    "same, or leave out --resume to begin anew."
+                    "same, or leave out --resume to start again."
                 )
             other.unlink(missing_ok=True)
         write_csv(begun, header, csv_rows(begun, len(header)) if resume and begun.exists() else ())

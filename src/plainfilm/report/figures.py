@@ -5,6 +5,7 @@ Colours are those of Okabe & Ito, none relied on alone; no letter is below 9 poi
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from functools import cache
@@ -44,26 +45,45 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "hatch.linewidth": 0.6,
     "svg.hashsalt": "plainfilm",  # the same figure has the same bytes
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text is text, for a journal and for whoever edits it
+    "pdf.fonttype": 42,
     "text.parse_math": False,  # a $ in the name of a film or class is a $
 }
 styled = mpl.rc_context(STYLE)
 
-WIDE, NARROW = 7.2, 3.6  # inches: both columns of a page, or one
+WIDE, NARROW = 7.0, 3.5  # inches: both columns of a journal's page (178 mm), or one (89 mm)
 LINE = 0.155  # inches from one line of 9-point text to the next
-DPI = 150
+DPI = 300
+KINDS = ("png", "svg", "pdf")
 
 
-def save(figure: Figure, folder: str | Path, name: str, kinds: tuple[str, ...] = ("png", "svg")) -> None:
-    """Write ``folder``/NAME.png (150 dots an inch) and NAME.svg, or one of the two; the same figure, the same bytes."""
-    metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    with mpl.rc_context(STYLE):
+METADATA: dict[str, dict[str, Any]] = {  # without a date, so that the same figure has the same bytes
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def save(figure: Figure, folder: str | Path, name: str, kinds: tuple[str, ...] = KINDS) -> None:
+    """Write ``folder``/NAME.png (300 dots an inch), NAME.svg and NAME.pdf (text as text), or some of them."""
+    for kind in kinds:
+        with replacing(Path(folder) / f"{name}.{kind}") as temporary:
+            _write(figure, temporary, kind)
+
+
+def outlined(figure: Figure) -> bytes:
+    """Return the figure as SVG with its letters as outlines: it looks the same where our font is not installed."""
+    packed = io.BytesIO()
+    _write(figure, packed, "svg", {"svg.fonttype": "path"})
+    return packed.getvalue()
+
+
+def _write(figure: Figure, place: Any, kind: str, more: dict[Any, Any] | None = None) -> None:
+    with mpl.rc_context(STYLE | (more or {})):
         if engine := figure.get_layout_engine():
             engine.execute(figure)
-            figure.set_layout_engine(None)  # laid out once, for both
-        for kind in kinds:
-            with replacing(Path(folder) / f"{name}.{kind}") as temporary:
-                figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata[kind], facecolor="white")
+            figure.set_layout_engine(None)  # laid out once, for all kinds
+        figure.savefig(place, format=kind, dpi=DPI, metadata=METADATA[kind], facecolor="white")
 
 
 @cache

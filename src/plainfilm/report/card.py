@@ -59,7 +59,7 @@ def _warning(run: RunFolder) -> list[str]:
 def _details(run: RunFolder) -> list[str]:
     config, model, refer = run.config, run.model, run.decision.refer
     said = {
-        "Model": f"{run.title} (`{run.name}`), {model['parameters']:,} parameters, "
+        "Model": f"{run.full_title}, {model['parameters']:,} parameters, "
         f"{model['trained_parameters']:,} of them trained",
         "Input": f"one frontal chest film, {pairs(config['preprocess'])}",
         "Output": f"a probability each of {', '.join(run.predictions.classes)}; positive class {run.positive}",

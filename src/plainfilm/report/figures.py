@@ -153,13 +153,13 @@ def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
     return figure
 
 
-FILM_LINES = 5
+FILM_LINES = 6
 
 
 def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     pixels, predicted, probability, true, path, flagged = film
     right = true is None or predicted == true
-    verdict = "" if true is None else "✓ right " if right else "✗ WRONG "
+    verdict = "" if true is None else "✓ right" if right else "✗ WRONG"
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
     axes.set(aspect="equal", adjustable="datalim")  # a square frame, whatever the film's shape
     frame = {"color": BLUE, "lw": 1.2} if right else {"color": VERMILLION, "lw": 4, "ls": (0, (2.5, 0.8))}
@@ -168,7 +168,8 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     if flagged:
         flag(axes)
     lines = [
-        f"{verdict}{probability}",
+        *([verdict] if verdict else []),
+        probability,
         fitted(predicted, width),
         *([] if true is None else [f"is {fitted(true, width - 0.18)}"]),
         *two_lines(Path(path).stem, width),
@@ -181,7 +182,7 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
             xycoords="axes fraction",
             textcoords="offset points",
             va="top",
-            weight="bold" if number < (1 if right else 2) else "normal",
+            weight="bold" if number < (1 if right else 3) else "normal",
             annotation_clip=False,
         )
 

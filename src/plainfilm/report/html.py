@@ -73,7 +73,7 @@ def run_report(run: RunFolder) -> Path:
     folder = run.folder
     page = {
         **_shared([run], folder, OF_A_RUN),
-        "title": f"{run.title} on {verdict.data_name(run)}",
+        "title": f"{run.full_title} on {verdict.data_name(run)}",
         "note": note_on(run),
         "tiles": [verdict.cell(run, name, title) for name, title in verdict.HEADLINE.items()],
         "plain": verdict.in_plain_words(run),
@@ -165,7 +165,7 @@ def _shared(runs: list[RunFolder], folder: Path, order: Mapping[str, tuple[str, 
 def _table_row(run: RunFolder, folder: Path) -> dict[str, Any]:
     cells = [verdict.cell(run, score, title) for score, title in SCORES.items()]
     link = "" if run.folder == folder else f"{run.folder.relative_to(folder).as_posix()}/report.html"
-    return {"title": run.title, "note": note_on(run), "link": link, "cells": cells}
+    return {"title": run.full_title, "note": note_on(run), "link": link, "cells": cells}
 
 
 def _table_caption(run: RunFolder) -> str:

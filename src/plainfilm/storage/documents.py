@@ -74,7 +74,8 @@ class ModelDocument(FitDocument):
     """model.json: what a report says of the model, so that drawing it needs neither the network nor torch."""
 
     model: str  # name, as plainfilm models lists it
-    title: str  # name in reports
+    title: str  # name that a reader of the paper knows
+    called: NotRequired[str]  # never on disk: what a report of several runs calls this one
     parameters: int  # all weights
     flops: int  # operations per film
     input: list[int]  # channels, height, width

@@ -49,7 +49,7 @@ MEANING = {
     METRICS: "every score of every part with its 95 % interval, and how films were divided",
     PROBES: "subgroups, robustness and shortcuts, as far as they were looked at",
     REPORT: "the report: one page that opens from a mail",
-    FIGURES: "every figure as PNG and SVG",
+    FIGURES: "every figure as PNG (300 dpi), SVG and PDF, with its points as CSV",
     CARD: "what the model is, what it is for, and what not",
     METHODS: "paragraphs for a methods section",
     CLAIM: "the CLAIM 2024 checklist, with its gaps",

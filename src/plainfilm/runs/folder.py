@@ -272,7 +272,7 @@ class RunFolder:
     @property
     def title(self) -> str:
         """What reports call the model: its name on the command line, unless it was given another."""
-        return str(self.model.get("called") or self.name)
+        return str(cast(dict[str, Any], self.model).get("called") or self.name)  # only in a report of several runs
 
     @property
     def full_title(self) -> str:

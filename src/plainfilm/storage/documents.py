@@ -75,7 +75,6 @@ class ModelDocument(FitDocument):
 
     model: str  # name, as plainfilm models lists it
     title: str  # name that a reader of the paper knows
-    called: NotRequired[str]  # never on disk: what a report of several runs calls this one
     parameters: int  # all weights
     flops: int  # operations per film
     input: list[int]  # channels, height, width

@@ -1,4 +1,4 @@
-# make demo | test | slow | faults | check | docs | site | bench | lock | sbom: each makes the environment first where it is missing.
+# make demo | test | slow | faults | check | docs | site | notebooks | bench | lock | sbom: each makes the environment first.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -6,7 +6,7 @@ WITH := test
 # PyTorch without CUDA is a fifth of the size; where there is no GPU it is taken, if its index can be reached.
 TORCH_FOR_CPUS := https://download.pytorch.org/whl/cpu
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults check docs site pictures bench lock sbom
+.PHONY: help demo test slow faults check docs site pictures notebooks bench lock sbom
 
 help:
 	@echo "make demo   synthetic films, the paper's three models on them, a report"
@@ -15,6 +15,7 @@ help:
 	@echo "make docs   the pages of docs/ that are made from the code"
 	@echo "make site   the handbook as a web site in site/, with search, without any request to elsewhere"
 	@echo "make pictures  the pictures of README and tour, by chromium"
+	@echo "make notebooks  the notebooks run, with what they show"
 	@echo "make faults the long counts of faults and hostile inputs: docs/evidence/reliability.md"
 	@echo "make lock   requirements.lock anew      make sbom   what is installed, as CycloneDX: sbom.json"
 	@echo "make bench  ours beside Keras, PyTorch and scikit-learn: benchmarks/results.md"
@@ -54,6 +55,9 @@ docs: $(READY)
 
 pictures: $(READY)
 	$(BIN)/python docs/pictures.py
+
+notebooks: $(READY)
+	$(BIN)/python notebooks/write.py
 
 .venv-site/.ready: docs/requirements.txt
 	@$(PYTHON) -m venv .venv-site

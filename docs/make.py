@@ -17,7 +17,7 @@ from plainfilm.cli import COMMANDS
 from plainfilm.cli.base import parser_of
 from plainfilm.config import TrainConfig
 from plainfilm.data.public import SETS
-from plainfilm.storage.documents import DOCUMENTS
+from plainfilm.storage.outputs import DOCUMENTS, OUTPUTS
 from schemas import schema_of
 
 HERE = Path(__file__).parent
@@ -134,7 +134,11 @@ def pages() -> dict[Path, str]:
         "python.md": NOTE + reference.python(),
         "http.md": NOTE + reference.http(),
     }
-    made |= {f"schemas/{name}.json": json.dumps(schema_of(kind), indent=1) + "\n" for name, kind in DOCUMENTS.items()}
+    known = {f"{name}.json": kinds for name, kinds in DOCUMENTS.items()}
+    known |= {f"plainfilm {name} --json": kinds for name, kinds in OUTPUTS.items()}
+    for title, kinds in known.items():
+        place = f"schemas/{title.removesuffix(' --json').removesuffix('.json').replace(' ', '-')}.json"
+        made[place] = json.dumps(schema_of(title, kinds), indent=1) + "\n"
     return {HERE / name: text for name, text in made.items()}
 
 

@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from texts import shown_by
 
 from plainfilm.cli import main
+from plainfilm.commands.demo import write_films
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "src" / "plainfilm"
@@ -32,7 +33,7 @@ REPORT_SIZE, PAGE_SIZE = (960, 1200), (1280, 800)  # width and height in pixels
 LARGEST = 200_000  # bytes of a picture
 PATIENCE = 120_000  # milliseconds
 RUN = ["--model", "vgg-bn", "--epochs", "30", "--precision", "32", "--quiet"]
-FILMS = 6  # on the service's page
+DEMO, FILMS = 240, 6  # films of the demo set; on the service's page
 
 REPORT = ("report/templates/base.html", "report/templates/macros.html", "report/templates/style.css")
 SHOWN = {
@@ -111,8 +112,8 @@ def pictures() -> None:
         raise SystemExit("chromium is needed for pictures; install it.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
         place = Path(folder)
-        command("demo", "--out", f"{folder}/demo", "--models", "vgg", "--epochs", "1", "--quiet")
         films = place / "demo" / "films"
+        write_films(films, DEMO, seed=0)
         command("audit", str(films), "--out", f"{folder}/audit", "--quiet")
         command("train", str(films), "--out", f"{folder}/run", *RUN)
         command(

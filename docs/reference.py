@@ -32,7 +32,8 @@ you pass a folder on. `features.h5` and `checkpoint.h5` may be deleted once a ru
 """
 OF_A_RUN = (
     *(folders.QUARANTINE, folders.HISTORY, folders.PROBES, folders.AUDIT, folders.FIGURES),
-    *(folders.CARD, folders.METHODS, folders.CLAIM, folders.TRIPOD, folders.FEATURES, folders.CHECKPOINT, folders.SUMS),
+    *(folders.CARD, folders.METHODS, folders.CLAIM, folders.TRIPOD, folders.STARD, folders.FEATURES),
+    *(folders.CHECKPOINT, folders.SUMS),
 )
 OF_AN_AUDIT = (folders.DUPLICATES, folders.FIGURES)
 COMMANDS = {
@@ -61,7 +62,7 @@ def files() -> str:
     parts = [FILES_HEAD]
     for name, command in COMMANDS.items():
         kind = kinds[name]
-        held = (*kind.holds, *([kind.beside] if kind.beside else []), *MORE.get(name, ()))
+        held = (*kind.holds, *kind.maybe, *([kind.beside] if kind.beside else []), *MORE.get(name, ()))
         rows = [f"| `{file}` | {folders.MEANING[file]} |" for file in dict.fromkeys(held)]
         parts.append("\n".join([f"## `{command}`\n", "| file | holds |", "|---|---|", *rows, ""]))
     parts.append("## Keys of the JSON files\n\nA key marked * is not in every file.\n")

@@ -1,4 +1,4 @@
-"""JSON schemas (draft 2020-12) of plainfilm's documents, from the types in storage/documents.py; see docs/make.py."""
+"""JSON schemas (draft 2020-12) of plainfilm's files and outputs, from the types in storage/; see docs/make.py."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(N
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def schema_of(document: type) -> dict[str, Any]:
-    """Return the schema of a TypedDict; those that it names stand in its ``$defs``."""
+def schema_of(title: str, documents: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the schema of a document that is one of several types; the TypedDicts named in it are its ``$defs``."""
     named: dict[str, Any] = {}
-    _schema(document, named)
-    whole = named.pop(document.__name__)
-    text = " ".join((document.__doc__ or "").split())
-    found = {"$schema": DRAFT, "title": document.__name__, "description": text, **whole}
-    return {**found, "$defs": dict(sorted(named.items()))} if named else found
+    kinds = [_schema(document, named) for document in documents]
+    whole = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    return {"$schema": DRAFT, "title": title, **whole, "$defs": dict(sorted(named.items()))}
 
 
 def _schema(kind: Any, named: dict[str, Any]) -> dict[str, Any]:
@@ -61,5 +59,7 @@ def _object(kind: Any, named: dict[str, Any]) -> dict[str, Any]:
         properties[key] = _schema(get_args(hint)[0] if marked else hint, named)
         if get_origin(hint) is Required or (not marked and kind.__total__):
             required.append(key)
-    found = {"type": "object", "properties": properties, "additionalProperties": False}
+    text = " ".join((kind.__doc__ or "").split())
+    about = {"description": text} if kind.__doc__ and not text.startswith("dict(") else {}
+    found = {**about, "type": "object", "properties": properties, "additionalProperties": False}
     return {**found, "required": required} if required else found

@@ -85,3 +85,31 @@ def test_none_of_it_loads_torch():
     code += "; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_frame_alone_gives_what_its_columns_give(films):
+    pandas = pytest.importorskip("pandas")
+    truth, chance, patients = films
+    frame = pandas.DataFrame({"Target": truth.astype(int), "prob": chance, "PatientID": patients})
+    found, wanted = pf.scores(frame), pf.scores(truth.astype(int), chance, patients)
+    assert list(found) == list(wanted)
+    for name, interval in wanted.items():
+        assert found[name] == pytest.approx(interval, nan_ok=True), name
+    assert found.heading == wanted.heading
+    strict = pf.scores(frame, threshold=0.9)
+    assert strict["specificity"].value > found["specificity"].value
+    point = pf.operating_point(frame, rule="sensitivity=0.95")
+    assert point.threshold == pf.operating_point(truth.astype(int), chance, "sensitivity=0.95", patients).threshold
+    logits = frame.assign(prob=np.log(chance / (1 - chance)))
+    by_frame = pf.calibrate(logits, columns={"score": "prob"}, kind="logit")
+    assert by_frame.calibrated([0.0, 2.0]) == pytest.approx(
+        pf.calibrate(truth.astype(int), np.log(chance / (1 - chance)), patients, kind="logit").calibrated([0.0, 2.0])
+    )
+
+
+def test_of_a_frame_that_holds_no_scores_it_is_said(films):
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(InputError, match=r"^The DataFrame"):
+        pf.scores(pandas.DataFrame({"label": films[0].astype(int), "note": "x"}))
+    with pytest.raises(InputError, match="takes labels and scores, or a DataFrame"):
+        pf.scores(films[0])

@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,15 +118,89 @@ def test_films_are_answered_over_http(exported, make_film):
             process.terminate()
 
 
-@pytest.mark.parametrize(
-    "words", [("train", "demo:20"), ("audit", "demo:20"), ("explain",)], ids=lambda words: str(words[0])
-)
+@pytest.mark.parametrize("words", [("train", "demo:20"), ("explain",)], ids=lambda words: str(words[0]))
 def test_what_trains_says_what_to_install(exported, films_folder, tmp_path, words):
     film = next(films_folder.rglob("*.jpeg"))
-    words = (*words, exported, film) if words == ("explain",) else words
+    words = (*words, exported.with_name("model.h5"), film) if words == ("explain",) else words
     done = without(*words, "--out", tmp_path / "out", "--quiet")
     assert done.returncode == 2 and "pip install 'plainfilm[train]'" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_exported_file_says_that_it_has_no_layers_to_explain(exported, films_folder, tmp_path, capsys):
+    from plainfilm.cli import main
+
+    words = ("explain", str(exported), str(next(films_folder.rglob("*.jpeg"))), "--out", str(tmp_path / "out"))
+    done = without(*words)
+    assert main(words) == done.returncode == 2 and not (tmp_path / "out").exists()
+    assert done.stderr == capsys.readouterr().err and "holds no layers for heat maps" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_films_are_audited_as_with_torch_installed(tmp_path):
+    """The same document to the byte, and a report only where there is what draws it."""
+    from plainfilm.commands.audit import audit
+
+    done = without("audit", "demo:60", "--against", "demo:40", "--out", tmp_path / "a", "--quiet")
+    assert done.returncode == 0, done.stderr
+    audit("demo:60", against="demo:40", out=tmp_path / "b")
+    assert (tmp_path / "a" / "audit.json").read_bytes() == (tmp_path / "b" / "audit.json").read_bytes()
+    assert (tmp_path / "b" / "report.html").exists() and not (tmp_path / "a" / "report.html").exists()
+    checked = without("doctor", tmp_path / "a", "--json")
+    assert json.loads(checked.stdout)["state"] == "finished", checked.stdout
+
+
+def adapted(exported: Path, films: Path, out: Path, *words: str) -> dict[str, Any]:
+    done = without("adapt", exported, films, "--out", out, "--json", "--quiet", "--force", *words)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_exported_file_is_adapted_as_its_run_is(exported, films_folder, tmp_path):
+    """Temperature, threshold and scores are those of the run, and the new file's probabilities those of the new run."""
+    from plainfilm.commands.adapt import adapt
+    from plainfilm.export.engine import OnnxModel
+    from plainfilm.models.model import Model
+
+    ours = adapted(exported, films_folder, tmp_path / "onnx")
+    theirs = adapt(exported.with_name("model.h5"), str(films_folder), tmp_path / "torch", force=True)
+    for name in ("threshold", "temperature"):
+        assert ours["to"][name] == pytest.approx(theirs["to"][name], abs=1e-4), name
+    assert ours["after"]["auroc"]["value"] == pytest.approx(theirs["after"]["auroc"]["value"], abs=1e-6)
+    assert ours["to"]["temperature"] != pytest.approx(1.5, abs=0.05)  # as exported
+    new, run = OnnxModel.load(tmp_path / "onnx" / "model.onnx"), Model.load(tmp_path / "torch")
+    assert new.decision.threshold == pytest.approx(run.decision.threshold, abs=1e-4)
+    assert new.hash not in (OnnxModel.load(exported).hash, run.hash)
+    assert new.provenance["adapted"]["from_model"] == OnnxModel.load(exported).hash
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32), np.uint8)
+    assert np.abs(new.probabilities(pixels) - run.probabilities(pixels)).max() < 1e-4
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx", providers=["CPUExecutionProvider"])
+    (alone,) = session.run(None, {"pixels": pixels})  # whoever runs the file by itself gets the new temperature too
+    assert np.abs(alone - run.probabilities(pixels)).max() < 1e-4
+    done = without("label", tmp_path / "onnx", films_folder, "--out", tmp_path / "a.csv", "--quiet")
+    assert done.returncode == 0, done.stderr
+    again = adapted(tmp_path / "onnx" / "model.onnx", films_folder, tmp_path / "again")
+    assert again["to"]["temperature"] == pytest.approx(ours["to"]["temperature"], rel=1e-2)
+
+
+def test_an_exported_file_is_moved_to_a_known_prevalence(exported, films_folder, tmp_path):
+    from plainfilm.export.engine import OnnxModel
+
+    done = without("adapt", exported, films_folder, "--out", tmp_path / "a", "--prevalence", "0.1", "--json", "--quiet")
+    assert done.returncode == 2 and "for which prevalence it was trained" in done.stderr  # this one has no verdict
+    with_prior = tmp_path / "prior.onnx"
+    model = OnnxModel.load(exported)
+    model.verdict = {"prior": 0.5}
+    model.save(with_prior)
+    done = without(
+        "adapt", with_prior, films_folder, "--out", tmp_path / "b", "--prevalence", "0.1", "--json", "--quiet"
+    )
+    assert done.returncode == 0, done.stderr
+    new = OnnxModel.load(tmp_path / "b" / "model.onnx")
+    assert new.decision.threshold == pytest.approx(json.loads(done.stdout)["to"]["threshold"])
+    assert new.decision.threshold > model.decision.threshold
 
 
 def test_a_run_says_that_it_needs_torch(exported, films_folder, tmp_path):

@@ -11,7 +11,7 @@ pf.scores(y_new, point.calibrated(p_new), threshold=point.threshold)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plainfilm.data.films import PARTS
-from plainfilm.data.frames import to_frame, to_html
+from plainfilm.data.frames import is_frame, to_frame, to_html
 from plainfilm.errors import InputError
 from plainfilm.evaluation import compare as paired
 from plainfilm.evaluation import guarantee, operating
 from plainfilm.evaluation.arrays import from_arrays
 from plainfilm.evaluation.decision import FLOOR, Decision
+from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.intervals import Floats, Interval
 from plainfilm.evaluation.point import floored
-from plainfilm.evaluation.predictions import Predictions, read_predictions
+from plainfilm.evaluation.predictions import HandedIn, Predictions, read_predictions, read_table_of
 from plainfilm.evaluation.scales import AS_IS, Scale, as_probabilities
 from plainfilm.evaluation.scores import scores as scored
 from plainfilm.storage import folders
@@ -128,25 +129,37 @@ class OperatingPoint:
 
 def scores(  # noqa: PLR0913 - what may be said of predictions, each by its name
     labels: Any,
-    scores: Any,
+    scores: Any = None,
     patients: Any = None,
     *,
     classes: Sequence[str] | None = None,
     positive: str = "",
     threshold: float = 0.5,
+    columns: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Scores:
     """Return every score of predictions with its 95 % interval, by patient where they are given.
 
     labels: (N,) names, booleans or indices; scores: (N,) probability of the positive class or (N, K) of each class;
-    patients: (N,). ``plainfilm.evaluation.scores.scores`` says which intervals. InputError where they don't fit.
+    patients: (N,). Or a DataFrame alone, whose columns are recognised, or named by ``columns``: {"label": "Target"}.
+    ``plainfilm.evaluation.scores.scores`` says which intervals. InputError where they don't fit.
 
     >>> found = pf.scores(truth, probabilities, patients=who)
     >>> found["auroc"].value > 0.9, found.heading
     (True, '400 films of 200 patients; positive: 1 (106 films)')
     """
-    predictions = from_arrays(labels, scores, patients, classes, positive, threshold)
+    if scores is None:
+        predictions = _of_frame(labels, "scores", positive, columns).predictions
+        predictions = predictions.under(replace(predictions.decision, threshold=threshold))
+    else:
+        predictions = from_arrays(labels, scores, patients, classes, positive, threshold)
     return Scores(predictions, scored(predictions, np.random.default_rng(seed)))
+
+
+def _of_frame(frame: Any, call: str, positive: str, columns: Mapping[str, str] | None, kind: str = "") -> HandedIn:
+    if not is_frame(frame):
+        raise InputError(f"{call} takes labels and scores, or a DataFrame that holds both.")
+    return read_table_of(frame, told=Told(columns or {}, kind, positive=positive))
 
 
 def compare(  # noqa: PLR0913 - what may be said of predictions, each by its name
@@ -179,43 +192,62 @@ def compare(  # noqa: PLR0913 - what may be said of predictions, each by its nam
 
 def operating_point(  # noqa: PLR0913 - what may be said of predictions, each by its name
     labels: Any,
-    scores: Any,
+    scores: Any = None,
     rule: str = "balanced",
     patients: Any = None,
     *,
     refer: str = "none",
     guaranteed: str = "",
     positive: str = "",
+    columns: Mapping[str, str] | None = None,
 ) -> OperatingPoint:
     """Return how to decide films like these: temperature and threshold by ``rule``, refer band by ``refer``.
 
     The rules are those of ``plainfilm train --threshold`` and ``--refer``. ``guaranteed`` ("npv=0.98,ppv=0.9") sets the
     refer band instead, so that each promise holds with 95 % confidence for films that come as these do. Two classes.
+    ``labels`` may be a DataFrame that holds the scores too, as in ``scores``.
 
     >>> point = pf.operating_point(truth, probabilities, "sensitivity=0.95", who)
     >>> found = pf.scores(truth, point.calibrated(probabilities), who, threshold=point.threshold)
     >>> round(found["sensitivity"].value, 2) >= 0.95
     True
     """
-    raw = from_arrays(labels, scores, patients, positive=positive)
+    if scores is None:
+        found = _of_frame(labels, "operating_point", positive, columns)
+        raw, scale = floored(found.predictions), found.table.scale
+    else:
+        raw, scale = from_arrays(labels, scores, patients, positive=positive), AS_IS
     if guaranteed:
         guarantee.parsed(guaranteed)
     operating.check(rule, guaranteed or refer, raw.classes)
-    return OperatingPoint(operating.choose(raw, rule, guaranteed or refer, fitted=True))
+    return OperatingPoint(operating.choose(raw, rule, guaranteed or refer, fitted=True), scale)
 
 
-def calibrate(labels: Any, scores: Any, patients: Any = None, *, kind: str = "", positive: str = "") -> OperatingPoint:
+def calibrate(
+    labels: Any,
+    scores: Any = None,
+    patients: Any = None,
+    *,
+    kind: str = "",
+    positive: str = "",
+    columns: Mapping[str, str] | None = None,
+) -> OperatingPoint:
     """Return what makes calibrated probabilities of a program's scores: a shift and a temperature of their log-odds.
 
     labels: (N,); scores: (N,) of the positive class, of ``kind`` probability, percent, logit or rank (recognised where
     it is empty: ``evaluation.scales``). ``calibrated`` of the result takes new scores of the same kind; its threshold
-    is one half. Platt's scaling (Platt 1999), with his targets.
+    is one half. ``labels`` may be a DataFrame that holds the scores too, as in ``scores``.
+    Platt's scaling (Platt 1999), with his targets.
 
     >>> pf.calibrate(truth, probabilities, who).calibrated([0.2, 0.5, 0.8]).round(2).tolist()
     [0.01, 0.26, 0.89]
     """
-    chance, scale, _ = as_probabilities(np.asarray(scores, dtype=np.float64), kind)
-    raw = floored(from_arrays(labels, chance, patients, positive=positive))
+    if scores is None:
+        found = _of_frame(labels, "calibrate", positive, columns, kind)
+        raw, scale = floored(found.predictions), found.table.scale
+    else:
+        chance, scale, _ = as_probabilities(np.asarray(scores, dtype=np.float64), kind)
+        raw = floored(from_arrays(labels, chance, patients, positive=positive))
     if not raw.decision.two:
         raise InputError(f"calibrate is for two classes, and there are {len(raw.classes)}.")
     return OperatingPoint(operating.choose(raw, "0.5", "none", fitted=True, shifted=True), scale)

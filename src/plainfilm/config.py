@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from numbers import Integral, Real
@@ -199,6 +200,13 @@ OF_STEPS = (  # settings of networks that are trained by steps: a logistic regre
     "augment",
     "compile",
 )
+
+
+def of_no_use(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the settings that a logistic regression has no use for; changes of films serve it where it has copies."""
+    return tuple(name for name in OF_STEPS if name != "augment" or not settings.get("copies"))
+
+
 OF_ENSEMBLES = (  # settings that mean something to an ensemble: the others are its members' own
     "model",
     "split",

@@ -136,6 +136,22 @@ def test_resume_refuses_rows_of_other_films(tmp_path, films_folder, capsys):
     assert main(words) == 0 and len(rows(tmp_path / "o.csv")) == 40
 
 
+@pytest.mark.parametrize(("begun", "resumed"), [("torch16", "32"), ("torch", "16"), ("onnx", "32")])
+def test_resume_does_not_go_on_with_rows_of_another_precision(begun, resumed, tmp_path, films_folder, capsys):
+    run = model_file(tmp_path / "run")
+    name = Model.load(run).hash[:12]
+    other = tmp_path / f".o.csv.{name}-{begun}.begun"
+    other.write_text("path,label,p_NORMAL,p_PNEUMONIA,refer,reason\n")
+    words = ["label", str(run), str(films_folder), "--out", str(tmp_path / "o.csv"), "--quiet", "--precision", resumed]
+    assert main([*words, "--resume"]) == 2
+    said = capsys.readouterr().err
+    own = f"{name}-torch{'16' * (resumed == '16')}"
+    assert f"begun by {name}-{begun}, and this is {own}: another model, engine or precision" in said
+    assert len(said.strip().splitlines()) == 1 and other.exists()
+    assert main(words) == 0 and not other.exists()  # begun anew
+    assert json.loads((tmp_path / "o.csv.json").read_text())["model"]["engine"] == own.partition("-")[2]
+
+
 def test_the_onnx_engine_gives_the_same_labels(tmp_path, films_folder, capsys):
     pytest.importorskip("onnxruntime")
     run = model_file(tmp_path / "run")
@@ -337,8 +353,10 @@ def test_rows_of_one_engine_are_not_gone_on_with_by_another(tmp_path, films_fold
     first = loose(films_folder)[0][0]
     begun = tmp_path / f".o.csv.{tag}.begun"
     begun.write_text(f"path,label,p_NORMAL,p_PNEUMONIA,refer,reason\n{first},NORMAL,1,0,no,\n")
-    assert main([*words, "--engine", "onnx"]) == 0
-    assert rows(tmp_path / "o.csv")[0]["p_NORMAL"] != "1" and begun.exists()
+    assert main([*words, "--engine", "onnx"]) == 2
+    assert begun.exists() and not (tmp_path / "o.csv").exists()
+    assert main([*words[:-1], "--engine", "onnx"]) == 0
+    assert rows(tmp_path / "o.csv")[0]["p_NORMAL"] != "1" and not begun.exists()
 
 
 def test_films_that_differ_as_a_set_are_warned_of_in_one_line_and_in_the_companion(tmp_path, make_films, capsys):

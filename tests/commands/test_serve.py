@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 import torch
+from tests.schemas import valid
 
 from plainfilm.cli import main
 from plainfilm.evaluation.decision import Decision
@@ -39,7 +40,7 @@ def test_serve_says_one_line_answers_and_ends_when_told(run_folder, how, code):
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         line = process.stdout.readline()
         if how == signal.SIGINT:
-            said = json.loads(line)
+            said = valid("plainfilm-serve", json.loads(line))
             url, model_hash = said["url"], said["hash"]
             assert said["model"] == "vgg" and "not a medical device" in said["disclaimer"]
         else:

@@ -316,7 +316,8 @@ def test_the_audit_looks_at_each_finding(tmp_path, capsys):
     words = ["audit", str(table), "--findings", "all", "--quiet"]
     assert main([*words, "--out", str(tmp_path / "audit"), "--strict"]) == 3
     said = capsys.readouterr().out
-    assert "The column site alone predicts Mass" in said and "The borders of the films alone predict Effusion" in said
+    assert "The column site alone predicts Mass" in said
+    assert any("The borders of the films alone predict" in line and "Effusion" in line for line in said.splitlines())
     assert "alone predicts Pneumonia" not in said and "1 picture there twice under different labels" in said
     found = json.loads((tmp_path / "audit" / "audit.json").read_text())
     for name in FINDINGS:
@@ -347,8 +348,9 @@ def test_scores_by_columns_are_by_finding(tmp_path, capsys):
         write.writerows(rows)
     out = tmp_path / "folds"
     assert main(["train", str(table), "--findings", "all", "--folds", "2", "--out", str(out), *QUICK]) == 0
+    capsys.readouterr()
     assert main(["evaluate", str(out), "--by", "site,age:40", "--json", "--quiet"]) == 0
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])["by"]
+    found = json.loads(capsys.readouterr().out)["by"]
     p = read_findings(out / "predictions.csv")
     where = {row["path"]: row for row in rows}
     assert [(row["finding"], row["group"]) for row in found["rows"]][:4] == [

@@ -7,8 +7,9 @@ import pytest
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.areas import auc_interval
-from plainfilm.evaluation.columns import NOT_KNOWN, OTHERS, asked, by_columns, grouped, usual
+from plainfilm.evaluation.columns import NOT_KNOWN, OTHERS, _difference, asked, by_columns, grouped, usual
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.predictions import Predictions
 
 
@@ -106,3 +107,16 @@ def test_chance_is_seldom_called_worse(films_a_patient):
         worst = by_columns(table(truth, score, patients), columns, "site,sex,age")["worst"]
         named += bool(worst and worst["worse"])
     assert named <= 15
+
+
+@pytest.mark.parametrize("freedom", [1, 4, 200])
+def test_a_difference_is_as_wide_as_its_parts_make_it_and_its_p_agrees(freedom):
+    """Newcombe's interval of two that Student widened already: 0 lies outside exactly where p is below .05."""
+    own, rest = Interval(0.6, 0.45, 0.72), Interval(0.8, 0.7, 0.88)
+    found = _difference(own, rest, freedom)
+    assert found["low"] == pytest.approx(-0.2 - np.hypot(0.15, 0.08)) and found["high"] == pytest.approx(
+        -0.2 + np.hypot(0.12, 0.10)
+    )
+    for value in np.linspace(0.5, 0.8, 40):
+        moved = _difference(Interval(value, value - 0.15, value + 0.12), rest, freedom)
+        assert (moved["high"] < 0) == (moved["p"] < 0.05)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.special import logit
 
 from plainfilm.errors import InputError
+from plainfilm.evaluation import handed_in
 from plainfilm.evaluation.arrays import from_arrays
 from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.predictions import read_table_of
@@ -158,3 +163,25 @@ def test_tables_of_the_same_films_without_the_truth_can_be_read_for_labelling(tm
     assert found.predictions.score == pytest.approx([0.2, 0.7]) and not found.predictions.decision.own_thresholds
     with pytest.raises(InputError, match="hold the truth"):
         read_table_of(path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_a_long_table_is_read_as_a_short_one_with_a_bar_that_counts_its_rows(ending, tmp_path, monkeypatch):
+    rows = [(f"{k}.png", ("no", "yes")[t], 1 - p, p) for k, (t, p) in enumerate(zip(TRUTH, CHANCE, strict=True))]
+    text = table("path,label,p_no,p_yes", rows).encode()
+    file = tmp_path / f"p.{ending}"
+    file.write_bytes(gzip.compress(text) if ending.endswith("gz") else text)
+    short = read_table_of(file).predictions
+    steps: list[int] = []
+
+    @contextmanager
+    def watched(title, total):
+        steps.append(total)
+        yield SimpleNamespace(step=steps.append)
+
+    monkeypatch.setattr(handed_in, "bar", watched)
+    monkeypatch.setattr(handed_in, "LONG", 10)
+    monkeypatch.setattr(handed_in, "SHOWN", 5)
+    long = read_table_of(file).predictions
+    assert long.paths == short.paths and np.array_equal(long.probabilities, short.probabilities)
+    assert steps == ([] if ending.endswith("gz") else [13, 5, 5, 2])  # lines, with the header's; then rows

@@ -15,10 +15,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from plainfilm.cli import COMMANDS
 from plainfilm.cli.base import parser_of
+from plainfilm.export.onnx import write_onnx
+from plainfilm.models.model import Model
 
 from .orthanc import free_port
 from .test_receiver import stored, wait_until
@@ -103,7 +106,12 @@ def test_the_health_check_is_answered_while_it_lives(run, tmp_path):
 
 def built(place: Path) -> Path:
     """Run every RUN of the Dockerfile with its folders in ``place``; return ``place``."""
-    names = {"/opt/plainfilm": place / "opt", "/src": place / "src", "/var/lib/plainfilm": place / "var"}
+    names = {
+        "/opt/plainfilm": place / "opt",
+        "/lister": place / "lister",
+        "/src": place / "src",
+        "/var/lib/plainfilm": place / "var",
+    }
     for name in ("src", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
         source, target = ROOT / name, names["/src"] / name
         target.parent.mkdir(exist_ok=True)
@@ -122,11 +130,26 @@ def contained(place: Path, model: Path, port: int) -> list[str]:
     words = [str(moved.get(word, word)) for word in json.loads(given("CMD")[-1])]
     words += ["--answer", "A@127.0.0.1:1", "--wait", "0", "--reserve", "1"]
     inside = (
-        f"mount --bind {place}/var {place}/var && mount -o remount,bind,ro / && mount -t tmpfs tmpfs /dev/shm"
+        f"{opened_to_others(Path(sys.base_prefix), place)}mount --bind {place}/var {place}/var"
+        " && mount -o remount,bind,ro / && mount -t tmpfs tmpfs /dev/shm"
         f" && exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups --no-new-privs "
         + shlex.join([str(place / "opt/bin/plainfilm"), *words])
     )
     return ["unshare", "-m", "bash", "-euc", inside]
+
+
+def opened_to_others(python: Path, place: Path) -> str:
+    """Steps that let any user reach the interpreter, where it lies in a home that is closed to others, as pyenv's does:
+    in the home's place comes a disk in memory that holds nothing else. Permission is denied without them."""
+    closed = [folder for folder in python.parents if not os.stat(folder).st_mode & 0o001]
+    if not closed:
+        return ""
+    (place / "python").mkdir()
+    home, seen = closed[-1], place / "python"
+    return (
+        f"mount --bind {python} {seen} && mount -t tmpfs -o mode=755 tmpfs {home} && mkdir -p {python}"
+        f" && mount --bind {seen} {python} && mount -o remount,bind,ro {python} && mount -o remount,ro {home} && "
+    )
 
 
 @pytest.fixture
@@ -140,22 +163,30 @@ def place() -> Iterator[Path]:
 @pytest.mark.slow
 def test_the_containers_steps_run_and_what_they_make_serves_without_root_on_a_read_only_disk(run, film, place):
     built(place)
+    listed = json.loads((place / "opt" / "sbom.json").read_text())
+    parts = {part["name"]: part["version"] for part in listed["components"]}
+    assert listed["bomFormat"] == "CycloneDX" and {"numpy", "onnxruntime", "pydicom", "pynetdicom"} <= set(parts)
+    assert not {"torch", "scikit-learn"} & set(parts)  # it reads films; nothing in it trains
     if os.getuid() or not shutil.which("unshare"):
         pytest.skip("only root can lay the container's disk out")
-    shutil.copy(run, place / "model.h5")
-    os.chmod(place / "model.h5", 0o644)
+    (place / "model").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32), np.uint8)
+    write_onnx(Model.load(run), place / "model" / "model.onnx", noise)
+    os.chmod(place / "model" / "model.onnx", 0o644)
     port, env = free_port(), {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
     env |= dict.fromkeys(("HOME", "MPLCONFIGDIR", "TMPDIR"), "/dev/shm")
-    command = contained(place, place / "model.h5", port)
-    reading = command[-1].split(" --no-new-privs ")[0]
-    probe = [*command[:-1], f"{reading} --no-new-privs test -r {place}/opt/bin/plainfilm"]
-    if subprocess.run(probe, env=env, capture_output=True).returncode:
-        pytest.skip("the steps ran; another user can't read a disk laid out read-only on this machine")
+    command = contained(place, place / "model", port)
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("the steps ran; this machine lets nobody lay out a disk of their own")
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=env, cwd=place / "var") as process:
         try:
             assert process.stdout and process.stdout.readline()
             assert stored(port, film(0)) == [0]
             wait_until(lambda: list((place / "var").rglob("*.zip")), 60)
             assert {path.stat().st_uid for path in (place / "var" / "spool").rglob("*")} == {NOBODY}
+            inside = ["nsenter", "-t", str(process.pid), "-m", "touch"]
+            for folder in ("opt", "model", "src"):  # not even root may
+                tried = subprocess.run([*inside, place / folder / "x"], capture_output=True, text=True)
+                assert "Read-only file system" in tried.stderr and not (place / folder / "x").exists()
         finally:
             process.terminate()

@@ -8,14 +8,16 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from plainfilm.errors import InputError
 from plainfilm.models import weights
 from plainfilm.models.lite import Lite, Same
+from plainfilm.models.pickled import read_pickled
 from plainfilm.models.pretrained import pretrained
-from plainfilm.models.released import INPUT_DEVIATION, LITE0, LITE2, Released, arrays_of, put_lite
+from plainfilm.models.released import INPUT_DEVIATION, LITE0, LITE2, Released, put_lite
 from plainfilm.models.summary import flops, parameters
 from plainfilm.models.zoo import recipe
 
@@ -86,7 +88,7 @@ def test_padding_is_tensorflows(side, kernel):
 
 def test_released_values_arrive_in_their_layers(data):
     source, network = source_network().eval(), Lite(2).eval()
-    put_lite(network, arrays_of(data))
+    put_lite(network, read_pickled(io.BytesIO(data)))
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.allclose(network.forward_features(x), source.forward_features(INPUT_DEVIATION * x))
@@ -113,7 +115,7 @@ def test_the_file_is_found_where_it_is_named_then_in_the_cache(known, data, tmp_
     (folder / known.file).write_bytes(data)
     found = known.load()
     assert found.path == folder / known.file and found.source.startswith("PLAINFILM_WEIGHTS")
-    assert len(found.arrays) == 247 and found.sha256 == known.sha256
+    assert len([a for a in found.arrays.values() if a.dtype == np.float32]) == 247 and found.sha256 == known.sha256
 
 
 def test_another_file_is_refused_before_it_is_parsed(known, data, tmp_path):

@@ -164,7 +164,7 @@ def test_curves_survive_a_loss_that_is_not_finite() -> None:
 def test_montage_says_right_or_wrong_in_words_and_in_the_frame() -> None:
     figure = figures.montage([film(0, True), film(1, False)], 6)
     said = words(figure)
-    assert "1 of 2 films right" in said and "✓ right 0.93" in said and "✗ WRONG 0.93" in said
+    assert "1 of 2 films right" in said and "✓ right\n0.930" in said and "✗ WRONG\n0.930" in said
     assert "PNEUMONIA" in said and "is NORMAL" in said and "person1_" in said
     right, wrong = (axes.spines["left"] for axes in figure.axes)
     assert wrong.get_linewidth() >= 3 * right.get_linewidth() and wrong.get_linestyle() != right.get_linestyle()
@@ -223,7 +223,7 @@ def test_any_name_can_be_drawn_without_a_warning(name: str, tmp_path: Path) -> N
         figures.save(forest.intervals([forest_row(name)]), tmp_path, "intervals")
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert set(sizes) == {
-        f"{figure}.{kind}" for figure in ("montage", "confusion", "intervals") for kind in ("png", "svg")
+        f"{figure}.{kind}" for figure in ("montage", "confusion", "intervals") for kind in figures.KINDS
     }
     assert min(sizes.values()) > 1000  # none is an empty page
 
@@ -238,12 +238,15 @@ def test_saving_twice_gives_the_same_bytes_and_no_date(tmp_path: Path, network_l
     for folder in (tmp_path / "a", tmp_path / "b"):
         figures.save(plots.curves({"CNN": history(3)}), folder, "curves")
         figures.save(network.network(network_layers, "CNN", (3, 16, 16)), folder, "network")
-    for name in ("curves.png", "curves.svg", "network.svg"):
+    for name in ("curves.png", "curves.svg", "curves.pdf", "network.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     svg = (tmp_path / "a" / "curves.svg").read_text()
+    assert "<text" in svg and ">Epoch</text>" in svg  # text as text; the page has outlines
+    assert b"<text" not in figures.outlined(plots.curves({"CNN": history(3)}))
+    assert 174 <= 25.4 * figures.WIDE <= 180 and 85 <= 25.4 * figures.NARROW <= 90  # millimetres of a journal's columns
     assert "dc:date" not in svg and not re.search(r"Matplotlib v", svg)
     with Image.open(tmp_path / "a" / "curves.png") as image:
-        assert round(image.info["dpi"][0]) == 150
+        assert round(image.info["dpi"][0]) == 300
 
 
 def test_drawing_changes_no_setting_of_the_user_and_needs_no_pyplot() -> None:

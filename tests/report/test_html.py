@@ -17,6 +17,8 @@ from plainfilm.report import figures
 from plainfilm.report.html import paper_report, run_report
 from plainfilm.report.mistakes import picture_of, wrong_films
 from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.inside import read_runs
+from plainfilm.storage.tables import read_csv
 
 MakeRun = Callable[..., Path]
 VOID = {"meta", "img", "br", "link", "input"}
@@ -76,17 +78,17 @@ def test_paper_report_shows_all_models_with_links_to_their_own(paper: Path) -> N
     assert links == ["vgg/report.html", "vgg-bn/report.html", "vgg16-lr/report.html"]
     assert "validation scores; split by film, patients shared" in page.text
     assert "is not shown to be better than" in page.text
-    assert "VGG16 features + logistic regression: no epochs" in page.text
+    assert "vgg16-lr: no epochs" in page.text
 
 
 def test_a_model_that_did_not_learn_is_a_red_line_and_marked_in_every_table(paper: Path) -> None:
     for place in (paper / "report.html", paper / "vgg" / "report.html"):
         page = read(place)
-        assert "Red line: CNN did not learn: one class predicted (PNEUMONIA)." in page.text
+        assert "Red line: vgg did not learn: one class predicted (PNEUMONIA)." in page.text
         assert any(row.get("class") == "void" for row in page.all("tr"))
     said = read(paper / "report.html").text
-    assert "better than CNN:" not in said and "CNN is not shown" not in said  # nothing to compare
-    assert said.count("CNN (did not learn)") >= 5
+    assert "better than vgg:" not in said and "vgg is not shown" not in said  # nothing to compare
+    assert said.count("vgg (did not learn)") >= 5
 
 
 def test_order_of_the_sections(paper: Path) -> None:
@@ -132,7 +134,14 @@ def test_every_chart_has_its_numbers_behind_it(paper: Path) -> None:
     assert len(charts) == with_numbers + 1  # all but the montage
 
 
-def test_figures_are_on_disk_as_png_and_svg(paper: Path) -> None:
+def by_model(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        found.setdefault(row["model"].removesuffix(" (did not learn)"), []).append(row)
+    return found
+
+
+def test_figures_are_on_disk_for_a_journal_with_their_points(paper: Path) -> None:
     names = {path.name for path in (paper / "figures").iterdir()}
     for stem in (
         "intervals",
@@ -143,7 +152,15 @@ def test_figures_are_on_disk_as_png_and_svg(paper: Path) -> None:
         "confusion-vgg",
         "reliability-vgg",
     ):
-        assert {f"{stem}.png", f"{stem}.svg"} <= names
+        assert {f"{stem}.png", f"{stem}.svg", f"{stem}.pdf"} <= names
+    assert {"roc.csv", "precision_recall.csv", "reliability-vgg.csv"} <= names
+    rows = read_csv(paper / "figures" / "roc.csv")[1]
+    for model, found in by_model(rows).items():
+        run = next(run for run in read_runs(paper) if run.title == model)
+        area = np.trapezoid(
+            [float(row["sensitivity"]) for row in found], [float(row["1 - specificity"]) for row in found]
+        )
+        assert area == pytest.approx(run.score("auroc").value, abs=1e-9)
     alone = {path.stem for path in (paper / "vgg" / "figures").iterdir()}
     assert {"network", "confusion", "reliability", "montage"} <= alone
 
@@ -187,10 +204,10 @@ def test_what_is_not_on_disk_is_not_done(make_run: MakeRun, tmp_path: Path) -> N
         (tmp_path / name).unlink()
     run_report(RunFolder(tmp_path))
     said = read(tmp_path / "report.html").text
-    assert "CNN: not done (there is no history.csv)." in said
+    assert "vgg: not done (there is no history.csv)." in said
     assert "Not done: the scores (there is no metrics.json)." in said
     assert "Not done: there is no figures/montage.png." in said
-    assert "Red line: CNN: the scores of the validation part are not done" in said
+    assert "Red line: vgg: the scores of the validation part are not done" in said
 
 
 @pytest.mark.usefixtures("words_only")
@@ -271,7 +288,7 @@ def test_paired_tests_say_which_model_is_better(make_run: MakeRun, tmp_path: Pat
     make_run(tmp_path / "vgg", films=400, certainty=0.5)
     make_run(tmp_path / "vgg-bn", "vgg-bn", films=400, certainty=6)
     text = read(paper_report(tmp_path)).text
-    assert "CNN + BN is better than CNN (accuracy: difference" in text and "after Holm" in text
+    assert "vgg-bn is better than vgg (accuracy: difference" in text and "after Holm" in text
 
 
 @pytest.mark.usefixtures("words_only")
@@ -303,7 +320,7 @@ def test_a_run_page_has_a_part_for_each_reader_and_says_what_was_not_probed(make
     ]  # fmt: skip
     assert all(f"For the {reader}" in page.text for reader in ("clinic", "reviewer", "engineer"))
     assert page.text.count("Not done: plainfilm evaluate") == 4 and "Not done: plainfilm audit" in page.text
-    assert "Red line: CNN: the test part has been opened 2 times." in page.text
+    assert "Red line: vgg: the test part has been opened 2 times." in page.text
     assert page.text.index("were found and") < page.text.index("Red line:")
 
 

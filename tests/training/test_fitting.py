@@ -11,13 +11,14 @@ import torch
 
 from plainfilm.catalogue import Trained
 from plainfilm.config import TrainConfig
+from plainfilm.data.groups import stratified_folds
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.image.augment import Augment
 from plainfilm.image.store import Rows
 from plainfilm.models.backbone import Front, cut
 from plainfilm.models.features import Copy, shape_behind
-from plainfilm.models.linear import deviation_of, mean_of
+from plainfilm.models.linear import deviation_of, fit_logistic, mean_of
 from plainfilm.models.model import Model
 from plainfilm.models.standardise import LIMIT, Standardise
 from plainfilm.models.zoo import recipe
@@ -96,6 +97,40 @@ def test_dense_layers_are_trained_on_features_of_changed_copies_that_are_made_on
     assert made == [p.stat().st_size for p in sorted((place / "cache" / "store").glob("*/rows.bin"))]
 
 
+def test_a_logistic_regression_learns_from_changed_copies_too_and_a_films_copies_share_its_fold(
+    place, films_folder, vgg16_file, monkeypatch
+):
+    """The fit equals one on all versions laid end to end; without copies it is the fit on the films alone."""
+    from plainfilm.training import fitting
+
+    seen = {}
+
+    def watched(features, films, labels, groups, *rest):
+        seen.update(features=features[films], labels=labels, groups=groups)
+        return fit_logistic(features, films, labels, groups, *rest)
+
+    monkeypatch.setattr(fitting, "fit_logistic", watched)
+    settings = {"model": "vgg16-lr", "size": 32, "weights": str(vgg16_file), "regularisation": "1e-3"}
+    changed = {"augment": "zoom=.1,contrast=.3", "copies": 2}
+    prepared, model, facts = fitted(films_folder, place / "run", **settings, **changed)
+    train, network = prepared.films.where("train"), start_network(prepared)[0]
+    own = stages(prepared, network)[0][train]
+    versions = [own, *(rows[train] for rows in copies(prepared, network)[0])]
+    assert np.array_equal(seen["features"], np.concatenate(versions)) and len(own) * 3 == len(seen["groups"])
+    assert np.array_equal(seen["labels"], np.tile(prepared.films.labels[train], 3))
+    folds = stratified_folds(seen["labels"], seen["groups"], 3, 0).reshape(3, -1)
+    assert (folds == folds[0]).all() and len(set(folds[0])) == 3
+    same_after_saving(prepared, model, place / "run")
+    weight = model.network.head[-1].weight.detach().numpy()
+    labels = torch.from_numpy(seen["labels"])
+    logits = torch.from_numpy(seen["features"] @ weight.T + model.network.head[-1].bias.detach().numpy())
+    residual = torch.softmax(logits.double(), 1)[:, 1] - labels  # at the optimum w = C Σ (y - p) x, halved for two rows
+    gradient = 1e-3 * (seen["features"] - seen["features"].mean(0)).T.astype(np.float64) @ residual.numpy()
+    assert np.allclose(weight[1] - weight[0], -gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())
+    plain = fitted(films_folder, place / "plain", **settings)[1].network.head[-1].weight.detach().numpy()
+    assert not np.allclose(weight, plain, rtol=1e-2) and facts["search"]["optimality"] < 1e-6
+
+
 def test_dense_layers_do_not_hear_a_feature_that_was_silent_in_training():
     layer = Standardise(4)
     rows = np.random.default_rng(0).normal(5, 2, (50, 4)).astype(np.float32)
@@ -129,9 +164,9 @@ def test_training_takes_each_film_as_it_is_or_one_of_its_copies():
         ({"model": "vgg16-ft", "copies": 2, "augment": "style=.5"}, "copies=2 needs an --augment without `style`"),
         (
             {"model": "vgg", "copies": 2, "augment": "zoom=.1"},
-            "copies=2 is for layers behind frozen ones, which vgg does",
+            "copies=2 is for layers behind frozen ones, and vgg trains every layer",
         ),
-        ({"model": "vgg16-lr", "copies": 2, "augment": "zoom=.1"}, "copies=2 is for layers behind frozen ones"),
+        ({"model": "vgg16-lr", "copies": 2}, "copies=2 needs an --augment without `style`"),
         ({"model": "vgg", "views": 3}, "views=3 goes with --model ensemble:RUN; train vgg first"),
     ],
 )

@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from plainfilm.audit.baselines import PROBE, pixel_columns
 from plainfilm.audit.duplicates import Twins, duplicates, inseparable
 from plainfilm.audit.measure import ARRAYS, LOOKS, NAMES, Measured
 from plainfilm.audit.telling import (
-    STRENGTH,
     Told,
     each_alone,
     file_columns,
     learnt_from,
     number_columns,
+    regressions,
     standardised,
     strongest,
     tell,
@@ -112,8 +111,7 @@ def _predicted(both: Measured, foreign: Bools, groups: Groups, rng: np.random.Ge
     scores = np.empty((len(both), len(classes)))
     for k, name in enumerate(classes):
         scores[own, k] = tell(columns[own], truth == name, whose, rng).scores
-        everything = LogisticRegression(C=STRENGTH, solver="newton-cholesky").fit(columns[own], truth == name)
-        scores[foreign, k] = everything.decision_function(columns[foreign])
+        scores[foreign, k] = regressions(columns, own & (both.labels == name), own[:, None])[foreign, 0]
     return np.asarray(np.array(classes, object)[scores.argmax(axis=1)])
 
 

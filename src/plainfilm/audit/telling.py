@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgWarning
 from scipy.special import expit, ndtr
 from scipy.stats import rankdata, t
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from plainfilm.audit.measure import NAMES, NUMBERS, Measured
 from plainfilm.data.groups import Groups, dealt
 from plainfilm.evaluation.areas import auc_interval, cross_validated
 from plainfilm.evaluation.intervals import Bools, Floats, Interval
+from plainfilm.models.newton import Problems, solve
 
 FOLDS = 5
 STRENGTH = 0.1  # C of logistic regressions on many columns, as films may be few
@@ -72,24 +69,28 @@ def tell(
     columns: (N, M), each about 1 in size. Cross-validated over FOLDS parts; films of one group (N,) are never on both
     sides. Each side must have films of two groups at least (see ``too_few``).
     """
-    fold, scores = _folds(positive, groups, rng), np.empty(len(positive))
-    for number in np.unique(fold):
-        held_out = fold == number
-        if len(np.unique(positive[~held_out])) < 2:  # groups on both sides (films in both sets) can leave one side out
-            scores[held_out] = 0.0
-            continue
-        regression = LogisticRegression(C=strength, solver="newton-cholesky")
-        with warnings.catch_warnings():
-            for category in (ConvergenceWarning, LinAlgWarning):  # it goes on by another solver, and says so
-                warnings.simplefilter("ignore", category)
-            model = regression.fit(columns[~held_out], positive[~held_out])
-        scores[held_out] = model.decision_function(columns[held_out])
+    fold, scores = _folds(positive, groups, rng), np.zeros(len(positive))
+    held_out = fold[:, None] == np.unique(fold)  # (N, folds)
+    # groups on both sides (films in both sets) can leave one side out: such a fold's films are told by nothing
+    told = [k for k, out in enumerate(held_out.T) if len(np.unique(positive[~out])) == 2]
+    if told:
+        logits = regressions(columns, positive, ~held_out[:, told], strength)
+        np.copyto(scores, (logits * held_out[:, told]).sum(1))
     whole = np.unique(np.stack([groups, positive], axis=1), axis=0, return_inverse=True)
     sides, patients = whole[0][:, 1].astype(bool), whole[1]
     means = np.bincount(patients, expit(scores)) / np.bincount(patients)
     rarer = min(int(sides.sum()), int((~sides).sum()))
     found = cross_validated(auc_interval(positive, scores, patients=groups), int(fold.max()) + 1)
     return Told(found, auc_interval(sides, means, _level(rarer)).low, scores)
+
+
+def regressions(columns: Floats, positive: Bools, taken: Bools, strength: float = STRENGTH) -> Floats:
+    """Return (N, P) log odds of all films by P logistic regressions on ``columns`` (N, M), each fitted to the films of
+    its column of ``taken`` (N, P), which must have both sides."""
+    width, every = columns.shape[1], np.asarray(columns, np.float64)
+    truth, strengths = positive[:, None].astype(np.float64), np.full(taken.shape[1], strength)
+    problems = Problems(lambda: [(slice(0, len(every)), every)], width, truth, taken.astype(np.float64), strengths)
+    return solve(problems).logits[..., 0]
 
 
 def _level(patients: int) -> float:

@@ -14,7 +14,7 @@ from plainfilm.storage.tables import is_table
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
-    text = "a run folder or a model.h5; or another program's predictions of labelled films"
+    text = "a run folder, model.h5 or .onnx file; or another program's predictions of labelled films"
     parser.add_argument("run", metavar="RUN|FILE.csv", type=Path, help=text)
     parser.add_argument("data", metavar="DATA", nargs="?", help="of a RUN: films of the new site, with labels: " + DATA)
     out_flag(parser, "folder for the adapted model; of a FILE.csv the operating point, operating.json")

@@ -23,6 +23,9 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Any:
+    from plainfilm.export.opened import require_layers
+
+    require_layers(options.run)  # before torch, which would not help
     from plainfilm.commands.explain import explain
 
     how = given(options, "explained", "method", "force", "precision")

@@ -15,13 +15,15 @@ def _run(options: argparse.Namespace) -> Any:
 
 
 def _show(result: Any) -> str:
-    head = f"{'name':10}{'parameters':>12}{'GFLOP/film':>12}{'input':>13}  weights; licence"
-    rows = [
-        f"{m['name']:10}{m['parameters']:>12,}{m['flops'] / 1e9:>12.2f}{'×'.join(map(str, m['input'])):>13}"
-        f"  {m['weights']}; {m['licence']}"
-        for m in result
-    ]
-    return "\n".join([head, *rows])
+    width = max(len(m["name"]) for m in result)
+    head = f"{'name':{width}}{'parameters':>13}{'GFLOP/film':>12}{'input':>13}  weights; licence"
+    return "\n".join([head, *(_line(m, width) for m in result)])
+
+
+def _line(m: dict[str, Any], width: int) -> str:
+    known = m["parameters"] is not None
+    counts = f"{m['parameters']:>13,}{m['flops'] / 1e9:>12.2f}" if known else f"{'?':>13}{'?':>12}"
+    return f"{m['name']:{width}}{counts}{'×'.join(map(str, m['input'])):>13}  {m['weights']}; {m['licence']}"
 
 
 COMMAND = Command(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -23,7 +23,8 @@ from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions,
 from plainfilm.evaluation.guarantee import parsed
 from plainfilm.evaluation.operating import Rules
 from plainfilm.evaluation.predictions import Predictions, write_predictions
-from plainfilm.models.model import Model
+from plainfilm.export.engine import OnnxModel
+from plainfilm.export.opened import opened
 from plainfilm.progress import say
 from plainfilm.runs.external import (
     as_the_model_says,
@@ -38,6 +39,9 @@ from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
 from plainfilm.storage.tables import write_csv
+
+if TYPE_CHECKING:
+    from plainfilm.models.model import Model
 
 
 def adapt(
@@ -85,7 +89,7 @@ def adapt_labelled(
     in use, a class is unknown, or there are too few films. Several findings are adapted one by one; each keeps its old
     rule where too few films know it.
     """
-    model = Model.load(run)
+    model = _model(run)
     rules = rules_of(threshold, refer, guarantee)
     fitted: Callable[..., tuple[Any, dict[str, Any], Predictions | None]]
     if isinstance(model.decision, FindingsDecision):
@@ -126,7 +130,7 @@ class Local(NamedTuple):
 
 
 def _fitted(
-    local: Local, model: Model, out: Path, rules: Rules, rng: np.random.Generator, force: bool
+    local: Local, model: Model | OnnxModel, out: Path, rules: Rules, rng: np.random.Generator, force: bool
 ) -> tuple[Decision, dict[str, Any], Predictions]:
     """Fit the rule of a model of classes to ``local`` films and write predictions.csv; return it, what is known of it,
     and the films as it decides them."""
@@ -143,7 +147,7 @@ def _fitted(
 
 
 def _fitted_to_findings(
-    local: Local, model: Model, out: Path, rules: Rules, rng: np.random.Generator, force: bool
+    local: Local, model: Model | OnnxModel, out: Path, rules: Rules, rng: np.random.Generator, force: bool
 ) -> tuple[FindingsDecision, dict[str, Any], None]:
     """``_fitted`` for a model of several findings, each of which is fitted by itself, with the model's verdict; it has
     no report."""
@@ -235,7 +239,7 @@ def adapt_unlabelled(
     if prevalence is not None:
         require_share("--prevalence", prevalence, ends=False)
     wanted = operating.number(aim)
-    model = Model.load(run)
+    model = _model(run)
     of_classes(model.decision, "adapt without labels")
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
@@ -273,6 +277,10 @@ def _expected(run: Path, old: Decision, new: Decision) -> dict[str, dict[str, fl
     return {"before": at(old), "after": at(new)}
 
 
+def _model(run: Path) -> Model | OnnxModel:
+    return cast("Model | OnnxModel", opened(run))
+
+
 @contextmanager
 def _new_folder(out: Path) -> Iterator[None]:
     folders.require_free(out, folders.ADAPTATION)
@@ -280,16 +288,16 @@ def _new_folder(out: Path) -> Iterator[None]:
         yield
 
 
-def _as_trained(model: Model) -> Decision:
+def _as_trained(model: Model | OnnxModel) -> Decision:
     return replace(of_classes(model.decision, "adapt"), rule="as trained")
 
 
-def _at_temperature_one(model: Model) -> Model:
+def _at_temperature_one(model: Model | OnnxModel) -> Model | OnnxModel:
     return replace(model, decision=model.decision.cooled)
 
 
 def _write(
-    out: Path, data: str, model: Model, new: Decision | FindingsDecision, found: dict[str, Any]
+    out: Path, data: str, model: Model | OnnxModel, new: Decision | FindingsDecision, found: dict[str, Any]
 ) -> dict[str, Any]:
     """Write the model with its new operating point and adapt.json; what the model was is kept in its provenance."""
     old = (model.decision if isinstance(model.decision, FindingsDecision) else _as_trained(model)).operating
@@ -306,6 +314,6 @@ def _write(
             "films": found["films"],
             "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},
         }
-    model.save(out / folders.MODEL)
+    model.save(out / (folders.EXPORTED if isinstance(model, OnnxModel) else folders.MODEL))
     write_json(out / folders.ADAPTED, about)
     return about

@@ -20,7 +20,6 @@ from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.machine import ranks
 from plainfilm.progress import say
-from plainfilm.report.audit import audit_report
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
 from plainfilm.storage.tables import is_table, write_csv
@@ -66,8 +65,7 @@ def audit(
     if out:
         with sealed(out):
             _write(out, found, measured)
-            audit_report(out, found, measured, foreign)
-        say(f"Report: {out / folders.REPORT}")
+            _report(out, found, measured, foreign)
     if strict:
         _check(found)
     return found
@@ -80,6 +78,16 @@ def _given(films: Films, positive: str, predictions: Path | None) -> Predictions
     else:
         positive_class(films.classes, positive or None)
     return read_predictions(predictions) if predictions else None
+
+
+def _report(out: Path, found: dict[str, Any], measured: Measured, foreign: Measured | None) -> None:
+    try:
+        from plainfilm.report.audit import audit_report  # which draws; what was found needs no Matplotlib
+    except ImportError:
+        say("No report: it takes plainfilm[train].")
+        return
+    audit_report(out, found, measured, foreign)
+    say(f"Report: {out / folders.REPORT}")
 
 
 def _check(found: dict[str, Any]) -> None:

@@ -55,7 +55,8 @@ def label(
     if picture and counts.labels:
         draw_montage(model, paths, counts.sample, picture)
     about = {**counts.about, "as_a_set": as_a_set(seen, counts.labels.total())}
-    write_json(companion(out), {"labels_of": out.name, "model": {"name": model.name, "sha256": model.hash}, **about})
+    made_by = {"name": model.name, "sha256": model.hash, "engine": model.engine}
+    write_json(companion(out), {"labels_of": out.name, "model": made_by, **about})
     return about
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from plainfilm.catalogue import ENSEMBLE
 from plainfilm.commands.evaluate import evaluate_runs
-from plainfilm.config import OF_STEPS, TrainConfig
+from plainfilm.config import TrainConfig, of_no_use
 from plainfilm.data.films import PARTS, FilmError, Films
 from plainfilm.data.sources import load
 from plainfilm.data.split import crossing, folds, leave_out
@@ -167,7 +167,7 @@ def _derived(prepared: Prepared) -> str:
     apart = f"{films.protocol}; {crossed['patients']} patients and {crossed['contents']} copies in more than one part"
     rule = f"decay {config.decay}: {DESCRIPTIONS[config.decay]}; class weights {shown}; "
     if not prepared.recipe.trained.by_steps:
-        unused = changed(config, OF_STEPS)
+        unused = changed(config, of_no_use(asdict(config)))
         rule = f"no use for {', '.join(unused)}, since nothing is trained by steps; " if unused else ""
     return (
         f"{parts} films ({apart}); {_question(films, config)}; "

@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from plainfilm.data import words
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.areas import auc_interval
-from plainfilm.evaluation.intervals import Bools, Floats, Interval, normal_quantile, rate
+from plainfilm.evaluation.intervals import Bools, Floats, Interval, rate, student_quantile
 from plainfilm.evaluation.predictions import Predictions
 
 Groups = NDArray[np.object_]  # (N,) the group of each film
@@ -33,8 +33,8 @@ USUAL = re.compile(  # columns that a run is looked at by without being asked, b
 RULE = (
     f"Groups with fewer than {ENOUGH_FILMS} films, or with positive or negative films of fewer than {ENOUGH_A_SIDE}"
     " patients, are counted and not scored. Intervals let films of a patient err together. Differences are to all other"
-    " films, with intervals from those of both (Newcombe 1998), as wide as Student's for the rarer side's patients;"
-    " p is adjusted for all differences that were looked at (Holm 1979)."
+    " films, with intervals from those of both (Newcombe 1998); p is by Student's for the rarer side's patients,"
+    " adjusted for all differences that were looked at (Holm 1979)."
 )
 
 
@@ -188,19 +188,18 @@ def _enough(p: Predictions, films: Bools, truth: Bools) -> int:
 def _difference(own: Interval, rest: Interval, freedom: int) -> dict[str, float]:
     """Return own - rest with its interval from those of both, and the p of no difference.
 
-    Bounds of both are as many standard errors away as a normal's would be; those of the difference as many as
-    Student's with ``freedom`` degrees, since the variance of few patients is known badly. The arm towards 0 gives p.
+    The bounds of both know already that the variance of few patients is known badly; nothing is widened once more. The
+    arm towards 0 gives p: it is Student's quantile with ``freedom`` degrees times the standard error.
     """
     value = own.value - rest.value
-    wider = float(student.ppf(0.975, freedom)) / normal_quantile(0.95)
     down = float(np.hypot(own.value - own.low, rest.high - rest.value))
     up = float(np.hypot(own.high - own.value, rest.value - rest.low))
     arm = up if value < 0 else down
-    errors = abs(value) / arm * normal_quantile(0.95) if arm > 0 else np.inf if value else 0.0
+    errors = abs(value) / arm * student_quantile(0.95, freedom) if arm > 0 else np.inf if value else 0.0
     return {
         "value": value,
-        "low": max(value - down * wider, -1.0),
-        "high": min(value + up * wider, 1.0),
+        "low": max(value - down, -1.0),
+        "high": min(value + up, 1.0),
         "p": float(2 * student.sf(errors, freedom)),
     }
 

@@ -6,17 +6,21 @@ scikit-learn and torchxrayvision users write, or named by the user. Where two co
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.config import name_pairs
 from plainfilm.data import words
+from plainfilm.data.frames import frame_rows, is_frame
 from plainfilm.data.identity import one_spelling
 from plainfilm.data.roles import ROLES, candidates, only
 from plainfilm.errors import InputError, did_you_mean
@@ -24,12 +28,17 @@ from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.pairs import pairs
 from plainfilm.evaluation.scales import KINDS, Scale, as_probabilities
-from plainfilm.progress import say
+from plainfilm.progress import bar, say
 from plainfilm.storage.columns import Texts
 from plainfilm.storage.dialects import COLUMNS
 from plainfilm.storage.tables import FIRST_ROW, read_table
 
+if TYPE_CHECKING:
+    import pandas
+
 Rows = list[dict[str, str]]
+T = TypeVar("T")
+LONG, SHOWN = 2_000_000, 1_000  # bytes of a table, from which on a bar is shown; rows between two of its steps
 
 OF_OURS = ("threshold", "threshold_of", "scored_by", "refer", "reason")  # which mean nothing in others' tables
 KNOWN = (*COLUMNS, *OF_OURS)
@@ -78,18 +87,44 @@ class Table(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-def read_handed_in(path: str | Path, told: Told | None = None) -> Table:
-    """Return a table of predictions by our names; what is wrong with one of ours stays, for whoever checks it.
+def read_handed_in(path: str | Path | pandas.DataFrame, told: Told | None = None) -> Table:
+    """Return a table of predictions, a file's or a DataFrame, by our names; what is wrong with one of ours stays, for
+    whoever checks it.
 
     InputError where a column of another program's table is missing, may be one of several, or holds what it can't mean.
     """
     told = told or Told()
-    header, numbered = read_table(path, known=KNOWN)
+    header, numbered = frame_rows(path) if is_frame(path) else _read(cast("str | Path", path))
+    path = named(path)
     of_ours = not told.columns and any(name[:2].lower() == "p_" for name in header) and {"path", "label"} & {*header}
     both = list(numbered)
     numbers, rows = [number for number, _ in both], [row for _, row in both]
     table = _ours(header, rows, numbers) if of_ours else _theirs(path, header, rows, numbers, told)
     return table._replace(positive=told.positive or table.positive)
+
+
+def named(path: str | Path | pandas.DataFrame) -> str:
+    """Return what messages call a table."""
+    return "The DataFrame" if is_frame(path) else str(path)
+
+
+def _read(path: str | Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    header, numbered = read_table(path, known=KNOWN)
+    return header, _counted(path, numbered)
+
+
+def _counted(path: str | Path, numbered: Iterator[T]) -> Iterator[T]:
+    """Yield what is read, with a bar where a table is long enough to be waited for; a packed one has none."""
+    size = os.path.getsize(path)
+    if size < LONG or not str(path).lower().endswith((".csv", ".tsv", ".tab")):
+        yield from numbered
+        return
+    with open(path, "rb") as file:
+        lines = sum(piece.count(b"\n") for piece in iter(partial(file.read, 1 << 20), b""))
+    with bar("Reading rows", lines) as progress:
+        while some := list(islice(numbered, SHOWN)):
+            progress.step(len(some))
+            yield from some
 
 
 # -- our own ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,9 +17,12 @@ from plainfilm.data.frames import to_frame
 from plainfilm.data.words import number
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import Bools, Decision, positive_class
-from plainfilm.evaluation.handed_in import Table, Told, patients_of, read_handed_in, with_label
+from plainfilm.evaluation.handed_in import Table, Told, named, patients_of, read_handed_in, with_label
 from plainfilm.progress import say
 from plainfilm.storage.tables import read_csv, write_csv
+
+if TYPE_CHECKING:
+    import pandas
 
 Found = Callable[..., list[str]]  # which rows are wrong, what they have, and all rows' cells -> what to say
 
@@ -167,12 +170,13 @@ def read_predictions(
 
 
 def read_table_of(
-    path: str | Path,
+    path: str | Path | pandas.DataFrame,
     films_csv: str | Path | None = None,
     about: Mapping[str, Any] | None = None,
     told: Told | None = None,
 ) -> HandedIn:
-    """Return the predictions in a table: ours, ``path,label,p_<class>…``, or another program's, see ``handed_in``.
+    """Return the predictions in a table, a file or a DataFrame: ours, ``path,label,p_<class>…``, or another program's,
+    see ``handed_in``.
 
     Of ours the classes are what stands after ``p_``, in the order of the columns. ``part`` may be missing (then
     "test"). A column ``threshold`` (of pooled folds) is each film's own, for the probability of the class in
@@ -182,7 +186,7 @@ def read_table_of(
     own path. What was taken for what is said; all mistakes are collected into one InputError.
     """
     told, known = told or Told(), _patients_of(films_csv) if films_csv is not None else {}
-    table = read_handed_in(path, told)
+    table, path = read_handed_in(path, told), named(path)
     for remark in table.remarks:
         say(f"{path}: {remark}")
     if mistakes := _mistakes(table, partial(_found, table.numbers), told.labelled):
@@ -191,8 +195,8 @@ def read_table_of(
         places = with_label(path, table.rows)
         table = table._replace(rows=[table.rows[i] for i in places], probabilities=table.probabilities[places])
     rows, classes, about = table.rows, table.classes, about or {}
-    named = rows[0].get("threshold_of", "") if rows else ""
-    positive = positive_class(classes, about.get("positive") or table.positive or named or None)
+    meant = rows[0].get("threshold_of", "") if rows else ""
+    positive = positive_class(classes, about.get("positive") or table.positive or meant or None)
     decision = Decision.read(classes, {"threshold": 0.5, "temperature": 1, **about, "positive": classes[positive]})
     own = _thresholds(table)
     found = Predictions(
@@ -200,7 +204,7 @@ def read_table_of(
         parts=np.array([row.get("part") or "test" for row in rows], dtype=np.str_),
         labels=np.array([classes.index(row["label"]) if row["label"] else 0 for row in rows], dtype=np.int64),
         probabilities=table.probabilities,
-        decision=decision if own is None else replace(decision, threshold=own, threshold_of=named),
+        decision=decision if own is None else replace(decision, threshold=own, threshold_of=meant),
         patients=patients_of(rows, known),
         folds=np.array([row["scored_by"] for row in rows], dtype=np.str_) if "scored_by" in table.header else None,
     )

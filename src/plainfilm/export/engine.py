@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -10,16 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.errors import InputError
-from plainfilm.evaluation.decision import Decision
+from plainfilm.errors import InputError, PlainfilmError
+from plainfilm.evaluation.decision import Decision, apply_temperature
 from plainfilm.evaluation.findings import FindingsDecision, rule_of
-from plainfilm.export.onnx_file import checked, read, require
+from plainfilm.export import about
+from plainfilm.export.onnx_file import LARGEST_DIFFERENCE, checked, read, require, sealed, with_temperature
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import Gate
 from plainfilm.models.reads import Reads
+from plainfilm.storage.files import replacing, to_json
 
 FINDINGS = "findings"  # the rule of each, in a model of several
 VALUES = ("classes", "preprocess", "threshold", "temperature", "refer", "verdict")  # JSON; the rest is text
+IF_THERE = (FINDINGS, "promises", "adapted")
 
 
 @dataclass
@@ -33,12 +37,36 @@ class OnnxModel(Reads):
     hash: str = ""
     gate: Gate | None = None
     verdict: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0  # what the graph itself divides logits by
+    path: Path | None = field(default=None, repr=False)
     engine = "onnx"
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels."""
-        (found,) = self.session.run(None, {"pixels": np.ascontiguousarray(pixels, np.uint8)})
-        return np.asarray(found, np.float64)
+        (given,) = self.session.run(None, {"pixels": np.ascontiguousarray(pixels, np.uint8)})
+        found = np.asarray(given, np.float64)
+        return found if self._further == 1 else apply_temperature(found, self._further)
+
+    @property
+    def _further(self) -> float:
+        """The temperature of the rule of decision, against the graph's own."""
+        return self.decision.temperature / self.temperature if isinstance(self.decision, Decision) else 1.0
+
+    def save(self, path: Path) -> None:
+        """Write the model's file again with the rule of decision that the model has by now, its temperature in the
+        graph, and another hash. PlainfilmError, and no file, when the two would answer differently."""
+        assert self.path is not None and isinstance(self.decision, Decision)
+        self.hash = hashlib.sha256(f"{self.hash} {to_json(self.decision.about)}".encode()).hexdigest()
+        told = {**about(self), "adapted": self.provenance.get("adapted", {})}
+        data = sealed(with_temperature(read(self.path), self._further, told))
+        size = self.preprocess.size
+        noise = np.random.default_rng(0).integers(0, 256, (2, size, size), np.uint8)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+            difference = np.abs(self.probabilities(noise) - OnnxModel.load(temporary).probabilities(noise)).max()
+            if not difference <= LARGEST_DIFFERENCE:
+                raise PlainfilmError(f"{path} was not kept: its probabilities differ by up to {difference:.2g}.")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], precision: str = "32") -> OnnxModel:
@@ -51,8 +79,10 @@ class OnnxModel(Reads):
         data = read(path)
         try:
             told, gate = checked(data)
-            known = [*VALUES, *(key for key in (FINDINGS,) if key in told)]
-            return cls._made(told, {key: json.loads(told[key]) for key in known}, gate, _session(data))
+            known = [*VALUES, *(key for key in IF_THERE if key in told)]
+            model = cls._made(told, {key: json.loads(told[key]) for key in known}, gate, _session(data))
+            model.path = path
+            return model
         except InputError:
             raise
         except Exception as error:  # protobuf, the checker and the runtime each have their own, and hostile files all
@@ -71,7 +101,10 @@ class OnnxModel(Reads):
             verdict=dict(values["verdict"]),
             hash=texts["model_sha256"],
             session=session,
+            provenance={"adapted": dict(values["adapted"])} if values.get("adapted") else {},
         )
+        if isinstance(model.decision, Decision):
+            model.temperature = model.decision.temperature
         size = model.preprocess.size
         shapes = [list(value.shape[1:]) for value in (*session.get_inputs(), *session.get_outputs())]
         if shapes != [[size, size], [len(model.classes)]]:

@@ -23,13 +23,12 @@ from torch import nn
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.export import FORMAT, about
 from plainfilm.export.engine import OnnxModel
-from plainfilm.export.onnx_file import GATE, SEAL, UNSEALED, require, sealed
+from plainfilm.export.onnx_file import GATE, LARGEST_DIFFERENCE, OUTPUT, describe, require, sealed
 from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.models.reads import Reads
-from plainfilm.storage.files import cache_dir, locked, replacing, to_json
+from plainfilm.storage.files import cache_dir, locked, replacing
 
 OPSET = 18  # of 2023: read by onnxruntime 1.14 and later
-LARGEST_DIFFERENCE = 1e-4  # of a probability; beyond it the file is not kept
 NEEDED = ("onnxruntime", "onnxscript")
 
 
@@ -91,7 +90,7 @@ def _graph(model: Model) -> Any:
             dynamo=True,
             opset_version=OPSET,
             input_names=["pixels"],
-            output_names=["probabilities"],
+            output_names=[OUTPUT],
             dynamic_shapes={"pixels": {0: torch.export.Dim("films", min=1)}},
             external_data=False,
             verbose=False,
@@ -105,14 +104,12 @@ def _graph(model: Model) -> Any:
         proto.graph.node.append(helper.make_node("Identity", [GATE + name], [f"{GATE}kept/{name}"]))
     proto.producer_name = "plainfilm"
     proto.doc_string = about(model)["disclaimer"]
-    for key, value in {**about(model), SEAL: UNSEALED.decode()}.items():
-        proto.metadata_props.add(key=key, value=value if isinstance(value, str) else to_json(value))
+    describe(proto, about(model))
     return proto
 
 
 def _strip(proto: Any) -> None:
     graph = proto.graph
-    del proto.metadata_props[:]
     for items in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer, [graph]):
         for item in items:
             del item.metadata_props[:]
@@ -146,4 +143,4 @@ def _kept(model: Model, path: Path) -> OnnxModel | None:
 
 def _by(model: Model, exported: OnnxModel) -> OnnxModel:
     own = {name: getattr(model, name) for name in ("name", "decision", "preprocess", "hash", "gate", "verdict")}
-    return OnnxModel(**own, session=exported.session)
+    return OnnxModel(**own, session=exported.session, temperature=exported.temperature, path=exported.path)

@@ -6,6 +6,7 @@ Nothing here needs onnxruntime; every file is hostile until it was ``checked``.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ import numpy as np
 
 from plainfilm.errors import InputError
 from plainfilm.export import FORMAT
+from plainfilm.storage.files import to_json
 
 MOST_BYTES = 2**31 - 1  # protobuf's own limit
 NUMBERS = (1, 2, 3, 6, 7, 9, 10, 11)  # ONNX tensor types: float32 and 64, integers, bool, float16
 GATE = "gate/"
 SEAL = "plainfilm_sha256"
 UNSEALED = b"0" * 64
+OUTPUT = "probabilities"
+LEAST = 1e-30  # of a probability whose logarithm is taken in 32 bits
+LARGEST_DIFFERENCE = 1e-4  # of a probability; beyond it a file is not kept
 
 
 def require(*packages: str) -> None:
@@ -27,6 +32,39 @@ def require(*packages: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise InputError(f"This needs the package {missing[0]}; run: pip install 'plainfilm[export]'.")
+
+
+def with_temperature(data: bytes, temperature: float, told: Mapping[str, Any]) -> Any:
+    """Return the ModelProto of a file whose probabilities are softened further, softmax(log p / temperature), and whose
+    metadata are ``told``, JSON values."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    proto = onnx.load_model_from_string(data)
+    if temperature != 1:
+        graph, stage = proto.graph, f"{OUTPUT}/{len(proto.graph.node)}"
+        for node in graph.node:
+            for names in (node.input, node.output):
+                names[:] = [f"{stage}/before" if name == OUTPUT else name for name in names]
+        for name, value in (("least", LEAST), ("temperature", temperature)):
+            graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), f"{stage}/{name}"))
+        graph.node.extend(
+            [
+                helper.make_node("Max", [f"{stage}/before", f"{stage}/least"], [f"{stage}/some"]),
+                helper.make_node("Log", [f"{stage}/some"], [f"{stage}/log"]),
+                helper.make_node("Div", [f"{stage}/log", f"{stage}/temperature"], [f"{stage}/logits"]),
+                helper.make_node("Softmax", [f"{stage}/logits"], [OUTPUT], axis=-1),
+            ]
+        )
+    describe(proto, told)
+    return proto
+
+
+def describe(proto: Any, told: Mapping[str, Any]) -> None:
+    """Write ``told``, JSON values, and an open seal into the metadata of a ModelProto."""
+    del proto.metadata_props[:]
+    for key, value in {**told, SEAL: UNSEALED.decode()}.items():
+        proto.metadata_props.add(key=key, value=value if isinstance(value, str) else to_json(value))
 
 
 def sealed(proto: Any) -> bytes:

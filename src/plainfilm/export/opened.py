@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plainfilm.errors import InputError
 from plainfilm.models.reads import Reads
+from plainfilm.storage.folders import EXPORTED, MODEL
 
 if TYPE_CHECKING:
     from plainfilm.models.model import Model
@@ -22,6 +24,7 @@ def opened(run: Path, precision: str = "auto", engine: str | None = None, seed: 
     the cache and checked on films drawn by ``seed``. ``precision``: see ``Model.load``; onnx computes in 32 bits.
     InputError when it can't be loaded, or can't be run so.
     """
+    run = _file_in(run)
     exported = run.suffix.lower() == ".onnx"
     if engine not in (None, *ENGINES):
         raise InputError(f"There is no engine '{engine}'; choose from: {', '.join(ENGINES)}.")
@@ -34,6 +37,22 @@ def opened(run: Path, precision: str = "auto", engine: str | None = None, seed: 
 
         return OnnxModel.load(run)
     return _by_onnx(run, seed) if engine == "onnx" else torch_model(run, precision)
+
+
+def _file_in(run: Path) -> Path:
+    """Return the ONNX file of a folder that has no other model, or none that could be run here; else ``run``."""
+    exported = run / EXPORTED
+    readable = (run / MODEL).exists() and find_spec("torch") is not None
+    return exported if exported.is_file() and not readable else run
+
+
+def require_layers(run: Path) -> None:
+    """InputError for an .onnx file, which holds a graph and no layers from which a heat map could be taken."""
+    if _file_in(run).suffix.lower() == ".onnx":
+        raise InputError(
+            f"{run} is an ONNX file, which holds no layers for heat maps; explain the run that it was exported from, "
+            "where there is PyTorch: pip install 'plainfilm[train]'."
+        )
 
 
 def _by_onnx(run: Path, seed: int) -> Reads:

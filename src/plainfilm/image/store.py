@@ -12,7 +12,7 @@ import mmap
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -226,11 +226,41 @@ class Rows:
         """Return (B, *shape) for positions among the films."""
         return np.asarray(self.data[self.order[positions]])
 
+    def columns(self, positions: np.ndarray, some: slice) -> np.ndarray:
+        """Return (B, some) of rows that are vectors."""
+        return np.asarray(self.data[:, some][self.order[positions]])
+
     def release(self) -> None:
         """Give back the memory of the rows read so far; the page cache keeps them as long as it likes."""
         mapped = getattr(self.data, "_mmap", None)  # of np.memmap; other arrays are in memory anyway
         if mapped is not None and hasattr(mapped, "madvise"):
             mapped.madvise(mmap.MADV_DONTNEED)
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Rows of the same N films, first as they are and then changed: position ``v * N + i`` is film i in version v."""
+
+    rows: tuple[Rows, ...]
+
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+        """Return (B, *shape) for positions among all versions."""
+        return self._gathered(positions, lambda rows, films: rows[films])
+
+    def columns(self, positions: np.ndarray, some: slice) -> np.ndarray:
+        """Return (B, some) of rows that are vectors."""
+        return self._gathered(positions, lambda rows, films: rows.columns(films, some))
+
+    def _gathered(self, positions: np.ndarray, read: Callable[[Rows, np.ndarray], np.ndarray]) -> np.ndarray:
+        if len(self.rows) == 1:
+            return read(self.rows[0], positions)
+        version, films = np.divmod(positions, len(self.rows[0]))
+        parts = [(np.flatnonzero(version == v), rows) for v, rows in enumerate(self.rows)]
+        read_parts = [(places, read(rows, films[places])) for places, rows in parts if len(places)]
+        found = np.empty((len(positions), *read_parts[0][1].shape[1:]), read_parts[0][1].dtype)
+        for places, values in read_parts:
+            found[places] = values
+        return found
 
 
 def rows_of(store: RowStore, films: Films) -> Rows:

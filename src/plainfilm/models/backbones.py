@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,32 +17,30 @@ from plainfilm.data.fetch import offline
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.standardise import Standardise
-from plainfilm.models.weights import VARIABLE, Arrays, Weights, named_place
+from plainfilm.models.weight_files import ENDINGS, hash_of, not_installed, read_weights
+from plainfilm.models.weights import VARIABLE, Weights, named_place
 
-ENDINGS = (".safetensors", ".npz")
+Scale: TypeAlias = tuple[Sequence[float], Sequence[float]]  # mean and deviation of each channel
 
 
 class Timm(nn.Module):
-    """Films (B, 3, size, size) float32 in 0..1 -> logits (B, classes).
+    """Films (B, C, size, size) float32 in 0..1 -> logits (B, classes), by a network of timm's.
 
-    Mean and deviation of the pictures that the weights were trained on are part of the network. ``hidden``: units
-    between features and classes, 0 for none.
+    ``scale``: mean and deviation, of each channel, of the pictures that the weights were trained on; they are part of
+    the network. ``hidden``: units between features and classes, 0 for none.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, name: str, classes: int, size: int, hidden: int = 0) -> None:
+    def __init__(self, features: nn.Module, scale: Scale, classes: int, hidden: int = 0) -> None:
         super().__init__()
-        own = _config(name)
-        more = {"img_size": size} if own.fixed_input_size and size != side(name) else {}
-        self.features: nn.Module = _timm().create_model(name, pretrained=False, num_classes=0, **more)
-        self.feature_count = int(self.features.num_features)
-        if hasattr(self.features, "head_hidden_size"):
-            self.feature_count = int(self.features.head_hidden_size)
+        self.features: Any = features
+        self.feature_count = int(getattr(features, "head_hidden_size", features.num_features))  # type: ignore[arg-type]
         self.head = _head(self.feature_count, classes, hidden)
-        self.register_buffer("mean", torch.tensor(own.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(own.std).view(1, 3, 1, 1))
+        mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in scale)
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", deviation)
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Return (B, feature_count): what the backbone gives its own classifier."""
@@ -68,10 +66,20 @@ def _head(width: int, classes: int, hidden: int) -> nn.Sequential:
 
 def build(name: str, hidden: int, classes: int, preprocess: Preprocess) -> Timm:
     """Return the backbone ``name`` for films of ``preprocess.size``; InputError when it can't take that size."""
+    own = _config(name)
+    return network_of(name, preprocess.size, {}, (own.mean, own.std), classes, hidden)
+
+
+def network_of(name: str, size: int, built: Mapping[str, Any], scale: Scale, classes: int, hidden: int) -> Timm:
+    """Return timm's network ``name``, built otherwise as ``built`` says, for films of ``size``; InputError when it
+    can't take that size."""
+    own = _config(name)
+    sized = {"img_size": size} if own.fixed_input_size and (built or size != side(name)) else {}
     try:
-        return Timm(name, classes, preprocess.size, hidden)
+        features = _timm().create_model(name, pretrained=False, num_classes=0, **sized, **built)
     except (TypeError, AssertionError, ValueError) as error:
-        raise InputError(f"timm's {name} can't be built for {preprocess.size} pixels ({error}).") from None
+        raise InputError(f"timm's {name} can't be built for {size} pixels ({error}).") from None
+    return Timm(features, scale, classes, hidden)
 
 
 def side(name: str) -> int:
@@ -88,9 +96,9 @@ def timm_weights(name: str, file: str | Path | None = None) -> Weights:
     """Return the backbone's arrays: from ``file`` or PLAINFILM_WEIGHTS (safetensors or npz; a folder holds
     NAME.safetensors or NAME.npz), else from timm, which keeps what it downloads. InputError when there are none."""
     if file is not None:
-        return _read(Path(file).expanduser(), "--weights")
+        return read_weights(Path(file).expanduser(), "--weights")
     if (found := _named(name)) is not None:
-        return _read(found, VARIABLE)
+        return read_weights(found, VARIABLE)
     if offline():
         raise InputError(
             f"PLAINFILM_OFFLINE is set, and there is no file with {name}'s weights: name one by --weights."
@@ -104,7 +112,7 @@ def timm_weights(name: str, file: str | Path | None = None) -> Weights:
             "means and name it by --weights."
         ) from None
     arrays = {key: value.numpy() for key, value in model.state_dict().items()}
-    return Weights(arrays, _hash(arrays), f"timm {name}", Path(name))
+    return Weights(arrays, hash_of(arrays), f"timm {name}", Path(name))
 
 
 def timm_here(name: str) -> str | None:
@@ -114,13 +122,31 @@ def timm_here(name: str) -> str | None:
 
 
 def put_timm(network: Timm, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copy ``arrays`` into the backbone; those of its own classifier are left out. InputError when they don't fit."""
+    """Copy ``arrays`` into the backbone; those of its own classifier are left out. InputError when they don't fit.
+
+    The places of a vision transformer's patches are drawn out for a film of another size, as timm does it.
+    """
     own = network.features.state_dict()
-    missing = sorted(set(own) - set(arrays))
-    wrong = missing or [k for k, value in own.items() if tuple(value.shape) != np.shape(arrays[k])]
+    given = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}  # not in every file
+    given |= {name: torch.tensor(arrays[name]) for name in own if name in arrays}
+    if "pos_embed" in given:
+        given["pos_embed"] = _places(network.features, given["pos_embed"])
+    wrong = sorted(name for name, value in own.items() if name not in given or given[name].shape != value.shape)
     if wrong:
-        raise InputError(f"The weights are not this backbone's: {wrong[0]} and {len(wrong) - 1} more don't fit it.")
-    network.features.load_state_dict({name: torch.tensor(arrays[name]) for name in own})
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise InputError(f"The weights are not this backbone's: {wrong[0]}{more} of {len(own)} arrays don't fit it.")
+    network.features.load_state_dict(given)
+
+
+def _places(features: Any, places: torch.Tensor) -> torch.Tensor:
+    """Return ``places`` (1, tokens, width) for the network's grid of patches, where they are of another square grid."""
+    before = 0 if features.no_embed_class else features.num_prefix_tokens
+    patches = places.shape[1] - before if places.dim() == 3 else 0
+    if patches < 1 or math.isqrt(patches) ** 2 != patches or places.shape[1:] == features.pos_embed.shape[1:]:
+        return places
+    grid = features.patch_embed.grid_size
+    resampled: torch.Tensor = _timm().layers.resample_abs_pos_embed(places, grid, num_prefix_tokens=before)
+    return resampled
 
 
 def _named(name: str) -> Path | None:
@@ -128,41 +154,6 @@ def _named(name: str) -> Path | None:
     place = named_place()
     choices = [place, *(place / f"{name}{ending}" for ending in ENDINGS)] if place else []
     return next((path for path in choices if path.suffix in ENDINGS and path.is_file()), None)
-
-
-def _read(path: Path, option: str) -> Weights:
-    arrays = _safetensors(path) if path.suffix == ".safetensors" else _npz(path)
-    return Weights(arrays, _hash(arrays), f"{option} {path}", path)
-
-
-def _safetensors(path: Path) -> Arrays:
-    try:
-        import safetensors
-        from safetensors.numpy import load_file
-    except ImportError:
-        raise _missing("safetensors") from None
-    try:
-        arrays: Arrays = load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} can't be read as safetensors ({str(error)[:160]}).") from None
-    return arrays
-
-
-def _npz(path: Path) -> Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        said = str(error)[:160]
-        raise InputError(f"{path} can't be read as weights, safetensors or npz ({said}).") from None
-
-
-def _hash(arrays: Mapping[str, np.ndarray]) -> str:
-    total = hashlib.sha256()
-    for name in sorted(arrays):
-        total.update(f"{name} {arrays[name].shape} {arrays[name].dtype}\n".encode())
-        total.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return total.hexdigest()
 
 
 def _config(name: str) -> Any:
@@ -183,9 +174,5 @@ def _timm() -> ModuleType:
             warnings.simplefilter("ignore", FutureWarning)  # timm 1.0 annotates for torch.jit, which is on its way out
             import timm
     except ImportError:
-        raise _missing("timm") from None
+        raise not_installed("timm") from None
     return timm
-
-
-def _missing(package: str) -> InputError:
-    return InputError(f"{package} is not installed; install it with: pip install 'plainfilm[backbones]'.")

@@ -22,7 +22,7 @@ from torch import nn
 
 from plainfilm.data.groups import stratified_folds
 from plainfilm.errors import InputError
-from plainfilm.image.store import Rows
+from plainfilm.image.store import Rows, Versions
 from plainfilm.models.newton import Blocks, Floats, Problems, chances, solve
 
 BLOCK = 512  # rows held as float64 at a time
@@ -49,7 +49,7 @@ class Fit:
 
 
 def fit_logistic(  # noqa: PLR0913 - the quantities of one fit
-    features: Rows,
+    features: Rows | Versions,
     films: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
@@ -104,7 +104,7 @@ def fit_logistic(  # noqa: PLR0913 - the quantities of one fit
 class Scaled:
     """The features of some films, minus their mean, over their scale."""
 
-    features: Rows
+    features: Rows | Versions
     films: np.ndarray  # (N,)
     mean: Floats  # (D,)
     scale: Floats  # (D,)
@@ -120,11 +120,10 @@ class Scaled:
 
     def panels(self) -> Iterator[Floats]:
         """Yield some features (N, ≤ PANEL / N) of all films, and so on until all features have come."""
-        order = self.features.order[self.films]
-        wide = max(1, PANEL // len(order))
+        wide = max(1, PANEL // len(self.films))
         for start in range(0, self.width, wide):
             some = slice(start, start + wide)
-            yield (self.features.data[:, some][order] - self.mean[some]) / self.scale[some]
+            yield (self.features.columns(self.films, some) - self.mean[some]) / self.scale[some]
 
     def unscaled(self, weights: Floats) -> tuple[np.ndarray, np.ndarray]:
         """Return weight (K, D) and bias (K,), float32, for features as they are, of weights (D + 1, k)."""
@@ -134,7 +133,7 @@ class Scaled:
         return weight, (weights[-1] - weight.astype(np.float64) @ self.mean).astype(np.float32)
 
 
-def scaled(features: Rows, films: np.ndarray, standardise: bool) -> Scaled:
+def scaled(features: Rows | Versions, films: np.ndarray, standardise: bool) -> Scaled:
     """Return the features of the films at ``films``, minus their mean; each over its deviation with ``standardise``,
     unless it hardly moves, which would be noise blown up."""
     mean = mean_of(features, films)
@@ -144,18 +143,18 @@ def scaled(features: Rows, films: np.ndarray, standardise: bool) -> Scaled:
     return Scaled(features, films, mean, np.where(deviation > 1e-6 * deviation.max(), deviation, 1.0))
 
 
-def mean_of(features: Rows, films: np.ndarray) -> Floats:
+def mean_of(features: Rows | Versions, films: np.ndarray) -> Floats:
     """Return each feature's mean (D,) over the films at ``films``."""
     return np.asarray(sum(block.sum(0, dtype=np.float64) for _, block in _read(features, films)) / len(films))
 
 
-def deviation_of(features: Rows, films: np.ndarray, mean: Floats) -> Floats:
+def deviation_of(features: Rows | Versions, films: np.ndarray, mean: Floats) -> Floats:
     """Return each feature's standard deviation (D,) over the films at ``films``, which have this mean."""
     squares = sum(np.square(block - mean).sum(0) for _, block in _read(features, films))
     return np.sqrt(np.asarray(squares) / len(films))
 
 
-def _read(features: Rows, films: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _read(features: Rows | Versions, films: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     for start in range(0, len(films), BLOCK):
         rows = slice(start, start + BLOCK)
         yield rows, features[films[rows]]

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from plainfilm.models import encoders
 from plainfilm.models.backbones import put_timm, timm_here, timm_weights
 from plainfilm.models.features import put_vgg16
 from plainfilm.models.released import LITE0, LITE2, put_lite
@@ -32,7 +33,9 @@ _SOURCES = {
 
 def pretrained(name: str) -> Source:
     """Return the source of the weights that a recipe calls ``name``."""
-    if name.startswith("timm:"):
-        backbone = name.removeprefix("timm:")
+    family, _, backbone = name.partition(":")
+    if family == "timm":
         return Source(partial(timm_weights, backbone), partial(timm_here, backbone), put_timm)
+    if family == "cxr":
+        return Source(partial(encoders.load, backbone), partial(encoders.here, backbone), put_timm)
     return _SOURCES[name]

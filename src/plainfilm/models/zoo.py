@@ -115,4 +115,10 @@ def _timm(backbone: str, hidden: int, classes: int, preprocess: Preprocess) -> T
     return backbones.build(backbone, hidden, classes, preprocess)
 
 
-BUILDERS: dict[str, Callable[..., Any]] = {"vgg": _vgg, "lite": _lite, "timm": _timm}
+def _encoder(name: str, hidden: int, classes: int, preprocess: Preprocess) -> Timm:
+    from plainfilm.models import encoders
+
+    return encoders.build(name, hidden, classes, preprocess)
+
+
+BUILDERS: dict[str, Callable[..., Any]] = {"vgg": _vgg, "lite": _lite, "timm": _timm, "cxr": _encoder}

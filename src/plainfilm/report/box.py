@@ -37,7 +37,7 @@ def box(run: RunFolder) -> str:
 
 
 def _scored(run: RunFolder) -> str:
-    films = f"{count(len(run.scored), 'film')} of {count(len(set(run.scored.patients)), 'patient')}"
+    films = f"{count(len(run.scored), 'film')}{verdict.of_patients(run.scored)}"
     note = f"; {note_on(run)}" if note_on(run) else ""
     at = f"; {run.positive} from a probability of {edge(run.threshold)} on" if run.two else ""
     return f"{part_in_words(run.part)} part: {films}{at}{note}; 95 % intervals"

@@ -60,7 +60,7 @@ def _warning(run: RunFolder) -> list[str]:
 def _details(run: RunFolder, spoken: Spoken) -> list[str]:
     config, model = run.config, run.model
     said = {
-        "Model": f"{run.title} (`{run.name}`), {model['parameters']:,} parameters, "
+        "Model": f"{run.full_title}, {model['parameters']:,} parameters, "
         f"{model['trained_parameters']:,} of them trained",
         "Input": f"one frontal chest film, {pairs(config['preprocess'])}",
         "Output": f"a probability each of {spoken.outputs}{spoken.positive}",

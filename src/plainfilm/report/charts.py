@@ -39,9 +39,11 @@ from plainfilm.report.words import (
 )
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
+from plainfilm.storage.tables import write_csv
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 PIXELS_AN_INCH = 120  # of a figure on the page
+ON_PAGE = round(PIXELS_AN_INCH * figures.WIDE)
 DECISIVE = {
     name: words
     for name, words in scores.named(about=scores.DECISIONS).items()
@@ -62,6 +64,13 @@ class Table(NamedTuple):
     void: Sequence[int] = ()  # rows of models that did not learn
 
 
+class Points(NamedTuple):
+    """What a figure draws, for whoever draws it anew."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
 @dataclass(frozen=True)
 class Chart:
     """A figure on the page: its file as a data URI, its message in words, and the numbers behind it."""
@@ -79,11 +88,21 @@ class Chart:
         return self.width > 600
 
 
-def drawn(folder: Path, file: str, figure: Figure, name: str, alt: str, caption: str, table: Table | None) -> Chart:  # noqa: PLR0913 - the parts of a figure on a page
-    """Save ``figure`` into ``folder``/figures and return it ready for the page."""
+def drawn(  # noqa: PLR0913 - the parts of a figure on a page
+    folder: Path,
+    file: str,
+    figure: Figure,
+    name: str,
+    alt: str,
+    caption: str,
+    table: Table | None,
+    points: Points | None = None,
+) -> Chart:
+    """Save ``figure``, and its ``points`` as CSV, into ``folder``/figures; return it ready for the page."""
     figures.save(figure, folder / folders.FIGURES, file)
-    svg = (folder / folders.FIGURES / f"{file}.svg").read_bytes()
-    source = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+    if points:
+        write_csv(folder / folders.FIGURES / f"{file}.csv", *points)
+    source = "data:image/svg+xml;base64," + base64.b64encode(figures.outlined(figure)).decode()
     return Chart(name, source, alt, caption, round(PIXELS_AN_INCH * figure.get_size_inches()[0]), table)
 
 
@@ -188,13 +207,15 @@ def montage(run: RunFolder) -> Chart | None:
     packed = io.BytesIO()
     try:
         with Image.open(path) as image:
-            image.convert("RGB").save(packed, "JPEG", quality=85, subsampling=0)
+            grey = image.convert("RGB")
+        grey.thumbnail((2 * ON_PAGE, 50 * ON_PAGE))
+        grey.save(packed, "JPEG", quality=85, subsampling=0)
     except OSError as error:
         raise InputError(f"{path} can't be read ({error}); delete it or write it again.") from None
     source = "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
     alt = f"Films as {run.title} labels them, each with probability, decision, truth and file, marked right or WRONG."
     caption = f"Random films of the {part_in_words(run.part)} part. Wrong ones: a thick broken frame, ✗ and the word."
-    return Chart(f"{run.title}: films", source, alt, caption, round(PIXELS_AN_INCH * figures.WIDE))
+    return Chart(f"{run.title}: films", source, alt, caption, ON_PAGE)
 
 
 def confusion(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
@@ -234,7 +255,8 @@ def _roc(runs: list[RunFolder], folder: Path, marked: bool) -> Chart:
     alt = "; ".join(f"{title_of(run)}: area under the ROC curve {score_in_words(run, 'auroc')}" for run in runs) + "."
     table = _at_thresholds(runs, "ROC", {"sensitivity": _sensitivity, "specificity": _specificity})
     caption = "ROC curve; the marker is the threshold in use." if marked and runs[0].two else "ROC curve."
-    return drawn(folder, "roc", plots.roc(lines), "ROC", alt, caption, table)
+    points = _points(lines, ("1 - specificity", "sensitivity"))
+    return drawn(folder, "roc", plots.roc(lines), "ROC", alt, caption, table, points)
 
 
 def _precision_recall(runs: list[RunFolder], folder: Path, marked: bool) -> Chart:
@@ -254,7 +276,17 @@ def _precision_recall(runs: list[RunFolder], folder: Path, marked: bool) -> Char
     table = _at_thresholds(runs, "Precision and recall", {"precision": _precision, "recall": _sensitivity})
     caption = f"Precision–recall curve; dotted: {share:.2f}, the share of positives, which chance would give."
     figure = plots.precision_recall(lines, share)
-    return drawn(folder, "precision_recall", figure, "Precision–recall", alt, caption, table)
+    points = _points(lines, ("recall", "precision"))
+    return drawn(folder, "precision_recall", figure, "Precision–recall", alt, caption, table, points)
+
+
+def _points(lines: Sequence[plots.Curve], axes: tuple[str, str]) -> Points:
+    each = (
+        (line.title, *point)
+        for line in lines
+        for point in zip(line.thresholds.tolist(), line.x.tolist(), line.y.tolist(), strict=True)
+    )
+    return Points(("model", "threshold", *axes), list(each))
 
 
 def _at_thresholds(runs: list[RunFolder], title: str, rates: dict[str, Rate]) -> Table:
@@ -301,7 +333,11 @@ def _reliability(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
     header = ["Films", "Mean predicted", "Share of positives (95 % interval)"]
     numbers = Table("Bins of about equal size", ["Probabilities", *header] if fitted else header, rows)
     figure = plots.reliability(table, error, before, was)
-    return drawn(folder, _file("reliability", run, runs), figure, f"{run.title}: reliability", alt, caption, numbers)
+    columns = ("n", "mean_predicted", "observed", "low", "high")
+    bins = [("in use", row) for row in table] + [(was, row) for row in before]
+    points = Points(("probabilities", *columns), [(of, *(row[name] for name in columns)) for of, row in bins])
+    name = f"{run.title}: reliability"
+    return drawn(folder, _file("reliability", run, runs), figure, name, alt, caption, numbers, points)
 
 
 def _bins(table: Sequence[dict[str, float]]) -> list[list[str]]:

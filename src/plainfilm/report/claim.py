@@ -170,7 +170,7 @@ def _about_model(run: RunFolder, spoken: Spoken) -> dict[int, str]:
     epoch = "the best epoch on validation films" if settings.get("patience") else "the last epoch"
     trained = ("epochs", "batch", "learning_rate", "decay", "class_weights", "augment")
     said = {
-        1: f"deep learning: {run.title}",
+        1: f"deep learning: {run.full_title}",
         22: f"{run.title}: {len(model['layers'])} layers, {model['parameters']:,} parameters, input "
         f"{'×'.join(map(str, model['input']))}, output {spoken.outputs} (report.html, Network)",
         23: f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",

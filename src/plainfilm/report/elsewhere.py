@@ -51,9 +51,9 @@ def elsewhere_report(
     """
     in_use = adapted.decision if adapted else predictions.decision
     seen = _as_run(folder, run, predictions, metrics, {**about, "in_use": in_use})
-    films = f"{count(len(predictions), 'film')} of {count(len(set(predictions.patients)), 'patient')}"
+    films = f"{count(len(predictions), 'film')}{verdict.of_patients(predictions)}"
     page = {
-        "title": f"{seen.title} on {verdict.data_name(seen)}{', before and after adapting' if adapted else ''}",
+        "title": f"{seen.full_title} on {verdict.data_name(seen)}{', before and after adapting' if adapted else ''}",
         "lead": f"{films}{about['whose']}",
         "synthetic": about["synthetic"],
         "version": seen.config["plainfilm"],

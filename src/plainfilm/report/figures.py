@@ -5,6 +5,7 @@ Colours are those of Okabe & Ito, none relied on alone; no letter is below 9 poi
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from functools import cache
@@ -44,26 +45,45 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "hatch.linewidth": 0.6,
     "svg.hashsalt": "plainfilm",  # the same figure has the same bytes
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text is text, for a journal and for whoever edits it
+    "pdf.fonttype": 42,
     "text.parse_math": False,  # a $ in the name of a film or class is a $
 }
 styled = mpl.rc_context(STYLE)
 
-WIDE, NARROW = 7.2, 3.6  # inches: both columns of a page, or one
+WIDE, NARROW = 7.0, 3.5  # inches: both columns of a journal's page (178 mm), or one (89 mm)
 LINE = 0.155  # inches from one line of 9-point text to the next
-DPI = 150
+DPI = 300
+KINDS = ("png", "svg", "pdf")
 
 
-def save(figure: Figure, folder: str | Path, name: str, kinds: tuple[str, ...] = ("png", "svg")) -> None:
-    """Write ``folder``/NAME.png (150 dots an inch) and NAME.svg, or one of the two; the same figure, the same bytes."""
-    metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    with mpl.rc_context(STYLE):
+METADATA: dict[str, dict[str, Any]] = {  # without a date, so that the same figure has the same bytes
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def save(figure: Figure, folder: str | Path, name: str, kinds: tuple[str, ...] = KINDS) -> None:
+    """Write ``folder``/NAME.png (300 dots an inch), NAME.svg and NAME.pdf (text as text), or some of them."""
+    for kind in kinds:
+        with replacing(Path(folder) / f"{name}.{kind}") as temporary:
+            _write(figure, temporary, kind)
+
+
+def outlined(figure: Figure) -> bytes:
+    """Return the figure as SVG with its letters as outlines: it looks the same where our font is not installed."""
+    packed = io.BytesIO()
+    _write(figure, packed, "svg", {"svg.fonttype": "path"})
+    return packed.getvalue()
+
+
+def _write(figure: Figure, place: Any, kind: str, more: dict[Any, Any] | None = None) -> None:
+    with mpl.rc_context(STYLE | (more or {})):
         if engine := figure.get_layout_engine():
             engine.execute(figure)
-            figure.set_layout_engine(None)  # laid out once, for both
-        for kind in kinds:
-            with replacing(Path(folder) / f"{name}.{kind}") as temporary:
-                figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata[kind], facecolor="white")
+            figure.set_layout_engine(None)  # laid out once, for all kinds
+        figure.savefig(place, format=kind, dpi=DPI, metadata=METADATA[kind], facecolor="white")
 
 
 @cache
@@ -141,14 +161,14 @@ def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
     return figure
 
 
-FILM_LINES = 5
+FILM_LINES = 6
 FINDINGS_COLUMNS = 4
 
 
 def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     pixels, predicted, probability, true, path, flagged, _ = film
     right, several = film.right, film.agrees is not None
-    verdict = "" if true is None else "✓ right " if right else "✗ WRONG "
+    verdict = "" if true is None else "✓ right" if right else "✗ WRONG"
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
     axes.set(aspect="equal", adjustable="datalim")  # a square frame, whatever the film's shape
     frame = {"color": BLUE, "lw": 1.2} if right else {"color": VERMILLION, "lw": 4, "ls": (0, (2.5, 0.8))}
@@ -157,7 +177,8 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     if flagged:
         flag(axes)
     lines = [
-        f"{verdict}{probability}",
+        *([verdict] if verdict else []),
+        probability,
         *(two_lines(predicted, width) if several else [fitted(predicted, width)]),
         *([] if true is None else two_lines(f"is {true}", width) if several else [f"is {fitted(true, width - 0.18)}"]),
         *two_lines(Path(path).stem, width),
@@ -170,7 +191,7 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
             xycoords="axes fraction",
             textcoords="offset points",
             va="top",
-            weight="bold" if number < (1 if right else 2) else "normal",
+            weight="bold" if number < (1 if right else 3) else "normal",
             annotation_clip=False,
         )
 

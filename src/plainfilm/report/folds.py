@@ -48,7 +48,7 @@ def folds_report(out: str | Path) -> Path:
     sections = [("runs", heading), ("probabilities", "Probabilities"), ("noise", "Doubtful labels"), ("how", "How")]
     skipped = {name for name, there in {"probabilities": probabilities, "noise": noise}.items() if not there}
     page = {
-        "title": f"{runs[0].title} on {verdict.data_name(runs[0])}: {count(len(runs), noun)}",
+        "title": f"{runs[0].full_title} on {verdict.data_name(runs[0])}: {count(len(runs), noun)}",
         "lead": verdict.lead(runs[0]) if about["kind"] == "seeds" else _classes(runs[0]),
         "synthetic": any(run.config["synthetic"] for run in runs),
         "version": runs[0].config["plainfilm"],
@@ -131,7 +131,7 @@ def _sites(left_out: dict[str, Any] | None) -> tuple[str, Table] | None:
 
 def _named(run: RunFolder) -> RunFolder:
     """Return the run called by its folder: its red lines are not those of the others."""
-    return run.replaced(model={**run.model, "title": run.folder.name})
+    return run.replaced(model={**run.model, "called": run.folder.name})
 
 
 def _pooled(folder: Path, first: RunFolder) -> RunFolder | None:

@@ -14,6 +14,7 @@ from plainfilm.report.claim import write_claim
 from plainfilm.report.methods import write_methods
 from plainfilm.report.page import write_page
 from plainfilm.report.reference import PAPER_FILMS, PUBLISHED, SCORES, why_not_comparable
+from plainfilm.report.stard import write_stard
 from plainfilm.report.tripod import write_tripod
 from plainfilm.report.words import count, note_on, part_in_words, score_in_words, title_of
 from plainfilm.runs.folder import RunFolder
@@ -63,8 +64,8 @@ OF_THE_PAPER = {
 
 
 def run_report(run: RunFolder) -> Path:
-    """Write report.html, model-card.md, claim-2024.md, tripod-ai.md, methods.md and figures/ of a finished run folder;
-    return the page's path.
+    """Write report.html, figures/, model-card.md, methods.md and the checklists of a finished run folder; return the
+    page's path.
 
     What is not on disk (history.csv, parts of metrics.json, probes.json, figures/montage.png) is shown as not done.
     InputError when a file is missing that every finished run has.
@@ -72,7 +73,7 @@ def run_report(run: RunFolder) -> Path:
     folder = run.folder
     page = {
         **_shared([run], folder, OF_A_RUN),
-        "title": f"{run.title} on {verdict.data_name(run)}",
+        "title": f"{run.full_title} on {verdict.data_name(run)}",
         "note": note_on(run),
         "tiles": [verdict.cell(run, name, title) for name, title in verdict.HEADLINE.items()],
         "plain": verdict.in_plain_words(run),
@@ -102,6 +103,7 @@ def run_report(run: RunFolder) -> Path:
     write_card(run)
     write_claim(run)
     write_tripod(run)
+    write_stard(run)
     write_methods(run)
     return write_page(folder, "run.html", page)
 
@@ -163,7 +165,7 @@ def _shared(runs: list[RunFolder], folder: Path, order: Mapping[str, tuple[str, 
 def _table_row(run: RunFolder, folder: Path) -> dict[str, Any]:
     cells = [verdict.cell(run, score, title) for score, title in SCORES.items()]
     link = "" if run.folder == folder else f"{run.folder.relative_to(folder).as_posix()}/report.html"
-    return {"title": run.title, "note": note_on(run), "link": link, "cells": cells}
+    return {"title": run.full_title, "note": note_on(run), "link": link, "cells": cells}
 
 
 def _table_caption(run: RunFolder) -> str:

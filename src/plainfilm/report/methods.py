@@ -31,7 +31,7 @@ def write_methods(run: RunFolder) -> Path:
         "Evaluation": _evaluation(run, known, said),
         "Software": f"Analyses used {known[23]}. The seed was {run.config['seed']}.",
     }
-    lines = [f"# Methods: {run.title} on {verdict.data_name(run)}", ""]
+    lines = [f"# Methods: {run.full_title} on {verdict.data_name(run)}", ""]
     for name, text in sections.items():
         lines += [f"**{name}.** {text}", ""]
     write_text(run.folder / folders.METHODS, "\n".join([*lines, DISCLAIMER, ""]))

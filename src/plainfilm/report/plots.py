@@ -210,7 +210,7 @@ def reliability(
 def decision(curve: Mapping[str, Floats], threshold: float | None) -> Figure:
     """Draw net benefit a film over the threshold (the columns of ``scores.decision_curve``); a marker is the one in
     use."""
-    figure = Figure(figsize=(NARROW + 1, NARROW), layout="constrained")
+    figure = Figure(figsize=(NARROW, NARROW + 0.5), layout="constrained")
     axes = figure.subplots()
     names = {"model": "decide by the model", "treat_all": "call every film positive", "treat_none": "call none"}
     for (key, name), (colour, line, _) in zip(names.items(), (SERIES[0], SERIES[1], (GREY, ":", "")), strict=True):
@@ -221,7 +221,7 @@ def decision(curve: Mapping[str, Floats], threshold: float | None) -> Figure:
         axes.plot(threshold, benefit, color=SERIES[0][0], marker="o", ms=7, mec="white", label="threshold in use", lw=0)
     axes.set(xlim=(0, 1), ylim=(-0.15 * top, 1.08 * top), xlabel="Threshold probability", ylabel="Net benefit a film")
     axes.grid()
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
     return figure
 
 
@@ -236,7 +236,7 @@ class Kept(NamedTuple):
 @styled
 def risk_coverage(parts: Sequence[Kept]) -> Figure:
     """Draw the share of errors (y) among the films that are kept (x), surest first; a marker is the band in use."""
-    figure = Figure(figsize=(NARROW + 1, NARROW), layout="constrained")
+    figure = Figure(figsize=(NARROW, NARROW + 0.5), layout="constrained")
     axes = figure.subplots()
     for part, (colour, line, marker) in zip(parts, SERIES, strict=False):
         axes.plot(part.curve.coverage, part.curve.risk, color=colour, ls=line, lw=1.5, label=part.title)
@@ -246,14 +246,14 @@ def risk_coverage(parts: Sequence[Kept]) -> Figure:
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.04 * top, 1.15 * top))
     axes.set(xlabel="Share of films the model decides", ylabel="Share of them decided wrongly")
     axes.grid()
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
     return figure
 
 
 @styled
 def grid_search(scores: Mapping[float, float], chosen: float) -> Figure:
     """Draw the mean cross-validated accuracy (0..1) of each C; the ring is the one chosen."""
-    figure = Figure(figsize=(NARROW + 1, 2.7), layout="constrained")
+    figure = Figure(figsize=(NARROW, 2.7), layout="constrained")
     axes = figure.subplots()
     pairs = sorted((float(c), score) for c, score in scores.items())
     values = [c for c, _ in pairs]
@@ -282,7 +282,7 @@ def widths_by_films(rows: Sequence[Mapping[str, float]], wanted: float) -> Figur
 
     rows: ``films`` and a width 0..1 per score, as in plan.json; ``wanted``: the width that is asked for.
     """
-    figure = Figure(figsize=(NARROW * 1.35, 3.0), layout="constrained")
+    figure = Figure(figsize=(NARROW, 2.7), layout="constrained")
     axes = figure.subplots()
     films = [row["films"] for row in rows]
     for (name, words), (colour, line, mark) in zip(PLANNED.items(), SERIES, strict=False):

@@ -13,7 +13,7 @@ from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.report import plots
-from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.charts import Chart, Points, Table, drawn
 from plainfilm.report.words import (
     NOT_DONE,
     UNDEFINED,
@@ -145,7 +145,8 @@ def decision(run: RunFolder, folder: Path) -> Chart | None:
     )
     table = Table("Net benefit a film; calling none positive has 0", ["Threshold", "Model", "Call all positive"], rows)
     figure = plots.decision(curve, run.threshold if run.two and not run.cross_fitted else None)
-    return drawn(folder, "decision_curve", figure, f"{run.title}: decision curve", alt, caption, table)
+    points = Points(tuple(curve), [list(map(float, row)) for row in zip(*curve.values(), strict=True)])
+    return drawn(folder, "decision_curve", figure, f"{run.title}: decision curve", alt, caption, table, points)
 
 
 def _stretches(thresholds: np.ndarray, true: np.ndarray) -> str:
@@ -179,6 +180,14 @@ def referral(run: RunFolder, folder: Path) -> dict[str, Any]:
         f"{title_of(run)}, share wrong among the films kept, surest first. {areas}.",
         caption,
         _coverages(curves),
+        Points(
+            ("films", "share_kept", "share_wrong"),
+            [
+                (name, *map(float, point))
+                for name, curve in curves.items()
+                for point in zip(curve.coverage, curve.risk, strict=True)
+            ],
+        ),
     )
     return {"chart": chart, "table": _band(run, kept) if run.decision.refer else None, "line": _in_words(run, kept)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from plainfilm.config import OF_ENSEMBLES, OF_STEPS, TrainConfig
+from plainfilm.config import OF_ENSEMBLES, TrainConfig, of_no_use
 from plainfilm.report.charts import Table
 from plainfilm.report.mistakes import LISTED
 from plainfilm.report.table import table_row
@@ -91,11 +91,11 @@ def pairs(values: dict[str, Any]) -> str:
 def settings(run: RunFolder) -> Table:
     """Return every setting that means something to the model, with its default, where it was another."""
     known = {field.name: field for field in fields(TrainConfig)}
-    rows = []
+    rows, unused = [], of_no_use(run.config["settings"])
     for name, value in run.config["settings"].items():
         if run.config.get("members") and name not in OF_ENSEMBLES:
             continue
-        if not run.history and name in OF_STEPS:
+        if not run.history and name in unused:
             continue
         default = known[name].default if name in known else None
         meaning = known[name].metadata["help"] if name in known else ""

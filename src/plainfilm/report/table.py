@@ -125,7 +125,7 @@ def _scores_line(run: RunFolder) -> list[str]:
         against = f"; paper {published:.2f}{': **' + word + '**' if word else ''}" if published else ""
         return score_in_words(run, score) + against
 
-    return [run.title + (f" (**{note_on(run)}**)" if note_on(run) else ""), *map(cell, PAPER_SCORES)]
+    return [run.full_title + (f" (**{note_on(run)}**)" if note_on(run) else ""), *map(cell, PAPER_SCORES)]
 
 
 def _cost_line(run: RunFolder, row: dict[str, Any]) -> list[str]:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plainfilm.config import DISCLAIMER
-from plainfilm.report import verdict
-from plainfilm.report.card import AUTHORS
+from plainfilm.report.checklists import Checklist
 from plainfilm.report.claim import answers as claim_answers
 from plainfilm.report.claim import worst
 from plainfilm.report.provenance import pairs
 from plainfilm.report.spoken import Spoken, spoken
-from plainfilm.report.words import NOT_DONE, markdown_table, part_in_words
+from plainfilm.report.words import part_in_words
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
-from plainfilm.storage.files import write_text
 
 ITEMS = {
     "Title and abstract": {
@@ -87,6 +84,13 @@ ITEMS = {
     },
 }
 CRITICAL = ("5a", "6b", "8a", "10", "11", "12a", "12e", "17", "20a", "21", "23a")  # without which a reader can't judge
+TRIPOD = Checklist(
+    "TRIPOD+AI",
+    "the checklist for prediction models (Collins et al. 2024, doi 10.1136/bmj-2023-078378)",
+    ITEMS,
+    CRITICAL,
+    folders.TRIPOD,
+)
 OF_CLAIM = {  # TRIPOD+AI's item -> CLAIM's, where both ask the same
     "5a": 7, "7": 9, "10": 21, "11": 12, "12a": 19, "12b": 9, "12c": 25, "18f": 43, "20a": 35, "22": 22, "26": 40,
 }  # fmt: skip
@@ -97,27 +101,7 @@ def write_tripod(run: RunFolder) -> Path:
 
     Critical items that the run can't answer stand first. InputError when a file is missing that every finished run has.
     """
-    known = answers(run)
-    missing = [n for n in CRITICAL if NOT_DONE in known.get(n, NOT_DONE) or AUTHORS in known.get(n, AUTHORS)]
-    words = {number: text for items in ITEMS.values() for number, text in items.items()}
-    gaps = sum(NOT_DONE in text for text in known.values())
-    lines = [
-        f"# TRIPOD+AI: {run.title} on {verdict.data_name(run)}",
-        "",
-        "The items of the checklist for prediction models (Collins et al. 2024, doi 10.1136/bmj-2023-078378) in our "
-        f"own words, filled from the run's files. {len(known) - gaps} items are answered, {gaps} are not done, "
-        f"{len(words) - len(known)} are {AUTHORS}. This is a draft, and no claim that a manuscript follows it.",
-        "",
-        "## Critical items that are missing or incomplete",
-        "",
-        *([f"- **{n}** {words[n]}: {known.get(n, AUTHORS)}" for n in missing] or ["None."]),
-        "",
-    ]
-    for section, items in ITEMS.items():
-        rows = [[number, text, known.get(number, f"*{AUTHORS}*")] for number, text in items.items()]
-        lines += [f"## {section}", "", *markdown_table(["Item", "What is asked", "This run"], rows), ""]
-    write_text(run.folder / folders.TRIPOD, "\n".join([*lines, DISCLAIMER, ""]))
-    return run.folder / folders.TRIPOD
+    return TRIPOD.write(run, answers(run))
 
 
 def answers(run: RunFolder) -> dict[str, str]:

@@ -13,6 +13,7 @@ from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Interval
+from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import named
 from plainfilm.evaluation.tables import confusion
 from plainfilm.report import external
@@ -59,7 +60,15 @@ def lead(run: RunFolder) -> str:
     """Return how many films there are, of each class and in each part."""
     classes = ", ".join(f"{name} {n:,}" for name, n in run.config["classes"].items())
     parts = ", ".join(f"{part_in_words(part)} {n:,}" for part, n in run.config["films"].items() if n)
-    return f"{count(sum(run.config['classes'].values()), 'film')} ({classes}); {parts}"
+    return f"{count(sum(run.config['classes'].values()), 'film')}{of_patients(run.predictions)} ({classes}); {parts}"
+
+
+def of_patients(films: Predictions) -> str:
+    """Return of how many patients the films are, where that is known of nearly all."""
+    unknown = int((films.patients == np.array(films.paths)).sum())
+    if unknown > (1 - KNOWN) * len(films):
+        return ", their patients not known"
+    return f" of {count(len(set(films.patients.tolist())), 'patient')}"
 
 
 def what_was_scored(run: RunFolder) -> str:
@@ -69,7 +78,8 @@ def what_was_scored(run: RunFolder) -> str:
     decided = f"positive: {positive}, {own if run.cross_fitted else f'from a probability of {edge(run.threshold)} on'}"
     if not run.two:
         decided = f"the likeliest class decides; sensitivity, specificity, AUROC: {positive} against the rest"
-    return f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}; {decided}. 95 % intervals."
+    scored = f"Scored on the {part_in_words(run.part)} part: {count(len(run.scored), 'film')}"
+    return f"{scored}{of_patients(run.scored)}; {decided}. 95 % intervals."
 
 
 def in_plain_words(run: RunFolder) -> str:

@@ -271,8 +271,14 @@ class RunFolder:
 
     @property
     def title(self) -> str:
-        """The model's name as a reader of the paper knows it."""
-        return str(self.model["title"])
+        """What reports call the model: its name on the command line, unless it was given another."""
+        return str(cast(dict[str, Any], self.model).get("called") or self.name)  # only in a report of several runs
+
+    @property
+    def full_title(self) -> str:
+        """That name with what a reader of the paper knows it by behind it, for the one place that says both."""
+        known = str(self.model["title"])
+        return self.title if known in (self.name, self.title) else f"{self.title} ({known})"
 
     @property
     def part(self) -> Part:

@@ -74,7 +74,7 @@ class ModelDocument(FitDocument):
     """model.json: what a report says of the model, so that drawing it needs neither the network nor torch."""
 
     model: str  # name, as plainfilm models lists it
-    title: str  # name in reports
+    title: str  # name that a reader of the paper knows
     parameters: int  # all weights
     flops: int  # operations per film
     input: list[int]  # channels, height, width
@@ -103,6 +103,43 @@ class MetricsDocument(TypedDict, total=False):
     read: dict[str, Any]  # of another program's table: the column of each role, what its scores are, remarks
 
 
+class FindingDocument(TypedDict):
+    """One finding among several: the films with a known cell, and their scores where there are enough."""
+
+    known: int  # films whose cell is known
+    positives: int  # of those
+    scores: NotRequired[Scores]  # scores of the finding
+    not_scored: NotRequired[str]  # why there are none
+
+
+class FindingsPart(TypedDict, total=False):
+    """Scores of a part: each finding's, and their means."""
+
+    findings: Required[dict[str, FindingDocument]]  # by name
+    macro_auroc: IntervalDocument  # mean over the findings
+    weighted_auroc: IntervalDocument  # mean weighted by positive films
+    macro_auprc: IntervalDocument  # mean over the findings
+    weighted_auprc: IntervalDocument  # mean weighted by positive films
+    macro_brier: IntervalDocument  # mean over the findings
+    weighted_brier: IntervalDocument  # mean weighted by positive films
+    macro_sensitivity: IntervalDocument  # mean over the findings
+    weighted_sensitivity: IntervalDocument  # mean weighted by positive films
+    macro_specificity: IntervalDocument  # mean over the findings
+    weighted_specificity: IntervalDocument  # mean weighted by positive films
+
+
+class FindingsMetricsDocument(TypedDict, total=False):
+    """metrics.json of several findings."""
+
+    protocol: Required[str]  # how films were divided
+    train: FindingsPart  # scores of the training films
+    val: FindingsPart  # scores of the validation films
+    test: FindingsPart  # scores of the test films
+    test_openings: int  # how often the test part has been scored
+    red_lines: list[str]  # where nothing better than chance was shown
+    read: dict[str, Any]  # of another program's table: the column of each role, remarks
+
+
 class ProbesDocument(TypedDict, total=False):
     """probes.json: subgroups of every run, the rest of one that was probed."""
 
@@ -119,11 +156,3 @@ class ProbesDocument(TypedDict, total=False):
     worst_in_one_class: Row | None  # the worst change of one class alone
     probes: list[Row]  # one row per covered part of the films
     red_lines: list[str]  # sentences that stand in the verdict
-
-
-DOCUMENTS: dict[str, type] = {
-    "config": ConfigDocument,
-    "model": ModelDocument,
-    "metrics": MetricsDocument,
-    "probes": ProbesDocument,
-}

@@ -17,14 +17,15 @@ QUARANTINE = "quarantine.csv"
 HISTORY = "history.csv"
 CHECKPOINT = "checkpoint.h5"
 FEATURES = "features.h5"
-MODEL = "model.h5"
+MODEL, EXPORTED = "model.h5", "model.onnx"
 DESCRIPTION = "model.json"  # what a report says of the model, so that it needs neither the network nor torch
 PREDICTIONS = "predictions.csv"
 METRICS = "metrics.json"
 PROBES = "probes.json"
 REPORT = "report.html"
 FIGURES = "figures"
-CARD, METHODS, CLAIM, TRIPOD = "model-card.md", "methods.md", "claim-2024.md", "tripod-ai.md"
+CARD, METHODS, CLAIM = "model-card.md", "methods.md", "claim-2024.md"
+TRIPOD, STARD = "tripod-ai.md", "stard-ai.md"
 FOLDS, RUNS = "folds.json", "runs.csv"
 ADAPTED, SEEN_BEFORE = "adapt.json", "seen_before.csv"
 SEARCH, TRIALS = "search.json", "search.csv"
@@ -41,17 +42,19 @@ MEANING = {
     HISTORY: "one row per epoch: learning rate, loss and accuracy of training and validation, seconds",
     CHECKPOINT: "the state after the last epoch of a run that has not come to its end; `--resume` goes on from it",
     FEATURES: "frozen features of transfer runs, 100 KB per film with VGG16; may be deleted",
+    EXPORTED: "the same as an ONNX file, of a model that was adapted as one",
     MODEL: "weights, classes, preprocessing, threshold, temperature, input gate: enough alone to label; runs no code",
     DESCRIPTION: "what the report says of the model: layers, parameters, operations, threshold",
     PREDICTIONS: "one row per film: path, part, label, and a probability per class",
     METRICS: "every score of every part with its 95 % interval, and how films were divided",
     PROBES: "subgroups, robustness and shortcuts, as far as they were looked at",
     REPORT: "the report: one page that opens from a mail",
-    FIGURES: "every figure as PNG and SVG",
+    FIGURES: "every figure as PNG (300 dpi), SVG and PDF, with its points as CSV",
     CARD: "what the model is, what it is for, and what not",
     METHODS: "paragraphs for a methods section",
     CLAIM: "the CLAIM 2024 checklist, with its gaps",
     TRIPOD: "the TRIPOD+AI checklist, with its gaps",
+    STARD: "the STARD-AI checklist, with its gaps",
     SUMS: "SHA-256 of every file, written when the folder is finished",
     FOLDS: "scores over all folds or seeds",
     RUNS: "one row per fold or seed",
@@ -77,6 +80,7 @@ class Kind:
 
     name: str
     holds: tuple[str, ...]
+    maybe: tuple[str, ...] = ()  # files of which a whole one has those that the installed packages make
     beside: str = ""  # a second file that only plainfilm writes beside the first
     resumable: bool = False
     begins: bool = False  # the first file is there from the beginning on
@@ -89,20 +93,20 @@ class Kind:
         return self.holds[0]
 
 
-ADAPTATION = Kind("adapted model", (ADAPTED, MODEL, FILMS, QUARANTINE), MODEL)
-REPETITION = Kind("folds", (FOLDS, RUNS, REPORT), RUNS, resumable=True)
-SEARCHED = Kind("search", (SEARCH, TRIALS, REPORT), TRIALS, resumable=True, begins=True)
-HEAT_MAPS = Kind("heat maps", (MAPS, MAPS_TABLE, MAPS_PAGE), MAPS_TABLE, shares=True)
+ADAPTATION = Kind("adapted model", (ADAPTED, FILMS, QUARANTINE), (MODEL, EXPORTED), FILMS)
+REPETITION = Kind("folds", (FOLDS, RUNS, REPORT), beside=RUNS, resumable=True)
+SEARCHED = Kind("search", (SEARCH, TRIALS, REPORT), beside=TRIALS, resumable=True, begins=True)
+HEAT_MAPS = Kind("heat maps", (MAPS, MAPS_TABLE, MAPS_PAGE), beside=MAPS_TABLE, shares=True)
 RUN = Kind(
     "run",
     (CONFIG, FILMS, MODEL, DESCRIPTION, PREDICTIONS, METRICS, REPORT),
-    DESCRIPTION,
+    beside=DESCRIPTION,
     resumable=True,
     begins=True,
 )
-AUDITED = Kind("audit", (AUDIT, FILMS, QUARANTINE, REPORT), MANIFEST)
+AUDITED = Kind("audit", (AUDIT, FILMS, QUARANTINE), (REPORT,), MANIFEST)
 PAPER = Kind("paper", (TABLE, TABLE_TEXT, REPORT), resumable=True, ignores=("films",))  # a demo's films lie there
-EVALUATION = Kind("evaluation", (METRICS,), PREDICTIONS, shares=True)
+EVALUATION = Kind("evaluation", (METRICS,), beside=PREDICTIONS, shares=True)
 COMPARED = Kind("comparison", (COMPARISON,), shares=True)
 
 # The first whose sign is there decides: a run may hold an audit, and folds hold metrics.

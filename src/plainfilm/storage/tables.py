@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import os
 import re
@@ -77,18 +78,27 @@ def growing_csv(
     """Write rows under ``header`` that outlive an interruption: beside ``path`` until the block ends without an error.
 
     What an interrupted block with the same ``tag`` left is kept with ``resume``, but for a last row cut short; read
-    ``kept`` to its end before writing. InputError while another process writes to ``path``, and when something is
-    there without ``force``.
+    ``kept`` to its end before writing. InputError while another process writes to ``path``, when something is there
+    without ``force``, and with ``resume`` when only a block with another ``tag`` left rows; without it they go.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    begun = path.with_name(f".{path.name[:200]}.{tag}.begun")
-    lock = path.with_name(f".{path.name[:200]}.lock")
+    stem = f".{path.name[:200]}."
+    begun = path.with_name(f"{stem}{tag}.begun")
+    lock = path.with_name(f"{stem}lock")
     with locks.held(lock) as mine:
         if not mine:
             raise InputError(f"{path} is being written by another plainfilm; wait for it, or choose another name.")
         if path.exists() and not force:
             raise InputError(f"{path} exists; choose another name, or add --force to replace it.")
+        for other in sorted(set(path.parent.glob(f"{glob.escape(stem)}*.begun")) - {begun}):
+            if resume and not begun.exists():
+                theirs = other.name.removeprefix(stem).removesuffix(".begun")
+                raise InputError(
+                    f"{path} was begun by {theirs}, and this is {tag}: another model, engine or precision; ask for the "
+                    "same, or leave out --resume to start again."
+                )
+            other.unlink(missing_ok=True)
         write_csv(begun, header, csv_rows(begun, len(header)) if resume and begun.exists() else ())
         with open(begun, "a", newline="", encoding="utf-8", errors="surrogateescape") as handle:
             writer = _csv_writer(handle)

@@ -18,7 +18,7 @@ from plainfilm.data.films import Films
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.image.augment import Augment
-from plainfilm.image.store import Rows
+from plainfilm.image.store import Rows, Versions
 from plainfilm.machine import ranks
 from plainfilm.models.backbone import Backbone, Front, cut
 from plainfilm.models.ensemble import assembled
@@ -181,28 +181,33 @@ def _behind(prepared: Prepared, front: Backbone | Front, films: Films, pixels: R
 
 
 def start_network(prepared: Prepared) -> tuple[Backbone, dict[str, str]]:
-    """Return the network with the values it starts from, and the hash of those that are pretrained."""
+    """Return the network with the values it starts from, and hash and licence of those that are pretrained."""
     network = prepared.architecture.build(len(prepared.films.findings or prepared.films.classes), prepared.preprocess)
     initialise(network.head if prepared.weights else network, torch.Generator().manual_seed(prepared.config.seed))
     if prepared.weights:
         pretrained(prepared.recipe.pretrained).put(network, prepared.weights.arrays)
-    return network.to(prepared.device), {"weights_sha256": prepared.weights.sha256} if prepared.weights else {}
+    if not prepared.weights:
+        return network.to(prepared.device), {}
+    start = {"weights_sha256": prepared.weights.sha256, "licence": prepared.architecture.row.licence}
+    return network.to(prepared.device), start
 
 
 def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitDocument]:
-    """Extract frozen features into features.h5 and fit a logistic regression to the training films'."""
+    """Extract frozen features into features.h5 and fit a logistic regression to those of the training films and
+    of their changed copies, if there are any."""
     assert prepared.weights is not None
     network, start = start_network(prepared)
     features, _, _, extraction = stages(prepared, network)
+    changed, more = copies(prepared, network)
     last = network.head[-1]
     assert isinstance(last, torch.nn.Linear)
     began, search = time.perf_counter(), {}
     if not ranks.rank():  # one process is enough for the fit
         write_features(out / folders.FEATURES, prepared.films, features)
-        began, search = time.perf_counter(), _fit_last(prepared, features, last)
+        began, search = time.perf_counter(), _fit_last(prepared, Versions((features, *changed)), last)
     for values in last.parameters():
         ranks.total(values.data if not ranks.rank() else values.data.zero_())
-    seconds = {"training": time.perf_counter() - began, "features": extraction}
+    seconds = {"training": time.perf_counter() - began, "features": extraction + more}
     return _model(prepared, network, {}, {"search": search, **start}), {
         "seconds": seconds,
         "trained_parameters": parameters(network.head),
@@ -211,7 +216,7 @@ def _fit_head(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitDo
     }
 
 
-def _fit_last(prepared: Prepared, features: Rows, last: torch.nn.Linear) -> dict[str, Any]:
+def _fit_last(prepared: Prepared, features: Versions, last: torch.nn.Linear) -> dict[str, Any]:
     """Fit the layer ``last``; return what the search for C found, of findings by name.
 
     Each finding has a logistic regression of its own, on the training films of which it is known.
@@ -237,14 +242,18 @@ def _found(fit: Fit) -> dict[str, Any]:
     return {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
 
 
-def _fit_logistic(prepared: Prepared, features: Rows, train: np.ndarray, labels: np.ndarray) -> Fit:
-    """Return the logistic regression of the films at ``train`` (N,) with ``labels`` (N,)."""
+def _fit_logistic(prepared: Prepared, features: Versions, train: np.ndarray, labels: np.ndarray) -> Fit:
+    """Return the logistic regression of the films at ``train`` (N,) with ``labels`` (N,), in all their versions: a film
+    and its copies are in one fold."""
     films, config = prepared.films, prepared.config
     grouped = config.split != "paper"  # folds inside the training part follow the protocol of the split itself
     groups = np.array([films.films[i].group if grouped else films.films[i].path for i in train])
     values = number_list("regularisation", config.regularisation)
     standardise = config.features == "standardised"
-    fit = fit_logistic(features, train, labels, groups, values, config.cv_folds, config.seed, standardise)
+    count = len(features.rows)
+    every = np.concatenate([train + version * len(films) for version in range(count)])
+    labels, groups = np.tile(labels, count), np.tile(groups, count)
+    fit = fit_logistic(features, every, labels, groups, values, config.cv_folds, config.seed, standardise)
     say(f"C = {fit.regularisation:g} of {values}; {fit.iterations} steps, off the optimum by {fit.optimality:.1e}")
     return fit
 
@@ -283,7 +292,7 @@ def _model(
 
 def logits_of(prepared: Prepared, model: Model) -> Callable[[slice], torch.Tensor]:
     """Return what gives the (B, K) logits of some of the films: from the stored features where there are some."""
-    if not (prepared.recipe.trained.on_features or prepared.recipe.trained.behind_frozen):
+    if not prepared.recipe.trained.behind_frozen:
         return lambda chosen: model.logits(prepared.pixels[chosen])
     rows, inputs, rest, _ = stages(prepared, cast("Backbone", model.network))
 

@@ -160,8 +160,9 @@ def _check_model(chosen: Recipe | Joined, config: TrainConfig) -> None:
             raise InputError(f"{own[0]}: an ensemble is made of trained runs, which have their own; leave it out.")
         return
     if chosen.pretrained and changed(config, ["channels"]):
+        wanted = chosen.preprocess.channels
         raise InputError(
-            f"channels={config.channels}: {config.model} starts from weights for 3 channels; leave it out."
+            f"channels={config.channels}: {config.model} starts from weights for {wanted} channels; leave it out."
         )
     if config.views > 1:
         raise InputError(f"views={config.views} goes with --model ensemble:RUN; train {config.model} first.")
@@ -170,7 +171,7 @@ def _check_model(chosen: Recipe | Joined, config: TrainConfig) -> None:
         raise InputError(f"{config.model} trains on stored features; give --set copies=3 along with --augment.")
     if config.copies and not trained.behind_frozen:
         raise InputError(
-            f"copies={config.copies} is for layers behind frozen ones, which {config.model} does not train."
+            f"copies={config.copies} is for layers behind frozen ones, and {config.model} trains every layer."
         )
     if config.copies and (augment == Augment() or augment.style):
         raise InputError(

@@ -308,7 +308,7 @@ def test_the_audit_looks_at_each_finding(tmp_path, capsys):
     (tmp_path / "films" / "copy.png").write_bytes((tmp_path / "films" / rows[0]["path"]).read_bytes())
     twin = {**rows[0], "path": "copy.png"}
     known = next(name for name in FINDINGS if twin[name])
-    twin[known] = "1" if twin[known] == "0" else "0"
+    twin |= {known: "1" if twin[known] == "0" else "0"}
     with open(table, "w", newline="") as handle:
         write = csv.DictWriter(handle, rows[0])
         write.writeheader()
@@ -316,8 +316,8 @@ def test_the_audit_looks_at_each_finding(tmp_path, capsys):
     words = ["audit", str(table), "--findings", "all", "--quiet"]
     assert main([*words, "--out", str(tmp_path / "audit"), "--strict"]) == 3
     said = capsys.readouterr().out
-    assert "The column site alone predicts Mass" in said
-    assert any("The borders of the films alone predict" in line and "Effusion" in line for line in said.splitlines())
+    borders = [line for line in said.splitlines() if "The borders of the films alone predict" in line]
+    assert "The column site alone predicts Mass" in said and "Effusion" in borders[0]
     assert "alone predicts Pneumonia" not in said and "1 picture there twice under different labels" in said
     found = json.loads((tmp_path / "audit" / "audit.json").read_text())
     for name in FINDINGS:
@@ -328,7 +328,6 @@ def test_the_audit_looks_at_each_finding(tmp_path, capsys):
     assert {film["label"].removeprefix("no ") for film in found["doubtful_labels"]["films"]} <= set(FINDINGS)
     page = (tmp_path / "audit" / "report.html").read_text()
     assert "Films by site and class" in page and "What each column of the table tells about each finding" in page
-    assert main([*words, "--positive", "Mass"]) == 2
 
 
 def test_a_training_audits_a_sample_of_its_films(trained):

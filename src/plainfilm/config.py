@@ -70,7 +70,10 @@ class TrainConfig:
     augment: str = _setting(
         "",
         "training films changed at random: rotation=10,translation=.05,zoom=.1,shear=5,flip=1 (degrees, shares), "
-        "stretch, style, equalise, gamma, contrast, brightness, shading, sharpness, noise, erase",
+        "stretch, style, cross, equalise, gamma, contrast, brightness, shading, sharpness, noise, erase",
+    )
+    unlabelled: str = _setting(
+        "", "films of another place without labels: they lend their style to half of the training films (`style`)"
     )
     views: int = _setting(
         1, "of an ensemble: views of each film that are averaged (as it is, wider, taller, nearer, farther), 1 to 5"
@@ -198,6 +201,7 @@ OF_STEPS = (  # settings of networks that are trained by steps: a logistic regre
     "patience",
     "class_weights",
     "augment",
+    "unlabelled",
     "compile",
 )
 

@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
+import plainfilm.commands.adapt as commands_adapt
 from plainfilm.cli import main
 from plainfilm.data.films import read_films
-from plainfilm.evaluation.predictions import read_predictions
+from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.models.model import Model
 from plainfilm.runs.checkup import checkup
 from plainfilm.storage.files import sha256_file
@@ -140,6 +143,37 @@ def test_adapt_without_labels_moves_only_the_threshold(run, films_folder, tmp_pa
     assert main([*again, "--quiet"]) == 0  # the same prevalence a second time moves nothing
     assert Model.load(tmp_path / "again").threshold == pytest.approx(new.threshold)
     assert main([*words[:-1], "1.5", "--out", str(tmp_path / "no")]) == 2
+
+
+def two_hills(films: int, moved: float = 0.0) -> Predictions:
+    rng, truth = np.random.default_rng(1), np.arange(films) % 3 > 0
+    odds = np.where(truth, 3.0, moved - 3.0) + rng.normal(size=films)
+    names, chances = np.arange(films).astype(str), np.stack([expit(-odds), expit(odds)], 1)
+    decision = Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA")
+    return Predictions(list(names), np.repeat("val", films), truth.astype(np.int64), chances, decision, names)
+
+
+def test_adapt_without_labels_finds_the_valley_between_the_scores(run, films_folder, tmp_path, capsys, monkeypatch):
+    old, out = Model.load(run), tmp_path / "valley"
+    monkeypatch.setattr(commands_adapt, "_own_films", lambda _: two_hills(300))
+    monkeypatch.setattr(commands_adapt, "_at_temperature_one", lambda *_: (two_hills(600, 1.5), [], []))
+    assert main(["adapt", str(run), str(films_folder), "--out", str(out), "--unlabelled", "--quiet"]) == 0
+    said, new = capsys.readouterr().out, Model.load(out)
+    found = json.loads((out / "adapt.json").read_text())
+    assert new.threshold == found["threshold_interval"]["value"] >= old.threshold
+    assert new.decision.temperature == old.decision.temperature and "not measured" in new.verdict["protocol"]
+    assert found["hills"]["log_odds_moved"]["NORMAL"] == pytest.approx(1.3, abs=0.4)
+    assert "Log-odds moved" in said and "Expected accuracy" in said and "none of this can be checked" in said
+    assert checkup(out)["state"] == "finished"
+
+
+def test_adapt_without_labels_says_what_it_lacks(run, films_folder, tmp_path, capsys, monkeypatch):
+    words = ["--out", str(tmp_path / "x"), "--unlabelled", "--quiet"]
+    assert main(["adapt", str(run / "model.h5"), str(films_folder), *words]) == 2
+    assert "is no run folder with predictions.csv" in capsys.readouterr().err
+    monkeypatch.setattr(commands_adapt, "_own_films", lambda _: two_hills(300))
+    assert main(["adapt", str(run), str(films_folder), *words]) == 2
+    assert "without labels" in capsys.readouterr().err and not (tmp_path / "x" / "model.h5").exists()
 
 
 def test_too_few_local_films_are_one_sentence(run, make_films, tmp_path, capsys):

@@ -8,6 +8,7 @@ import pytest
 from plainfilm.cli import main
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.evaluation.tables import confusion
+from plainfilm.models.model import Model
 from plainfilm.runs.checkup import checkup
 
 SMALL = ["--epochs", "1", "--batch", "8", "--size", "16", "--threads", "1", "--quiet"]
@@ -121,3 +122,17 @@ def test_a_fold_killed_before_its_sums_is_sealed_by_the_next_run(films_folder, t
     ]  # settings are those begun with
     assert main([*map(str, again)]) == 0
     assert (tmp_path / "f" / "fold-0" / "SHA256SUMS").exists()
+
+
+def test_films_without_labels_lend_their_style(films_folder, make_films, tmp_path, capsys):
+    other = make_films(tmp_path / "site", 4, 4)
+    words = ["train", str(films_folder), *SMALL, "--unlabelled", str(other)]
+    plain, lent = (tmp_path / name for name in ("plain", "lent"))
+    assert main([*words, "--out", str(lent), "--augment", "style=1"]) == 0
+    assert main([*words[:-2], "--out", str(plain), "--augment", "style=1"]) == 0
+    provenance = Model.load(lent).provenance
+    assert provenance["unlabelled"] == str(other) and provenance["unlabelled_films"] == 8
+    assert "unlabelled" not in Model.load(plain).provenance
+    assert rows(lent / "history.csv")[0]["train_loss"] != rows(plain / "history.csv")[0]["train_loss"]
+    assert main([*words, "--out", str(tmp_path / "no")]) == 2
+    assert "give --augment style=1" in capsys.readouterr().err and not (tmp_path / "no").exists()

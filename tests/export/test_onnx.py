@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.export.safetensors import write_safetensors
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
-from plainfilm.models.gate import fit_gate
+from plainfilm.models.gate import Insight, fit_gate
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import VGG
 
@@ -24,6 +25,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 onnx = pytest.importorskip("onnx")
 
+import plainfilm.export as exporting_about  # noqa: E402
 from plainfilm.config import DISCLAIMER  # noqa: E402
 from plainfilm.export import onnx as exporting  # noqa: E402
 from plainfilm.export import onnx_file  # noqa: E402
@@ -40,7 +42,9 @@ def paper_model() -> Model:
     )
     model.hash = "ab" * 32
     rows = Rows(pixels(24), np.arange(24), {})
-    model.gate = fit_gate(rows, np.arange(24), np.random.default_rng(0))
+    seen = model.answered(pixels(24))[1]
+    gate = fit_gate(rows, np.arange(24), np.random.default_rng(0))
+    model.gate = gate.with_insight(Insight.fit(seen[:16], seen[16:]))
     return model
 
 
@@ -87,6 +91,26 @@ def test_it_holds_the_gate_to_the_last_bit(written):
         assert gate.arrays()[name].dtype == array.dtype and np.array_equal(gate.arrays()[name], array), name
     strange = np.stack([np.tile(np.arange(16, dtype=np.uint8) * 16, (16, 1)), *pixels(3)])
     assert gate.judge(strange) == model.gate.judge(strange) and gate.judge(strange)[0].reason
+
+
+def test_what_the_gate_looks_at_is_the_same_and_flags_the_same_films(written):
+    model, path, _ = written
+    other = OnnxModel.load(path)
+    films = pixels(6)
+    (_, ours), (_, theirs) = model.answered(films), other.answered(films)
+    assert theirs.shape == ours.shape and np.abs(ours - theirs).max() < 1e-4
+    far = ours + 100
+    assert [v.reason for v in other.gate.judge(films, theirs)] == [v.reason for v in model.gate.judge(films, ours)]
+    assert all(verdict.reason for verdict in other.gate.judge(films, far))
+
+
+def test_a_file_of_the_last_format_has_one_output_and_is_read(tmp_path, monkeypatch):
+    model, path = paper_model(), tmp_path / "old.onnx"
+    model.gate = replace(model.gate, insight=None)
+    monkeypatch.setattr(exporting_about, "FORMAT", 2)
+    exporting.write_onnx(model, path, pixels())
+    other = OnnxModel.load(path)
+    assert other.answered(pixels())[1] is None and other.gate.looked_at == 0
 
 
 def test_the_file_says_what_it_is_and_nothing_of_this_machine(written):
@@ -148,7 +172,7 @@ def branching(proto):
 
 
 def newer(proto):
-    next(item for item in proto.metadata_props if item.key == "plainfilm").value = "3"
+    next(item for item in proto.metadata_props if item.key == "plainfilm").value = "4"
 
 
 def older(proto):

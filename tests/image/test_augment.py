@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from plainfilm.errors import InputError
-from plainfilm.image.augment import Augment
+from plainfilm.image.augment import Augment, Lent
 
 PIXELS = torch.zeros(6, 33, 33, dtype=torch.uint8)
 PIXELS[:, 10, 22] = 200  # a point right of the middle and above it
@@ -110,6 +110,43 @@ def test_style_keeps_the_film_whose_partner_it_is_and_the_phase():
     out = Augment(style=0.5)(several, torch.Generator().manual_seed(0))
     pairs = zip(several.flatten(1), out.flatten(1), strict=True)
     assert all(torch.corrcoef(torch.stack(pair))[0, 1] > 0.8 for pair in pairs)
+
+
+def test_across_classes_each_film_takes_the_style_of_the_other_class():
+    pixels = film(6)
+    pixels[3:] = (pixels[3:].float() * 0.2).to(torch.uint8)  # the second class is darker, and of less contrast
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+
+    def means(text, classes=labels):
+        change = Augment.parse(text)
+        return torch.stack(
+            [change(pixels, torch.Generator().manual_seed(k), labels=classes).mean((1, 2)) for k in range(40)]
+        )
+
+    crossed, plain = means("style=1,cross=1"), means("style=1")
+    own = pixels.float().mean((1, 2))
+    assert (crossed[:, :3] < own[:3]).all() and (crossed[:, 3:] > own[3:]).all()
+    assert abs(crossed[:, :3].mean() - crossed[:, 3:].mean()) < 0.15 * (own[:3].mean() - own[3:].mean())
+    assert not (plain[:, :3] < own[:3] - 1).all()
+    assert torch.equal(means("style=1,cross=1", None), plain)
+
+
+def test_films_of_elsewhere_lend_their_style_to_those_that_take_it():
+    pixels, dark = film(4), (film(2).float() * 0.2).to(torch.uint8)
+    lent = Lent(dark, torch.tensor([0, -1, 1, -1]))
+    change = Augment.parse("style=1")
+    means = [change(pixels, torch.Generator().manual_seed(k), lent=lent).mean((1, 2)) for k in range(30)]
+    moved = torch.stack(means).mean(0) / pixels.float().mean((1, 2))
+    assert (moved[[0, 2]] < 0.75).all() and (moved[[1, 3]] > 0.95).all()
+    generators = (torch.Generator().manual_seed(5) for _ in range(2))
+    some = change(pixels, next(generators), torch.tensor([2, 3]), lent=lent)
+    assert torch.allclose(some, change(pixels, next(generators), lent=lent)[2:], atol=1e-3)
+
+
+def test_a_batch_of_one_class_takes_styles_from_itself():
+    change, pixels = Augment.parse("style=1,cross=1"), film(4)
+    mixed = change(pixels, torch.Generator().manual_seed(0), labels=torch.zeros(4, dtype=torch.long))
+    assert mixed.shape == pixels.shape and not torch.equal(mixed, pixels.float())
 
 
 def test_sharpness_goes_from_a_blur_to_its_opposite():

@@ -16,7 +16,9 @@ from plainfilm.models.gate import (
     MEASURES,
     QUANTILES,
     STATISTICS,
+    UNSEEN,
     Gate,
+    Insight,
     Shapes,
     fit_gate,
     statistics,
@@ -409,3 +411,53 @@ def test_every_limit_has_a_measure_a_direction_and_words():
 def test_a_gate_written_before_samples_were_kept_still_opens(gate):
     older = {name: value for name, value in gate.arrays().items() if name not in ("sample", "sampled")}
     assert len(Gate.from_arrays(older).sample) == 0
+
+
+# ------------------------------------------------------------------------------- what the network saw
+
+
+@pytest.fixture(scope="module")
+def saw():
+    """What a network saw of films: (N, 40) numbers that vary along five directions, and a little beside them."""
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(5, 40))
+
+    def films(count, off=0.0):
+        return (rng.normal(size=(count, 5)) @ directions + 0.1 * rng.normal(size=(count, 40)) + off).astype(np.float32)
+
+    return films
+
+
+def test_what_the_network_never_saw_is_flagged_and_said(gate, demo, halves, saw):
+    pixels = demo[0][halves[1]]
+    both = gate.with_insight(Insight.fit(saw(1_000), saw(500)))
+    like, unlike = (both.judge(pixels, saw(len(pixels), off)) for off in (0.0, 1.0))
+    assert all(verdict.reason for verdict in unlike) and UNSEEN in {verdict.reason for verdict in unlike}
+    assert [v.reason for v in like] == [v.reason for v in both.judge(pixels)]
+    assert max(verdict.score for verdict in unlike) < 0.01
+
+
+def test_false_alarms_are_shared_between_picture_and_network(gate, saw):
+    insight = Insight.fit(saw(1_000), saw(2_000))
+    far = insight.cloud.distance(saw(20_000)) > insight.limit
+    assert 0.002 < far.mean() < 0.009  # half of a hundredth, by 2,000 films
+    assert gate.with_insight(insight).limit >= gate.limit
+
+
+def test_few_validation_films_make_a_wide_limit(saw):
+    few = Insight.fit(saw(200), saw(12))
+    assert few.limit > few.held_out[-1]
+    assert (few.cloud.distance(saw(2_000)) > few.limit).mean() < 0.03
+    with pytest.raises(ValueError, match="too few"):
+        Insight.fit(saw(200), saw(1))
+
+
+def test_insight_is_stored_and_judges_the_same(gate, demo, saw):
+    both = gate.with_insight(Insight.fit(saw(100), saw(50)))
+    again, films = Gate.from_arrays(both.arrays()), saw(4, 0.5)
+    assert again.judge(demo[0][:4], films) == both.judge(demo[0][:4], films)
+    assert again.looked_at == 40 and gate.looked_at == 0
+    with pytest.raises(ValueError, match="insight_axes"):
+        Gate.from_arrays({**both.arrays(), "insight_axes": np.ones((3, 3))})
+    with pytest.raises(ValueError, match="arrays"):
+        Gate.from_arrays({k: v for k, v in both.arrays().items() if k != "insight_limit"})

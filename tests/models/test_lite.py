@@ -98,6 +98,12 @@ def test_film_to_logits_through_features_and_head():
     network = recipe("best").build(3, recipe("best").preprocess).eval()
     x = torch.randn(2, 3, 96, 96)
     assert network.forward_features(x).shape == (2, 1280)
+    wide = network.forward_wide(x)
+    assert (
+        torch.allclose(wide[:, :1280], network.forward_features(x), atol=1e-5)
+        and network.seen(wide).shape[1] == 16 * 192
+    )
+    assert torch.allclose(network.forward_head(wide), network(x), atol=1e-5)
     assert torch.equal(network(x), network.forward_head(network.forward_features(x))) and network(x).shape == (2, 3)
 
 

@@ -31,7 +31,7 @@ def test_any_network_in_torchs_order(bits):
     best, y = lite()
     for network, films in ((vgg, x), (cut(vgg, 24)[0], x), (best, y)):
         fast = OpenVino(network, tuple(films.shape[1:]), bits, 2)
-        assert off(fast(films), network.forward_features(films)) < (1e-4 if bits == 32 else 5e-2)
+        assert off(fast(films), network.forward_wide(films)) < (1e-4 if bits == 32 else 5e-2)
 
 
 def test_a_films_features_depend_on_nothing_else():

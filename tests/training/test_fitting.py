@@ -24,7 +24,7 @@ from plainfilm.models.standardise import LIMIT, Standardise
 from plainfilm.models.zoo import recipe
 from plainfilm.training.feed import Material
 from plainfilm.training.finishing import calibrate
-from plainfilm.training.fitting import copies, fit, logits_of, stages, start_network
+from plainfilm.training.fitting import copies, fit, passes_of, stages, start_network
 from plainfilm.training.preparation import prepare
 
 
@@ -47,7 +47,7 @@ def same_after_saving(prepared, model, out):
     again = Model.load(out / "model.h5")
     everything = slice(0, len(prepared.films))
     direct = again.logits(prepared.pixels[everything])
-    assert torch.allclose(direct, logits_of(prepared, again)(everything), atol=2e-2 * float(direct.abs().max()))
+    assert torch.allclose(direct, passes_of(prepared, again)(everything)[0], atol=2e-2 * float(direct.abs().max()))
     return direct
 
 

@@ -20,7 +20,11 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     out_flag(parser, "folder for the adapted model; of a FILE.csv the operating point, operating.json")
     table_flags(parser)
     parser.add_argument("--positive", default="", help="of a FILE.csv: the class that its scores are for")
-    text = "auto, balanced, youden, sensitivity=0.95 or a number (default auto); without labels a number (default 0.5)"
+    text = (
+        "auto, balanced, youden, sensitivity=0.95 or a number (default auto); without labels: balanced, the valley "
+        "between the two hills of the scores (default), or a number, the probability at the prevalence there (default "
+        "0.5 with --prevalence)"
+    )
     parser.add_argument("--threshold", metavar="RULE", help=text)
     text = "films for a reader: share=0.05, error=0.01 or none (default share=0.05)"
     parser.add_argument("--refer", metavar="RULE", help=text)
@@ -31,7 +35,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     max_bad_flag(parser)
     text = "take the new operating point even where it is not shown to be better than the old one"
     parser.add_argument("--force", action="store_true", help=text)
-    parser.add_argument("--unlabelled", action="store_true", help="DATA has no labels: estimate the prevalence there")
+    text = "DATA has no labels: the threshold comes from the scores of its films"
+    parser.add_argument("--unlabelled", action="store_true", help=text)
     parser.add_argument("--prevalence", type=float, metavar="P", help="DATA has no labels: the prevalence is known")
 
 
@@ -70,19 +75,10 @@ def _as_one(result: Any) -> str:
         f"{result['films']} films; {what}. Threshold {edge(old['threshold'])} -> {edge(new['threshold'])} "
         f"({new['threshold_rule']}), temperature {old['temperature']:.2f} -> {new['temperature']:.2f}."
     ]
+    if "hills" in result:
+        return "\n".join([*lines, *_hills(result), result["out"]])
     if "after" not in result:
-        share = f"prevalence {result['prevalence_used']:.3f} (trained for {result['prevalence_trained']:.3f})"
-        estimate = result["prevalence_interval"]
-        share += f"; estimated {estimate['value']:.3f}, 95 % interval {estimate['low']:.3f} to {estimate['high']:.3f}"
-        called = f"{result['called_positive_before']:.3f} -> {result['called_positive_after']:.3f} called positive"
-        lines.append(f"{share}; {called}. Without labels none of this can be checked.")
-        if expected := result["expected"]:
-            rates = [f"{r['sensitivity']:.3f} and {r['specificity']:.3f}" for r in expected.values()]
-            lines.append(
-                f"Sensitivity and specificity on the run's own films: {rates[0]}, at the new threshold {rates[1]}. "
-                "A threshold that balances the classes or holds a sensitivity does so at any prevalence: keep it then."
-            )
-        return "\n".join([*lines, result["out"]])
+        return "\n".join([*lines, *_prevalence(result), result["out"]])
     if result["kept"]:
         lines.append("The old threshold is kept; below, what a new one would do.")
     lines.append(f"{'':20}before   after   difference (95 % interval; after is cross-fitted by patient)")
@@ -116,6 +112,40 @@ def _by_finding(result: Any) -> str:
         lines.append(f"  {name[:21]:22}{old:.3f} -> {new:.3f}  {before}{after}  {gain}{kept}")
     lines.append(f"As it now decides these films, each finding by its own rule: {result['out']}")
     return "\n".join(lines)
+
+
+def _prevalence(result: Any) -> list[str]:
+    """Return what a threshold moved to another prevalence rests on."""
+    share = f"prevalence {result['prevalence_used']:.3f} (trained for {result['prevalence_trained']:.3f})"
+    estimate = result["prevalence_interval"]
+    share += f"; estimated {estimate['value']:.3f}, 95 % interval {estimate['low']:.3f} to {estimate['high']:.3f}"
+    called = f"{result['called_positive_before']:.3f} -> {result['called_positive_after']:.3f} called positive"
+    lines = [f"{share}; {called}. Without labels none of this can be checked."]
+    if expected := result["expected"]:
+        rates = [f"{r['sensitivity']:.3f} and {r['specificity']:.3f}" for r in expected.values()]
+        lines.append(
+            f"Sensitivity and specificity on the run's own films: {rates[0]}, at the new threshold {rates[1]}. "
+            "A threshold that balances the classes or holds a sensitivity does so at any prevalence: keep it then."
+        )
+    return lines
+
+
+def _hills(result: Any) -> list[str]:
+    """Return what a threshold between two hills of scores rests on."""
+    low, high = (result["threshold_interval"][end] for end in ("low", "high"))
+    share = result["prevalence_interval"]
+    expected = result["accuracy_expected"]
+    moved = ", ".join(f"{name} {by:+.1f}" for name, by in result["hills"]["log_odds_moved"].items())
+    return [
+        f"95 % interval of the threshold {low:.3f} to {high:.3f}; {share['value']:.3f} of the films in the upper hill "
+        f"({share['low']:.3f} to {share['high']:.3f}); "
+        f"{result['called_positive_before']:.3f} -> {result['called_positive_after']:.3f} called positive.",
+        f"Log-odds moved against the run's own films: {moved}.",
+        "Expected accuracy at the old threshold: "
+        f"{expected['value']:.3f} ({expected['own']:.3f} on the run's own films). In simulated changes of look "
+        f"this was off by up to {expected['within']:g}, and by more where log-odds moved far.",
+        f"Assumed: {result['assumption']}. Without labels none of this can be checked.",
+    ]
 
 
 COMMAND = Command(

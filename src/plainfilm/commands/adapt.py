@@ -60,7 +60,9 @@ def adapt(
     require_share("--max-bad", max_bad)
     if unlabelled or prevalence is not None:
         refuse("films without labels", {name: value for name, value in of_labelled.items() if name != "seed"})
-        return adapt_unlabelled(run, data, out, prevalence, threshold or "0.5", max_bad)
+        seed = of_labelled.get("seed", 0)
+        aim = threshold or ("balanced" if prevalence is None else "0.5")
+        return adapt_unlabelled(run, data, out, prevalence, aim, max_bad, seed)
     return adapt_labelled(run, data, out, threshold=threshold or "auto", max_bad=max_bad, **of_labelled)
 
 
@@ -228,17 +230,24 @@ def _still_off(after: dict[str, dict[str, float]]) -> list[str]:
 
 
 def adapt_unlabelled(
-    run: Path, data: str, out: Path, prevalence: float | None, aim: str = "0.5", max_bad: float = MAX_BAD
+    run: Path,
+    data: str,
+    out: Path,
+    prevalence: float | None,
+    aim: str = "0.5",
+    max_bad: float = MAX_BAD,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Move the threshold of ``run``'s model to the prevalence of a site whose films have no labels.
 
     ``prevalence``: where it is known (0..1); else it is estimated from the films, and said to be an estimate. ``aim``:
-    the corrected probability from which a film is called positive, as text (default 0.5: fewest errors). Writes
+    the corrected probability from which a film is called positive, as text (0.5: fewest errors), or "balanced": the
+    valley between the scores' two hills, which also holds where films of a class look otherwise. Writes
     model.h5, adapt.json and quarantine.csv into ``out``; returns what adapt.json holds.
     """
     if prevalence is not None:
         require_share("--prevalence", prevalence, ends=False)
-    wanted = operating.number(aim)
+    wanted = None if aim == "balanced" else operating.number(aim)
     model = _model(run)
     of_classes(model.decision, "adapt without labels")
     if "prior" not in model.verdict:
@@ -247,16 +256,39 @@ def adapt_unlabelled(
         raw, _, bad = predict_films(_at_temperature_one(model), unlabelled(data), max_bad)
         cool = of_classes(model.decision, "adapt").tempered(raw.probabilities)
         old, prior = _as_trained(model), model.verdict["prior"]
-        new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted, raw.patients)
-        found |= {"expected": _expected(run, old, new)}
+        if wanted is None:
+            rng = np.random.default_rng(seed)
+            new, found = adapting.adapt_by_hills(cool, old, _own_films(run), prevalence, raw.patients, rng)
+            moved = f"threshold moved by the scores of {len(cool)} films without labels"
+        else:
+            new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted, raw.patients)
+            moved = f"threshold moved to a prevalence of {found['prevalence_used']:.3f}"
+        found |= {"expected": None if wanted is None else _expected(run, old, new)}
         model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
             **model.verdict,
-            "protocol": f"threshold moved to a prevalence of {found['prevalence_used']:.3f} ({new.rule}); not measured",
+            "protocol": f"{moved} ({new.rule}); not measured",
             "scores": {},
         }
         write_films(Films(Table(), data, tuple(bad)), out)
         _keep_seen(RunFolder(run), out)
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})
+
+
+def _own_films(run: Path) -> Predictions:
+    """Return the run's films that trained nothing, with their labels."""
+    folder = RunFolder(run)
+    if not folder.has(folders.PREDICTIONS):
+        raise InputError(
+            f"{run} is no run folder with predictions.csv, by which a threshold is found without labels; name the run, "
+            "or give --prevalence."
+        )
+    own = folder.predictions.take(folder.predictions.parts != "train")
+    if np.bincount(own.labels, minlength=2).min() < adapting.FEWEST:
+        raise InputError(
+            f"{run} has fewer than {adapting.FEWEST} films of a class besides those that trained it; give labelled "
+            "films, or --prevalence."
+        )
+    return own
 
 
 def _expected(run: Path, old: Decision, new: Decision) -> dict[str, dict[str, float]] | None:

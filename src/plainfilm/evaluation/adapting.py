@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation import calibration
+from plainfilm.evaluation import calibration, mixture
 from plainfilm.evaluation.calibration import DRAWS, adjust_prevalence, ece_gap, estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.compare import differences
 from plainfilm.evaluation.decision import FLOOR, Band, Decision
 from plainfilm.evaluation.guarantee import PREVALENCES, at_prevalence, holds_until
 from plainfilm.evaluation.intervals import Interval, rate
+from plainfilm.evaluation.mixture import Hills
 from plainfilm.evaluation.operating import Rules, choose, referring
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import ORDER, named, scores
@@ -32,6 +33,7 @@ SIZES = (25, 50, 100, 200, 400)  # local films in the learning curve
 FEW = 50  # patients: below this a gain is seldom shown
 REPEATS = 40
 EDGE = 0.005  # a prevalence nearer to 0 or 1 can't be told from none or all
+WITHIN = 0.05  # of an expected accuracy
 ENOUGH = 0.01  # mean loss of balanced accuracy against all films fitted, that no longer matters
 OF_ORDER = tuple(named(about=ORDER))  # scores that depend on the films' order alone
 COMPARED = tuple(name for name in named("runs") if name not in OF_ORDER)
@@ -298,6 +300,81 @@ def adapt_unlabelled(
         "mean_probability_after": float(moved[:, old.column].mean()),
     }
     return new, about
+
+
+def adapt_by_hills(
+    probabilities: NDArray[np.float64],
+    old: Decision,
+    own: Predictions,
+    prevalence: float | None,
+    patients: NDArray[np.str_],
+    rng: np.random.Generator,
+) -> tuple[Decision, dict[str, Any]]:
+    """Return the old rule of decision with its threshold moved as the valley between the two hills of the scores has
+    moved, on films without labels, and what it rests on: see ``evaluation.mixture``.
+
+    ``probabilities``: (N, 2) at the old temperature; ``own``: the run's films that trained nothing, by the old rule;
+    ``prevalence``: where it is known. The valley is where the mean of sensitivity and specificity is largest, whatever
+    the prevalence. InputError for fewer than 50 films and where the scores are not those of the two classes, moved.
+    """
+    if len(probabilities) < FEW:
+        raise InputError(f"--threshold balanced without labels needs {FEW} films, and there are {len(probabilities)}.")
+    scores, known = _log_odds(probabilities[:, old.column]), known_hills(own)
+    hills = mixture.fitted(scores, known, prevalence)
+    if reasons := mixture.against(hills, scores):
+        raise InputError(
+            f"--threshold balanced can't be found without labels: {'; '.join(reasons)}. Give 50 labelled films, or "
+            "leave it out to move the threshold to a prevalence."
+        )
+    shift = hills.valley - known.valley
+    middle = float(logit(np.clip(old.threshold, FLOOR, 1 - FLOOR)))
+    threshold = float(expit(middle + shift))
+    band = old.refer and Band(*(_moved(bound, shift) for bound in old.refer))
+    rule = "old threshold moved with the two hills of the log-odds, without labels"
+    new = replace(old, threshold=threshold, rule=rule, refer=band, promises=())
+    draws = mixture.swayed(scores, known, prevalence, patients, rng)
+    low, high = np.quantile(draws, (0.025, 0.975), axis=0)
+    ends = (float(expit(middle + end - known.valley)) for end in (low[0], high[0]))
+    about = {
+        "films": len(scores),
+        "threshold_interval": dict(zip(("value", "low", "high"), (threshold, *ends), strict=True)),
+        "prevalence_trained": known.share,
+        "prevalence_estimated": hills.share,
+        "prevalence_interval": {"value": hills.share, "low": float(low[1]), "high": float(high[1])},
+        "prevalence_used": hills.share,
+        "called_positive_before": float((old.decide(probabilities) == old.column).mean()),
+        "called_positive_after": float((new.decide(probabilities) == new.column).mean()),
+        "accuracy_expected": expected_accuracy(own, scores, float(old.threshold)),
+        "hills": {
+            "log_odds_moved": {name: hills.moved[int(name == old.positive)] for name in old.classes},
+            "deviations_apart": hills.apart,
+        },
+        "assumption": "each class's log-odds are spread as on the run's own films, only moved",
+    }
+    return new, about
+
+
+def expected_accuracy(own: Predictions, scores: NDArray[np.float64], threshold: float) -> dict[str, float]:
+    """Return what is expected of the accuracy, at ``threshold``, on films without labels with the log-odds ``scores``
+    (N,): that on the films of ``own`` less what the mean confidence has lost (Guillory et al. 2021, arXiv 2107.03315,
+    "difference of confidences").
+
+    ``within``: the largest error under 90 simulated changes of look (LOG.md, 2026-11-30). Where a class's scores moved
+    half-way to the other's it was off by .1, and it knows nothing of other diseases.
+    """
+    middle = float(logit(np.clip(threshold, FLOOR, 1 - FLOOR)))
+    here, there = (float(expit(np.abs(each - middle)).mean()) for each in (_log_odds(own.score), scores))
+    right = float(((own.score >= threshold) == own.truth).mean())
+    return {"value": float(np.clip(right - (here - there), 0, 1)), "within": WITHIN, "own": right}
+
+
+def _log_odds(score: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(logit(np.clip(score, FLOOR, 1 - FLOOR)))
+
+
+def known_hills(p: Predictions) -> Hills:
+    """Return the hills of labelled films."""
+    return mixture.of_classes(_log_odds(p.score), p.truth)
 
 
 def _shares(share: float, decision: Decision) -> NDArray[np.float64]:

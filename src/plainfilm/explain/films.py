@@ -166,7 +166,9 @@ class Explainer:
 
     def _flagged(self, pixels: np.ndarray) -> str:
         """Return why a film looks unlike the training films; empty when it does not."""
-        return (self.model.gate.judge(pixels[None])[0].reason or "") if self.model.gate else ""
+        if not self.model.gate:
+            return ""
+        return self.model.gate.judge(pixels[None], self.model.answered(pixels[None])[1])[0].reason or ""
 
     def checked(self, seed: int) -> dict[str, Any]:
         """Return the checks' part of explain.json: the films that were drawn for them come first."""

@@ -7,7 +7,8 @@ from typing import Any
 from plainfilm.config import DISCLAIMER
 from plainfilm.models.reads import Reads
 
-FORMAT = 2  # of what ``about`` holds; since 2 an ONNX file holds the input gate
+FORMAT = 3  # of what ``about`` holds; since 3 an ONNX file gives out what the gate looks at in the network
+OLDEST = 2  # that is read: since then the file holds the input gate
 
 
 def about(model: Reads) -> dict[str, Any]:

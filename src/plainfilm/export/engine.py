@@ -44,9 +44,13 @@ class OnnxModel(Reads):
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels."""
-        (given,) = self.session.run(None, {"pixels": np.ascontiguousarray(pixels, np.uint8)})
+        return self.answered(pixels)[0]
+
+    def answered(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels, and what the gate looks at, (B, D) float32."""
+        given, *seen = self.session.run(None, {"pixels": np.ascontiguousarray(pixels, np.uint8)})
         found = np.asarray(given, np.float64)
-        return found if self._further == 1 else apply_temperature(found, self._further)
+        return found if self._further == 1 else apply_temperature(found, self._further), seen[0] if seen else None
 
     @property
     def _further(self) -> float:
@@ -107,8 +111,9 @@ class OnnxModel(Reads):
             model.temperature = model.decision.temperature
         size = model.preprocess.size
         shapes = [list(value.shape[1:]) for value in (*session.get_inputs(), *session.get_outputs())]
-        if shapes != [[size, size], [len(model.classes)]]:
-            raise ValueError(f"its input and output have the shapes {shapes}")
+        looked_at = [[model.gate.looked_at]] if model.gate and model.gate.looked_at else []
+        if shapes != [[size, size], [len(model.classes)], *looked_at]:
+            raise ValueError(f"its input and outputs have the shapes {shapes}")
         if model.gate and model.gate.size != size:
             raise ValueError(f"its gate is for films of {model.gate.size} pixels, the network for {size}")
         return model

@@ -1,6 +1,7 @@
 """ONNX: one graph from a film's pixels to probabilities, with preprocessing and temperature inside.
 
-In: ``pixels`` (N, S, S) uint8 grey. Out: ``probabilities`` (N, K) float32. What a reader of the file must know besides
+In: ``pixels`` (N, S, S) uint8 grey. Out: ``probabilities`` (N, K) float32 and, where the input gate looks at the
+network, ``seen`` (N, D) float32. What a reader of the file must know besides
 stands in its metadata: classes, threshold, refer band, preprocessing, the hash of the model it came from. The input
 gate's arrays are initialisers named ``gate/…`` that no node uses.
 """
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -28,19 +29,30 @@ from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.models.reads import Reads
 from plainfilm.storage.files import cache_dir, locked, replacing
 
+if TYPE_CHECKING:
+    from plainfilm.models.backbone import Backbone
+
 OPSET = 18  # of 2023: read by onnxruntime 1.14 and later
 NEEDED = ("onnxruntime", "onnxscript")
 
 
 class _Whole(nn.Module):
-    """(N, S, S) uint8 -> (N, K) float32 probabilities."""
+    """(N, S, S) uint8 -> (N, K) float32 probabilities and, where the gate looks at the network, (N, D) of it."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.network, self.preprocess, self.decision = model.network, model.preprocess, model.decision
+        self.looked_at = bool(model.gate and model.gate.looked_at)
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        logits = self.network(self.preprocess.tensor(pixels))
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x = self.preprocess.tensor(pixels)
+        if not self.looked_at:
+            return (self._chances(self.network(x)),)
+        network = cast("Backbone", self.network)
+        wide = network.forward_wide(x)
+        return self._chances(network.forward_head(wide)), network.seen(wide)
+
+    def _chances(self, logits: torch.Tensor) -> torch.Tensor:
         chances: torch.Tensor = self.decision.chances(logits.double())
         return chances.float()
 
@@ -79,18 +91,19 @@ def _graph(model: Model) -> Any:
     from onnx import helper, numpy_helper
 
     model.network.eval()
+    whole = _Whole(model).eval()
     size = model.preprocess.size
     example = (torch.arange(2 * size * size) % 251).to(torch.uint8).view(2, size, size)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the exporter's own, about its own future
         program = torch.onnx.export(
-            _Whole(model).eval(),
+            whole,
             (example,),
             dynamo=True,
             opset_version=OPSET,
             input_names=["pixels"],
-            output_names=[OUTPUT],
+            output_names=[OUTPUT, "seen"][: 1 + whole.looked_at],
             dynamic_shapes={"pixels": {0: torch.export.Dim("films", min=1)}},
             external_data=False,
             verbose=False,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import InputError
-from plainfilm.export import FORMAT
+from plainfilm.export import FORMAT, OLDEST
 from plainfilm.storage.files import to_json
 
 MOST_BYTES = 2**31 - 1  # protobuf's own limit
@@ -103,7 +103,7 @@ def checked(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:  # noq
         raise ValueError("plainfilm did not write it")
     if int(told["plainfilm"]) > FORMAT:
         raise ValueError(f"made by a newer plainfilm (format {told['plainfilm']}); update plainfilm to read it")
-    if int(told["plainfilm"]) < FORMAT:
+    if int(told["plainfilm"]) < OLDEST:
         raise ValueError("made by an older plainfilm, which left the input gate out; export it again")
     if seal(data, told[SEAL].encode()) != data:
         raise ValueError("its content does not match its check sum; restore it from a copy")

@@ -25,6 +25,7 @@ LIMITS = {
     "flip": 1.0,
     "stretch": 1.0,
     "style": 1.0,
+    "cross": 1.0,
     "equalise": 1.0,
     "gamma": 4.0,
     "contrast": 0.9,
@@ -47,6 +48,7 @@ class Augment:
     flip: float = 0.0  # 1: half of the films are mirrored
     stretch: float = 0.0  # share by which one side is lengthened against the other
     style: float = 0.0  # share of the amplitude spectrum taken from another film of the batch
+    cross: float = 0.0  # share of the films that take it from a film of another class, the rest from any
     equalise: float = 0.0  # share of the way to an even histogram
     gamma: float = 0.0  # exponent of the grey values within 1 / (1 + gamma) and 1 + gamma
     contrast: float = 0.0  # ± share, about the middle grey
@@ -69,21 +71,27 @@ class Augment:
         return Augment(**values)
 
     def __call__(
-        self, pixels: torch.Tensor, generator: torch.Generator, wanted: torch.Tensor | None = None
+        self,
+        pixels: torch.Tensor,
+        generator: torch.Generator,
+        wanted: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        lent: Lent | None = None,
     ) -> torch.Tensor:
         """Return (B, S, S) float32 pixels in 0..255, each film changed by its own draw; edges repeat outwards.
 
         Pixels come back as they are when nothing is asked for. With ``wanted`` (indices) only those of the films come
-        back, changed as they are among all.
+        back, changed as they are among all. ``labels``: (B,) the films' classes, without which ``cross`` does nothing.
+        ``lent``: films of elsewhere that lend their style to some.
         """
         every = torch.arange(len(pixels))
         wanted = every if wanted is None else wanted
         if self == Augment():
             return pixels[wanted]
         if len(pixels) and not len(wanted):  # torch moves no empty batch; the draws are made all the same
-            return self(pixels, generator, every[:1])[:0]
+            return self(pixels, generator, every[:1], labels, lent)[:0]
         draws = _Draws(len(pixels), wanted, generator)
-        x = self._placed(pixels, draws)
+        x = self._placed(pixels, draws, labels, lent)
         for size, change in (
             (self.equalise, self._equalised),
             (max(self.gamma, self.contrast, self.brightness), self._toned),
@@ -96,20 +104,37 @@ class Augment:
                 x = change(x, draws)
         return x.clamp(0, 255)
 
-    def _placed(self, pixels: torch.Tensor, draws: _Draws) -> torch.Tensor:
+    def _placed(
+        self, pixels: torch.Tensor, draws: _Draws, labels: torch.Tensor | None, lent: Lent | None
+    ) -> torch.Tensor:
         """Return the films wanted of (B, S, S) pixels as floats, moved and restyled; those that lend them their style
-        are moved as well, no others."""
+        are moved as well, no others, and not those of elsewhere: a move hardly changes a spectrum's amplitudes."""
         moves = max(self.rotation, self.translation, self.zoom, self.shear, self.flip, self.stretch) > 0
         matrices = self._matrices(draws.films, draws.generator) if moves else None
         share = draws.even(0, self.style) if self.style else None
         others = draws.wanted
         if share is not None:
-            others = torch.randperm(draws.films, generator=draws.generator)[draws.wanted]
+            others = self._lenders(draws, labels)[draws.wanted]
         needed, place = torch.unique(torch.cat([draws.wanted, others]), return_inverse=True)
         x = pixels[needed].float()
         x = x if matrices is None else _moved(x, matrices[needed])
         own, other = place.split(len(others))
-        return x[own] if share is None else _restyled(x, own, other, share)
+        if share is None:
+            return x[own]
+        if lent:
+            which = lent.which[draws.wanted]
+            other = torch.where(which < 0, other, len(x) + which)
+            x = torch.cat([x, lent.pixels.float()])
+        return _restyled(x, own, other, share)
+
+    def _lenders(self, draws: _Draws, labels: torch.Tensor | None) -> torch.Tensor:
+        """(B,) the film that lends each its style. Styles of one class on films of the other: what a device, a room or
+        an age group gives to the look of a class then says nothing of it, if ``style`` is 1."""
+        if not self.cross or labels is None:
+            return torch.randperm(draws.films, generator=draws.generator)
+        order = torch.rand(draws.films, draws.films, generator=draws.generator).fill_diagonal_(-1)
+        across = torch.rand(draws.films, 1, generator=draws.generator) < self.cross
+        return (order + 2 * (across & (labels[:, None] != labels))).argmax(1)
 
     def _matrices(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """(B, 2, 3) affine maps from output to input coordinates in -1..1."""
@@ -169,6 +194,13 @@ class Augment:
         half = torch.rand(2, draws.films, 1, generator=draws.generator) * self.erase / 2
         rows, columns = ((side - middle).abs() < half)[:, draws.wanted]  # (B, S) each
         return torch.where(rows[:, :, None] & columns[:, None, :], x.mean((1, 2), keepdim=True), x)
+
+
+class Lent(NamedTuple):
+    """Films of elsewhere, (M, S, S) uint8, and which of them lends each of a batch its style: (B,), -1 for none."""
+
+    pixels: torch.Tensor
+    which: torch.Tensor
 
 
 class _Draws(NamedTuple):

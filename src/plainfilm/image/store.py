@@ -301,7 +301,7 @@ def ingest(films: Films, preprocesses: Sequence[Preprocess], max_bad: float = 0.
     good, bad = _of_all_ranks(films, good, [*bad])
     bad = [*films.quarantine, *bad]
     check_bad(films.name, len(good), bad, max_bad)
-    if len(good.labels.different) < 2 and not films.findings:
+    if len(good.labels.different) < min(2, len(films.classes)) and not films.findings:
         raise InputError(f"{films.name}: fewer than two classes are left once unreadable films are put aside.")
     ready = films.with_films(good, quarantine=tuple(bad))
     give_back()

@@ -70,8 +70,8 @@ def answer(model: Reads, film: Film) -> Answer:
     """Return what ``model`` says of ``film``. It is referred for a warning in its header, when the gate finds it unlike
     the training films, and in the model's refer band."""
     pixels = np.stack([film.pixels])  # a copy: torch warns of what it may not write to
-    probabilities = model.probabilities(pixels)
-    gate = model.gate.judge(pixels)[0] if model.gate else None
+    probabilities, seen = model.answered(pixels)
+    gate = model.gate.judge(pixels, seen)[0] if model.gate else None
     reasons = [*film.remarks, *([gate.reason] if gate and gate.reason else [])]
     if why := model.decision.reason(probabilities[0]):
         reasons.append(why)

@@ -22,6 +22,10 @@ class Front(nn.Sequential):
         features: torch.Tensor = self(x)
         return features
 
+    def forward_wide(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the same: no gate looks at frozen layers' maps."""
+        return self.forward_features(x)
+
 
 def cut(network: VGG, layers: int) -> tuple[Front, nn.Sequential]:
     """Return the first ``layers`` of the network's features, frozen, and all that comes behind them: its own modules,

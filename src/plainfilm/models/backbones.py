@@ -47,6 +47,14 @@ class Timm(nn.Module):
         features: torch.Tensor = self.features((x - self.mean) / self.std)
         return features
 
+    def forward_wide(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what ``forward_head`` and ``seen`` need: the features."""
+        return self.forward_features(x)
+
+    def seen(self, wide: torch.Tensor) -> torch.Tensor:
+        """Return (B, feature_count) of what ``forward_wide`` gave: what the gate looks at."""
+        return wide
+
     def forward_head(self, features: torch.Tensor) -> torch.Tensor:
         """Return (B, classes) logits of (B, feature_count) features."""
         logits: torch.Tensor = self.head(features)

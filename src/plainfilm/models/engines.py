@@ -1,6 +1,6 @@
 """The engines that give a network's features outside of training, and which of them is used.
 
-In 32 bits the plain way is the network's own ``forward_features``; VGG16's frozen layers go through ncnn where it is
+In 32 bits the plain way is the network's own ``forward_wide``; VGG16's frozen layers go through ncnn where it is
 installed, whose Winograd convolutions need fewer multiplications. In 16 bits (bfloat16) it is OpenVINO or torch,
 whichever takes less time here. An engine is held against torch in 32 bits on the first films that come.
 """
@@ -36,7 +36,7 @@ RAW = bytes(4)  # ncnn's mark before a layer's weights: 32-bit floats follow
 
 
 class Features:
-    """A network's ``forward_features`` in ``bits`` (32 or 16) by the fastest engine at hand; torch where none can.
+    """A network's ``forward_wide`` in ``bits`` (32 or 16) by the fastest engine at hand; torch where none can.
 
     The choice is made, and said with its reason, when the first films come; ``name`` is the engine's from then on.
     """
@@ -48,7 +48,7 @@ class Features:
         self._choosing = Lock()  # several films may be the first
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what ``network.forward_features`` gives for films (B, C, S, S) float32, on their device."""
+        """Return what ``network.forward_wide`` gives for films (B, C, S, S) float32, on their device."""
         with self._choosing:
             if not self.name:
                 self._fast, self.name, why = self._choose(x[:FIRST])
@@ -57,7 +57,7 @@ class Features:
 
     def _by_torch(self, x: torch.Tensor, bits: int = 0) -> torch.Tensor:
         with half(x.device, (bits or self.bits) == 16):
-            return self.network.forward_features(x.contiguous(memory_format=torch.channels_last)).float()
+            return self.network.forward_wide(x.contiguous(memory_format=torch.channels_last)).float()
 
     def _choose(self, x: torch.Tensor) -> tuple[Pass | None, str, str]:
         if x.device.type != "cpu":

@@ -1,24 +1,28 @@
 """The input gate: does a film look like those that the model was trained on? Learnt from them, stored with the model.
 
-It sees no label and no network. Of each film it takes
+It sees no label. Of each film it takes
 
 - the *shapes*: a 32×32 thumbnail whose greys are replaced by their ranks, so that exposure, contrast and display
   window do not matter, and how far it lies from the training films along their principal components and beside them;
 - whether it would be nearer when inverted or turned, which then is the reason;
-- a few physical *statistics* (brightness, contrast, sharpness, …), each of which may be too low or too high.
+- a few physical *statistics* (brightness, contrast, sharpness, …), each of which may be too low or too high;
+- what the *network* sees of it in a middle layer, on a coarse grid, and how far that lies from what it saw of the
+  training films (Lee et al. 2018, arXiv 1807.03888, with principal axes in place of the whole covariance).
 
-Every measure is divided by how far training films go in it; the largest quotient is how unusual the film is. The
-limit is the conformal quantile of the same figure over training films that were held out, a fifth of the patients at
-a time (cross-conformal prediction: Vovk 2015, doi 10.1007/s10472-013-9368-4).
+Every measure of the picture is divided by how far training films go in it; the largest quotient is how unusual the
+film is. The limit is the conformal quantile of the same figure over training films that were held out, a fifth of the
+patients at a time (cross-conformal prediction: Vovk 2015, doi 10.1007/s10472-013-9368-4). The network has learnt from
+all training films, so its limit comes from validation films; picture and network then have half of the false alarms
+each.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +72,7 @@ STATISTICS = {
     "symmetry": Statistic(0.25, "left and right differ more than in the training films", ""),
     "border": Statistic(0.1, "", "its border is lighter than in the training films"),
 }
+UNSEEN = "the network sees other structures in it than in the training films; perhaps another age, device or projection"
 STRANGE = "its shapes are not those of the training films; perhaps not a film of the same kind"
 SHAPES = "shapes"
 SHAPES_TOLERANCE = 0.1  # of the logarithm of the distance
@@ -110,35 +115,42 @@ _SIGN = np.array([limit.sign for limit in LIMITS], np.float64)
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """The training films' thumbnails as a cloud: centre, principal axes, spread along them and beside them."""
+class Cloud:
+    """The training films as points of D coordinates: centre, principal axes, spread along them and beside them."""
 
-    mean: np.ndarray  # (SIDE², ) float32
-    axes: np.ndarray  # (Q, SIDE²) float32, orthonormal rows
+    mean: np.ndarray  # (D,) float32
+    axes: np.ndarray  # (Q, D) float32, orthonormal rows
     spread: np.ndarray  # (Q,) float32, standard deviation along each axis
-    beside: np.ndarray  # (SIDE²,) float32, standard deviation of what the axes leave over, a pixel
+    beside: np.ndarray  # (D,) float32, standard deviation of what the axes leave over
 
     @classmethod
-    def fit(cls, thumbnails: np.ndarray) -> Shapes:
-        """Return the cloud of (N, SIDE, SIDE) thumbnails; a quarter as many axes as films, 48 at most."""
-        flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float64)
+    def fit(cls, films: np.ndarray, most: int = MOST_AXES, least: float = LEAST_SPREAD) -> Self:
+        """Return the cloud of (N, …) films; a quarter as many axes as films or coordinates, ``most`` at most.
+
+        ``least``: what is added to the spread beside the axes, since what never varied among few films may still do so.
+        """
+        flat = films.reshape(len(films), -1).astype(np.float64)
         mean = flat.mean(0)
         centred = flat - mean
-        spread, axes = _principal(centred, min(MOST_AXES, len(flat) // 4))
-        beside = (centred - centred @ axes.T @ axes).std(0) + LEAST_SPREAD
+        spread, axes = _principal(centred, min(most, len(flat) // 4, flat.shape[1] // 4))
+        beside = (centred - centred @ axes.T @ axes).std(0) + least
         return cls(*(array.astype(np.float32) for array in (mean, axes, spread, beside)))
 
-    def distance(self, thumbnails: np.ndarray) -> Floats:
-        """Return (B,) logarithms of the distance of (B, SIDE, SIDE) thumbnails, about 0 for the films themselves.
+    def distance(self, films: np.ndarray) -> Floats:
+        """Return (B,) logarithms of the distance of (B, …) films, about 0 for the films themselves.
 
         The squared distance is the mean of two: along the axes in units of their spread (Mahalanobis's), and beside
         them in units of what they leave over, each as a mean over its directions.
         """
-        centred = thumbnails.reshape(len(thumbnails), -1) - self.mean
+        centred = films.reshape(len(films), -1) - self.mean
         along = centred @ self.axes.T
         beside = (((centred - along @ self.axes) / self.beside) ** 2).mean(1)
         inside = ((along / self.spread) ** 2).sum(1) / max(1, len(self.spread))
         return np.asarray(0.5 * np.log(1e-9 + (inside + beside).astype(np.float64) / 2))
+
+
+class Shapes(Cloud):
+    """The cloud of the training films' thumbnails."""
 
     def measures(self, thumbnails: np.ndarray) -> Floats:
         """Return (B, 1 + len(UNDO)): the distance, and how much nearer the film would be with each thing undone."""
@@ -171,6 +183,46 @@ def _principal(centred: Floats, count: int) -> tuple[Floats, Floats]:
 
 
 @dataclass(frozen=True)
+class Insight:
+    """What a network saw of the training films, and how far films lie from it that it has not learnt from."""
+
+    cloud: Cloud
+    held_out: np.ndarray  # (M,) distances of validation films, ascending
+    limit: np.ndarray  # () a film that is farther is flagged
+
+    @classmethod
+    def fit(cls, seen: np.ndarray, others: np.ndarray) -> Insight:
+        """Return it from what the network saw of (N, D) training films and of (M, D) validation films.
+
+        ValueError for fewer than two of either.
+        """
+        if min(len(seen), len(others)) < 2:
+            raise ValueError(f"too few films: {len(seen)} and {len(others)}")
+        least = LEAST_SPREAD * float(seen.std(0).mean()) + 1e-6
+        cloud = Cloud.fit(seen, least=least)
+        held_out = np.sort(cloud.distance(others))
+        return cls(cloud, held_out, np.asarray(_farthest(held_out, ALARM / 2)))
+
+    def shares(self, distance: Floats) -> Floats:
+        """Return (B,) the share of held-out films that are at least as far, never 0."""
+        films = len(self.held_out)
+        return np.asarray((1 + films - np.searchsorted(self.held_out, distance)) / (1 + films))
+
+
+def _farthest(held_out: Floats, alarm: float) -> float:
+    """Return the distance that a share ``alarm`` of films exceeds: the conformal rank of the distances ``held_out``
+    (ascending), or of too few for that the upper end of a normal distribution's prediction interval, but not less than
+    the largest."""
+    films = len(held_out)
+    if (rank := _rank(films, alarm)) <= films:
+        return float(held_out[rank - 1])
+    from scipy.stats import t
+
+    upper = held_out.mean() + t.ppf(1 - alarm, films - 1) * held_out.std(ddof=1) * math.sqrt(1 + 1 / films)
+    return max(float(upper), float(held_out[-1]))
+
+
+@dataclass(frozen=True)
 class Gate:
     """What was learnt; plain arrays, so that it is stored with the model and judges the same after loading."""
 
@@ -184,6 +236,7 @@ class Gate:
     quantiles: np.ndarray  # (len(STATISTICS), len(QUANTILES)) of the training films' statistics
     sample: np.ndarray = field(default_factory=lambda: np.empty((0, len(DESCRIBED)), np.float32))  # of training films
     sampled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # their classes; models of old have none
+    insight: Insight | None = None  # models of old have none, nor has an ensemble
 
     @property
     def about(self) -> str:
@@ -193,15 +246,36 @@ class Gate:
             return f"learnt from only {films} films, so its limits are wide: it sees gross mistakes only"
         return f"learnt from {films:,} films; flags about {ALARM:.0%} of films like them"
 
-    def judge(self, pixels: np.ndarray) -> list[Verdict]:
-        """Return a verdict for each of (B, S, S) uint8 pixels, as the model's store holds them.
+    @property
+    def looked_at(self) -> int:
+        """How many numbers of the network's the gate looks at; 0 where it looks at the picture alone."""
+        return len(self.insight.cloud.mean) if self.insight else 0
+
+    def with_insight(self, insight: Insight) -> Gate:
+        """Return the gate that also looks at the network, the false alarms shared between the two."""
+        rank = _rank(len(self.held_out), ALARM / 2)
+        limit = self.held_out[rank - 1] if rank <= len(self.held_out) else self.limit
+        return replace(self, limit=np.asarray(max(float(limit), float(self.limit))), insight=insight)
+
+    def judge(self, pixels: np.ndarray, seen: np.ndarray | None = None) -> list[Verdict]:
+        """Return a verdict for each of (B, S, S) uint8 pixels, as the model's store holds them; ``seen``: (B, D) what
+        the network saw of them, without which the picture alone is judged.
 
         ValueError for another shape or type.
         """
         if pixels.ndim != 3 or pixels.shape[1:] != (self.size, self.size) or pixels.dtype != np.uint8:
             raise ValueError(f"the gate needs (B, {self.size}, {self.size}) uint8, not {pixels.shape} {pixels.dtype}")
-        blocks = [pixels[i : i + BLOCK] for i in range(0, len(pixels), BLOCK)]
-        return [verdict for block in blocks for verdict in self._judge(block)]
+        blocks = range(0, len(pixels), BLOCK)
+        looked = [verdict for i in blocks for verdict in self._judge(pixels[i : i + BLOCK])]
+        if self.insight is None or seen is None:
+            return looked
+        far = [d for i in blocks for d in self.insight.cloud.distance(seen[i : i + BLOCK])]
+        unseen = np.array(far) > self.insight.limit
+        shares = self.insight.shares(np.array(far))
+        return [
+            own._replace(score=min(own.score, float(share)), reason=own.reason or (UNSEEN if strange else None))
+            for own, share, strange in zip(looked, shares, unseen, strict=True)
+        ]
 
     def _judge(self, pixels: np.ndarray) -> list[Verdict]:
         small = thumbnails(pixels)
@@ -232,15 +306,23 @@ class Gate:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return everything as arrays, for the group ``gate`` of model.h5."""
-        own = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "shapes"}
-        return own | {f"shapes_{f.name}": getattr(self.shapes, f.name) for f in fields(Shapes)}
+        parts = ("shapes", "insight")
+        own = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name not in parts}
+        own |= {f"shapes_{f.name}": getattr(self.shapes, f.name) for f in fields(Shapes)}
+        if self.insight is None:
+            return own
+        own |= {f"insight_{f.name}": getattr(self.insight.cloud, f.name) for f in fields(Cloud)}
+        return own | {"insight_held_out": self.insight.held_out, "insight_limit": self.insight.limit}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Gate:
         """Return the gate that ``arrays`` came from; ValueError when one is missing, misshapen or not finite."""
         _check(arrays)
         shapes = Shapes(*(arrays[f"shapes_{f.name}"] for f in fields(Shapes)))
-        rest = {f.name: arrays[f.name] for f in fields(cls) if f.name in arrays and f.name != "size"}
+        rest: dict[str, Any] = {f.name: arrays[f.name] for f in fields(cls) if f.name in arrays and f.name != "size"}
+        if "insight_mean" in arrays:
+            cloud = Cloud(*(arrays[f"insight_{f.name}"] for f in fields(Cloud)))
+            rest["insight"] = Insight(cloud, arrays["insight_held_out"], arrays["insight_limit"])
         return cls(shapes, int(arrays["size"]), **rest)
 
 
@@ -248,6 +330,21 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 def _check(arrays: Mapping[str, np.ndarray]) -> None:
+    wanted = _shapes(arrays)
+    if set(arrays) != set(wanted):
+        raise ValueError(f"the gate's arrays are {', '.join(sorted(arrays))}, not {', '.join(sorted(wanted))}")
+    for name, shape in wanted.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"the gate's {name} has the shape {arrays[name].shape} instead of {shape}")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"the gate's {name} holds values that are not finite")
+    above = ("shapes_spread", "shapes_beside", "size", "reach", "insight_spread", "insight_beside")
+    if wrong := [name for name in above if name in wanted and (arrays[name] <= 0).any()]:
+        raise ValueError(f"the gate's {wrong[0]} must be above 0")
+
+
+def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that a gate's arrays must have."""
     axes, films = len(arrays.get("shapes_spread", ())), len(arrays.get("held_out", ()))
     wanted: dict[str, tuple[int, ...]] = {
         "shapes_mean": (SIDE**2,),
@@ -265,16 +362,17 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
     described = len(arrays.get("sampled", ()))
     if "sample" in arrays or "sampled" in arrays:
         wanted |= {"sample": (described, len(DESCRIBED)), "sampled": (described,)}
-    if set(arrays) != set(wanted):
-        raise ValueError(f"the gate's arrays are {', '.join(sorted(arrays))}, not {', '.join(sorted(wanted))}")
-    for name, shape in wanted.items():
-        if arrays[name].shape != shape:
-            raise ValueError(f"the gate's {name} has the shape {arrays[name].shape} instead of {shape}")
-        if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"the gate's {name} holds values that are not finite")
-    for name in ("shapes_spread", "shapes_beside", "size", "reach"):
-        if (arrays[name] <= 0).any():
-            raise ValueError(f"the gate's {name} must be above 0")
+    if any(name.startswith("insight_") for name in arrays):
+        wanted |= _of_insight(arrays)
+    return wanted
+
+
+def _of_insight(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that the arrays of an ``Insight`` must have."""
+    width, axes = np.size(arrays.get("insight_mean", ())), len(arrays.get("insight_spread", ()))
+    shapes = {"mean": (width,), "axes": (axes, width), "spread": (axes,), "beside": (width,), "limit": ()}
+    shapes["held_out"] = (np.size(arrays.get("insight_held_out", ())),)
+    return {f"insight_{name}": shape for name, shape in shapes.items()}
 
 
 def fit_gate(
@@ -315,9 +413,9 @@ def fit_gate(
     return Gate(whole, size, centre, reach, *limits, sample, sampled)
 
 
-def _rank(films: int) -> int:
-    """Which held-out film is the limit, counted from the least unusual: ⌈(N + 1)(1 - ALARM)⌉, beyond N if too few."""
-    return math.ceil((films + 1) * (1 - ALARM))
+def _rank(films: int, alarm: float = ALARM) -> int:
+    """Which held-out film is the limit, counted from the least unusual: ⌈(N + 1)(1 - alarm)⌉, beyond N if too few."""
+    return math.ceil((films + 1) * (1 - alarm))
 
 
 def _folds(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from plainfilm.models.grid import gridded
+
+SEEN = 5  # the stage whose first block's output the gate looks at
 STEM, LAST = 32, 1280  # channels of the first and the last convolution, whatever the scale
 # repeats, kernel, stride, expansion, width of each stage: Tan & Le 2019, table 1 (B0)
 STAGES = (
@@ -80,11 +83,13 @@ class Lite(nn.Module):
         super().__init__()
         layers: list[nn.Module] = _unit(3, STEM, 3, 2)
         width = STEM
-        for repeats, kernel, stride, expansion, base in STAGES:
+        for stage, (repeats, kernel, stride, expansion, base) in enumerate(STAGES):
             out = _channels(base * wider)
             for i in range(math.ceil(repeats * deeper) if repeats > 1 else 1):
                 layers.append(Block(width, out, kernel, stride if i == 0 else 1, expansion))
                 width = out
+                if stage == SEEN and i == 0:
+                    self.looked_at = len(layers)
         layers += _unit(width, LAST, 1)
         self.features = nn.Sequential(*layers)
         self.feature_count = LAST
@@ -95,9 +100,24 @@ class Lite(nn.Module):
         maps: torch.Tensor = self.features(x)
         return maps.mean((2, 3))
 
+    def forward_wide(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, 1280 + D): the features, and behind them what ``seen`` returns, by one pass.
+
+        The gate looks at the block that first has 192 channels (of Lite0). Behind it the network has forgotten most of
+        how films of other places look: of adults' films among children's, the last layer's features told 1 in 20, these
+        7 in 10 (LOG.md, 2026-11-30).
+        """
+        early: torch.Tensor = self.features[: self.looked_at](x)
+        maps: torch.Tensor = self.features[self.looked_at :](early)
+        return torch.cat([maps.mean((2, 3)), gridded(early)], 1)
+
+    def seen(self, wide: torch.Tensor) -> torch.Tensor:
+        """Return (B, D) of what ``forward_wide`` gave: what the gate looks at."""
+        return wide[:, LAST:]
+
     def forward_head(self, features: torch.Tensor) -> torch.Tensor:
-        """Return (B, classes) logits of (B, 1280) features."""
-        logits: torch.Tensor = self.head(features)
+        """Return (B, classes) logits of (B, 1280) features, or of what ``forward_wide`` gave."""
+        logits: torch.Tensor = self.head(features[:, :LAST])
         return logits
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

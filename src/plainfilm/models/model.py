@@ -32,7 +32,7 @@ from plainfilm.models.zoo import built, recipe
 from plainfilm.storage import folders
 
 if TYPE_CHECKING:
-    from plainfilm.models.vgg import VGG
+    from plainfilm.models.backbone import Backbone
 
 
 @dataclass
@@ -54,16 +54,29 @@ class Model(Reads):
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels as the store holds them."""
         return self.from_logits(self.logits(pixels))
 
-    @torch.inference_mode()
+    def answered(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels and what the gate looks at, (B, D) float32."""
+        logits, seen = self.passed(pixels)
+        return self.from_logits(logits), None if seen is None else seen.cpu().numpy()
+
     def logits(self, pixels: np.ndarray) -> torch.Tensor:
         """Return (B, K) logits of (B, S, S) uint8 pixels, before the temperature."""
+        return self.passed(pixels)[0]
+
+    @torch.inference_mode()
+    def passed(self, pixels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return (B, K) logits of (B, S, S) uint8 pixels and what the gate looks at, (B, D): None of joined networks,
+        whose members each have their own."""
         device = next(self.network.parameters()).device
         self.network.eval()
         x = self.preprocess.tensor(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
-        if self.features and self.features.network is self.network:
-            return cast("VGG", self.network).forward_head(self.features(x))
-        logits: torch.Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
-        return logits
+        x = x.contiguous(memory_format=torch.channels_last)
+        if not hasattr(self.network, "forward_wide"):
+            return self.network(x), None
+        network = cast("Backbone", self.network)
+        fast = self.features if self.features and self.features.network is network else network.forward_wide
+        wide = fast(x)
+        return network.forward_head(wide), network.seen(wide).float()
 
     def from_logits(self, logits: torch.Tensor) -> np.ndarray:
         """Return (B, K) float64 probabilities of logits, as the rule of decision has it."""
@@ -142,7 +155,7 @@ class Model(Reads):
         if isinstance(self.network, Ensemble):
             return
         if bits == 16 or recipe(self.name).pretrained == "vgg16":
-            self.features = Features(cast("VGG", self.network), bits)
+            self.features = Features(cast("Backbone", self.network), bits)
 
     @property
     def engine(self) -> str:

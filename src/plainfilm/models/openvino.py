@@ -19,20 +19,20 @@ from torch import nn
 
 
 class _Front(nn.Module):
-    """What is traced: a network up to its features."""
+    """What is traced: a network up to its features, and what the gate looks at."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what ``network.forward_features`` gives."""
-        features: torch.Tensor = cast(Any, self.network).forward_features(x)
+        """Return what ``network.forward_wide`` gives."""
+        features: torch.Tensor = cast(Any, self.network).forward_wide(x)
         return features
 
 
 class OpenVino:
-    """``network.forward_features`` for films (B, C, S, S) float32 of one ``shape`` (C, S, S), by ``threads`` threads.
+    """``network.forward_wide`` for films (B, C, S, S) float32 of one ``shape`` (C, S, S), by ``threads`` threads.
 
     ImportError where OpenVINO is not installed; what it can't take is an error of its own kind, or of torch's tracing.
     """

@@ -44,6 +44,10 @@ class Reads:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels as the store holds them."""
         raise NotImplementedError
 
+    def answered(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return ``probabilities``, and (B, D) float32 that the gate looks at: None where the network gives nothing."""
+        return self.probabilities(pixels), None
+
     def twin(self) -> Reads:
         """Return a model for a thread's own use beside others; this one, unless its network keeps what it sees."""
         return self

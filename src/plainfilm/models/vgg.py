@@ -12,6 +12,7 @@ from torch import nn
 
 from plainfilm.models.batchnorm import BatchNorm2d
 from plainfilm.models.dropout import Dropout
+from plainfilm.models.grid import gridded
 from plainfilm.models.standardise import Standardise
 
 # Keras' defaults, written as torch counts momentum: new = (1 - momentum) * old + momentum * batch.
@@ -27,13 +28,22 @@ class VGG(nn.Module):
         layers, width = _front(front.split(), channels, batch_norm)
         self.features = nn.Sequential(*layers, nn.Flatten())
         side = size // 2 ** front.split().count("P")
-        self.feature_count = width * side * side
+        self.feature_count, self.map_side = width * side * side, side
         self.head = nn.Sequential(*_back(back.split(), self.feature_count, classes, batch_norm))
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Return (B, feature_count): the last pool's output, flattened channel by channel."""
         features: torch.Tensor = self.features(x)
         return features
+
+    def forward_wide(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what ``forward_head`` and ``seen`` need: the features."""
+        return self.forward_features(x)
+
+    def seen(self, wide: torch.Tensor) -> torch.Tensor:
+        """Return (B, filters * GRID²) of what ``forward_wide`` gave: the last pool's maps as the gate looks at them."""
+        side = self.map_side
+        return gridded(wide.reshape(-1, self.feature_count // side**2, side, side))
 
     def forward_head(self, features: torch.Tensor) -> torch.Tensor:
         """Return (B, classes) logits of (B, feature_count) features."""

@@ -32,8 +32,8 @@ def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path)
     rng = np.random.default_rng(seed)
     most = MONTAGE_FINDINGS if films.findings else MONTAGE_FILMS
     chosen = rng.choice(scored, min(most, len(scored)), replace=False)
-    probabilities = model.probabilities(pixels[chosen])
-    flagged = [bool(verdict.reason) for verdict in model.gate.judge(pixels[chosen])] if model.gate else []
+    probabilities, seen = model.answered(pixels[chosen])
+    flagged = [bool(verdict.reason) for verdict in model.gate.judge(pixels[chosen], seen)] if model.gate else []
     tiles = []
     for place, row, said, unlike in zip(
         chosen,

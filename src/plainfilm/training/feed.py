@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from plainfilm.config import TrainConfig
-from plainfilm.image.augment import Augment
+from plainfilm.image.augment import Augment, Lent
 from plainfilm.image.store import Rows
 from plainfilm.training.distributed import share
 from plainfilm.training.task import Classes, Findings, Task
 
+LENT = 0.5  # share of the films that take their style from films of elsewhere, where there are some
 AHEAD = 2  # batches that wait for the GPU
 
 
@@ -36,6 +37,7 @@ class Material:
     ] = ()  # the films changed at random, if that was done before; only those that train are used
     groups: np.ndarray | None = None  # (N,) whole numbers; films that train are drawn from each alike
     findings: Findings | None = None  # the task, where it is not to tell classes apart
+    elsewhere: Rows | None = None  # films without labels that lend their style
 
     @property
     def task(self) -> Task:
@@ -96,10 +98,22 @@ class Feed:
             wanted, mix = self._mixed(wanted, len(films), generator)
         if self.config.augment:
             rows = torch.from_numpy(self.material.drawn(films, generator))
-            pixels = self.augment(rows, generator, wanted)
+            classes = None if self.material.findings else torch.from_numpy(self.material.labels[films])
+            pixels = self.augment(rows, generator, wanted, classes, self._lent(len(films), generator))
         else:
             pixels = torch.from_numpy(self.material.pixels[films[wanted.numpy()]])
         return Batch(len(films), pixels, torch.from_numpy(self.material.labels[films[wanted.numpy()]]), mix)
+
+    def _lent(self, films: int, generator: torch.Generator) -> Lent | None:
+        """Draw who of elsewhere lends ``films`` their style, to half of them."""
+        if (elsewhere := self.material.elsewhere) is None:
+            return None
+        drawn = torch.randint(len(elsewhere), (films,), generator=generator)
+        taken = torch.rand(films, generator=generator) < LENT
+        needed, place = torch.unique(drawn[taken], return_inverse=True)
+        which = torch.full((films,), -1)
+        which[taken] = place
+        return Lent(torch.from_numpy(elsewhere[needed.numpy()]), which)
 
     def _mixed(self, mine: torch.Tensor, films: int, generator: torch.Generator) -> tuple[torch.Tensor, Mix]:
         """Return which films are needed so that each of ``mine`` is mixed with one of all the ``films`` (Zhang et al.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +15,14 @@ from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions,
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.machine import ranks
-from plainfilm.models.gate import Gate, fit_gate
+from plainfilm.models.gate import Gate, Insight, fit_gate
 from plainfilm.models.model import BATCH, Model
 from plainfilm.progress import bar
-from plainfilm.training.fitting import logits_of
+from plainfilm.training.fitting import Passed, passes_of
 from plainfilm.training.preparation import Prepared
 
 PREDICT_BATCH = 256
+WATCHED = 2_000  # films of a part that the gate learns from what the network saw of
 
 
 def finish(prepared: Prepared, model: Model) -> Predictions | FindingsPredictions | None:
@@ -28,11 +30,12 @@ def finish(prepared: Prepared, model: Model) -> Predictions | FindingsPrediction
 
     Several processes label together; then they part, and all but the first return None.
     """
-    logits = all_logits(prepared, model)
+    watched = [_some(prepared.films.where(part), prepared.config.seed) for part in ("train", "val")]
+    logits, seen = all_answers(prepared, model, np.concatenate(watched))
     ranks.part()
     if ranks.rank():
         return None
-    model.gate = _fit_gate(prepared)
+    model.gate = _fit_gate(prepared, seen[: len(watched[0])], seen[len(watched[0]) :])
     if prepared.films.findings:
         return _findings(prepared, model, logits)
     logits = calibrate(prepared, model, logits)
@@ -73,18 +76,37 @@ def _offset(val: Predictions) -> float:
     return float(off[1] - off[0])
 
 
-def all_logits(prepared: Prepared, model: Model) -> torch.Tensor:
-    """Return (N, K) logits of every film, whatever its part, by the finished model; ranks take batches by turns."""
-    logits, films = logits_of(prepared, model), len(prepared.films)
+def _some(films: np.ndarray, seed: int) -> np.ndarray:
+    """Return ``WATCHED`` of the films' positions, rising; all if they are no more."""
+    return np.sort(np.random.default_rng(seed).permutation(films)[:WATCHED])
+
+
+def all_answers(prepared: Prepared, model: Model, watched: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+    """Return (N, K) logits of every film, whatever its part, by the finished model, and what the gate looks at in the
+    network, (M, D), of the films at ``watched``; D = 0 for an ensemble. Ranks take batches by turns."""
+    passes, films = passes_of(prepared, model), len(prepared.films)
     found = torch.zeros(films, len(model.classes))
+    row_of = np.full(films, -1)
+    row_of[watched] = np.arange(len(watched))
+    kept = torch.zeros(len(watched), _width(passes))
     size = BATCH if prepared.members else PREDICT_BATCH  # an ensemble may hold any network, whatever its size
     mine = ranks.turns(-(-films // size))
     with bar("Labelling films", len(mine)) as progress:
         for number in mine:
             batch = slice(number * size, (number + 1) * size)
-            found[batch] = logits(batch).cpu()
+            logits, seen = passes(batch)
+            found[batch] = logits.cpu()
+            if seen is not None:
+                rows = row_of[batch]
+                kept[rows[rows >= 0]] = seen.cpu()[torch.from_numpy(rows >= 0)]
             progress.step()
-    return ranks.total(found)
+    return ranks.total(found), ranks.total(kept).numpy()
+
+
+def _width(passes: Callable[[slice], Passed]) -> int:
+    """Return how many numbers the gate looks at."""
+    seen = passes(slice(0, 1))[1]
+    return 0 if seen is None else seen.shape[1]
 
 
 def _labelled(prepared: Prepared, model: Model, logits: torch.Tensor) -> Predictions:
@@ -148,13 +170,15 @@ def _decision(prepared: Prepared, model: Model, logits: torch.Tensor) -> Decisio
     return choose(val, config.threshold, config.refer, not scored_there, proven=True)
 
 
-def _fit_gate(prepared: Prepared) -> Gate:
-    """Return the gate that knows how the training films look."""
+def _fit_gate(prepared: Prepared, seen: np.ndarray, others: np.ndarray) -> Gate:
+    """Return the gate that knows how the training films look. ``seen``, ``others``: what the network saw of training
+    and of validation films."""
     films = prepared.films
     train = films.where("train")
     groups = np.array([films.films[i].group for i in train])
     labels = None if films.findings else films.labels[train]
-    return fit_gate(prepared.pixels, train, np.random.default_rng(prepared.config.seed), groups, labels)
+    gate = fit_gate(prepared.pixels, train, np.random.default_rng(prepared.config.seed), groups, labels)
+    return gate.with_insight(Insight.fit(seen, others)) if seen.shape[1] and min(len(seen), len(others)) > 1 else gate
 
 
 def prior(prepared: Prepared, model: Model) -> float:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from plainfilm.catalogue import Trained
 from plainfilm.config import number_list
@@ -38,6 +39,8 @@ from plainfilm.training.checkpoint import optimizer_arrays
 from plainfilm.training.feed import Material
 from plainfilm.training.loop import Inputs, train_network
 from plainfilm.training.preparation import Prepared
+
+Passed: TypeAlias = tuple[torch.Tensor, torch.Tensor | None]  # logits, and what the gate looks at
 
 
 def fit(prepared: Prepared, out: Path, resume: bool) -> tuple[Model, FitDocument]:
@@ -110,7 +113,7 @@ def material_of(
     groups = films.coded(prepared.config.sample_by) if prepared.config.sample_by else None
     wanted = films.truth.astype(np.float32) if films.findings else films.labels
     parts = films.where("train"), films.where("val")
-    material = Material(rows, wanted, *parts, each, changed, groups, prepared.findings)
+    material = Material(rows, wanted, *parts, each, changed, groups, prepared.findings, prepared.elsewhere)
     return material, inputs, trained, extraction + more
 
 
@@ -280,6 +283,11 @@ def _model(
         "data_hash": films.data_hash,
         "synthetic": films.synthetic,
         "precision": prepared.precision.as_dict(),
+        **(
+            {"unlabelled": prepared.config.unlabelled, "unlabelled_films": len(prepared.elsewhere)}
+            if prepared.elsewhere
+            else {}
+        ),
         **more,
     }
     decision = (
@@ -290,15 +298,22 @@ def _model(
     return Model(network, prepared.recipe.name, decision, prepared.preprocess, provenance, optimizer)
 
 
-def logits_of(prepared: Prepared, model: Model) -> Callable[[slice], torch.Tensor]:
-    """Return what gives the (B, K) logits of some of the films: from the stored features where there are some."""
+def passes_of(prepared: Prepared, model: Model) -> Callable[[slice], Passed]:
+    """Return what gives the (B, K) logits of some of the films, and (B, D) what the gate looks at (None of an
+    ensemble): from the stored features where there are some."""
     if not prepared.recipe.trained.behind_frozen:
-        return lambda chosen: model.logits(prepared.pixels[chosen])
-    rows, inputs, rest, _ = stages(prepared, cast("Backbone", model.network))
+        return lambda chosen: model.passed(prepared.pixels[chosen])
+    network = cast("Backbone", model.network)
+    rows, inputs, rest, _ = stages(prepared, network)
+    if rest is network:  # nothing but pixels is stored
+        return lambda chosen: model.passed(prepared.pixels[chosen])
+    layers = list(rest.children())
+    between = nn.Sequential(*layers[: len(layers) - len(network.head)])
 
     @torch.inference_mode()
-    def logits(chosen: slice) -> torch.Tensor:
-        given: torch.Tensor = rest.eval()(inputs.tensor(torch.from_numpy(rows[chosen]).to(prepared.device)))
-        return given
+    def passed(chosen: slice) -> Passed:
+        x = inputs.tensor(torch.from_numpy(rows[chosen]).to(prepared.device))
+        features = between.eval()(x)
+        return network.head.eval()(features), network.seen(features)
 
-    return logits
+    return passed

@@ -14,6 +14,7 @@ import torch
 from plainfilm.catalogue import Trained
 from plainfilm.config import OF_ENSEMBLES, TrainConfig, number_list
 from plainfilm.data.films import Films, read_films
+from plainfilm.data.sources import unlabelled
 from plainfilm.data.split import split, used
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation import operating
@@ -50,6 +51,7 @@ class Prepared:
     data: str  # as the user named it
     precision: Precision = SINGLE
     probed: int = 0  # passes of films through a light network that follow the training: they count in its estimate
+    elsewhere: Rows | None = None  # films without labels that lend their style to those that train
 
     @property
     def members(self) -> dict[str, str]:
@@ -127,13 +129,38 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
             split(films, first.split, first.seed, contents=False)
     films, rows = ingest(films, preprocesses, first.max_bad)
     films = films if films.protocol else split(films, first.split, first.seed)
+    borrowed = _elsewhere(first, films, preprocesses)
     with ranks.together():
         for run in [run for r in recipes if isinstance(r, Joined) for run in r.members]:
             _check_member(films, Path(run))
     return [
-        Prepared(films, pixels, r, p, config, device, weights.get(r.pretrained), data, _precision(r, p, config, device))
-        for config, r, p, pixels in zip(configs, recipes, preprocesses, rows, strict=True)
+        Prepared(
+            films,
+            pixels,
+            r,
+            p,
+            config,
+            device,
+            weights.get(r.pretrained),
+            data,
+            _precision(r, p, config, device),
+            elsewhere=other,
+        )
+        for config, r, p, pixels, other in zip(configs, recipes, preprocesses, rows, borrowed, strict=True)
     ]
+
+
+def _elsewhere(config: TrainConfig, films: Films, preprocesses: Sequence[Preprocess]) -> list[Rows | None]:
+    """Return the pixels of the films without labels that ``unlabelled`` names, for each preprocessing; None where none
+    are named. Says how many of them are films of DATA too: their labels are not used."""
+    if not config.unlabelled:
+        return [None] * len(preprocesses)
+    others, rows = ingest(unlabelled(config.unlabelled), preprocesses, config.max_bad)
+    known = {film.sha256 for film in films}
+    own = sum(film.sha256 in known for film in others)
+    shared = f"; {own} of them are films of DATA too" if own else ""
+    say(f"{len(others):,} films of {config.unlabelled} lend their style, without labels{shared}.")
+    return list(rows)
 
 
 def _precision(chosen: Recipe | Joined, preprocess: Preprocess, config: TrainConfig, device: torch.device) -> Precision:
@@ -166,7 +193,17 @@ def _check_model(chosen: Recipe | Joined, config: TrainConfig) -> None:
         )
     if config.views > 1:
         raise InputError(f"views={config.views} goes with --model ensemble:RUN; train {config.model} first.")
+    _check_augment(config, trained)
+
+
+def _check_augment(config: TrainConfig, trained: Trained) -> None:
+    """InputError for changes of films that the model can't be trained on."""
     augment = Augment.parse(config.augment)
+    if config.unlabelled and (not augment.style or not trained.by_steps or config.copies):
+        raise InputError(
+            f"unlabelled={config.unlabelled}: films without labels lend their style to films that change every epoch; "
+            "give --augment style=1 with a model that is trained by steps, such as --model best."
+        )
     if trained.by_steps and trained.on_features and augment != Augment() and not config.copies:
         raise InputError(f"{config.model} trains on stored features; give --set copies=3 along with --augment.")
     if config.copies and not trained.behind_frozen:

@@ -156,7 +156,7 @@ def two_hills(films: int, moved: float = 0.0) -> Predictions:
 def test_adapt_without_labels_finds_the_valley_between_the_scores(run, films_folder, tmp_path, capsys, monkeypatch):
     old, out = Model.load(run), tmp_path / "valley"
     monkeypatch.setattr(commands_adapt, "_own_films", lambda _: two_hills(300))
-    monkeypatch.setattr(commands_adapt, "_at_temperature_one", lambda *_: (two_hills(600, 1.5), [], []))
+    monkeypatch.setattr(commands_adapt, "predict_films", lambda *_: (two_hills(600, 1.5), [], []))
     assert main(["adapt", str(run), str(films_folder), "--out", str(out), "--unlabelled", "--quiet"]) == 0
     said, new = capsys.readouterr().out, Model.load(out)
     found = json.loads((out / "adapt.json").read_text())

@@ -99,7 +99,7 @@ def test_one_patient_a_side_is_too_few():
 
 
 def test_what_newton_gives_up_is_told_all_the_same_and_silently(recwarn):
-    """Columns of a million at a time, as no property has them: scikit-learn then takes another solver, and warns."""
+    """Columns of a million at a time, as no property has them: what is not solved is left where it has come to."""
     rng = np.random.default_rng(0)
     positive = np.arange(60) % 2 == 0
     columns = np.stack([positive * 1e6, rng.normal(0, 1e6, 60), np.full(60, 1e6)], axis=1)

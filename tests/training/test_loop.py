@@ -228,7 +228,7 @@ def test_no_film_is_left_alone_in_a_batch(films, sizes):
 
 def test_batch_norm_trains_whatever_is_left_for_the_last_batch(tmp_path):
     train_network(network("vgg-bn"), P, material(60), TrainConfig(epochs=1, batch=44), tmp_path, resume=False)
-    with pytest.raises(InputError, match="needs two films a step"):
+    with pytest.raises(InputError, match="needs two films per step"):
         train_network(network("vgg-bn"), P, material(), TrainConfig(epochs=1, batch=1), tmp_path, resume=False)
 
 

@@ -20,6 +20,7 @@ from plainfilm.errors import PlainfilmError
 Floats = NDArray[np.float64]
 Blocks = Callable[[], Iterable[tuple[slice, Floats]]]  # a pass over A: rows and their (B, ≤ R); what is left out is 0
 
+NOTHING = 1e-24  # of the objective at weights of 0: a fall so small is rounding, as where the optimum is 0
 TOLERANCE = 1e-8  # of the gradient's size against the weights', both measured by the curvature
 STEPS = 100  # 10 to 25 are usual
 PRODUCTS = 1_000  # most of a Newton step
@@ -124,8 +125,9 @@ class Solution:
     steps: NDArray[np.intp]  # (P,) Newton steps
 
 
-def solve(problems: Problems) -> Solution:
-    """Solve all problems to TOLERANCE, from weights of 0; PlainfilmError when one is not solved in STEPS steps."""
+def solve(problems: Problems, unsolved: bool = False) -> Solution:
+    """Solve all problems to TOLERANCE, from weights of 0; PlainfilmError when one is not solved in STEPS steps, unless
+    an ``unsolved`` one may be left where it has come to."""
     n, p, k = len(problems.truth), len(problems.strengths), problems.truth.shape[1]
     weights, logits = np.zeros((problems.width + 1, p, k)), np.zeros((n, p, k))
     steps, left, squares = np.zeros(p, dtype=np.intp), np.arange(p), _mean_squares(problems)
@@ -133,7 +135,7 @@ def solve(problems: Problems) -> Solution:
         some = problems.only(left)
         logits[:, left], gradient = some.gradient(weights[:, left])
         curvature = some.curvature(logits[:, left], squares)
-        off = _off(weights[:, left], gradient, curvature)
+        off = _off(weights[:, left], gradient, curvature, NOTHING * some.strengths * some.taken.sum(0))
         far = off > TOLERANCE
         if not far.any():
             return Solution(weights, logits, steps)
@@ -142,6 +144,8 @@ def solve(problems: Problems) -> Solution:
         share = some.stride(weights[:, left], logits[:, left], step, step_logits, _inner(gradient, step))
         weights[:, left] += share[:, None] * step
         steps[left] += 1
+    if unsolved:
+        return Solution(weights, logits, steps)
     raise PlainfilmError(
         f"The logistic regression did not converge in {STEPS} steps for C = {problems.strengths[left].max():g};"
         " leave out the largest values of C (regularisation)."
@@ -167,11 +171,12 @@ def _mean_squares(problems: Problems) -> Floats:
     return np.append(total / len(problems.truth), 1.0)
 
 
-def _off(weights: Floats, gradient: Floats, curvature: Floats) -> Floats:
+def _off(weights: Floats, gradient: Floats, curvature: Floats, nothing: Floats) -> Floats:
     """Return how far from the optimum (P,), 0 to 1: the step that the curvature alone would take, against the weights,
-    both measured by the curvature."""
+    both measured by the curvature; 0 where it would make the objective fall by ``nothing`` (P,) at most."""
     missing, there = _inner(gradient, gradient / curvature), _inner(weights, curvature * weights)
-    return np.sqrt(missing / np.maximum(missing + there, np.finfo(float).tiny))
+    share = np.sqrt(missing / np.maximum(missing + there, np.finfo(float).tiny))
+    return np.where(missing > nothing, share, 0.0)
 
 
 def _inner(a: Floats, b: Floats) -> Floats:

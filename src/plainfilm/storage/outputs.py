@@ -212,6 +212,7 @@ class Explained(TypedDict):
     films: int
     mapped: int
     refused: int
+    maps: int
     empty_maps: int
     model: str
     model_sha256: str

@@ -35,10 +35,10 @@ class SlowModel(Model):
     seconds: float = 0.05
     turn: ClassVar[threading.Lock] = threading.Lock()
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+    def passed(self, pixels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None]:
         with self.turn:
             time.sleep(self.seconds)
-        return super().probabilities(pixels)
+        return super().passed(pixels)
 
 
 def slow(model: Model, seconds: float) -> Model:

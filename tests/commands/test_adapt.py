@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.special import expit
 
 import plainfilm.commands.adapt as commands_adapt
@@ -143,6 +144,20 @@ def test_adapt_without_labels_moves_only_the_threshold(run, films_folder, tmp_pa
     assert main([*again, "--quiet"]) == 0  # the same prevalence a second time moves nothing
     assert Model.load(tmp_path / "again").threshold == pytest.approx(new.threshold)
     assert main([*words[:-1], "1.5", "--out", str(tmp_path / "no")]) == 2
+
+
+def test_films_without_labels_that_differ_as_a_set_have_a_red_line(run, films_folder, tmp_path, capsys):
+    """The same films, much lighter: nothing tells whether the model works on them."""
+    for film in films_folder.rglob("*.jpeg"):
+        with Image.open(film) as picture:
+            (tmp_path / "light").mkdir(exist_ok=True)
+            picture.convert("L").point(lambda grey: 180 + grey // 4).save(tmp_path / "light" / f"{film.stem}.png")
+    for name, films in (("same", films_folder), ("light", tmp_path / "light")):
+        out = tmp_path / f"at-{name}"
+        assert main(["adapt", str(run), str(films), "--out", str(out), "--prevalence", "0.3"]) == 0
+        lines = json.loads((out / "adapt.json").read_text())["red_lines"]
+        assert bool(lines) == (name == "light") == ("RED LINE: As a set" in capsys.readouterr().err)
+        assert Model.load(out).verdict.get("red_lines", [])[: len(lines)] == lines
 
 
 def two_hills(films: int, moved: float = 0.0) -> Predictions:

@@ -25,6 +25,7 @@ from plainfilm.evaluation.operating import Rules
 from plainfilm.evaluation.predictions import Predictions, write_predictions
 from plainfilm.export.engine import OnnxModel
 from plainfilm.export.opened import opened
+from plainfilm.models.drift import Seen
 from plainfilm.progress import say
 from plainfilm.runs.external import (
     as_the_model_says,
@@ -253,7 +254,8 @@ def adapt_unlabelled(
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
     with _new_folder(out):
-        raw, _, bad = predict_films(_at_temperature_one(model), unlabelled(data), max_bad)
+        seen = Seen(model.gate)
+        raw, _, bad = predict_films(_at_temperature_one(model), unlabelled(data), max_bad, seen)
         cool = of_classes(model.decision, "adapt").tempered(raw.probabilities)
         old, prior = _as_trained(model), model.verdict["prior"]
         if wanted is None:
@@ -263,15 +265,30 @@ def adapt_unlabelled(
         else:
             new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted, raw.patients)
             moved = f"threshold moved to a prevalence of {found['prevalence_used']:.3f}"
-        found |= {"expected": None if wanted is None else _expected(run, old, new)}
+        found |= {"expected": None if wanted is None else _expected(run, old, new), "red_lines": _as_a_set(seen)}
         model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
             **model.verdict,
             "protocol": f"{moved} ({new.rule}); not measured",
             "scores": {},
+            "red_lines": list(dict.fromkeys([*found["red_lines"], *model.verdict.get("red_lines", [])])),
         }
         write_films(Films(Table(), data, tuple(bad)), out)
         _keep_seen(RunFolder(run), out)
         return _write(out, data, model, new, {**found, "quarantined": len(bad)})
+
+
+def _as_a_set(seen: Seen) -> list[str]:
+    """Return and say the red line of films without labels that differ as a set from the training films."""
+    change = seen.change()
+    if change is None:
+        return []
+    line = (
+        f"As a set, these {change.films:,} films differ from the training films: {change.words}. Without labels nobody "
+        "can know whether the model works on them at all: on other patients, or another disease, it may be at chance, "
+        "whatever accuracy is expected. Label 50 of them."
+    )
+    say(f"RED LINE: {line}")
+    return [line]
 
 
 def _own_films(run: Path) -> Predictions:

@@ -22,6 +22,7 @@ from plainfilm.evaluation.predictions import Predictions
 from plainfilm.image.store import check_bad
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
+from plainfilm.models.drift import Seen
 from plainfilm.progress import bar
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
@@ -111,20 +112,20 @@ def shared_with(run: RunFolder, films: Sequence[Film]) -> dict[str, Any]:
 
 
 def predict_films(
-    model: Reads, films: Films, max_bad: float = MAX_BAD
+    model: Reads, films: Films, max_bad: float = MAX_BAD, watched: Seen | None = None
 ) -> tuple[Predictions, list[Film], list[tuple[str, str]]]:
     """Return the predictions of all readable films, as a test part; these films with their hashes; and (path, reason)
-    of the others.
+    of the others. ``watched`` takes what the model's gate sees of each film.
 
     A film whose label is empty counts as the first class. InputError as in ``label_films``.
     """
     decision = of_classes(model.decision, "This command")
-    asked, found, good, bad = label_films(model, films, max_bad)
+    asked, found, good, bad = label_films(model, films, max_bad, watched)
     return Predictions.of(asked, found, decision), good, bad
 
 
 def label_films(
-    model: Reads, films: Films, max_bad: float = MAX_BAD
+    model: Reads, films: Films, max_bad: float = MAX_BAD, watched: Seen | None = None
 ) -> tuple[list[Film], NDArray[np.float64], list[Film], list[tuple[str, str]]]:
     """Return the readable films as a test part with their (N, K) probabilities; the same films with their hashes and
     parts; and (path, reason) of the others.
@@ -147,7 +148,11 @@ def label_films(
             if isinstance(read, str):
                 bad.append((film.path, read))
             else:
-                found.append(model.probabilities(np.stack([read[1]])))
+                pixels = np.stack([read[1]])
+                found.append(model.probabilities(pixels))
+                if watched and model.gate:
+                    described = model.gate.judge(pixels)[0].described
+                    watched.add(film.path, described, int(found[-1][0].argmax()))
                 good.append(replace(film, sha256=read[0]))
             progress.step()
     if not good:

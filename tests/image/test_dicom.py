@@ -15,11 +15,11 @@ import pydicom.data
 import pytest
 from PIL import Image
 from pydicom import Dataset, dcmwrite
-from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
+from tests.image.dicom_films import FILM, TWELVE, dicom, film_dataset, lut, written
 
 from plainfilm.data import dicom as headers
 from plainfilm.data.films import FilmError
@@ -28,54 +28,10 @@ from plainfilm.image import codecs
 from plainfilm.image.decode import decode, decoded
 from plainfilm.image.dicom import DicomFacts, facts, windowed
 
-FILM = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8) * 2 + 3
 SHIPPED = Path(pydicom.data.__file__).parent / "test_files"
 JPEG, RLE, J2K = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90"
 
-
-def film_dataset(values: np.ndarray, syntax: str = headers.EXPLICIT, **elements: object) -> Dataset:
-    """A chest film (DX) that holds ``values``; keywords replace elements, None leaves one out."""
-    film = Dataset()
-    film.file_meta = FileMetaDataset()
-    film.file_meta.TransferSyntaxUID = UID(syntax)
-    film.file_meta.MediaStorageSOPClassUID = film.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1.1")
-    film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID = UID("1.2.3")
-    bits = values.dtype.itemsize * 8
-    about = {"Modality": "DX", "PatientID": "p1", "ViewPosition": "PA", "SamplesPerPixel": 1}
-    about |= {"PhotometricInterpretation": "MONOCHROME2", "Rows": values.shape[0], "Columns": values.shape[1]}
-    about |= {"BitsAllocated": bits, "BitsStored": bits, "HighBit": elements.get("BitsStored", bits) - 1}
-    about |= {"PixelRepresentation": int(values.dtype.kind == "i"), "PixelData": values.tobytes()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some values are wrong on purpose
-        for name, value in (about | elements).items():
-            if value is not None:
-                setattr(film, name, value)
-    film["PixelData"].VR = "OW" if film.BitsAllocated == 16 else "OB"
-    return film
-
-
-def written(film: Dataset, preamble: bool = True) -> bytes:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dcmwrite(buffer, film, enforce_file_format=True)
-    return buffer.getvalue()[0 if preamble else 132 :]
-
-
-def dicom(values: np.ndarray = FILM, syntax: str = headers.EXPLICIT, **elements: object) -> bytes:
-    return written(film_dataset(values, syntax, **elements))
-
-
-def lut(values: list[int], first: int = 0, bits: int = 16, entries: int | None = None) -> Sequence:
-    item = Dataset()
-    item.add_new(0x00283002, "US" if first >= 0 else "SS", [entries or len(values), first, bits])
-    item.add_new(0x00283006, "OW", np.array(values, "<u2").tobytes())
-    return Sequence([item])
-
-
 # --- the same pixels as the source ------------------------------------------------------------------------------------
-
-TWELVE = np.rint(FILM * (4095 / 255)).astype(np.uint16)
 
 
 @pytest.mark.parametrize("syntax", [headers.IMPLICIT, headers.EXPLICIT, headers.DEFLATED])

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import re
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,18 +64,26 @@ def decode(data: bytes) -> np.ndarray:
 def decoded(data: bytes) -> Decoded:
     """Return what ``decode`` does, with the header that it read on the way. FilmError as there."""
     check_bytes(data)
-    try:
+    with damage_named():
         header = headers.read(data) if headers.is_dicom(data) else None
         grey = _grey(data) if header is None else dicom.grey(header)
-    except (FilmError, MemoryError):  # too little memory is the machine's fault, not the film's
-        raise
-    except Exception as error:  # decoders of hostile bytes fail in many ways: OSError, struct, zlib, SyntaxError, …
-        raise FilmError(_reason(error)) from None
     if grey.size > LARGE:
         give_back()  # each thread that has decoded one would keep hundreds of megabytes
     if grey.min() == grey.max():
         raise FilmError(f"empty picture: every pixel is {grey.flat[0]}")
     return Decoded(grey, header)
+
+
+@contextmanager
+def damage_named() -> Iterator[None]:
+    """FilmError with the reason, whatever is raised in the block; too little memory stays what it is, the machine's
+    fault and not the film's."""
+    try:
+        yield
+    except (FilmError, MemoryError):
+        raise
+    except Exception as error:  # decoders of hostile bytes fail in many ways: OSError, struct, zlib, SyntaxError, …
+        raise FilmError(_reason(error)) from None
 
 
 def check_bytes(data: bytes) -> None:
@@ -107,26 +116,39 @@ def opened(data: bytes) -> ImageFile:
 
 
 def _grey(data: bytes) -> np.ndarray:
+    with picture(data) as (values, white):
+        if values.dtype == np.uint8:
+            return values
+        eight = (values >> spare_bits(values)).astype(np.uint8)
+        return 255 - eight if white else eight
+
+
+@contextmanager
+def picture(data: bytes) -> Iterator[tuple[np.ndarray, bool]]:
+    """Yield the (H, W) grey values of a film that is no DICOM, turned as its EXIF says, and whether its zeros are
+    white: uint8 (then zeros are black), or 0 to 65,535 of a wider type where the file has more than 8 bits.
+
+    FilmError for what is no film; errors of decoders as they come.
+    """
     with opened(data) as image:
         check_header(image)
         with room_for(*image.size):
-            return _upright(image)
+            yield _upright(image)
 
 
-def _upright(image: Image.Image) -> np.ndarray:
+def _upright(image: Image.Image) -> tuple[np.ndarray, bool]:
     white, wide = _white_is_zero(image), _of_16_bits(image)
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F":
         raise FilmError("floating-point pixels have no agreed range; save as 8 or 16 bits")
     if image.mode.startswith("I"):
-        deep = _from_deep(np.asarray(image))
-        return 255 - deep if white else deep
+        return np.asarray(image), white
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
         image = image.convert("RGBA").convert("RGB")  # as stored; what is see-through stays
     grey = np.asarray(image.convert("L"))
     if wide and grey.max() < FEW:
         raise FilmError("colour or alpha of 16 bits with few of them in use, of which 8 are lost; save as 16-bit grey")
-    return grey
+    return grey, False
 
 
 def _of_16_bits(image: Image.Image) -> bool:
@@ -156,13 +178,13 @@ def _has_second_page(image: Image.Image) -> bool:
     return True
 
 
-def _from_deep(values: np.ndarray) -> np.ndarray:
-    """Scale 9 to 16 bits to 8 by the smallest bit depth that holds the maximum (12 in 16 bits is common in X-rays)."""
+def spare_bits(values: np.ndarray) -> int:
+    """Return by how many bits values of 9 to 16 bits are more than 8: the smallest bit depth that holds the maximum
+    counts (12 in 16 bits is common in X-rays). FilmError for values that are no such."""
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65_535:
         raise FilmError(f"grey values from {low} to {high}; expected 0 to 65535")
-    shift = max(0, high.bit_length() - 8)
-    return (values >> shift).astype(np.uint8)
+    return max(0, high.bit_length() - 8)
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import MutableSequence
+from collections.abc import Iterator, MutableSequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 PLAIN = {"", "CR", "DX", "DR", "RG", "OT", "SC"}  # modalities that can be a plain film (PS3.3 C.7.3.1.1.1)
 FUNCTIONS = {"LINEAR", "LINEAR_EXACT", "SIGMOID"}
 COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
+SIGMOID_STEPS = 4095  # that a sigmoid's 0 to 1 is told in
 BLOCK = 2**18  # pixels looked up at a time, so that indices take no memory worth mentioning
 
 
@@ -56,10 +58,18 @@ def grey(found: Dataset) -> np.ndarray:
     as they are and more are stretched from the smallest to the largest value in use; padding counts for neither and
     becomes black.
     """
+    with readable(found):
+        return _rendered(found)
+
+
+@contextmanager
+def readable(found: Dataset) -> Iterator[None]:
+    """Let the block decode the film's pixels: its header is checked before, one of a few large films at a time, and
+    damage of any kind becomes a FilmError."""
     try:
         _check(found)
         with room_for(found.Columns, found.Rows):
-            return _rendered(found)
+            yield
     except (FilmError, MemoryError):
         raise
     except Exception as error:  # messages quote values of the header: they stay here
@@ -67,15 +77,32 @@ def grey(found: Dataset) -> np.ndarray:
 
 
 def _rendered(found: Dataset) -> np.ndarray:
-    if _colour(found):
-        return np.asarray(Image.fromarray(_pixels(found)).convert("L"))
-    stored = _stored(found)
+    if is_colour(found):
+        return luminance(found)
+    stored = stored_values(found)
+    values, used = possible(stored)
+    return looked_up(stored, Rendering.of(found).table(values, used))
+
+
+def luminance(found: Dataset) -> np.ndarray:
+    """Return (H, W) uint8 pixels of a film in colour (ITU-R BT.601)."""
+    return np.asarray(Image.fromarray(_pixels(found)).convert("L"))
+
+
+def possible(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return all (N,) values that pixels of this type can have, ordered by their bit patterns, and (N,) whether the
+    picture has them."""
     patterns = stored.view(f"u{stored.itemsize}").reshape(-1)
     used = np.zeros(1 << 8 * stored.itemsize, bool)
     for start in range(0, patterns.size, BLOCK):
         used[patterns[start : start + BLOCK]] = True
-    table = Rendering.of(found).table(np.arange(used.size, dtype=patterns.dtype).view(stored.dtype), used)
-    result = np.empty(patterns.size, np.uint8)
+    return np.arange(used.size, dtype=patterns.dtype).view(stored.dtype), used
+
+
+def looked_up(stored: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the (H, W) entries of ``table``, one for each of the ``possible`` values, for the stored ones."""
+    patterns = stored.view(f"u{stored.itemsize}").reshape(-1)
+    result = np.empty(patterns.size, table.dtype)
     for start in range(0, patterns.size, BLOCK):
         result[start : start + BLOCK] = table[patterns[start : start + BLOCK]]
     return result.reshape(stored.shape)
@@ -103,11 +130,12 @@ def _check(found: Dataset) -> None:  # noqa: C901 - a line for each thing that a
         raise FilmError("DICOM in palette colours: not a plain film; convert it to PNG")
     if photometric not in {"MONOCHROME1", "MONOCHROME2"} | COLOURS:
         raise FilmError("DICOM with a photometric interpretation that is neither grey nor colour")
-    if samples != (3 if _colour(found) else 1) or (_colour(found) and bits != 8):
+    if samples != (3 if is_colour(found) else 1) or (is_colour(found) and bits != 8):
         raise FilmError("DICOM whose colours do not fit its number of samples or bits")
 
 
-def _colour(found: Dataset) -> bool:
+def is_colour(found: Dataset) -> bool:
+    """Whether the film is in colour, by its header."""
     return str(found.get("PhotometricInterpretation")) in COLOURS
 
 
@@ -160,7 +188,7 @@ def _pixels(found: Dataset) -> np.ndarray:
     return decompress(about, found.PixelData)
 
 
-def _stored(found: Dataset) -> np.ndarray:
+def stored_values(found: Dataset) -> np.ndarray:
     """Return (H, W) stored values, signed or not, without what else the bits above and below them hold."""
     pixels = _pixels(found)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
@@ -226,18 +254,44 @@ class Rendering:
 
     def table(self, stored: np.ndarray, used: np.ndarray) -> np.ndarray:
         """Return (N,) uint8 for (N,) stored values; ``used`` marks those that the picture holds."""
-        values = stored.astype(np.float64)
-        empty = np.zeros(len(values), bool)
-        if self.padding:
-            empty = (values >= self.padding[0]) & (values <= self.padding[1])
-        if not (used & ~empty).any():
-            raise FilmError("empty picture: every pixel is padding")
-        x = self.modality(values) if self.modality else values * self.slope + self.intercept
+        empty = self.empty(stored, used)
+        x = self.rescaled(stored)
         shown = self._shown(x, x[used & ~empty])
         if self.inverted:
             shown = 1 - shown
         shown[empty] = 0
         return np.asarray(np.rint(shown * 255), np.uint8)
+
+    def empty(self, stored: np.ndarray, used: np.ndarray) -> np.ndarray:
+        """Return (N,) which of the (N,) stored values stand for no picture; FilmError where no other is ``used``."""
+        if not self.padding:
+            return np.zeros(len(stored), bool)
+        empty = (stored >= self.padding[0]) & (stored <= self.padding[1])
+        if not (used & ~empty).any():
+            raise FilmError("empty picture: every pixel is padding")
+        return empty
+
+    def rescaled(self, stored: np.ndarray) -> np.ndarray:
+        """Return (N,) float64 values after the modality's table, or slope and intercept, of (N,) stored ones."""
+        values = stored.astype(np.float64)
+        return self.modality(values) if self.modality else values * self.slope + self.intercept
+
+    def linear(self, x: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, float, float]:
+        """Return (N,) values, and centre and width of a window by PS3.3 C.11.2.1.2 that shows them as ``table`` does.
+
+        x: (N,) ``rescaled`` values; seen: those in the picture. The values are ``x`` unless what the header asks for is
+        no straight line: then they are what its VOI LUT or sigmoid makes of them.
+        """
+        if self.voi:
+            return self.voi(x), (self.voi.full + 1) / 2, self.voi.full + 1
+        if not self.window:
+            low, high = self._ends(seen)
+            return x, (low + high + 1) / 2, high - low + 1
+        centre, width, function = self.window
+        if function == "SIGMOID":
+            return windowed(x, *self.window) * SIGMOID_STEPS, (SIGMOID_STEPS + 1) / 2, SIGMOID_STEPS + 1
+        exact = function == "LINEAR_EXACT"
+        return x, centre + 0.5 * exact, width + exact
 
     def _shown(self, x: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Return 0 to 1 for the values ``x``; ``seen`` are those in the picture."""
@@ -245,8 +299,12 @@ class Rendering:
             return np.asarray(self.voi(x) / self.voi.full)
         if self.window:
             return windowed(x, *self.window)
-        low, high = (0.0, 255.0) if self._as_stored and seen.min() >= 0 else (seen.min(), seen.max())
+        low, high = self._ends(seen)
         return np.clip((x - low) / max(high - low, 1e-9), 0, 1)
+
+    def _ends(self, seen: np.ndarray) -> tuple[float, float]:
+        """Black and white of a film without a window: 8 bits stay as they are, more are stretched to those in use."""
+        return (0.0, 255.0) if self._as_stored and seen.min() >= 0 else (float(seen.min()), float(seen.max()))
 
 
 def windowed(x: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:

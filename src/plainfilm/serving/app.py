@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,10 +23,12 @@ from starlette.types import ASGIApp
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.films import FilmError
+from plainfilm.data.header import elements
 from plainfilm.errors import PlainfilmError, did_you_mean
 from plainfilm.evaluation.findings import thresholds_of
 from plainfilm.explain.overlay import heat_png, overlay_png
 from plainfilm.image.decode import decode
+from plainfilm.image.depth import Depth, depth
 from plainfilm.models.answer import Answer
 from plainfilm.models.reads import Reads
 from plainfilm.serving.door import Door, refused
@@ -36,6 +39,7 @@ from plainfilm.serving.upload import Upload, uploads
 
 WEB = Path(__file__).parent / "web"
 PREVIEW_SIDE = 1024  # pixels
+ABOUT_FILM = "X-Film"  # header of an answer that is a picture: what else is known of the film, as JSON
 GONE_SECONDS = 0.25  # after which, and so often, it is asked whether a client still waits
 T = TypeVar("T")
 
@@ -116,6 +120,21 @@ class About(BaseModel):
     disclaimer: str
 
 
+class Element(BaseModel):
+    """One element of a DICOM header: ``tag`` as 8 hex digits, DICOM's keyword and name, its value as text."""
+
+    tag: str
+    keyword: str
+    name: str
+    value: str
+
+
+class Header(BaseModel):
+    """What a film's DICOM header says of the picture; of the person only where ``identity`` was asked for."""
+
+    elements: list[Element]
+
+
 class Health(BaseModel):
     """The service is there; ``queue``: films that wait for an answer."""
 
@@ -136,6 +155,7 @@ def _form(many: bool) -> dict[str, Any]:
 
 UPLOADS = _refusals(408, 412, 413, 415, 422, 503)
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, **UPLOADS}
+VALUES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}, **UPLOADS}
 
 
 class Service:
@@ -203,28 +223,44 @@ class Service:
         draw = overlay_png if kind == "overlay" else heat_png
         target = None if of is None else self.model.classes.index(of)
         predictor = self.predictor
-        return await self._picture(
-            request, predictor.maps, lambda film: predictor.explain(lambda m: draw(m, film, target))
+        return await self._in_line(
+            request, predictor.maps, lambda film: predictor.explain(lambda m: _picture_of(draw(m, film, target)))
         )
 
     async def preview(self, request: Request) -> Response:
-        """One film as it is decoded, 8 bits, the longer side at most 1024 pixels: browsers can't show DICOM or TIFF."""
-        return await self._picture(
-            request, self.predictor.films, lambda film: self.predictor.do(partial(preview, film))
-        )
+        """One film as it is decoded, 8 bits, the longer side at most 1024 pixels: browsers can't show DICOM or TIFF.
+        The answer's header ``X-Film`` is JSON: ``rows`` and ``columns`` of the whole film."""
+        return await self._of_one(request, lambda film: _picture_of(*preview(film)))
+
+    async def pixels(self, request: Request) -> Response:
+        """All pixels of one film in the depth that it was stored with: 16 bits each, little-endian, row by row.
+
+        The answer's header ``X-Film`` is JSON. A pixel v stands for ``low + step * v``. Under the window ``centre`` and
+        ``width`` (DICOM PS3.3 C.11.2.1.2; ``inverted``: white becomes black) the film looks as the model reads it.
+        ``spacing``: mm between rows and between columns, in the ``plane`` of the patient or the detector, or null.
+        """
+        return await self._of_one(request, lambda film: _values_of(depth(film)))
+
+    async def header(self, request: Request, identity: bool = False) -> Response:
+        """What the header of one DICOM film says of the picture, and with ``identity`` of the person. The file's
+        beginning is enough, as long as it holds the header."""
+        return await self._of_one(request, lambda film: _elements_of(elements(film, identity)))
 
     async def counters(self) -> Response:
         """Counters for Prometheus."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
-    async def _picture(self, request: Request, line: Line, drawn: Callable[[bytes], Awaitable[bytes]]) -> Response:
+    async def _of_one(self, request: Request, made: Callable[[bytes], Response]) -> Response:
+        predictor = self.predictor
+        return await self._in_line(request, predictor.films, lambda film: predictor.do(partial(made, film)))
+
+    async def _in_line(self, request: Request, line: Line, made: Callable[[bytes], Awaitable[Response]]) -> Response:
         self._require_model(request)
         async with uploads(request, self.limits, self.memory, line.require_room) as films:
             if len(films) > 1:
                 raise Refusal(422, f"There are {len(films)} films in the form; send one.")
             try:
-                picture = await while_there(request, drawn(bytes(films[0].data)))
-                return Response(picture, media_type="image/png")
+                return await while_there(request, made(bytes(films[0].data)))
             except FilmError as error:
                 raise Refusal(422, f"The film can't be read: {error}.") from None
             except PlainfilmError as error:
@@ -274,13 +310,28 @@ async def while_there(request: Request, work: Awaitable[T]) -> T:
         task.cancel()
 
 
-def preview(data: bytes) -> bytes:
-    """Return one film's bytes as an 8-bit PNG with the longer side at most 1024 pixels. FilmError as decode."""
+def preview(data: bytes) -> tuple[bytes, dict[str, int]]:
+    """Return one film's bytes as an 8-bit PNG with the longer side at most 1024 pixels, and the film's ``rows`` and
+    ``columns``. FilmError as decode."""
     image = Image.fromarray(decode(data))
+    size = {"rows": image.height, "columns": image.width}
     image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return buffer.getvalue(), size
+
+
+def _picture_of(png: bytes, about: dict[str, int] | None = None) -> Response:
+    return Response(png, media_type="image/png", headers={ABOUT_FILM: json.dumps(about)} if about else None)
+
+
+def _values_of(film: Depth) -> Response:
+    values = film.values.tobytes()
+    return Response(values, media_type="application/octet-stream", headers={ABOUT_FILM: json.dumps(film.about())})
+
+
+def _elements_of(found: Sequence[tuple[str, str, str, str]]) -> Response:
+    return JSONResponse({"elements": [dict(zip(Element.model_fields, row, strict=True)) for row in found]})
 
 
 def create_app(model: Reads, token: str = "", local: bool = True, limits: Limits | None = None) -> ASGIApp:
@@ -321,6 +372,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     drawn = {**PNG, 501: {"model": Problem}}
     app.post("/explain", response_class=Response, responses=drawn, openapi_extra=_form(False))(service.explain)
     app.post("/preview", response_class=Response, responses=PNG, openapi_extra=_form(False))(service.preview)
+    app.post("/pixels", response_class=Response, responses=VALUES, openapi_extra=_form(False))(service.pixels)
+    app.post("/header", response_model=Header, responses=UPLOADS, openapi_extra=_form(False))(service.header)
     app.mount("/static", StaticFiles(directory=WEB))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import tempfile
 import time
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.image.dicom_films import dicom
 
 from plainfilm.image.decode import decode
 from plainfilm.serving.app import create_app
@@ -99,6 +101,33 @@ def test_preview_shows_the_film_as_decoded(running, make_film):
     assert "can't be read" in running.client.post("/preview", files={"film": b"x"}).json()["error"]
 
 
+def test_pixels_are_all_of_a_film_in_its_own_depth(running, make_film):
+    values = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint16) + 900
+    answer = running.client.post("/pixels", files={"film": dicom(values, BitsStored=12, ImagerPixelSpacing=[0.2, 0.1])})
+    about = json.loads(answer.headers["x-film"])
+    got = np.frombuffer(answer.content, "<u2").reshape(about["rows"], about["columns"])
+    assert (about["low"] + about["step"] * got == values).all()
+    assert (about["spacing"], about["plane"]) == ([0.2, 0.1], "detector")
+    preview = running.client.post("/preview", files={"film": make_film(1, True, (1500, 900))})
+    assert json.loads(preview.headers["x-film"]) == {"rows": 900, "columns": 1500}
+    assert "can't be read" in running.client.post("/pixels", files={"film": b"x"}).json()["error"]
+
+
+def test_a_header_names_a_person_only_when_asked(running, make_film):
+    film = dicom(PatientName="Roe^Jane", KVP="125")
+
+    def told(query=""):
+        return {
+            e["keyword"]: e["value"]
+            for e in running.client.post(f"/header{query}", files={"film": film}).json()["elements"]
+        }
+
+    assert told()["KVP"] == "125" and "PatientName" not in told()
+    assert told("?identity=true")["PatientName"] == "Roe^Jane"
+    refused = running.client.post("/header", files={"film": make_film(1, True)})
+    assert refused.status_code == 422 and "no DICOM" in refused.json()["error"]
+
+
 @pytest.mark.parametrize("kind", ["overlay", "map"])
 def test_explain_draws_one_film(running, make_film, kind):
     answer = running.client.post(f"/explain?kind={kind}", files={"film": make_film(1, True)})
@@ -144,7 +173,8 @@ def test_the_pages_load_nothing_from_elsewhere(running):
 
 def test_openapi_names_every_address(running):
     found = running.client.get("/openapi.json").json()
-    assert set(found["paths"]) == {"/health", "/model", "/metrics", "/predict", "/explain", "/preview"}
+    posts = {"/predict", "/explain", "/preview", "/pixels", "/header"}
+    assert set(found["paths"]) == {"/health", "/model", "/metrics", *posts}
     form = found["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["films"]["type"] == "array"
 

@@ -16,8 +16,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
+from tests.image.dicom_films import dicom
 
-OPERATIONS = ("GET /health", "GET /model", "GET /metrics", "POST /predict", "POST /explain", "POST /preview")
+POSTS = ("predict", "explain", "preview", "pixels", "header")
+OPERATIONS = ("GET /health", "GET /model", "GET /metrics", *(f"POST /{name}" for name in POSTS))
 # What the description can't say is whether bytes are a film, so that good data may be refused.
 CHECKS = [
     not_a_server_error,
@@ -38,7 +40,7 @@ def described(running):
 @pytest.fixture
 def films(make_film):
     """Half of what the requests carry can be read as a film."""
-    real = st.sampled_from([make_film(1, True), make_film(2, False, form="PNG")])
+    real = st.sampled_from([make_film(1, True), make_film(2, False, form="PNG"), dicom()])
     schemathesis.openapi.format("binary", st.one_of(st.binary(max_size=200), real))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.image.dicom_films import dicom
 
 from plainfilm.commands.train import train_prepared
 from plainfilm.config import TrainConfig, checked
@@ -101,6 +102,16 @@ def shown(page):
     """(H, W, 3) of what the canvas shows."""
     with Image.open(io.BytesIO(page.locator("#canvas").screenshot())) as picture:
         return np.asarray(picture.convert("RGB")).astype(int)[60:-60, 20:-20]  # without the words on it
+
+
+def magnified(page, wanted):
+    """Wait until the film is so many times as large as when it fits."""
+    fits = page.evaluate("""() => {
+      const [columns, rows] = document.getElementById("corner").textContent.match(/\\d+/g).map(Number);
+      const { clientWidth, clientHeight } = document.getElementById("canvas");
+      return devicePixelRatio * Math.min(clientWidth / columns, clientHeight / rows);
+    }""")
+    expect(page.locator("#corner")).to_contain_text(f"{round(100 * fits * wanted)} %")
 
 
 def figure(page, name):
@@ -280,10 +291,12 @@ def test_every_tool_has_its_key(page, make_film):
     page.keyboard.press("i")
     expect(page.locator("#invert")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("+")
-    expect(corner).to_contain_text("125 %")
+    magnified(page, 1.25)
+    page.keyboard.press("1")
+    expect(corner).to_contain_text(" 100 % ")
     page.keyboard.press("0")
     page.keyboard.press("h")
-    expect(corner).to_contain_text("100 %")
+    expect(corner).to_contain_text("(fits)")
     page.mouse.move(1, 1)
     assert abs(shown(page) - upright).max() <= 1  # as it was
     page.keyboard.press("c")
@@ -306,7 +319,7 @@ def test_mouse_and_fingers_change_window_and_size_and_the_greys_are_right(runnin
     put(page, flat.getvalue())
     page.keyboard.press("h")
     corner = page.locator("#corner")
-    expect(corner).to_contain_text("C 128   W 255")
+    expect(corner).to_contain_text("C 128   W 256")
     assert set(shown(page)[200:300, 250:350].ravel()) == {100}
     page.keyboard.press("i")
     assert set(shown(page)[200:300, 250:350].ravel()) == {155}
@@ -317,18 +330,106 @@ def test_mouse_and_fingers_change_window_and_size_and_the_greys_are_right(runnin
     page.mouse.down()
     page.mouse.move(x + box["width"] / 5, y - box["height"] / 5)
     page.mouse.up()
-    expect(corner).to_contain_text("C 77   W 306")  # a fifth of 255 each: brighter, softer
-    assert abs(shown(page)[200:300, 250:350] - 255 * (100 - (76.5 - 153)) / 306).max() < 1.5
+    expect(corner).to_contain_text("C 77   W 307")  # a fifth of 256 each: brighter, softer
+    assert abs(shown(page)[200:300, 250:350] - 255 * ((100 - (76.8 - 0.5)) / 306.2 + 0.5)).max() < 1.5
     page.mouse.wheel(0, -400)
-    expect(corner).to_contain_text("152 %")  # 2 ** 0.6
+    magnified(page, 2**0.6)
     page.mouse.dblclick(x, y)
-    expect(corner).to_contain_text("100 %")
+    expect(corner).to_contain_text("(fits)")
     fingers = page.context.new_cdp_session(page)
     for kind, apart in (("touchStart", 40), ("touchMove", 60), ("touchMove", 80)):
         points = [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
         fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    expect(corner).to_contain_text("200 %")
+    magnified(page, 2)
+
+
+DEEP = np.add.outer(np.arange(300), np.arange(300)).astype(np.uint16) + 1000  # 1000 to 1598, of 12 bits
+WHOSE = {"PatientID": "=4711", "PatientName": "Roe^Jane", "AccessionNumber": "A1", "StudyInstanceUID": "1.2"}
+
+
+def test_the_window_moves_through_all_the_depth_of_a_dicom_film(page):
+    narrow = dicom(DEEP, BitsStored=12, WindowCenter=1100, WindowWidth=100)
+    put(page, narrow, names=["a.dcm"])
+    page.keyboard.press("h")
+    corner = page.locator("#corner")
+    expect(corner).to_contain_text("300 × 300")
+    expect(corner).to_contain_text("C 128   W 256")  # a preview of 8 bits, in which all from 1150 on is white
+    middle = (slice(200, 300), slice(250, 350))
+    assert set(shown(page)[middle].ravel()) == {255}
+    box = page.locator("#canvas").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + box["width"] / 2 - 5, y)
+    page.mouse.up()
+    expect(corner).to_contain_text("C 1100   W 149")
+    page.mouse.move(x - box["width"] / 2 + 5, y)
+    for _ in range(4):  # as far as the window goes
+        page.mouse.down()
+        page.mouse.move(x + box["width"] / 2 - 5, y + box["height"] / 2 - 5)
+        page.mouse.up()
+        page.mouse.move(x - box["width"] / 2 + 5, y - box["height"] / 2 + 5)
+    expect(corner).to_contain_text("C 1200   W 400")
+    seen = shown(page)[middle]
+    assert len(np.unique(seen)) > 1 and seen.max() < 255  # what was white has shades
+
+
+def test_a_ruler_measures_in_the_films_own_millimetres(page, make_film):
+    put(page, dicom(DEEP, ImagerPixelSpacing=[0.5, 0.5]), make_film(1, True, (300, 300)), names=["a.dcm", "b.jpeg"])
+    page.keyboard.press("h")
+    page.keyboard.press("r")
+    expect(page.locator("#ruler")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("1")
+    expect(page.locator("#corner")).to_contain_text(" 100 %")
+    box = page.locator("#canvas").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def drawn():
+        page.mouse.move(x - 60, y)
+        page.mouse.down()
+        page.mouse.move(x + 40, y)
+        page.mouse.up()
+
+    drawn()
+    expect(page.locator("#length")).to_have_text("50.0 mm at the detector")
+    assert (np.ptp(shown(page), axis=2) > 100).sum() > 50  # the line has a colour
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#length")).to_have_text("")
+    page.keyboard.press("1")
+    expect(page.locator("#corner")).to_contain_text(" 100 %")
+    drawn()
+    expect(page.locator("#length")).to_have_text("100 px")
+
+
+def test_a_header_is_shown_on_demand_and_whose_it_is_when_asked(page, make_film):
+    put(page, dicom(DEEP, KVP="125", **WHOSE), make_film(1, True), names=["a.dcm", "b.jpeg"])
+    page.keyboard.press("d")
+    body = page.locator("#headerBody")
+    expect(body).to_contain_text("KVP")
+    expect(body).not_to_contain_text("Roe")
+    page.click("#whose")
+    expect(body).to_contain_text("Roe^Jane")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("d")
+    expect(body).to_contain_text("no DICOM file")
+
+
+def test_the_table_names_patients_and_objects_only_when_asked(page, make_film):
+    put(page, dicom(DEEP, **WHOSE), make_film(1, True), names=["a.dcm", "b.jpeg"])
+
+    def table(choice):
+        page.click("#csv")
+        with page.expect_download() as download:
+            page.click(f"#csvBox button[value={choice}]")
+        return list(csv.DictReader(download.value.path().read_text().splitlines()))
+
+    assert "patient_id" not in table("without")[0]
+    first, second = table("with")
+    assert first["patient_id"] == "'=4711"  # a spreadsheet would run it
+    assert (first["accession_number"], first["study_instance_uid"], first["sop_instance_uid"]) == ("A1", "1.2", "1.2.3")
+    assert second["sop_instance_uid"] == ""
 
 
 def test_five_hundred_films_leave_the_page_light(page, make_film):

@@ -6,7 +6,7 @@ import { byName, calls, csv, edge, edges, isTwo, labelAt, probability, score } f
 import { captioned, chosen, save } from "./files.js";
 import { listen } from "./gestures.js";
 import { FilmList } from "./list.js";
-import { $, count } from "./page.js";
+import { $, count, make } from "./page.js";
 import { sentence, showDecision, showFigures, tone } from "./panel.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
@@ -151,12 +151,26 @@ function step(by) {
 async function showFilm(film) {
   if (isFailed(film)) return note(sentence(film.error));
   try {
-    const picture = await pictures.preview(film);
+    const found = await pictures.preview(film);
     if (film !== current || !viewer.empty) return;
-    viewer.show(picture);
+    viewer.show(found);
     showHeat();
   } catch (refused) {
     if (film === current) note(refused.message);
+  }
+}
+
+/** Show all of a film's depth once more is asked of it than its preview holds. */
+async function showDepth() {
+  const film = current;
+  if (!film || film.shallow || !viewer.isShort) return;
+  try {
+    const found = await pictures.pixels(film);
+    if (film === current && !viewer.isDeep) viewer.deepen(found);
+  } catch (refused) {
+    film.shallow = true; // its preview stays
+    pictures.forget(film);
+    $("mapNote").textContent = `Only a preview of 8 bits is shown. ${refused.message}`;
   }
 }
 
@@ -204,6 +218,31 @@ function note(text) {
   $("viewNote").hidden = !text;
 }
 
+function showHeader() {
+  $("headerBox").showModal();
+  fillHeader(false);
+}
+
+/** Write what the chosen film's header says; whose film it is only when asked. */
+async function fillHeader(identity) {
+  const film = current;
+  const write = (...lines) => film === current && $("headerBody").replaceChildren(...lines);
+  $("whose").hidden = true;
+  write(make("p", "soft", "Reading the header…"));
+  try {
+    const found = await server.header(film.file, identity);
+    const rows = found.flatMap(({ tag, name, value }) => {
+      const term = make("dt", "", name);
+      term.title = `(${tag.slice(0, 4)},${tag.slice(4)})`;
+      return [term, make("dd", "", value)];
+    });
+    write(found.length ? make("dl", "facts", ...rows) : make("p", "", "The header says nothing of the picture."));
+    $("whose").hidden = identity;
+  } catch (refused) {
+    write(make("p", "", refused.message));
+  }
+}
+
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
 /** Show everything anew, once a frame however often it is asked for. */
@@ -246,13 +285,17 @@ function showStatus() {
 
 function showView() {
   const shows = !viewer.empty;
-  const window = `${Math.round(100 * viewer.zoom)} %   C ${Math.round(viewer.centre)}   W ${Math.round(viewer.width)}`;
-  $("corner").textContent = shows ? window : "";
+  const fits = viewer.zoom === 1 ? " (fits)" : "";
+  const size = `${viewer.columns} × ${viewer.rows}   ${Math.round(100 * viewer.magnification)} %${fits}`;
+  $("corner").textContent = shows ? `${size}   C ${Math.round(viewer.centre)}   W ${Math.round(viewer.width)}` : "";
+  $("length").textContent = viewer.ruler && (viewer.isDeep || current.shallow) ? viewer.length : "";
+  showDepth();
   press("invert", viewer.inverted);
   press("heat", viewer.heatShown);
   $("mapNote").hidden = !viewer.heatShown;
   press("compare", viewer.divider !== null);
   $("png").disabled = !shows || !current?.answer;
+  $("header").disabled = !current;
   $("divider").hidden = viewer.divider === null || !viewer.hasHeat || !viewer.heatShown;
   $("divider").style.left = `${100 * (viewer.divider ?? 0.5)}%`;
   $("divider").setAttribute("aria-valuenow", Math.round(100 * (viewer.divider ?? 0.5)));
@@ -266,9 +309,22 @@ const press = (id, on) => $(id).setAttribute("aria-pressed", on);
 
 // --- what the user takes away ----------------------------------------------------------------------------------------
 
-function saveTable() {
+const isDicom = async (film) => (await film.file.slice(128, 132).text()) === "DICM";
+
+/** Save the table of all films; where some are DICOM, ask first whether it should say whose they are. */
+async function askForTable() {
   const done = films.filter((film) => film.answer || film.error);
-  save("plainfilm-labels.csv", new Blob([csv(done, model, tuning.threshold)], { type: "text/csv" }));
+  for (const film of done) film.dicom ??= await isDicom(film);
+  if (done.some((film) => film.dicom)) $("csvBox").showModal();
+  else saveTable(false);
+}
+
+async function saveTable(identified) {
+  const done = films.filter((film) => film.answer || film.error);
+  for (const film of identified ? done : []) {
+    if (film.dicom) film.identity ??= await server.header(film.file, true).catch(() => []);
+  }
+  save("plainfilm-labels.csv", new Blob([csv(done, model, tuning.threshold, identified)], { type: "text/csv" }));
 }
 
 async function savePicture() {
@@ -291,7 +347,7 @@ const ACTIONS = {
   chooseFolder: () => $("folder").click(),
   clear: () => $("clearBox").showModal(),
   again,
-  csv: saveTable,
+  csv: askForTable,
   png: savePicture,
   about: () => $("aboutBox").showModal(),
   helped: () => $("helpBox").showModal(),
@@ -301,6 +357,10 @@ const ACTIONS = {
   in: () => viewer.zoomBy(1.25),
   out: () => viewer.zoomBy(0.8),
   fit: () => viewer.fit(),
+  actual: () => viewer.actual(),
+  ruler: () => setTool("ruler"),
+  header: showHeader,
+  whose: () => fillHeader(true),
   invert: () => viewer.invert(),
   reset: () => viewer.reset(),
   heat: toggleHeat,
@@ -325,6 +385,7 @@ function setTool(name) {
   tool = name;
   press("window", name === "window");
   press("pan", name === "pan");
+  press("ruler", name === "ruler");
   $("canvas").dataset.tool = name;
 }
 
@@ -360,6 +421,7 @@ function listenToUser() {
   });
   onInput(["list"], "scroll", drawThumbs);
   onInput(["clearBox"], "close", (box) => box.returnValue === "yes" && clear());
+  onInput(["csvBox"], "close", (box) => box.returnValue && saveTable(box.returnValue === "with"));
 }
 
 /** A page that is left or loaded anew forgets its films: ask before. */

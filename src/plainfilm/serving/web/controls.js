@@ -14,6 +14,9 @@ const KEYS = {
   c: "compare",
   w: "window",
   m: "pan",
+  r: "ruler",
+  1: "actual",
+  d: "header",
   "?": "helped",
 };
 const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, Home: -Infinity, End: Infinity };

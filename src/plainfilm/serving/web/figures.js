@@ -107,11 +107,22 @@ const FORMULA = /^[=+\-@\t\r]/;
 const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 const cell = (value) => (typeof value === "number" ? String(value) : quoted(FORMULA.test(value) ? `'${value}` : value));
 
-/** The table of `plainfilm label`, with the threshold that made the labels and the model's hash beside each row. */
-export function csv(films, model, threshold) {
-  const head = ["path", "label", ...model.classes.map((name) => `p_${name}`), "refer", "reason", "threshold", "model"];
-  const rows = films.map(({ path, answer, error }) => {
-    const made = [isTwo(model) ? threshold : "", model.hash];
+const IDENTITY = {
+  patient_id: "PatientID",
+  accession_number: "AccessionNumber",
+  study_instance_uid: "StudyInstanceUID",
+  sop_instance_uid: "SOPInstanceUID",
+};
+
+/** The table of `plainfilm label`, with the threshold that made the labels and the model's hash beside each row;
+ * `identified`: with what leads back to a DICOM film's patient, study and object. */
+export function csv(films, model, threshold, identified = false) {
+  const whose = Object.entries(identified ? IDENTITY : {});
+  const probable = model.classes.map((name) => `p_${name}`);
+  const head = ["path", "label", ...probable, "refer", "reason", "threshold", "model", ...whose.map(([name]) => name)];
+  const rows = films.map(({ path, answer, error, identity = [] }) => {
+    const owner = whose.map(([, keyword]) => identity.find((element) => element.keyword === keyword)?.value ?? "");
+    const made = [isTwo(model) ? threshold : "", model.hash, ...owner];
     if (!answer) return [path, "", ...model.classes.map(() => ""), "yes", error, ...made];
     const probabilities = model.classes.map((name) => answer.probabilities[name]);
     const reader = [answer.refer ? "yes" : "no", answer.reason ?? ""];

@@ -2,9 +2,9 @@
 
 const WHEEL = 0.0015; // of a doubling, a pixel of the wheel
 const PINCH = 6; // times that; touchpads send a pinch as a small turn with ctrl
-const SWEEP = 255; // shades that a drag across the whole canvas moves the window
 
-/** One pointer moves the window or the film, as `tool()` says; two pinch; the wheel zooms; a double click fits. */
+/** One pointer moves the window or the film, or draws a ruler, as `tool()` says; two pinch; the wheel zooms; a double
+ * click fits. */
 export function listen(viewer, tool) {
   const { canvas } = viewer;
   const pointers = new Map();
@@ -15,7 +15,9 @@ export function listen(viewer, tool) {
 
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    const place = { x: event.clientX, y: event.clientY };
+    pointers.set(event.pointerId, place);
+    if (tool() === "ruler" && !moves(event)) viewer.measure(true, ...middle(place));
   });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
     canvas.addEventListener(end, (event) => pointers.delete(event.pointerId));
@@ -27,6 +29,7 @@ export function listen(viewer, tool) {
     const rest = [...pointers.keys()].find((id) => id !== event.pointerId);
     pointers.set(event.pointerId, now);
     if (rest !== undefined) pinch(viewer, pointers.get(rest), last, now, middle);
+    else if (tool() === "ruler" && !moves(event)) viewer.measure(false, ...middle(now));
     else drag(viewer, event, now.x - last.x, now.y - last.y, tool());
   });
   canvas.addEventListener("wheel", (event) => {
@@ -38,12 +41,14 @@ export function listen(viewer, tool) {
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
 }
 
+/** Whether a drag moves the film whatever the tool. */
+const moves = (event) => event.buttons & 6 || event.shiftKey;
+
 function drag(viewer, event, dx, dy, tool) {
-  const otherButton = event.buttons & 6 || event.shiftKey;
-  if (otherButton || tool === "pan") return viewer.pan(dx, dy);
+  if (moves(event) || tool === "pan") return viewer.pan(dx, dy);
   const { clientWidth, clientHeight } = viewer.canvas;
   // As viewers of films do: down is darker, right is softer.
-  return viewer.adjust((dy / clientHeight) * SWEEP, (dx / clientWidth) * SWEEP);
+  return viewer.adjust(dy / clientHeight, dx / clientWidth);
 }
 
 /** One finger rests, the other went from `last` to `now`. */

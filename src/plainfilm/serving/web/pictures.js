@@ -4,7 +4,8 @@ const KEPT = 24; // films
 const THUMB = 96; // pixels, twice the side of .thumb in style.css
 
 export class Pictures {
-  #kept = new Map(); // film -> {preview, heat: {name}}, promises of an ImageBitmap; the latest last
+  #kept = new Map(); // film -> {preview, heat: {name}}, promises of pictures; the latest last
+  #deep = { film: null, pixels: null }; // of one film: they may be 50 MB
 
   constructor(server) {
     this.server = server;
@@ -12,10 +13,16 @@ export class Pictures {
 
   /** Return the film as the model's decoder sees it, and give it a thumbnail. */
   preview(film) {
-    return (this.#of(film).preview ??= this.server.preview(film.file).then((picture) => {
-      film.thumb ??= thumbnail(picture);
-      return picture;
+    return (this.#of(film).preview ??= this.server.preview(film.file).then((found) => {
+      film.thumb ??= thumbnail(found.picture);
+      return found;
     }));
+  }
+
+  /** Return the film in all its depth. */
+  pixels(film) {
+    if (this.#deep.film !== film) this.#deep = { film, pixels: this.server.pixels(film.file) };
+    return this.#deep.pixels;
   }
 
   /** Return where the evidence for the film's label, or for the finding `of`, is, in the preview's shape. */
@@ -26,6 +33,7 @@ export class Pictures {
 
   forget(film) {
     this.#kept.delete(film);
+    if (this.#deep.film === film) this.#deep = { film: null, pixels: null };
   }
 
   #of(film) {

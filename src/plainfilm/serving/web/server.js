@@ -5,6 +5,7 @@ const BUSY = [429, 503];
 const MOST_TRIES = 40; // of a busy server
 const MOST_CALLS = 5; // of one that does not answer
 const LONGEST_WAIT = 30; // seconds
+const HEAD = 2 ** 18; // bytes that hold most headers
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
 /** Why a request was not answered; `body` is the JSON that came with it. */
@@ -34,12 +35,33 @@ export class Server {
   }
 
   predict = async (files) => (await this.#answer("predict", { method: "POST", body: form(files) })).json();
-  preview = (file) => this.#picture("preview", file);
-  heat = (file, of) => this.#picture(`explain?kind=map${of ? `&of=${encodeURIComponent(of)}` : ""}`, file);
+  heat = async (file, of) => picture(await this.#post(`explain?kind=map${of ? `&of=${encodeURIComponent(of)}` : ""}`, file));
 
-  async #picture(path, file) {
-    const response = await this.#answer(path, { method: "POST", body: form([file]) });
-    return createImageBitmap(await response.blob());
+  /** A film of 8 bits, small enough to be looked at: {picture, rows, columns}, the sides those of the whole film. */
+  async preview(file) {
+    const response = await this.#post("preview", file);
+    return { picture: await picture(response), ...aboutFilm(response) };
+  }
+
+  /** A film in the depth that it was stored with: {values, about}. */
+  async pixels(file) {
+    const response = await this.#post("pixels", file);
+    return { values: new Uint16Array(await response.arrayBuffer()), about: aboutFilm(response) };
+  }
+
+  /** What a DICOM film's header says: [{tag, keyword, name, value}]; of the person only with `identity`. */
+  async header(file, identity) {
+    const path = `header?identity=${identity}`;
+    const beginning = new File([file.slice(0, HEAD)], file.name);
+    const response = await this.#post(path, beginning).catch((refused) => {
+      if (refused.status !== 422 || file.size <= HEAD) throw refused;
+      return this.#post(path, file); // a header may be longer
+    });
+    return (await response.json()).elements;
+  }
+
+  #post(path, file) {
+    return this.#answer(path, { method: "POST", body: form([file]) });
   }
 
   async #answer(path, request) {
@@ -80,6 +102,9 @@ export class Server {
     sessionStorage.setItem(TOKEN, await this.#asked);
   }
 }
+
+const picture = async (response) => createImageBitmap(await response.blob());
+const aboutFilm = (response) => JSON.parse(response.headers.get("X-Film"));
 
 function form(files) {
   const data = new FormData();

@@ -1,21 +1,24 @@
-// A film on a canvas: zoom, pan, window and level, inversion, and its heat map over it, whole or right of a line.
+// A film on a canvas: zoom, pan, window and level, inversion, a ruler, and its heat map over it, whole or right of a line.
+//
+// A film comes as a preview of 8 bits, and in the depth that it was stored with once somebody looks closer.
 
-const FULL = { centre: 127.5, width: 255 }; // the window that shows the film as it is
+const SHADES = { low: 0, step: 1, centre: 128, width: 256, inverted: false }; // of a preview: it looks as it is
 const FARTHEST = 0.5; // zoom, of the size at which the film fits
 const NEAREST = 16;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const surface = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 
 export class Viewer {
-  #grey = null; // Uint8Array of the film's pixels
-  #film = null; // canvas: the same through the window
+  #values = null; // typed array: a value of the film's a pixel
+  #own = SHADES; // what the values stand for, and the window under which the film looks as it came
+  #film = null; // canvas: the values through the window
   #heat = null; // ImageBitmap
   #frame = 0;
   #stale = true; // whether #film is older than the window
 
   /** `changed()` is called after each drawing. */
   constructor(canvas, changed) {
-    Object.assign(this, { canvas, changed, opacity: 0.8, heatShown: true, divider: null });
+    Object.assign(this, { canvas, changed, opacity: 0.8, heatShown: true, divider: null, columns: 0, rows: 0 });
     this.reset();
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
@@ -28,17 +31,47 @@ export class Viewer {
     return this.#heat !== null;
   }
 
-  /** Show a film (ImageBitmap) fitted and as it is; null shows nothing. */
-  show(picture) {
+  get isDeep() {
+    return this.#own !== SHADES;
+  }
+
+  /** Whether more is asked of the film than its preview holds: a window, a length, or more pixels. */
+  get isShort() {
+    if (this.empty || this.isDeep) return false;
+    const moved = this.centre !== SHADES.centre || this.width !== SHADES.width || this.ruler;
+    return Boolean(moved) || (this.#film.width < this.columns && this.#scale() * devicePixelRatio * this.columns > this.#film.width);
+  }
+
+  /** Pixels of the screen a pixel of the film. */
+  get magnification() {
+    return this.empty ? 0 : this.#scale() * devicePixelRatio;
+  }
+
+  /** Show a film's preview ({picture, rows, columns}) fitted and as it is; null shows nothing. */
+  show(film) {
     this.#heat = null;
-    this.#film = picture && surface(picture.width, picture.height);
-    if (picture) {
+    this.#film = film && surface(film.picture.width, film.picture.height);
+    Object.assign(this, { rows: film?.rows ?? 0, columns: film?.columns ?? 0 });
+    this.#own = SHADES;
+    if (film) {
       const context = this.#film.getContext("2d", { willReadFrequently: true });
-      context.drawImage(picture, 0, 0);
-      const { data } = context.getImageData(0, 0, picture.width, picture.height);
-      this.#grey = Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
+      context.drawImage(film.picture, 0, 0);
+      const { data } = context.getImageData(0, 0, this.#film.width, this.#film.height);
+      this.#values = Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
     }
     this.reset();
+  }
+
+  /** Put the film in all its depth in the preview's place; window, zoom and ruler stay where they are. */
+  deepen({ values, about }) {
+    const brighter = about.inverted ? -1 : 1; // larger values of an inverted film are darker, its preview's are not
+    this.centre = about.centre + (brighter * (this.centre - SHADES.centre) * about.width) / SHADES.width;
+    this.width = (this.width * about.width) / SHADES.width;
+    this.#values = values;
+    this.#own = about;
+    this.#film = surface(about.columns, about.rows);
+    this.#stale = true;
+    this.draw();
   }
 
   /** Lay a heat map (ImageBitmap, or null) over the film. */
@@ -49,7 +82,7 @@ export class Viewer {
 
   /** As the film came: its own shades, fitted. */
   reset() {
-    Object.assign(this, FULL, { inverted: false });
+    Object.assign(this, { centre: this.#own.centre, width: this.#own.width, inverted: false, ruler: null });
     this.#stale = true;
     this.fit();
   }
@@ -59,16 +92,24 @@ export class Viewer {
     this.draw();
   }
 
+  /** One pixel of the film on one of the screen. */
+  actual() {
+    if (!this.empty) this.zoomBy(1 / this.magnification);
+  }
+
   invert() {
     this.inverted = !this.inverted;
     this.#stale = true;
     this.draw();
   }
 
-  /** Move the window's centre and width by shades of grey. */
+  /** Move the window's centre and width by shares of the film's own width; a higher centre is darker. */
   adjust(centre, width) {
-    this.centre = clamp(this.centre + centre, -128, 383);
-    this.width = clamp(this.width + width, 2, 1020);
+    const own = this.#own;
+    const darker = own.inverted ? -1 : 1;
+    const reach = [own.centre - own.width, own.centre + own.width];
+    this.centre = clamp(this.centre + darker * centre * own.width, ...reach);
+    this.width = clamp(this.width + width * own.width, own.width / 128, 4 * own.width);
     this.#stale = true;
     this.draw();
   }
@@ -77,16 +118,37 @@ export class Viewer {
   zoomBy(factor, x = 0, y = 0) {
     if (this.empty) return;
     const before = this.#scale();
-    this.zoom = clamp(this.zoom * factor, FARTHEST, NEAREST);
+    const actual = this.zoom / this.magnification; // is always within reach
+    this.zoom = clamp(this.zoom * factor, Math.min(FARTHEST, actual), Math.max(NEAREST, actual));
     const moved = 1 / before - 1 / this.#scale();
-    this.#centre(this.x + (x * moved) / this.#film.width, this.y + (y * moved) / this.#film.height);
+    this.#centre(this.x + (x * moved) / this.columns, this.y + (y * moved) / this.rows);
   }
 
   /** Move the film by CSS pixels. */
   pan(dx, dy) {
     if (this.empty) return;
     const scale = this.#scale();
-    this.#centre(this.x - dx / scale / this.#film.width, this.y - dy / scale / this.#film.height);
+    this.#centre(this.x - dx / scale / this.columns, this.y - dy / scale / this.rows);
+  }
+
+  /** Begin a ruler at a point (CSS pixels from the canvas's middle), or draw its other end there. */
+  measure(begin, x, y) {
+    if (this.empty) return;
+    const scale = this.#scale();
+    const point = { x: this.x + x / scale / this.columns, y: this.y + y / scale / this.rows };
+    this.ruler = { from: begin ? point : (this.ruler?.from ?? point), to: point };
+    this.draw();
+  }
+
+  /** How long the ruler is, in words. */
+  get length() {
+    const { from, to } = this.ruler;
+    const [down, across] = [(to.y - from.y) * this.rows, (to.x - from.x) * this.columns];
+    const pixels = `${Math.round(Math.hypot(down, across))} px`;
+    const { spacing, plane } = this.#own;
+    if (!spacing) return pixels;
+    const mm = Math.hypot(down * spacing[0], across * spacing[1]);
+    return `${mm.toFixed(1)} mm${plane === "detector" ? " at the detector" : ""}`;
   }
 
   /** Draw when the browser next paints. */
@@ -120,23 +182,27 @@ export class Viewer {
   /** CSS pixels a pixel of the film. */
   #scale() {
     const { clientWidth, clientHeight } = this.canvas;
-    return this.zoom * Math.min(clientWidth / this.#film.width, clientHeight / this.#film.height);
+    return this.zoom * Math.min(clientWidth / this.columns, clientHeight / this.rows);
   }
 
-  /** Bring #film up to date with the window (linear, as DICOM PS3.3 C.11.2.1.2, for eight bits). */
+  /** Bring #film up to date with the window (linear, as DICOM PS3.3 C.11.2.1.2). */
   #develop() {
     if (!this.#stale) return;
     this.#stale = false;
-    const low = this.centre - this.width / 2;
-    const table = Uint32Array.from({ length: 256 }, (_, grey) => {
-      const shade = clamp(Math.round(((grey - low) / this.width) * 255), 0, 255);
-      const shown = this.inverted ? 255 - shade : shade;
+    const { low, step, inverted } = this.#own;
+    const range = Math.max(this.width - 1, 1e-6);
+    const black = this.centre - 0.5 - range / 2;
+    const turned = inverted !== this.inverted;
+    const length = this.#values instanceof Uint8Array ? 256 : 65_536;
+    const table = Uint32Array.from({ length }, (_, value) => {
+      const shade = clamp(Math.round(((low + step * value - black) / range) * 255), 0, 255);
+      const shown = turned ? 255 - shade : shade;
       return 0xff000000 | (shown << 16) | (shown << 8) | shown;
     });
     const { width, height } = this.#film;
     const shades = new ImageData(width, height);
     const pixels = new Uint32Array(shades.data.buffer);
-    for (let i = 0; i < pixels.length; i += 1) pixels[i] = table[this.#grey[i]];
+    for (let i = 0; i < pixels.length; i += 1) pixels[i] = table[this.#values[i]];
     this.#film.getContext("2d").putImageData(shades, 0, 0);
   }
 
@@ -149,12 +215,35 @@ export class Viewer {
     this.#develop();
     const context = canvas.getContext("2d");
     const scale = this.#scale();
-    const [w, h] = [this.#film.width * scale, this.#film.height * scale];
+    const [w, h] = [this.columns * scale, this.rows * scale];
     const place = [width / 2 - this.x * w, height / 2 - this.y * h, w, h];
     context.scale(ratio, ratio);
     context.imageSmoothingQuality = "high";
     context.drawImage(this.#film, ...place);
     if (this.#heat && this.heatShown) this.#paintHeat(context, place, width, height);
+    if (this.ruler) this.#paintRuler(context, place);
+  }
+
+  #paintRuler(context, [left, top, w, h]) {
+    const [from, to] = [this.ruler.from, this.ruler.to].map(({ x, y }) => [left + x * w, top + y * h]);
+    const turn = Math.atan2(to[1] - from[1], to[0] - from[0]);
+    const tick = [6 * Math.sin(turn), -6 * Math.cos(turn)];
+    const lines = [[from, to], ...[from, to].map(([x, y]) => [[x - tick[0], y - tick[1]], [x + tick[0], y + tick[1]]])];
+    for (const [colour, width] of [["#000c", 4], ["#ffd166", 2]]) {
+      Object.assign(context, { strokeStyle: colour, lineWidth: width });
+      context.beginPath();
+      for (const [start, end] of lines) {
+        context.moveTo(...start);
+        context.lineTo(...end);
+      }
+      context.stroke();
+    }
+    Object.assign(context, { font: "600 14px system-ui, sans-serif", fillStyle: "#ffd166", strokeStyle: "#000c", lineWidth: 4 });
+    const words = this.length;
+    const room = context.measureText(words).width;
+    const place = [clamp(to[0] + 10, 4, Math.max(4, this.canvas.clientWidth - room - 4)), Math.max(16, to[1] - 10)];
+    context.strokeText(words, ...place);
+    context.fillText(words, ...place);
   }
 
   #paintHeat(context, place, width, height) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from plainfilm.cli import main
 from plainfilm.evaluation.findings import read_findings
 from plainfilm.models.model import Model
+from plainfilm.report.words import unbroken
 
 FINDINGS = ("Effusion", "Mass", "Pneumonia")
 PLACES = {"Effusion": (0.25, 0.75), "Mass": (0.75, 0.25), "Pneumonia": (0.75, 0.75)}
@@ -90,8 +92,6 @@ def test_scoring_again_and_a_file_give_the_same(trained, capsys):
     assert main(["evaluate", str(trained / "run" / "predictions.csv")]) == 0
     shown = capsys.readouterr().out
     assert "Pneumonia" in shown and "macro mean of AUROC" in shown
-    assert main(["evaluate", str(trained / "run"), "--probes"]) == 2
-    assert "several findings" in capsys.readouterr().err
 
 
 def test_other_films_of_which_some_findings_are_known(trained, tmp_path, capsys):
@@ -106,6 +106,45 @@ def test_other_films_of_which_some_findings_are_known(trained, tmp_path, capsys)
     page = (out / "report.html").read_text()
     assert f"{found['Mass']['scores']['auroc']['value']:.3f}" in page and (out / "figures/findings-roc.svg").is_file()
     assert not list((trained / "run").glob("on-*"))
+
+
+def test_probes_say_which_finding_loses_most(trained, tmp_path, capsys):
+    """Each row has the findings that it is the mean of; untouched films are worth what the run's are."""
+    run = shutil.copytree(trained / "run", tmp_path / "run")
+    assert main(["evaluate", str(run), "--probes", "--quiet"]) == 0
+    found = json.loads((run / "probes.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())["test"]
+    assert found["untouched"]["auroc"]["value"] == pytest.approx(metrics["macro_auroc"]["value"], abs=1e-4)
+    for row in [*found["robustness"], *found["probes"][1:]]:
+        change = row.get("auroc_change", row.get("change"))
+        each = {name: one["change"]["value"] for name, one in row["findings"].items()}
+        assert change["value"] == pytest.approx(np.mean(list(each.values())), abs=2e-4)
+        assert row["worst"]["finding"] == min(each, key=each.get)
+    covered = {row["name"]: row for row in found["probes"]}["lungs covered"]
+    assert covered["auroc"]["value"] < 0.75  # the spots that were learnt lie there
+    page = (run / "report.html").read_text()
+    assert unbroken(found["worst_finding"]["sentence"]) in page and "Finding that loses most" in page
+    assert f"means over {len(FINDINGS)} findings" in page and 'id="robustness"' in page
+
+
+def test_probes_of_other_films_are_in_their_own_report(trained, tmp_path):
+    other, out = films_with_findings(tmp_path / "other", count=40, hidden=0.2, seed=5), tmp_path / "on-other"
+    words = ["evaluate", str(trained / "run"), str(other), "--out", str(out), "--quiet"]
+    assert main([*words, "--probes", "--films", "30"]) == 0
+    found = json.loads((out / "probes.json").read_text())
+    assert found["films"] <= 32 and found["scored"] == 40 and "subgroups" not in found
+    assert unbroken(found["worst_finding"]["sentence"]) in (out / "report.html").read_text()
+    assert main([*words, "--force"]) == 0
+    assert not (out / "probes.json").exists()  # scores of now beside probes of then would mislead
+    assert 'id="robustness"' not in (out / "report.html").read_text()
+
+
+def test_findings_too_rare_to_be_probed_are_named(trained, tmp_path, capsys):
+    other = films_with_findings(tmp_path / "other", count=40, hidden=0.2, seed=5)
+    words = ["evaluate", str(trained / "run"), str(other), "--out", str(tmp_path / "out"), "--quiet"]
+    assert main([*words, "--probes", "--films", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "No finding can be probed on" in said and "--films" in said
 
 
 def test_an_export_answers_the_same(trained, tmp_path):

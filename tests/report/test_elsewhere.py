@@ -12,6 +12,7 @@ from plainfilm.cli import main
 from plainfilm.export.engine import OnnxModel
 from plainfilm.models.model import Model
 from plainfilm.report.verdict import as_it_stands
+from plainfilm.report.words import unbroken
 
 SMALL = ("--model", "vgg", "--size", "16", "--epochs", "2", "--batch", "4", "--threads", "1", "--quiet")
 
@@ -45,6 +46,18 @@ def test_a_model_file_without_its_run_gets_a_report_as_well(run, films_folder, t
     out = tmp_path / "out"
     assert main(["evaluate", str(tmp_path / "model.h5"), str(films_folder), "--out", str(out), "--quiet"]) == 0
     assert "Sensitivity" in (out / "report.html").read_text()
+
+
+def test_other_films_are_spoilt_and_covered_as_the_runs_own_are(run, films_folder, tmp_path, capsys):
+    words = ["evaluate", str(run), str(films_folder), "--out", str(tmp_path / "out"), "--quiet"]
+    assert main([*words, "--probes", "--films", "12"]) == 0
+    found = json.loads((tmp_path / "out" / "probes.json").read_text())
+    scored = json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]
+    assert 12 <= found["films"] < found["scored"] and set(found["untouched"]) <= set(scored)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert unbroken(found["worst_corruption"]["sentence"]) in page and 'id="shortcuts"' in page
+    assert main([*words, "--force", "--films", "12"]) == 2
+    assert "without --probes" in capsys.readouterr().err
 
 
 def test_an_adaptation_has_a_report_with_the_scores_before_and_after(run, make_films, tmp_path):

@@ -28,7 +28,7 @@ from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import initialise
 from plainfilm.models.zoo import recipe
-from plainfilm.runs import probing
+from plainfilm.runs import looking, probing
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.probing import probe, stratified
 from plainfilm.storage.files import read_json, write_json
@@ -89,9 +89,9 @@ def test_untouched_films_give_what_the_run_predicted(run):
     """The probes start from the run's own pipeline: decode, preprocess, network, threshold."""
     model = Model.load(run)
     folder = RunFolder(run)
-    facts, scored = probing._scored_films(folder, model), folder.scored
-    looked = probing._look(model, probing._films(folder, facts, None), scored, 0)
-    assert np.allclose(looked.tables["untouched"].probabilities, scored.probabilities, atol=1e-6)
+    scored = folder.scored
+    looked = looking.look(model, probing._films(folder, probing._scored_films(folder, scored), None), 0)
+    assert np.allclose(looked.chances["untouched"], scored.probabilities, atol=1e-6)
     assert looked.features.shape[0] == len(scored) and 0 < looked.brightness.min() < 255
 
 
@@ -180,10 +180,10 @@ def test_films_that_are_gone_or_changed_are_named(run, tmp_path, films_folder):
 
 def test_a_film_that_vanishes_meanwhile_is_one_sentence():
     gone = Film(
-        "a.png", "x", lambda path, first: (_ for _ in ()).throw(probing.FilmError("can't be read: no such file"))
+        "a.png", "x", lambda path, first: (_ for _ in ()).throw(looking.FilmError("can't be read: no such file"))
     )
     with pytest.raises(InputError, match=r"a\.png can't be read: no such file; put the film back"):
-        probing._decoded(gone)
+        looking._decoded(gone)
 
 
 class Reader(nn.Module):
@@ -246,6 +246,6 @@ def test_a_large_network_has_its_subgroups_without_being_asked(films_folder, tmp
 
 
 def test_probes_cost_at_most_a_fifth_of_a_training():
-    versions = 1 + len(CORRUPTIONS) + len(probing.COVERS) + 1
+    versions = 1 + len(CORRUPTIONS) + len(COVERS) + 1
     assert probing.affordable(12, 3_389) == 3 * 12 * 3_389 // (5 * versions) < 1_000
     assert probing.affordable(30, 3_389) == probing.MOST_FILMS and probing.affordable(1, 50) == probing.FEW_FILMS

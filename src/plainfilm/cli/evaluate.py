@@ -28,7 +28,8 @@ from plainfilm.storage import folders
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN|FILE.csv", type=Path, help="a run folder, or any model's predictions.csv")
+    text = "a run folder, an .onnx file, or any model's predictions.csv"
+    parser.add_argument("run", metavar="RUN|FILE.csv", type=Path, help=text)
     parser.add_argument("data", metavar="DATA", nargs="?", help="other films to judge the run's model on: " + DATA)
     out_flag(parser, "where to write; for DATA", "RUN/on-NAME")
     parser.set_defaults(out=None)
@@ -41,7 +42,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace scores that are in --out")
     text = "exit code 3 when it holds, such as auroc<0.9 or sensitivity.low<0.85; may be repeated"
     parser.add_argument("--fail-if", action="append", default=[], metavar="SCORE<X", help=text)
-    parser.add_argument("--probes", action="store_true", help="of a run: subgroups, robustness and probes of shortcuts")
+    text = "spoil and cover films: robustness and probes of shortcuts; of a run's own films also subgroups"
+    parser.add_argument("--probes", action="store_true", help=text)
     text = "films to probe (default 1,000 for a small network, 100 for a large one)"
     parser.add_argument("--films", type=int, metavar="N", help=text)
     text = "PPV and NPV where this share (0..1) of the films is positive, by Bayes' rule from the rates found"

@@ -7,38 +7,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-import numpy as np
-
-from plainfilm.config import MAX_BAD, READING
-from plainfilm.data.films import Film, Films
-from plainfilm.data.findings import question_of
-from plainfilm.data.sources import load
+from plainfilm.commands.evaluate_elsewhere import evaluate_elsewhere, report
+from plainfilm.config import READING
 from plainfilm.errors import CheckFailed, InputError, refuse, require_share
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.conditions import check, holding
-from plainfilm.evaluation.findings import (
-    FindingsDecision,
-    FindingsPredictions,
-    holds_findings,
-    read_findings,
-    write_findings,
-)
+from plainfilm.evaluation.findings import holds_findings, read_findings
 from plainfilm.evaluation.handed_in import Told
-from plainfilm.evaluation.predictions import Predictions, read_table_of, write_predictions
+from plainfilm.evaluation.predictions import read_table_of
 from plainfilm.evaluation.scores import ppv_npv_at
 from plainfilm.progress import say
-from plainfilm.runs.external import (
-    as_the_model_says,
-    label_films,
-    predict_films,
-    shared_with,
-    shift_from_training,
-    with_the_findings,
-)
 from plainfilm.runs.findings import measure_findings, score_findings
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.runs.pooling import pool
@@ -46,10 +27,7 @@ from plainfilm.runs.scoring import columns_of, measure, score_again
 from plainfilm.storage import folders
 from plainfilm.storage.documents import IntervalDocument, MetricsDocument
 from plainfilm.storage.files import read_json, sealed, write_json
-from plainfilm.storage.tables import is_table, read_csv, write_csv
-
-if TYPE_CHECKING:
-    from plainfilm.models.reads import Reads
+from plainfilm.storage.tables import is_table, read_csv
 
 AS_GIVEN = "predictions as given; how the films were divided is not known"
 
@@ -94,6 +72,8 @@ def _one_of_four(run: Path, data: str) -> tuple[Callable[..., Any], str]:
         return evaluate_elsewhere, "a run on other films (DATA)"
     if is_table(run) or run.suffix.lower() == ".txt":
         return evaluate_file, "a FILE.csv"
+    if run.suffix.lower() == ".onnx":
+        raise InputError(f"{run} has no films of its own; name some with their labels: plainfilm evaluate {run} DATA.")
     if (run / folders.FOLDS).exists():
         return evaluate_repetition, "folds or seeds"
     return evaluate_run, "a run, whose folder is its place,"
@@ -138,25 +118,21 @@ def evaluate_run(
         refuse("a run without --probes", {"films": films or None, "audit": audit, "precision": precision})
     opened = RunFolder(run)
     opened.require_finished()
-    if opened.of_findings:
-        refuse("a run of several findings", {"probes": probes, "audit": audit})
-        from plainfilm.report.findings_page import findings_report  # which draws
-
-        with sealed(run):
-            found = score_findings(opened, by=by)
-            findings_report(opened)
-        say(f"Report: {run / folders.REPORT}")
-        return found
     with sealed(run):
-        metrics = score_again(opened, by)
+        metrics = score_findings(opened, by=by) if opened.of_findings else score_again(opened, by)
         if probes:
             from plainfilm.models.model import Model
             from plainfilm.runs.probing import probe
 
             probe(opened, Model.load(run, precision or "auto"), films=films, seed=seed, audit=audit)
-        from plainfilm.report.html import run_report  # which draws
+        if opened.of_findings:
+            from plainfilm.report.findings_page import findings_report  # which draws
 
-        run_report(opened)
+            say(f"Report: {findings_report(opened)}")
+        else:
+            from plainfilm.report.html import run_report
+
+            run_report(opened)
     return metrics
 
 
@@ -205,144 +181,8 @@ def evaluate_file(
         with sealed(out, shared=True):
             write_json(out / folders.METRICS, metrics)
             scored = decided.part(next(part for part in ("test", "val", "train") if part in metrics))
-            _report(out, RunFolder(out), scored.settled(), metrics, about)
+            report(out, RunFolder(out), scored.settled(), metrics, about)
     return metrics
-
-
-def evaluate_elsewhere(
-    run: Path,
-    data: str,
-    *,
-    out: Path | None = None,
-    force: bool = False,
-    classes: str = "",
-    max_bad: float = MAX_BAD,
-    by: str = "",
-    precision: str = "auto",
-    seed: int = 0,
-    **reading: Any,
-) -> MetricsDocument:
-    """Label the films of another data set with a run's model and score them.
-
-    One class is enough: what needs both is then unknown. ``classes``: what ``data`` calls the model's, see
-    ``as_the_model_says``; ``reading``: how it is read, see ``data.sources.load``.
-    Writes predictions.csv, quarantine.csv and metrics.json into ``out``, by default RUN/on-NAME. Its "shift" says
-    whether these films can be told from the training films, as in the audit: then scores of the run need not hold here.
-    "shared" counts films and patients that the model was trained on or chosen by.
-    """
-    from plainfilm.export.opened import opened  # only other films need a model, and what runs it
-
-    require_share("--max-bad", max_bad)
-    model = opened(run, precision)
-    if isinstance(model.decision, FindingsDecision):
-        refuse("a model of several findings", {"classes": classes})
-        return _findings_elsewhere(model, run, data, out, force, max_bad, by, seed, reading)
-    films = as_the_model_says(
-        load(data, fewest=1, question=question_of(model.classes), **reading), model.classes, classes
-    )
-    folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
-    written = (folders.METRICS, folders.PREDICTIONS, folders.QUARANTINE)
-    folders.require_free(folder, folders.EVALUATION, force=force, written=written)
-    with sealed(folder, shared=True):
-        predictions, good, bad = predict_films(model, films, max_bad)
-        columns = _cells_of(predictions.paths, good, films)
-        metrics = measure(predictions, f"other films than the model's own: {data}", seed, columns, by)
-        metrics["shift"] = shift_from_training(RunFolder(run), films, seed)
-        metrics["shared"] = shared_with(RunFolder(run), good)
-        metrics["red_lines"] = chance_lines(metrics)
-        write_predictions(folder / folders.PREDICTIONS, predictions.deciding())
-        write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
-        write_json(folder / folders.METRICS, metrics)
-        _report_elsewhere(folder, RunFolder(run), predictions, metrics, films, bad, model.name)
-    for line in [*metrics["red_lines"], *metrics["shift"]["red_lines"], *metrics["shared"]["red_lines"]]:
-        say(f"RED LINE: {line}")
-    say(f"Written to {folder}; {len(bad)} unreadable films left out.")
-    return metrics
-
-
-def _cells_of(paths: Sequence[str], good: Sequence[Film], films: Films) -> dict[str, Any]:
-    """Return the further columns of ``films`` by name, in the order of ``paths`` of the ``good`` ones."""
-    cells = {film.path: film.columns for film in good}
-    return {name: np.array([cells[path].get(name, "") for path in paths], object) for name in films.films.columns}
-
-
-def _findings_elsewhere(
-    model: Reads,
-    run: Path,
-    data: str,
-    out: Path | None,
-    force: bool,
-    max_bad: float,
-    by: str,
-    seed: int,
-    reading: dict[str, Any],
-) -> MetricsDocument:
-    """``evaluate_elsewhere`` for a model of several findings, on films of which some of them are known."""
-    assert isinstance(model.decision, FindingsDecision)
-    films = with_the_findings(model.classes, data, reading)
-    folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(films.name).stem.replace(':', '-')}"
-    written = (folders.METRICS, folders.PREDICTIONS, folders.QUARANTINE)
-    folders.require_free(folder, folders.EVALUATION, force=force, written=written)
-    with sealed(folder, shared=True):
-        asked, chances, good, bad = label_films(model, films, max_bad)
-        said = FindingsPredictions.of_films(films.with_films(asked), chances, model.decision)
-        columns = _cells_of(said.paths, good, films)
-        metrics = measure_findings(said, f"other films than the model's own: {data}", seed, columns, by)
-        metrics["shared"] = shared_with(RunFolder(run), good)
-        write_findings(folder / folders.PREDICTIONS, said)
-        write_csv(folder / folders.QUARANTINE, ("path", "reason"), bad)
-        write_json(folder / folders.METRICS, metrics)
-        _report_findings(folder, said, metrics, films, len(bad), model.name)
-    for line in metrics["shared"]["red_lines"]:
-        say(f"RED LINE: {line}")
-    say(f"Written to {folder}; {len(bad)} unreadable films left out.")
-    return metrics
-
-
-def _report(
-    folder: Path, run: RunFolder, predictions: Predictions, metrics: MetricsDocument, about: dict[str, Any]
-) -> bool:
-    """Write the report of films that are not the run's own; return whether what draws it is there."""
-    try:
-        from plainfilm.report.elsewhere import elsewhere_report  # which draws; scores alone need no Matplotlib
-    except ImportError:
-        say("No report: it takes plainfilm[train].")
-        return False
-    say(f"Report: {elsewhere_report(folder, run, predictions, metrics, about)}")
-    return True
-
-
-def _report_findings(
-    folder: Path, said: FindingsPredictions, metrics: MetricsDocument, films: Films, bad: int, model: str
-) -> None:
-    try:
-        from plainfilm.report.findings_page import findings_elsewhere_report  # which draws
-    except ImportError:
-        return say("No report: it takes plainfilm[train].")
-    about = {"data": films.name, "model": model, "synthetic": films.synthetic, "quarantine": bad}
-    findings_elsewhere_report(folder, said, metrics, {**about, "version": version("plainfilm")})
-    say(f"Report: {folder / folders.REPORT}")
-
-
-def _report_elsewhere(
-    folder: Path,
-    run: RunFolder,
-    predictions: Predictions,
-    metrics: MetricsDocument,
-    films: Films,
-    bad: list[tuple[str, str]],
-    model: str,
-) -> None:
-    """Write the report of films from elsewhere; where they were labelled into the run's folder, its own report has them
-    as well."""
-    whose = f", not the run's own; {len(bad):,} film{'s' * (len(bad) != 1)} could not be read"
-    about = {"data": films.name, "model": model, "synthetic": films.synthetic, "quarantine": bad, "whose": whose}
-    drawn = _report(folder, run, predictions, metrics, about)
-    if drawn and folder.parent == run.folder and run.finished and not run.has(folders.ADAPTED):
-        from plainfilm.report.html import run_report
-
-        with sealed(run.folder):
-            run_report(RunFolder(run.folder))
 
 
 def evaluate_runs(

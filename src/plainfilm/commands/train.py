@@ -33,7 +33,8 @@ from plainfilm.report.verdict import red_lines
 from plainfilm.runs.findings import findings_verdict, score_findings, scored_part
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.light_audit import light_audit
-from plainfilm.runs.probing import VERSIONS, affordable, probe, probe_subgroups
+from plainfilm.runs.looking import VERSIONS
+from plainfilm.runs.probing import affordable, probe, probe_subgroups
 from plainfilm.runs.scoring import score_trained, verdict
 from plainfilm.storage import folders
 from plainfilm.storage.documents import FitDocument, MetricsDocument

@@ -371,7 +371,7 @@ def scored(p: FindingsPredictions, rng: np.random.Generator) -> dict[str, Any]:
         else:
             each[name] = found | {"scores": {key: i.as_dict() for key, i in scores(films, rng).items()}}
     names = [name for name, found in each.items() if "scores" in found]
-    return {**means(each, _together(p, names)), "findings": each}
+    return {**means(each, errors_together(p, names)), "findings": each}
 
 
 def too_few(films: Predictions) -> str:
@@ -410,7 +410,7 @@ def means(each: Mapping[str, Any], together_by: Mapping[str, Floats] | None = No
     return found
 
 
-def _together(p: FindingsPredictions, names: Sequence[str]) -> dict[str, Floats]:
+def errors_together(p: FindingsPredictions, names: Sequence[str]) -> dict[str, Floats]:
     """Return for each averaged score the correlation (F, F) of the findings' estimates, patients whole: the films that
     know two findings pull on both."""
     pulls = {score: np.zeros((len(names), len(p))) for score in AVERAGED}
@@ -431,6 +431,13 @@ def cooccurrence(truth: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (F, F) how many films have both findings, and of how many both are known."""
     yes, known = (truth == 1).astype(np.int64), (truth >= 0).astype(np.int64)
     return yes.T @ yes, known.T @ known
+
+
+def rarest(truth: Cells) -> NDArray[np.int64]:
+    """Return (N,) the rarest finding that each film of (N, F) cells has; F where it has none."""
+    yes = truth == 1
+    order = np.argsort(yes.sum(axis=0), kind="stable")
+    return np.where(yes.any(axis=1), yes[:, order].argmax(axis=1), len(order))
 
 
 def chosen(val: FindingsPredictions, choose: Callable[[Predictions], Decision]) -> FindingsDecision:

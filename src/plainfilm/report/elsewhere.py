@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.report import charts, external, practice, verdict
+from plainfilm.report import charts, evidence, external, practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.page import write_page
 from plainfilm.report.words import count
@@ -21,6 +21,8 @@ SECTIONS = {
     "prevalence": "Prevalence",
     "referral": "Films for a reader",
     "probabilities": "Probabilities",
+    "robustness": "Robustness",
+    "shortcuts": "Shortcuts",
     "limits": "What this does not show",
 }
 
@@ -47,19 +49,25 @@ def elsewhere_report(
 
     predictions: of these films, decided; metrics: as metrics.json has them; about: "data" (its name), "model" (a name,
     for a model file without its run), "synthetic", "quarantine" ((path, reason) pairs, if any), "whose" (the
-    films are). adapted: what an adaptation to these films adds.
+    films are), "probes" (probes.json, if they were probed). adapted: what an adaptation to these films adds.
     """
     in_use = adapted.decision if adapted else predictions.decision
     seen = _as_run(folder, run, predictions, metrics, {**about, "in_use": in_use})
     films = f"{count(len(predictions), 'film')}{verdict.of_patients(predictions)}"
+    shown = {
+        "local": adapted,
+        "robustness": evidence.robustness(seen, folder),
+        "shortcuts": evidence.shortcuts(seen, folder),
+    }
     page = {
+        **shown,
         "title": f"{seen.full_title} on {verdict.data_name(seen)}{', before and after adapting' if adapted else ''}",
         "lead": f"{films}{about['whose']}",
         "synthetic": about["synthetic"],
         "version": seen.config["plainfilm"],
         "protocol": metrics["protocol"],
-        "lines": external.lines(metrics),
-        "groups": [("", [(key, name) for key, name in SECTIONS.items() if adapted or key != "local"])],
+        "lines": [*external.lines(metrics), *seen.probes.get("red_lines", [])],
+        "groups": [("", [(key, name) for key, name in SECTIONS.items() if shown.get(key, True)])],
         "scored": verdict.what_was_scored(seen).replace("Scored on the test part", "Scored"),
         "tiles": [verdict.cell(seen, name, title) for name, title in verdict.HEADLINE.items()],
         "note": seen.one_class,
@@ -113,7 +121,7 @@ def _as_run(
         quarantine=bad,
         history=[],
         films=[],
-        probes={},
+        probes=about.get("probes", {}),
         audit={},
     )
 

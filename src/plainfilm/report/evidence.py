@@ -111,8 +111,9 @@ def robustness(run: RunFolder, folder: Path) -> tuple[Chart, str] | None:
         [r["name"], *_cells(r, names), *(with_interval(interval(r["one_class"][k]["auroc"])) for k in classes)]
         for r in found
     ]
-    table = Table("Films spoilt on purpose (95 % interval)", header, lines)
-    told = (worst, run.probes.get("worst_in_one_class"))
+    lines = [[*line, *_worst(row)] for line, row in zip(lines, found, strict=True)]
+    table = Table(f"Films spoilt on purpose (95 % interval){_means(found)}", header + _worst_header(found), lines)
+    told = (worst, run.probes.get("worst_in_one_class"), run.probes.get("worst_finding"))
     sentence = " ".join(one["sentence"] for one in told if one)
     figure = forest.rows({_films(run): rows}, None, "Share of labels that flip", "the worst")
     caption = "Share of films that get another label once the film is changed before it enters the model."
@@ -131,8 +132,8 @@ def shortcuts(run: RunFolder, folder: Path) -> tuple[Chart, str] | None:
     }
     untouched = interval(found[0]["auroc"]).value
     header = ["Films", "AUROC", "Change", "Labels that flip"]
-    lines = [[row["name"], *_cells(row, ("auroc", "change", "flipped"))] for row in found]
-    table = Table("Probes of shortcuts (95 % interval)", header, lines)
+    lines = [[row["name"], *_cells(row, ("auroc", "change", "flipped")), *_worst(row)] for row in found]
+    table = Table(f"Probes of shortcuts (95 % interval){_means(found)}", header + _worst_header(found), lines)
     crossed = run.probes.get("red_lines", [])
     sentence = (
         " ".join(crossed)
@@ -144,6 +145,20 @@ def shortcuts(run: RunFolder, folder: Path) -> tuple[Chart, str] | None:
     )
     alt = f"AUROC under {count(len(found), 'probe')}, {untouched:.3f} untouched. {sentence}"
     return drawn(folder, "shortcuts", figure, "Shortcuts", alt, caption, table), sentence
+
+
+def _worst_header(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return ["Finding that loses most, its AUROC's change"] if "worst" in rows[-1] else []
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> str:
+    return f"; means over {count(len(rows[-1]['findings']), 'finding')}" if "worst" in rows[-1] else ""
+
+
+def _worst(row: dict[str, Any]) -> list[str]:
+    """Return the cell of the finding that loses most, where there are findings; the untouched films lose nothing."""
+    worst = row.get("worst")
+    return [f"{worst['finding']} {with_interval(interval(worst['change']))}"] if worst else []
 
 
 def _short(name: str) -> str:

@@ -107,7 +107,7 @@ def red_lines(run: RunFolder, part: str) -> list[str]:
     """Return what must be read before the scores of the findings."""
     crossed = run.config["crossing"].get("patients")
     lines = [f"{crossed} patients are in two parts: scores are too good."] if crossed else []
-    lines += run.audit.get("red_lines", [])
+    lines += [*run.audit.get("red_lines", []), *run.probes.get("red_lines", [])]
     return lines + lines_of(cast(dict[str, Any], run.metrics)[part])
 
 

@@ -15,7 +15,7 @@ from plainfilm.evaluation.calibration import reliability
 from plainfilm.evaluation.findings import FindingsPredictions, cooccurrence
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.scores import roc_points
-from plainfilm.report import charts
+from plainfilm.report import charts, evidence
 from plainfilm.report.card import write_card
 from plainfilm.report.charts import Chart, Table, drawn
 from plainfilm.report.claim import write_claim
@@ -55,6 +55,8 @@ SECTIONS = {
     "together": "Findings together",
     "unknown": "What is not known",
     "by": "Subgroups",
+    "robustness": "Robustness",
+    "shortcuts": "Shortcuts",
     "audit": "What tells findings without a look at the lungs",
     "how": "How it was computed",
     "limits": "What this does not show",
@@ -72,6 +74,7 @@ def findings_report(run: RunFolder) -> Path:
         "audit": audited(run),
         "how": _how(run),
         "limits": limits(run),
+        **_probed(run),
     }
     page = {
         "title": f"{run.title} on {data_name(run)}: {len(films.findings)} findings",
@@ -95,20 +98,29 @@ def findings_elsewhere_report(
 ) -> Path:
     """Write report.html and figures/ of ``films`` that are not the model's own into ``folder``; return the page's path.
 
-    about: "data" and "model" (names), "synthetic", "version", "quarantine" (films that could not be read).
+    about: "data" and "model" (names), "synthetic", "version", "quarantine" (films that could not be read), "probes"
+    (probes.json, if they were probed).
     """
-    more = {"unknown": unknown(cells_of(films), "These films"), "limits": [ELSEWHERE, *LIMITS]}
+    seen = RunFolder(folder).replaced(probes=about["probes"])
+    more = {"unknown": unknown(cells_of(films), "These films"), "limits": [ELSEWHERE, *LIMITS], **_probed(seen)}
+    bad = count(len(about["quarantine"]), "film")
     page = {
         "title": f"{about['model']} on {about['data']}: {len(films.findings)} findings",
-        "lead": f"{_films_of(films, 'film')}, not the model's own; {count(about['quarantine'], 'film')} could not be "
-        "read",
+        "lead": f"{_films_of(films, 'film')}, not the model's own; {bad} could not be read",
         "synthetic": about["synthetic"],
         "version": about["version"],
         "protocol": metrics["protocol"],
-        "lines": [*metrics["shared"]["red_lines"], *lines_of(metrics["test"])],
+        "lines": [*metrics["shared"]["red_lines"], *lines_of(metrics["test"]), *about["probes"].get("red_lines", [])],
         **_sections(films, metrics, "test", folder, more),
     }
     return write_page(folder, "findings.html", page)
+
+
+def _probed(run: RunFolder) -> dict[str, Any]:
+    return {
+        "robustness": evidence.robustness(run, run.folder),
+        "shortcuts": evidence.shortcuts(run, run.folder),
+    }
 
 
 def _films_of(films: FindingsPredictions, noun: str) -> str:

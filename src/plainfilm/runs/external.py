@@ -36,6 +36,8 @@ COMPARED = 1_000  # films of each set that are looked at for a shift
 
 def shift_from_training(run: RunFolder, films: Films, seed: int) -> dict[str, Any]:
     """Return {"tests", "red_lines", "note"} of ``films`` against a sample of the run's training films, if at hand."""
+    if run.folder.is_file():
+        return {"tests": [], "red_lines": [], "note": "The training films are not available (a model without its run)"}
     try:
         trained_on = {row["path"]: row["sha256"] for row in run.films if row["part"] == "train"}
         ours = run.load_films()

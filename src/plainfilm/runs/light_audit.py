@@ -6,22 +6,14 @@ import hashlib
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 from plainfilm.audit.document import examine, shortcut_lines
 from plainfilm.audit.measure import measure
 from plainfilm.data.films import Films
+from plainfilm.evaluation.findings import rarest
 from plainfilm.runs.probing import stratified
 from plainfilm.storage.files import cache_dir, read_json, write_json
 
 MOST_FILMS = 600  # they are read and measured in seconds
-
-
-def _rarest(films: Films) -> np.ndarray:
-    """Return (N,) the rarest finding that each film has; the number of findings where it has none."""
-    yes = films.truth == 1
-    order = np.argsort(yes.sum(axis=0), kind="stable")
-    return np.where(yes.any(axis=1), yes[:, order].argmax(axis=1), len(order))
 
 
 def light_audit(films: Films, positive: str, seed: int) -> dict[str, Any]:
@@ -32,7 +24,7 @@ def light_audit(films: Films, positive: str, seed: int) -> dict[str, Any]:
     Copies and patients in several parts are looked for among all films, when these are divided, and not here.
     ``light``: how many films it has seen, of how many. InputError when none can be read.
     """
-    rows = stratified(_rarest(films) if films.findings else films.labels, MOST_FILMS, seed)
+    rows = stratified(rarest(films.truth) if films.findings else films.labels, MOST_FILMS, seed)
     about = [films.data_hash, films.name, version("plainfilm"), positive, str(seed), str(MOST_FILMS)]
     name = hashlib.sha256("\0".join(about).encode("utf-8", "surrogateescape")).hexdigest()
     kept = cache_dir() / "audits" / f"{name}.json"

@@ -154,5 +154,6 @@ class ProbesDocument(TypedDict, total=False):
     robustness: list[Row]  # one row per change of the films
     worst_corruption: Row | None  # the change that flips most labels
     worst_in_one_class: Row | None  # the worst change of one class alone
+    worst_finding: Row | None  # of several findings: the one that a change costs most
     probes: list[Row]  # one row per covered part of the films
     red_lines: list[str]  # sentences that stand in the verdict

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import expit, logit, softmax
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Band, Decision, positive_class, positive_is_a_guess
@@ -53,6 +53,34 @@ def test_the_reason_is_given_where_the_film_is_referred_and_nowhere_else() -> No
     three = Decision(("a", "b", "c"), "c", refer=Band(0.0, 0.5))
     assert three.refers(np.array([[0.4, 0.3, 0.3], [0.8, 0.1, 0.1]])).tolist() == [True, False]
     assert "largest probability, 0.400," in str(three.reason(np.array([0.4, 0.3, 0.3])))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_what_a_change_of_the_logits_may_decide_otherwise_is_near_and_hardly_more(classes: int) -> None:
+    """Logits change by up to the margin against each other: labels and referrals that change are of films near."""
+    rng = np.random.default_rng(classes)
+    names = tuple("abc"[:classes])
+    for _ in range(50):
+        low, high = np.sort(rng.uniform(0.2, 1, 2))
+        rule = Decision(names, "b", rng.uniform(0.1, 0.9), rng.uniform(0.5, 3), Band(float(low), float(high)))
+        margin, logits = rng.uniform(0.05, 0.5), rng.normal(0, 1.5, (400, classes))
+        others = logits + rng.uniform(0, margin, logits.shape) + rng.normal(0, 5, (400, 1))  # the last shifts nothing
+        assert (rule.moved(logits, others) <= margin).all()
+        p, q = (softmax(values / rule.temperature, axis=1) for values in (logits, others))
+        near = rule.near(p, margin)
+        changed = (rule.decide(p) != rule.decide(q)) | (rule.refers(p) != rule.refers(q))
+        assert not (changed & ~near).any() and near.mean() < 0.9
+        worst = np.where(np.arange(classes) == p.argmax(1)[:, None], -margin, 0)  # less for the likeliest
+        assert (rule.decide(p)[~near] == rule.decide(softmax((logits + worst) / rule.temperature, axis=1))[~near]).all()
+
+
+def test_near_is_by_log_odds_before_the_temperature() -> None:
+    rule = Decision(CLASSES, "PNEUMONIA", 0.9, 2.0, Band(0.5, 1.0))
+    odds = np.array([logit(0.9) - 0.11, logit(0.9) - 0.09, logit(0.9) + 0.09, logit(0.9) + 0.11, 0.09, 0.11, 30.0])
+    p = np.stack([expit(-odds), expit(odds)], axis=1)
+    assert rule.near(p, 0.2).tolist() == [False, True, True, False, True, False, False]
+    assert not rule.near(p, 0.0).any()
+    assert rule.near(P, 0.0).tolist() == [False, True, False]  # on the edge
 
 
 def test_it_reads_back_from_json_as_it_was() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.data.films import UNKNOWN
@@ -127,6 +127,14 @@ def test_a_refer_band_of_one_finding_is_enough():
     films = np.array([[0.5, 0.5, 0.1], [0.1, 0.1, 0.5]])
     assert decision.refers(films).tolist() == [False, True]
     assert decision.reason(films[0]) is None and "probability of Pneumonia, 0.500" in decision.reason(films[1])
+
+
+def test_a_film_that_may_change_in_any_finding_is_near():
+    rule = FindingsDecision.of_names(("Mass", "Nodule"))
+    odds = np.array([[3.0, 0.2], [0.4, -3], [-3, 3], [0.1, 0.1]])
+    assert rule.near(expit(odds), 0.3).tolist() == [True, False, False, True]
+    others = odds + np.array([[0.1, -0.2], [0.3, 0.1], [0, 0], [-0.05, 0]])
+    assert rule.moved(odds, others) == pytest.approx([0.2, 0.3, 0, 0.05])
 
 
 def test_findings_that_come_together_are_counted_where_both_are_known():

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logsumexp
+from scipy.special import expit, logit, logsumexp
 
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.digits import beside, edge, shown
@@ -213,6 +213,22 @@ class Decision:
             return tuple(ends)
         cut = float(self.threshold)
         return (cut if self.classes[k] == (self.threshold_of or self.positive) else 1 - cut, *ends)
+
+    def moved(self, logits: Floats, others: Floats) -> Floats:
+        """Return (N,) by how much at most (N, K) ``others`` change any difference of two of a film's ``logits``: the
+        log-odds, where there are two classes."""
+        return np.asarray(np.ptp(others - logits, axis=1))
+
+    def near(self, probabilities: Floats, margin: float) -> Bools:
+        """Return (N,) whether label or referral of a film of (N, K) probabilities may change where differences of its
+        logits, as the network gives them, change by up to ``margin``; no other film can."""
+        ranked = np.log(np.maximum(np.sort(probabilities, axis=1), TINY))
+        odds = log_odds(probabilities, self.column) if self.two else log_odds(np.exp(ranked), -1)
+        cuts = logit(np.array(self.edges(self.column)))
+        distances = np.abs(odds[:, None] - cuts[None])
+        if not self.two:  # the second likeliest may come first
+            distances = np.column_stack([distances, ranked[:, -1] - ranked[:, -2]])
+        return np.asarray((distances <= margin / self.temperature).any(axis=1))
 
     def told(self, probabilities: Floats, k: int) -> str:
         """Return the probability of class ``k``, of a film's (K,), with the digits that the rule asks for."""

@@ -161,6 +161,15 @@ class FindingsDecision:
         bands = [rule.refers(both(p)) for rule, p in zip(self.each, probabilities.T, strict=True)]
         return np.asarray(np.any(bands, axis=0))
 
+    def moved(self, logits: Floats, others: Floats) -> Floats:
+        """Return (N,) by how much at most (N, F) ``others`` change any of a film's ``logits``."""
+        return np.asarray(np.abs(others - logits).max(axis=1))
+
+    def near(self, probabilities: Floats, margin: float) -> Bools:
+        """Return (N,) whether any finding of a film, or its referral, may change: see ``Decision.near``."""
+        each = [rule.near(both(p), margin) for rule, p in zip(self.each, probabilities.T, strict=True)]
+        return np.asarray(np.any(each, axis=0))
+
     def told(self, probabilities: Floats, k: int) -> str:
         """Return the probability of finding ``k``, of a film's (F,), with the digits that its rule asks for."""
         return self.each[k].told(both(probabilities[k : k + 1])[0], 1)

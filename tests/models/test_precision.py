@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 from tests.training.test_loop import P, network
 from torch import nn
 
 from plainfilm.config import TrainConfig
-from plainfilm.evaluation.decision import Decision
+from plainfilm.errors import InputError
+from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.machine import processor
 from plainfilm.models.batchnorm import BatchNorm2d, mean_and_variance
@@ -122,14 +124,14 @@ def test_dropout_keeps_the_mean_of_16_bit_maps():
     assert dropped.max() == pytest.approx(4 / 3, rel=1e-6)  # the nearest bfloat16 is 1.3359
 
 
-def model_of(name: str, size: int) -> Model:
+def model_of(name: str, size: int, std: float = 0.5) -> Model:
     p = Preprocess(size=size)
     made = recipe(name).build(2, p).eval()
     generator = torch.Generator().manual_seed(0)
     for layer in made.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, generator=generator)
-    nn.init.normal_(made.head[-1].weight, std=0.5, generator=generator)
+    nn.init.normal_(made.head[-1].weight, std=std, generator=generator)
     return Model(made, name, Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA"), p)
 
 
@@ -146,9 +148,55 @@ def test_emulated_bfloat16_answers_alike(monkeypatch, tmp_path, name, size):
     assert single.engine == "torch" and double.engine == "torch16"
 
 
-def test_the_setting_is_checked():
-    from plainfilm.errors import InputError
+def one_by_one(model: Model, pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([model.probabilities(film[None]) for film in pixels])
 
+
+@pytest.mark.parametrize(("name", "size", "std"), [("vgg", 32, 0.5), ("vgg-bn", 32, 0.5), ("best", 64, 0.02)])
+def test_films_that_16_bits_may_decide_otherwise_are_answered_in_32(monkeypatch, tmp_path, name, size, std):
+    """The threshold is put where 16 bits would decide otherwise about the film that they move farthest."""
+    monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: "")
+    model_of(name, size, std).save(tmp_path / "model.h5")
+    single, double = (Model.load(tmp_path / "model.h5", bits) for bits in ("32", "16"))
+    pixels = np.random.default_rng(0).integers(0, 256, (40, size, size), np.uint8)
+    ours, theirs = (np.diff(model.passed(pixels)[0].numpy(), axis=1)[:, 0] for model in (single, double))
+    film = int(np.abs(ours - theirs).argmax())
+    cut = float(expit((ours + theirs) / 2)[film])
+    decision = Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", cut, refer=Band(float(np.median(expit(ours))), 1.0))
+    single.decision = double.decision = decision
+    double.margin = float(double.moved(pixels).max())
+    rounded = double.from_logits(double.passed(pixels)[0])
+    assert decision.decide(rounded)[film] != decision.decide(single.probabilities(pixels))[film]
+
+    near = double.unsure(double.passed(pixels)[0])
+    wanted, found = one_by_one(single, pixels), double.probabilities(pixels)
+    assert film in near and len(near) < len(pixels)
+    assert np.array_equal(found[near], wanted[near])  # to the last bit, whatever films they come with
+    assert np.array_equal(found[near], one_by_one(double, pixels)[near])
+    assert np.array_equal(np.delete(found, near, axis=0), np.delete(rounded, near, axis=0))
+    assert np.array_equal(decision.decide(found), decision.decide(wanted))
+    assert np.array_equal(decision.refers(found), decision.refers(wanted))
+    assert single.unsure(single.passed(pixels)[0]) == []
+
+
+def test_a_model_file_holds_the_margin_and_one_that_does_not_has_a_wide_one(tmp_path):
+    made = model_of("vgg", 32)
+    made.save(tmp_path / "old.h5")
+    old = Model.load(tmp_path / "old.h5", "16")
+    assert old.margin is None
+    logits = torch.tensor([[0.0, 0.7], [0.0, 0.9], [0.0, -0.7]])
+    assert old.unsure(logits) == [0, 2]
+    made.margin = 0.5
+    made.save(tmp_path / "new.h5")
+    assert Model.load(tmp_path / "new.h5", "16").unsure(logits) == []
+    for wrong in (-1.0, "wide"):
+        made.margin = wrong
+        made.save(tmp_path / "wrong.h5")
+        with pytest.raises(InputError, match="does not fit together"):
+            Model.load(tmp_path / "wrong.h5")
+
+
+def test_the_setting_is_checked():
     assert TrainConfig().precision == "auto" and P.size == 16
     with pytest.raises(InputError, match="precision='8' is not known"):
         TrainConfig(precision="8")

@@ -24,6 +24,7 @@ from plainfilm.models.averaging import Ensemble, rebuilt
 from plainfilm.models.bundle import read_bundle, write_bundle
 from plainfilm.models.engines import Features
 from plainfilm.models.gate import Gate
+from plainfilm.models.mixed import one_thread
 from plainfilm.models.precision import of_model
 from plainfilm.models.reads import BATCH as BATCH
 from plainfilm.models.reads import Reads
@@ -32,12 +33,21 @@ from plainfilm.models.zoo import built, recipe
 from plainfilm.storage import folders
 
 if TYPE_CHECKING:
+    from plainfilm.image.store import Rows
     from plainfilm.models.backbone import Backbone
+
+# By how much 16 bits may move log-odds of a model that does not say it: the most that was seen was .75, of 5,216 films
+# by a `best` of two epochs (docs/evidence/real-films.md).
+MARGIN = 0.8
 
 
 @dataclass
 class Model(Reads):
-    """``network`` maps (B, C, S, S) float32 to (B, K) logits; ``predict_proba`` takes films in any form."""
+    """``network`` maps (B, C, S, S) float32 to (B, K) logits; ``predict_proba`` takes films in any form.
+
+    Where layers multiply 16-bit floats, a film whose label or referral that may decide is passed again in 32 bits, and
+    this is the answer: in predictions.csv, labels, service and evaluation alike.
+    """
 
     network: nn.Module
     name: str
@@ -49,24 +59,51 @@ class Model(Reads):
     gate: Gate | None = None  # does a film look like the training films?
     verdict: dict[str, Any] = field(default_factory=dict)  # what the report says in short
     features: Features | None = field(default=None, repr=False)  # runs the network's front faster, if set
+    single: Features | None = field(default=None, repr=False)  # the same in 32 bits
+    margin: float | None = None  # the most that 16 bits moved log-odds, see ``moved``; None where that is not known
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels as the store holds them."""
-        return self.from_logits(self.logits(pixels))
+        return self.answered(pixels)[0]
 
     def answered(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return (B, K) float64 probabilities of (B, S, S) uint8 pixels and what the gate looks at, (B, D) float32."""
         logits, seen = self.passed(pixels)
-        return self.from_logits(logits), None if seen is None else seen.cpu().numpy()
+        return self.from_logits(self.settled(logits, pixels)), None if seen is None else seen.cpu().numpy()
 
-    def logits(self, pixels: np.ndarray) -> torch.Tensor:
-        """Return (B, K) logits of (B, S, S) uint8 pixels, before the temperature."""
-        return self.passed(pixels)[0]
+    def settled(self, logits: torch.Tensor, pixels: np.ndarray | Rows) -> torch.Tensor:
+        """Return (B, K) ``logits`` of (B, S, S) ``pixels``, those of films that 16 bits may decide otherwise by a pass
+        in 32 bits: each alone and by one thread, so that they do not depend on the other films."""
+        if not (films := self.unsure(logits)):
+            return logits
+        found = logits.clone()
+        with one_thread():
+            for film in films:
+                found[film] = self.in_32_bits(pixels[film : film + 1])[0]
+        return found
 
-    @torch.inference_mode()
+    def unsure(self, logits: torch.Tensor) -> list[int]:
+        """Return which films of (B, K) ``logits`` 16 bits may label or refer otherwise; none where passes have 32."""
+        if self.bits == 32:
+            return []
+        margin = MARGIN if self.margin is None else self.margin
+        return np.flatnonzero(self.decision.near(self.from_logits(logits), margin)).tolist()
+
+    def moved(self, pixels: np.ndarray) -> np.ndarray:
+        """Return (B,) by how much 16 bits move the log-odds of (B, S, S) uint8 pixels, before the temperature."""
+        return self.decision.moved(self.passed(pixels)[0].cpu().numpy(), self.in_32_bits(pixels).cpu().numpy())
+
     def passed(self, pixels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return (B, K) logits of (B, S, S) uint8 pixels and what the gate looks at, (B, D): None of joined networks,
         whose members each have their own."""
+        return self._passed(pixels, self.features)
+
+    def in_32_bits(self, pixels: np.ndarray) -> torch.Tensor:
+        """Return (B, K) logits of (B, S, S) uint8 pixels by a pass in 32 bits."""
+        return self._passed(pixels, self.single)[0]
+
+    @torch.inference_mode()
+    def _passed(self, pixels: np.ndarray, features: Features | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         device = next(self.network.parameters()).device
         self.network.eval()
         x = self.preprocess.tensor(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
@@ -74,8 +111,7 @@ class Model(Reads):
         if not hasattr(self.network, "forward_wide"):
             return self.network(x), None
         network = cast("Backbone", self.network)
-        fast = self.features if self.features and self.features.network is network else network.forward_wide
-        wide = fast(x)
+        wide = (features if features and features.network is network else network.forward_wide)(x)
         return network.forward_head(wide), network.seen(wide).float()
 
     def from_logits(self, logits: torch.Tensor) -> np.ndarray:
@@ -97,6 +133,7 @@ class Model(Reads):
             **self.decision.about,
             "verdict": self.verdict,
             "provenance": self.provenance,
+            **({} if self.margin is None else {"margin": self.margin}),
             **(self.network.about() if isinstance(self.network, Ensemble) else {}),
         }
         arrays = {f"weights/{k}": v for k, v in to_arrays(self.network.state_dict()).items()}
@@ -139,6 +176,7 @@ class Model(Reads):
                 bundle.group("optimizer"),
                 gate=Gate.from_arrays(gate) if gate else None,
                 verdict=dict(about.get("verdict", {})),
+                margin=_margin(about),
             )
             bits = of_model(precision, model.provenance)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -154,13 +192,28 @@ class Model(Reads):
         """Have the network's front computed by the fastest engine at hand from here on, with ``bits`` (32 or 16)."""
         if isinstance(self.network, Ensemble):
             return
-        if bits == 16 or recipe(self.name).pretrained == "vgg16":
-            self.features = Features(cast("Backbone", self.network), bits)
+        network = cast("Backbone", self.network)
+        self.single = Features(network) if recipe(self.name).pretrained == "vgg16" else None
+        self.features = Features(network, 16) if bits == 16 else self.single
+
+    @property
+    def bits(self) -> int:
+        """Bits of the passes, 32 or 16."""
+        return self.features.bits if self.features and self.features.network is self.network else 32
 
     @property
     def engine(self) -> str:
         """What makes the probabilities: films that another has answered may differ in their last digits."""
-        return "torch16" if self.features and self.features.bits == 16 else "torch"
+        return "torch16" if self.bits == 16 else "torch"
+
+
+def _margin(about: Mapping[str, Any]) -> float | None:
+    """The margin that a model file holds; ValueError or TypeError where it is none."""
+    if (told := about.get("margin")) is None:
+        return None
+    if not 0 <= float(told) < np.inf:
+        raise ValueError(f"its margin between 16 and 32 bits is {told}")
+    return float(told)
 
 
 def _built(

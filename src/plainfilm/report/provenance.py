@@ -54,7 +54,7 @@ def how(run: RunFolder) -> list[list[str]]:
         "Threshold, temperature": f"{run.threshold:g}, {model['temperature']:g}",
         "Seed": str(config["seed"]),
         "Device": f"{config['device']}, {count(config['threads'], 'thread')}",
-        "Precision": config.get("precision", {"said": "computed in 32 bits"})["said"],
+        "Precision": _precision(run),
         "Versions": f"plainfilm {config['plainfilm']}, {pairs(config['versions'])}, Python {config['python']}",
         "Platform": config["platform"],
     }
@@ -63,6 +63,15 @@ def how(run: RunFolder) -> list[list[str]]:
     if config.get("members"):
         said["Members"] = ", ".join(f"{run} ({sha256[:12]})" for run, sha256 in config["members"].items())
     return [[name, str(value)] for name, value in said.items()]
+
+
+def _precision(run: RunFolder) -> str:
+    """Return the bits of training and passes, and how many films were passed again."""
+    said = str(run.config.get("precision", {"said": "computed in 32 bits"})["said"])
+    if "again_in_32_bits" not in run.model:
+        return said
+    again, films = run.model["again_in_32_bits"], sum(run.config["films"].values())
+    return f"{said}; {again:,} of {films:,} films beside the threshold or the refer band again in 32 bits"
 
 
 def _weighed(run: RunFolder) -> bool:

@@ -85,6 +85,7 @@ class ModelDocument(FitDocument):
     temperature: float  # log-odds are divided by it
     refer: NotRequired[list[float] | None]  # lower and upper bound of the refer band
     offsets: NotRequired[list[float] | None]  # shift of the log-odds per class
+    again_in_32_bits: NotRequired[int]  # films whose label or referral 16 bits might have changed
     findings: NotRequired[list[Row]]  # of several findings: the rule of each
 
 

@@ -8,21 +8,21 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from plainfilm.data.films import Films
 from plainfilm.evaluation.calibration import fit_offsets, proven_offsets
-from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, chosen, of_classes, too_few
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.machine import ranks
 from plainfilm.models.gate import Gate, Insight, fit_gate
-from plainfilm.models.model import BATCH, Model
-from plainfilm.progress import bar
+from plainfilm.models.model import BATCH, Model, batches
+from plainfilm.progress import bar, say
 from plainfilm.training.fitting import Passed, passes_of
 from plainfilm.training.preparation import Prepared
 
 PREDICT_BATCH = 256
 WATCHED = 2_000  # films of a part that the gate learns from what the network saw of
+MEASURED = 250  # films that show how far 16 bits move log-odds: the next one moves further once in 251 films
+AGAIN = "lie so near the threshold or the refer band that 16 bits may decide otherwise: computed again in 32"
 
 
 def finish(prepared: Prepared, model: Model) -> Predictions | FindingsPredictions | None:
@@ -30,55 +30,44 @@ def finish(prepared: Prepared, model: Model) -> Predictions | FindingsPrediction
 
     Several processes label together; then they part, and all but the first return None.
     """
-    watched = [_some(prepared.films.where(part), prepared.config.seed) for part in ("train", "val")]
+    watched = [_some(prepared, part, WATCHED) for part in ("train", "val")]
     logits, seen = all_answers(prepared, model, np.concatenate(watched))
     ranks.part()
     if ranks.rank():
         return None
     model.gate = _fit_gate(prepared, seen[: len(watched[0])], seen[len(watched[0]) :])
-    if prepared.films.findings:
-        return _findings(prepared, model, logits)
-    logits = calibrate(prepared, model, logits)
-    model.decision = replace(_decision(prepared, model, logits), offsets=_offsets(model))
-    return _labelled(prepared, model, logits)
+    findings = bool(prepared.films.findings)
+    logits = (_calibrate_findings if findings else calibrate)(prepared, model, logits)
+    _decide(prepared, model, logits)
+    if model.bits == 16:
+        logits = _settle(prepared, model, logits)
+    return (_findings if findings else _labelled)(prepared, model, logits)
 
 
-def _findings(prepared: Prepared, model: Model, logits: torch.Tensor) -> FindingsPredictions:
-    """Give each finding temperature, offset, threshold and refer band from the validation films of which it is known;
-    return all films as labelled.
-
-    Offsets are as in ``calibrate``: for networks that steps have trained, and moved into the last layer's bias.
-    """
-    films, config = prepared.films, prepared.config
-    start = FindingsDecision.of_names(films.findings)
-    fitted = bool(films.where("test").size)
-    offsets = torch.zeros(len(films.findings))
-    val = _said(films, start, logits).part("val")
-    if fitted and prepared.recipe.trained.by_steps:
-        offsets = torch.tensor([_offset(val.of(name)) for name in films.findings])
-        trained = _last_layer(model).bias.tolist()
-        model.provenance["uncalibrated"] = trained
-        _set_bias(model, (torch.tensor(trained) + offsets).tolist())
-    moved = _said(films, start, logits + offsets)
-    model.decision = chosen(moved.part("val"), lambda some: choose(some, config.threshold, config.refer, fitted))
-    return _said(films, model.decision, logits + offsets)
+def _settle(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.Tensor:
+    """Learn by how much 16 bits move log-odds; return (N, K) ``logits`` with those of a pass in 32 bits where they may
+    change label or referral, by a rule that was chosen once more on the films that it decides."""
+    model.margin = _margin(prepared, model)
+    _decide(prepared, model, model.settled(logits, prepared.pixels))
+    model.provenance["again_in_32_bits"] = again = len(model.unsure(logits))
+    say(f"{again} of {len(logits):,} films {AGAIN}.")
+    return model.settled(logits, prepared.pixels)
 
 
-def _said(films: Films, decision: FindingsDecision, logits: torch.Tensor) -> FindingsPredictions:
-    return FindingsPredictions.of_films(films, decision.chances(logits.double()).numpy(), decision)
+def _margin(prepared: Prepared, model: Model) -> float:
+    """Return by how much 16 bits move the log-odds of MEASURED validation films at most."""
+    films, most = _some(prepared, "val", MEASURED), 0.0
+    with bar("Comparing 16 bits with 32", len(films)) as progress:
+        for some in batches(films.tolist(), BATCH):
+            most = max(most, float(model.moved(prepared.pixels[np.array(some)]).max()))
+            progress.step(len(some))
+    return most
 
 
-def _offset(val: Predictions) -> float:
-    """Return what to add to a finding's logit; 0 where too few validation films are known."""
-    if too_few(val):
-        return 0.0
-    off = fit_offsets(val)
-    return float(off[1] - off[0])
-
-
-def _some(films: np.ndarray, seed: int) -> np.ndarray:
-    """Return ``WATCHED`` of the films' positions, rising; all if they are no more."""
-    return np.sort(np.random.default_rng(seed).permutation(films)[:WATCHED])
+def _some(prepared: Prepared, part: str, count: int) -> np.ndarray:
+    """Return ``count`` of the positions of a part's films, rising; all if they are no more."""
+    films = prepared.films.where(part)
+    return np.sort(np.random.default_rng(prepared.config.seed).permutation(films)[:count])
 
 
 def all_answers(prepared: Prepared, model: Model, watched: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
@@ -113,6 +102,11 @@ def _labelled(prepared: Prepared, model: Model, logits: torch.Tensor) -> Predict
     return Predictions.of(prepared.films.films, model.from_logits(logits), of_classes(model.decision, "Calibration"))
 
 
+def _findings(prepared: Prepared, model: Model, logits: torch.Tensor) -> FindingsPredictions:
+    assert isinstance(model.decision, FindingsDecision)
+    return FindingsPredictions.of_films(prepared.films, model.from_logits(logits), model.decision)
+
+
 def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.Tensor:
     """Move the last layer's biases by what the validation films ask for, and return the (N, K) logits moved alike.
 
@@ -133,6 +127,28 @@ def calibrate(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.T
     model.provenance["uncalibrated"] = trained
     _set_bias(model, (np.array(trained, dtype=np.float32) + offsets).tolist())
     return logits + torch.from_numpy(offsets)
+
+
+def _calibrate_findings(prepared: Prepared, model: Model, logits: torch.Tensor) -> torch.Tensor:
+    """Do what ``calibrate`` does for each finding, by the validation films of which it is known."""
+    films = prepared.films
+    if not prepared.recipe.trained.by_steps or not films.where("test").size:
+        return logits
+    model.decision = FindingsDecision.of_names(films.findings)
+    val = _findings(prepared, model, logits).part("val")
+    offsets = torch.tensor([_offset(val.of(name)) for name in films.findings])
+    trained = _last_layer(model).bias.tolist()
+    model.provenance["uncalibrated"] = trained
+    _set_bias(model, (torch.tensor(trained) + offsets).tolist())
+    return logits + offsets
+
+
+def _offset(val: Predictions) -> float:
+    """Return what to add to a finding's logit; 0 where too few validation films are known."""
+    if too_few(val):
+        return 0.0
+    off = fit_offsets(val)
+    return float(off[1] - off[0])
 
 
 def as_trained(model: Model) -> Model:
@@ -161,13 +177,20 @@ def _set_bias(model: Model, values: list[float]) -> None:
     bias.copy_(torch.tensor(values, dtype=bias.dtype))
 
 
-def _decision(prepared: Prepared, model: Model, logits: torch.Tensor) -> Decision:
-    """Return temperature, threshold and refer band as the validation films have it."""
+def _decide(prepared: Prepared, model: Model, logits: torch.Tensor) -> None:
+    """Give the model temperature, threshold and refer band as the validation films, with (N, K) ``logits``, have it;
+    one of findings a rule for each, from the validation films of which it is known."""
     films, config = prepared.films, prepared.config
+    fitted = bool(films.where("test").size)  # else validation films are those that are scored
+    if films.findings:
+        model.decision = FindingsDecision.of_names(films.findings)
+        cells = _findings(prepared, model, logits).part("val")
+        model.decision = chosen(cells, lambda some: choose(some, config.threshold, config.refer, fitted))
+        return
     model.decision = replace(of_classes(model.decision, "Calibration"), temperature=1.0)
     val = _labelled(prepared, model, logits).part("val")
-    scored_there = not films.where("test").size
-    return choose(val, config.threshold, config.refer, not scored_there, proven=True)
+    decision = choose(val, config.threshold, config.refer, fitted, proven=True)
+    model.decision = replace(decision, offsets=_offsets(model))
 
 
 def _fit_gate(prepared: Prepared, seen: np.ndarray, others: np.ndarray) -> Gate:

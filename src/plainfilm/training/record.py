@@ -100,6 +100,8 @@ def model_document(prepared: Prepared, model: Model, fit: FitDocument) -> ModelD
         "refer": list(decision.refer) if decision.refer else None,
         "offsets": list(decision.offsets) or None,
     }
+    if model.bits == 16:
+        document["again_in_32_bits"] = model.provenance["again_in_32_bits"]
     if isinstance(decision, FindingsDecision):
         document["findings"] = decision.about["findings"]
     return document

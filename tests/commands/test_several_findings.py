@@ -14,6 +14,7 @@ from plainfilm.cli import main
 from plainfilm.evaluation.findings import read_findings
 from plainfilm.models.model import Model
 from plainfilm.report.words import unbroken
+from plainfilm.storage.files import sealed, write_json
 
 FINDINGS = ("Effusion", "Mass", "Pneumonia")
 PLACES = {"Effusion": (0.25, 0.75), "Mass": (0.75, 0.25), "Pneumonia": (0.75, 0.75)}
@@ -68,6 +69,23 @@ def test_a_run_of_findings_has_all_its_files(trained):
     page = (run / "report.html").read_text()
     assert all(name in page for name in FINDINGS) and "Findings together" in page and "What is not known" in page
     assert (run / "figures" / "findings-roc.png").exists()
+
+
+def test_doctor_counts_findings_again(trained, tmp_path, capsys):
+    run = shutil.copytree(trained / "run", tmp_path / "run")
+    assert main(["doctor", str(run)]) == 0
+    assert "those that config.json names" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["test"]["findings"]["Mass"]["scores"]["accuracy"]["value"] = 0.123
+    with sealed(run):  # as if it had been meant
+        write_json(run / "metrics.json", metrics)
+    assert main(["doctor", str(run)]) == 3
+    assert "test, Mass: accuracy 0.1230, but predictions.csv gives" in capsys.readouterr().out
+    with sealed(run):
+        text = (run / "films.csv").read_text()
+        (run / "films.csv").write_text(text.replace(",0,1,1\n", ",0,1,0\n", 1))
+    assert main(["doctor", str(run)]) == 3
+    assert "not the films that config.json names" in capsys.readouterr().out
 
 
 def test_labels_of_films_are_their_findings(trained, tmp_path):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from plainfilm.config import newer
-from plainfilm.data.films import Film, FilmError, Films, Table, read_films
+from plainfilm.data.films import CELLS, FINDING, Film, FilmError, Films, Table, read_films
 from plainfilm.errors import InputError
-from plainfilm.evaluation.predictions import read_predictions
+from plainfilm.evaluation.findings import FindingsPredictions
+from plainfilm.evaluation.predictions import Predictions
+from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.files import SUMS, damaged, locked, read_json, read_sums
 from plainfilm.storage.folders import Kind, kind_of
+
+VALUES = {text: value for value, text in CELLS.items()}  # of a finding's cell
 
 
 class Finding(NamedTuple):
@@ -151,10 +155,17 @@ def _films(folder: Path) -> Finding:
     rows = read_films(folder / folders.FILMS)
     if not (folder / folders.CONFIG).exists():
         return Finding(folders.FILMS, f"{len(rows)} films", True)
-    films = Table(Film(r["path"], r["label"], _no_bytes, part=r["part"], sha256=r["sha256"]) for r in rows)
-    if Films(films, "").data_hash != read_json(folder / folders.CONFIG)["data_hash"]:
+    config = read_json(folder / folders.CONFIG)
+    films = Films(Table(map(_film, rows)), "", uncertain=config["settings"].get("uncertain", "ignore"))
+    if films.data_hash != config["data_hash"]:
         return Finding(folders.FILMS, "not the films that config.json names", False, _remedy(folders.FILMS))
     return Finding(folders.FILMS, f"{len(rows)} films, those that config.json names", True)
+
+
+def _film(row: dict[str, str]) -> Film:
+    cells = {name: cell for name, cell in row.items() if name.startswith(FINDING)}
+    findings = {name.removeprefix(FINDING): VALUES[cell] for name, cell in cells.items()}
+    return Film(row["path"], row["label"], _no_bytes, part=row["part"], sha256=row["sha256"], findings=findings)
 
 
 def _model(folder: Path) -> Finding:
@@ -178,17 +189,31 @@ def _features(folder: Path) -> Finding:
 
 
 def _metrics(folder: Path) -> Finding:
-    """Do the scores follow from predictions.csv? Accuracy alone is counted again, of every part."""
+    """Do the scores follow from predictions.csv? Accuracy alone is counted again, of every part, and every finding."""
     metrics = read_json(folder / folders.METRICS)
     if not (folder / folders.DESCRIPTION).exists():
         return Finding(folders.METRICS, metrics["protocol"], True)
-    p = read_predictions(folder / folders.PREDICTIONS, about=read_json(folder / folders.DESCRIPTION))
-    for part in sorted(set(p.parts.tolist())):
-        counted = float((p.decided == p.labels)[p.parts == part].mean())
-        if abs(counted - metrics[part]["accuracy"]["value"]) > 1e-9:
-            text = f"{part}: accuracy {metrics[part]['accuracy']['value']:.4f}, but predictions.csv gives {counted:.4f}"
+    run = RunFolder(folder)
+    said = run.findings if run.of_findings else run.predictions
+    for what, films, scores in _scored(said, metrics):
+        told, counted = scores["accuracy"]["value"], float((films.decided == films.labels).mean())
+        if abs(counted - told) > 1e-9:
+            text = f"{what}: accuracy {told:.4f}, but predictions.csv gives {counted:.4f}"
             return Finding(folders.METRICS, text, False, _remedy(folders.METRICS))
-    return Finding(folders.METRICS, f"agrees with the {len(p)} rows of predictions.csv", True)
+    return Finding(folders.METRICS, f"agrees with the {len(said)} rows of predictions.csv", True)
+
+
+def _scored(
+    said: Predictions | FindingsPredictions, metrics: Mapping[str, Any]
+) -> Iterator[tuple[str, Predictions, Mapping[str, Any]]]:
+    """Yield what was scored (a part, or a finding in it), its films and its scores in metrics.json."""
+    for part in sorted(set(said.parts.tolist())):
+        films = said.part(part)
+        if isinstance(films, Predictions):
+            yield part, films, metrics[part]
+        else:
+            each = ((name, found) for name, found in metrics[part]["findings"].items() if "scores" in found)
+            yield from ((f"{part}, {name}", films.of(name), found["scores"]) for name, found in each)
 
 
 CHECKS: tuple[tuple[str, Callable[[Path], Finding]], ...] = (

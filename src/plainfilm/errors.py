@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 
 class PlainfilmError(Exception):
@@ -36,6 +38,16 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
         if near and name.lower() == near[0]:
             return f" Did you mean '{name}'?"
     return f" Choose from: {', '.join(names)}."
+
+
+def command_line(*words: object) -> str:
+    """Return a command of plainfilm as it can be pasted into a shell, whatever its paths are called.
+
+    >>> command_line("evaluate", Path("my runs/bn"), "--probes")
+    "plainfilm evaluate 'my runs/bn' --probes"
+    """
+    told = (f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words)
+    return shlex.join(["plainfilm", *told])
 
 
 def refuse(what: str, given: Mapping[str, object]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from plainfilm.commands.evaluate_elsewhere import evaluate_elsewhere, report
 from plainfilm.config import READING
-from plainfilm.errors import CheckFailed, InputError, refuse, require_share
+from plainfilm.errors import CheckFailed, InputError, command_line, refuse, require_share
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.conditions import check, holding
 from plainfilm.evaluation.findings import holds_findings, read_findings
@@ -73,7 +73,8 @@ def _one_of_four(run: Path, data: str) -> tuple[Callable[..., Any], str]:
     if is_table(run) or run.suffix.lower() == ".txt":
         return evaluate_file, "a FILE.csv"
     if run.suffix.lower() == ".onnx":
-        raise InputError(f"{run} has no films of its own; name some with their labels: plainfilm evaluate {run} DATA.")
+        again = command_line("evaluate", run, "DATA")
+        raise InputError(f"{run} has no films of its own; name some with their labels: {again}")
     if (run / folders.FOLDS).exists():
         return evaluate_repetition, "folds or seeds"
     return evaluate_run, "a run, whose folder is its place,"

@@ -7,6 +7,7 @@ from typing import Any
 
 from plainfilm.data.fetch import CATALOGUE, MEGABYTE, Download, announcement, fetch, find
 from plainfilm.data.public import SETS
+from plainfilm.errors import command_line
 from plainfilm.models.weights import vgg16_weights
 from plainfilm.progress import say
 from plainfilm.storage import files
@@ -28,7 +29,7 @@ def known_sets() -> list[dict[str, str]]:
         {
             "name": item.name,
             "title": f"{item.filename}, {item.bytes / MEGABYTE:,.0f} MB",
-            "get": f"plainfilm fetch {item.name}",
+            "get": command_line("fetch", item.name),
             "licence": item.licence,
             "labels": "",
             "citation": item.citation,

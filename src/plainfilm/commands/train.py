@@ -16,7 +16,7 @@ from plainfilm.config import TrainConfig, of_no_use
 from plainfilm.data.films import PARTS, FilmError, Films
 from plainfilm.data.sources import load
 from plainfilm.data.split import crossing, folds, leave_out
-from plainfilm.errors import InputError
+from plainfilm.errors import InputError, command_line
 from plainfilm.evaluation.decision import positive_class, positive_is_a_guess
 from plainfilm.evaluation.findings import FindingsPredictions
 from plainfilm.image.store import Rows
@@ -141,7 +141,7 @@ def look_closer(prepared: Prepared, model: Model, run: RunFolder) -> None:
     try:
         probe(run, model, films=_probed(prepared), seed=seed, source=prepared.films)
     except (FilmError, InputError) as error:
-        say(f"The probes are left out: {error} Later: plainfilm evaluate {run.folder} --probes")
+        say(f"The probes are left out: {error} Later: {command_line('evaluate', run.folder, '--probes')}")
 
 
 def _probed(prepared: Prepared) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
+from plainfilm.errors import command_line
 from plainfilm.evaluation.scores import named
 from plainfilm.report import practice, verdict
 from plainfilm.report.charts import Table
@@ -95,10 +96,10 @@ def _out_of_scope() -> list[str]:
 
 def _factors(run: RunFolder) -> list[str]:
     names = sorted({row["grouping"] for row in run.probes.get("subgroups", [])})
-    how = verdict.PROBE.format(run.folder)
+    how = verdict.probing(run)
     if run.of_findings:
         names = sorted({row["column"] for row in run.metrics.get("by", {}).get("rows", [])})
-        how = f"plainfilm evaluate {run.folder} --by COLUMN"
+        how = command_line("evaluate", run.folder, "--by", "COLUMN")
     shown = ", ".join(names) if names else f"{NOT_DONE} (`{how}`)"
     return _points(
         {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.config import DISCLAIMER
+from plainfilm.errors import command_line
 from plainfilm.report import verdict
 from plainfilm.report.card import AUTHORS
 from plainfilm.report.provenance import pairs
@@ -194,7 +195,7 @@ def _strengths(search: Any) -> str:
 
 
 def _about_results(run: RunFolder, spoken: Spoken) -> dict[int, str]:
-    probed = f"{NOT_DONE} ({'for several findings' if run.of_findings else verdict.PROBE.format(run.folder)})"
+    probed = f"{NOT_DONE} ({'for several findings' if run.of_findings else verdict.probing(run)})"
     corruption = run.probes.get("worst_corruption")
     stamp = f"{part_in_words(run.part)} part, {run.config['protocol']}"
     return {
@@ -202,9 +203,9 @@ def _about_results(run: RunFolder, spoken: Spoken) -> dict[int, str]:
         29: "95 % intervals, films of a patient erring together: Wilson (rates), DeLong (AUROC), recovered variances "
         "(means of rates, Matthews' coefficient), logit (average precision), the fit's own (calibration)",
         30: corruption["sentence"] if corruption else probed,
-        31: f"{NOT_DONE} in this run (plainfilm explain {run.folder} FILMS)",
+        31: f"{NOT_DONE} in this run ({command_line('explain', run.folder, 'FILMS')})",
         32: f"{stamp}: {spoken.headline}",
-        33: spoken.elsewhere or f"{NOT_DONE} in this run (plainfilm evaluate {run.folder} OTHER)",
+        33: spoken.elsewhere or f"{NOT_DONE} in this run ({command_line('evaluate', run.folder, 'OTHER')})",
         37: f"{stamp}: {spoken.headline}",
         38: spoken.rates,
         39: f"{spoken.wrong}; {worst(run)}; what they have in common: {AUTHORS}",

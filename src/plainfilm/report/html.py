@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.data.films import PARTS
+from plainfilm.errors import command_line
 from plainfilm.report import charts, elsewhere, evidence, mistakes, practice, provenance, verdict
 from plainfilm.report.card import write_card
 from plainfilm.report.charts import Table
@@ -92,10 +93,10 @@ def run_report(run: RunFolder) -> Path:
         "shortcuts": evidence.shortcuts(run, folder),
         "audit": run.audit,
         "audit_lines": verdict.lines_of_audit(run),
-        "probe": verdict.PROBE.format(folder),
+        "probe": verdict.probing(run),
         "errors": mistakes.errors(run),
         "elsewhere": elsewhere.table(run),
-        "evaluate_elsewhere": f"plainfilm evaluate {run.folder} OTHER",
+        "evaluate_elsewhere": command_line("evaluate", run.folder, "OTHER"),
         "how": Table("The run", ["What", "Value"], provenance.how(run)),
         "settings": provenance.settings(run),
         "quarantine": provenance.quarantine(run),

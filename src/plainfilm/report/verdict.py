@@ -9,6 +9,7 @@ import numpy as np
 
 from plainfilm.audit.advice import COVER_THEM
 from plainfilm.data.split import KNOWN
+from plainfilm.errors import command_line
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.digits import edge
@@ -25,7 +26,11 @@ FEW_FILMS = 100  # below this many scored films a red line says that the interva
 SATURATED = 1e-3  # a threshold nearer to 0 or 1 shows no digits, and no calibration
 HEADLINE = named("tile")
 NOW = "as the run's folder has them now"
-PROBE = "plainfilm evaluate {} --probes"
+
+
+def probing(run: RunFolder) -> str:
+    """Return the command that probes the run."""
+    return command_line("evaluate", run.folder, "--probes")
 
 
 class Cell(NamedTuple):
@@ -106,9 +111,9 @@ def standing(run: RunFolder) -> list[str]:
         return [_opened(run.metrics.get("test_openings"))] if run.part == "test" else []
     lines = [worst["sentence"] if worst else "No subgroup has enough films to be called the worst."]
     if "subgroups" not in run.probes:
-        lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder)})."]
+        lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({probing(run)})."]
     elif "robustness" not in run.probes:
-        lines.append(f"Robustness, shortcuts: {NOT_DONE} ({PROBE.format(run.folder)}).")
+        lines.append(f"Robustness, shortcuts: {NOT_DONE} ({probing(run)}).")
     if run.part == "test":
         lines.append(_opened(run.metrics.get("test_openings")))
     return lines

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from plainfilm.config import newer
 from plainfilm.data.films import CELLS, FINDING, Film, FilmError, Films, Table, read_films
-from plainfilm.errors import InputError
+from plainfilm.errors import InputError, command_line
 from plainfilm.evaluation.findings import FindingsPredictions
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.runs.folder import RunFolder
@@ -81,15 +81,17 @@ def _asked(name: str, check: Callable[[Path], Finding], folder: Path) -> Finding
     try:
         return check(folder)
     except InputError as error:
-        return Finding(name, str(error), False, _remedy(name))
+        return Finding(name, str(error), False, _remedy(name, folder))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return Finding(name, f"lacks what it should hold ({type(error).__name__}: {error})", False, _remedy(name))
+        return Finding(
+            name, f"lacks what it should hold ({type(error).__name__}: {error})", False, _remedy(name, folder)
+        )
 
 
-def _remedy(name: str) -> str:
+def _remedy(name: str, folder: Path) -> str:
     return {
         folders.CHECKPOINT: "delete it and go on with --resume: the training begins again",
-        folders.METRICS: "write it again: plainfilm evaluate RUN",
+        folders.METRICS: f"write it again: {command_line('evaluate', folder)}",
         SUMS: "restore it from a copy",
     }.get(name, "restore it from a copy, or train again into another folder")
 
@@ -121,7 +123,8 @@ def _sums(folder: Path) -> Finding:
     wrong = [name for name in damaged(folder) if (folder / name).exists() or Path(name).name != folders.FEATURES]
     if not wrong:
         return Finding(SUMS, f"{len(read_sums(folder))} files are as they were written", True)
-    advice = "restore them from a copy; make tables, figures and reports again by: plainfilm evaluate RUN"
+    again = command_line("evaluate", folder)
+    advice = f"restore them from a copy; make tables, figures and reports again by: {again}"
     return Finding(SUMS, f"not as written: {', '.join(wrong[:5])}{' …' * (len(wrong) > 5)}", False, advice)
 
 
@@ -158,7 +161,7 @@ def _films(folder: Path) -> Finding:
     config = read_json(folder / folders.CONFIG)
     films = Films(Table(map(_film, rows)), "", uncertain=config["settings"].get("uncertain", "ignore"))
     if films.data_hash != config["data_hash"]:
-        return Finding(folders.FILMS, "not the films that config.json names", False, _remedy(folders.FILMS))
+        return Finding(folders.FILMS, "not the films that config.json names", False, _remedy(folders.FILMS, folder))
     return Finding(folders.FILMS, f"{len(rows)} films, those that config.json names", True)
 
 
@@ -199,7 +202,7 @@ def _metrics(folder: Path) -> Finding:
         told, counted = scores["accuracy"]["value"], float((films.decided == films.labels).mean())
         if abs(counted - told) > 1e-9:
             text = f"{what}: accuracy {told:.4f}, but predictions.csv gives {counted:.4f}"
-            return Finding(folders.METRICS, text, False, _remedy(folders.METRICS))
+            return Finding(folders.METRICS, text, False, _remedy(folders.METRICS, folder))
     return Finding(folders.METRICS, f"agrees with the {len(said)} rows of predictions.csv", True)
 
 

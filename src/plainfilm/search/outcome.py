@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from typing import Any
 
 from plainfilm.config import TrainConfig
+from plainfilm.errors import command_line
 from plainfilm.search.journal import Trial
 from plainfilm.search.run import front
 from plainfilm.search.trials import Bench
@@ -74,4 +74,4 @@ def command(bench: Bench, best: Trial) -> str:
         for word in ("--" + name.replace("_", "-"), f"{value:g}" if isinstance(value, float) else str(value))
     ]
     model = ["--model", bench.config.model]
-    return shlex.join(["plainfilm", "train", bench.data, "--out", str(bench.out / "best"), *model, *flags])
+    return command_line("train", bench.data, "--out", bench.out / "best", *model, *flags)

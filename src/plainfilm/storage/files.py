@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from plainfilm.errors import InputError
+from plainfilm.errors import InputError, command_line
 from plainfilm.storage import locks
 
 SUMS = "SHA256SUMS"  # of an output folder, as `sha256sum --check SHA256SUMS` reads it
@@ -272,7 +272,7 @@ def require_intact(folder: Path, *names: str) -> None:
     if wrong := damaged(folder, names):
         raise InputError(
             f"{folder / wrong[0]} is not what plainfilm wrote (its sum differs from {SUMS}); restore it from a copy,"
-            f" or see: plainfilm doctor {folder}."
+            f" or see: {command_line('doctor', folder)}"
         )
 
 

@@ -44,6 +44,12 @@ def test_every_film_is_predicted_once_by_a_model_that_never_saw_its_patient(fold
             assert float(row["threshold"]) == cut
 
 
+def test_the_folds_are_of_one_set_whose_hash_stands_once(folds):
+    config = [json.loads((folds / fold / "config.json").read_text()) for fold in ("fold-0", "fold-1")]
+    assert config[0]["set_hash"] == config[1]["set_hash"] and config[0]["data_hash"] != config[1]["data_hash"]
+    assert (folds / "report.html").read_text().count(config[0]["set_hash"]) == 1
+
+
 def test_pooled_scores_decide_each_film_by_its_own_folds_threshold(folds):
     pooled, summary = rows(folds / "predictions.csv"), json.loads((folds / "folds.json").read_text())
     right = sum((float(r["p_PNEUMONIA"]) >= float(r["threshold"])) == (r["label"] == "PNEUMONIA") for r in pooled)

@@ -101,6 +101,14 @@ def test_the_hash_of_the_data_knows_findings_but_not_columns():
     assert plain != hashed(film("a", {"Hernia": UNCERTAIN}))
 
 
+def test_the_hash_of_the_set_is_that_of_every_split_of_it():
+    films = Films(Table(film(name, {"Edema": UNCERTAIN}) for name in "ab"), "set")
+    one, other = (films.with_parts(parts, "apart") for parts in (("train", "test"), ("test", "train")))
+    assert one.set_hash == other.set_hash == films.set_hash and one.data_hash != other.data_hash
+    assert films.set_hash != films.at([0]).set_hash
+    assert films.set_hash != Films(Table(film(name, {"Hernia": UNCERTAIN}) for name in "ab"), "set").set_hash
+
+
 def test_a_finding_costs_a_byte_a_film():
     findings = {f"finding {k}": k % 2 for k in range(14)}
     table = Table(film(f"{k}.png", findings) for k in range(2_000))

@@ -69,6 +69,21 @@ def test_a_score_that_a_run_lacks_is_not_done(make_run: MakeRun, tmp_path: Path)
     assert "not done" in folds_report(make_folds(tmp_path, make_run, "seeds", scores=scores)).read_text()
 
 
+@pytest.mark.usefixtures("words_only")
+@pytest.mark.parametrize("sets", ["aaa", "aab", ""])
+def test_folds_of_one_set_list_its_hash_once(make_run: MakeRun, tmp_path: Path, sets: str) -> None:
+    out = make_folds(tmp_path, make_run, "folds")
+    for i in range(3):
+        config = read_json(out / f"fold-{i}" / "config.json") | {"data_hash": f"da7a{i}"}
+        write_json(out / f"fold-{i}" / "config.json", config | ({"set_hash": f"5e7{sets[i]}"} if sets else {}))
+    text = folds_report(out).read_text()
+    row = text[text.index("Data hash") :].split("</tr>")[0]
+    if sets == "aaa":
+        assert row.count("5e7a (one set, however it is split)") == 1 and "da7a" not in row
+    else:
+        assert all(f"fold-{i}: da7a{i}" in row for i in range(3)) and "5e7" not in row
+
+
 def test_a_folder_without_runs_is_an_input_error(tmp_path: Path) -> None:
     write_json(tmp_path / "folds.json", {"kind": "other", "runs": []})
     with pytest.raises(InputError, match="names no runs"):

@@ -363,9 +363,17 @@ class Films:
     @property
     def data_hash(self) -> str:
         """SHA-256 over path, label, part and content of every film: equal only for equal data, split the same."""
+        return self._hash(f"{f.path}\0{f.label}\0{f.part}\0{f.sha256}\n" for f in self.films)
+
+    @property
+    def set_hash(self) -> str:
+        """SHA-256 over path, label and content of every film: equal for equal data, however it is split."""
+        return self._hash(f"{f.path}\0{f.label}\0{f.sha256}\n" for f in self.films)
+
+    def _hash(self, rows: Iterable[str]) -> str:
         found = hashlib.sha256()
-        for f in self.films:
-            found.update(f"{f.path}\0{f.label}\0{f.part}\0{f.sha256}\n".encode("utf-8", "surrogateescape"))
+        for row in rows:
+            found.update(row.encode("utf-8", "surrogateescape"))
         if self.findings:
             found.update("\0".join(self.findings).encode("utf-8", "surrogateescape") + self.truth.tobytes())
         return found.hexdigest()

@@ -63,7 +63,7 @@ def folds_report(out: str | Path) -> Path:
         "links": [(run.folder.name, f"{run.folder.name}/report.html") for run in runs],
         "probabilities": probabilities,
         "noise": noise,
-        "how": provenance.how_beside(runs),
+        "how": provenance.how_beside([_named(run) for run in runs]),
     }
     return write_page(folder, "folds.html", page)
 
@@ -92,7 +92,7 @@ def _of_findings(folder: Path, about: dict[str, Any], runs: list[RunFolder]) -> 
         "strip": _strip(about, folder, findings.MEANS | _each_auroc(about)),
         "links": [(run.folder.name, f"{run.folder.name}/report.html") for run in runs],
         "noise": noise,
-        "how": provenance.how_beside(runs),
+        "how": provenance.how_beside([_named(run) for run in runs]),
         **shown,
     }
     return write_page(folder, "folds.html", page)

@@ -80,8 +80,11 @@ def _weighed(run: RunFolder) -> bool:
 
 
 def how_beside(runs: list[RunFolder]) -> Table:
-    """Return the rows of ``_how`` with a column a model; what all share stands once."""
+    """Return the rows of ``how`` of several runs; what all share stands once: of one set split otherwise, its hash."""
     columns = [dict(how(run)) for run in runs]
+    sets = {run.config.get("set_hash", run.config["data_hash"]) for run in runs}
+    if len(sets) == 1 < len({run.config["data_hash"] for run in runs}):
+        columns = [column | {"Data hash": f"{next(iter(sets))} (one set, however it is split)"} for column in columns]
     rows = []
     for name in columns[0]:
         values = [column.get(name, "") for column in columns]

@@ -38,6 +38,7 @@ class ConfigDocument(TypedDict):
     folder: NotRequired[str]  # in which the command was given
     notes: NotRequired[list[str]]  # what there is to know of the data: a public set's licence, films left out, columns
     data_hash: str  # SHA-256 over path, label, part and content of every film
+    set_hash: NotRequired[str]  # the same without the parts: one for all folds of a set
     synthetic: bool  # whether the films are drawn by a program
     protocol: str  # how films were divided, as every report says it
     divided: NotRequired[dict[str, Any] | None]  # the split and its seed

@@ -33,6 +33,7 @@ def config_document(prepared: Prepared) -> ConfigDocument:
         "folder": str(Path.cwd()),
         "notes": list(films.notes),
         "data_hash": films.data_hash,
+        "set_hash": films.set_hash,
         "synthetic": films.synthetic,
         "protocol": films.protocol,
         "divided": dict(zip(("split", "seed"), films.divided, strict=True)) if films.divided else None,

@@ -277,6 +277,11 @@ def name_pairs(name: str, text: str, form: str = "NAME=NAME") -> list[tuple[str,
     return pairs
 
 
+def pieces(text: str) -> list[str]:
+    """Return what stands between the commas of ``text`` that are in no double quotes."""
+    return re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', text)
+
+
 def quoted(name: str) -> str:
     """Return a name as ``name_pairs`` reads it back."""
     plain = not re.search(r'[=",]', name) and name == name.strip() and name

@@ -355,7 +355,10 @@ FLAGS_WITHOUT_USE = [
     (["evaluate", "FILE.csv", "--probes"], "--probes does nothing for a FILE.csv; leave it out."),
     (["evaluate", "FILE.csv", "--films", "0"], "--films does nothing for a FILE.csv"),
     (["evaluate", "FILE.csv", "--patient-regex", "(x)"], "--patient-regex does nothing for a FILE.csv"),
-    (["evaluate", "RUN", "DATA", "--probes", "--threshold", "0"], "--threshold and --probes do nothing for a run on"),
+    (
+        ["evaluate", "RUN", "DATA", "--audit", "A", "--threshold", "0"],
+        "--threshold and --audit do nothing for a run on",
+    ),
     (["evaluate", "RUN", "--threshold", "0"], "--threshold does nothing for a run, whose folder is its place"),
     (["evaluate", "RUN", "--out", "x", "--force"], "--out and --force do nothing for a run"),
     (["evaluate", "RUN", "--films", "5"], "--films does nothing for a run without --probes"),

@@ -107,6 +107,18 @@ def precision_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, metavar="BITS", help=text)
 
 
+def preprocess_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --preprocess, for an .onnx file that another program wrote."""
+    text = "of another program's .onnx file, how its films are prepared: imagenet224, xrv224, or size=224,range=0..1,…"
+    parser.add_argument("--preprocess", default="", metavar="LINE", help=text)
+
+
+def columns_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --classes, of an .onnx file that another program wrote."""
+    text = "with --preprocess, what the columns of the model's output mean, in their order (default: as the file says)"
+    parser.add_argument("--classes", default="", metavar="NAME,…", help=text)
+
+
 def models_flag(parser: argparse.ArgumentParser) -> None:
     """Add --models, the names of the models to compare."""
     parser.add_argument("--models", default=",".join(PAPER_MODELS), help="models to compare (default %(default)s)")

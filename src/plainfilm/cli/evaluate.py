@@ -15,6 +15,7 @@ from plainfilm.cli.base import (
     number,
     out_flag,
     precision_flag,
+    preprocess_flag,
     reading_flags,
     show_by,
     show_metrics,
@@ -25,6 +26,8 @@ from plainfilm.cli.base import (
 from plainfilm.config import READING
 from plainfilm.errors import CheckFailed
 from plainfilm.storage import folders
+
+COLUMNS = "; of a FILE.csv, other names of its classes; with --preprocess, NAME,… in the order of the model's columns"
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +53,10 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prevalence", type=float, metavar="P", help=text)
     text = "scores by columns of the films' table or header: site,age:40:65; numbers without edges by quarters"
     parser.add_argument("--by", default="", metavar="COLUMN,…", help=text)
-    parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES)
+    parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=CLASSES + COLUMNS)
     max_bad_flag(parser)
     precision_flag(parser)
+    preprocess_flag(parser)
     text = "folder of an audit of the run's films, to stand beside the probes and in the report"
     parser.add_argument("--audit", type=Path, metavar="DIR", help=text)
 
@@ -60,7 +64,7 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.evaluate import evaluate
 
-    of_file, of_data = ("positive", "threshold", "columns", "scores"), ("classes", "max_bad", *READING)
+    of_file, of_data = ("positive", "threshold", "columns", "scores"), ("classes", "max_bad", "preprocess", *READING)
     how = given(options, "by", "out", "force", *of_file, *of_data, "probes", "films", "audit", "precision")
     checks = {"fail_if": options.fail_if, "prevalence": options.prevalence}
     try:

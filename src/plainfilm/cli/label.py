@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, precision_flag
+from plainfilm.cli.base import Command, columns_flag, precision_flag, preprocess_flag
 from plainfilm.machine import ranks
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder, a model.h5 or an exported .onnx")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder, a model.h5 or an .onnx file")
     parser.add_argument("paths", metavar="PATH", nargs="+", help="films, folders or zips")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.csv", help="the table of labels")
     parser.add_argument(
@@ -24,15 +24,18 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     text = "what runs the network: torch or onnx (default torch; an .onnx file is always run by onnx)"
     parser.add_argument("--engine", metavar="NAME", help=text)
     precision_flag(parser)
+    preprocess_flag(parser)
+    columns_flag(parser)
 
 
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.label import label
-    from plainfilm.export.opened import opened
+    from plainfilm.export.opened import Foreign, opened
 
     with ranks.joined():
         with ranks.together():
-            model = opened(options.run, options.precision or "auto", options.engine, options.seed)
+            foreign = Foreign(options.preprocess, options.classes)
+            model = opened(options.run, options.precision or "auto", options.engine, options.seed, foreign)
         how = (options.montage, options.seed, options.force, options.resume, options.dicom)
         return {**label(model, options.paths, options.out, *how), "out": str(options.out)}
 
@@ -49,7 +52,7 @@ COMMAND = Command(
     "labels for films, folders and zips",
     (
         "plainfilm label runs/bn new_films/ --out labels.csv",
-        "plainfilm label runs/bn/model.h5 a.jpeg b.png --out labels.csv --montage labels.png",
+        "plainfilm label theirs.onnx new_films/ --preprocess imagenet224 --classes NORMAL,PNEUMONIA --out labels.csv",
     ),
     _flags,
     _run,

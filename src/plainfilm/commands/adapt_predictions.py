@@ -64,7 +64,7 @@ def _fitted(
     file: Path, handed: HandedIn, rules: operating.Rules, force: bool, seed: int
 ) -> tuple[Decision, dict[str, Any]]:
     raw = handed.predictions
-    raw = floored(raw.part(raw.scored_part))
+    raw = floored(raw.part(raw.scored_part)).settled()  # one threshold for all is no cross-validation
     if not raw.decision.two:
         raise InputError(f"{file}: an operating point is for two classes, and there are {len(raw.classes)}.")
     if raw.decision.own_thresholds:
@@ -77,7 +77,7 @@ def _fitted(
     if found["kept"] and not decision.promises:
         gain = found["difference"]["balanced_accuracy"]
         raise InputError(
-            f"{file}: a new operating point is not shown to be better than one half (balanced accuracy "
+            f"{file}: a new operating point is not shown to be better than {old.threshold:.3g} (balanced accuracy "
             f"{gain['value']:+.3f}, 95 % interval {gain['low']:+.3f} to {gain['high']:+.3f}), and nothing is written; "
             "add films, or take it all the same with --force."
         )

@@ -1,4 +1,4 @@
-"""``plainfilm evaluate RUN DATA``: a run's model, or an exported one, on films from elsewhere."""
+"""``plainfilm evaluate RUN DATA``: a run's model, an exported one or another program's, on films from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.config import MAX_BAD
+from plainfilm.config import MAX_BAD, pieces
 from plainfilm.data.films import Film, Films
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load
@@ -44,27 +44,32 @@ def evaluate_elsewhere(
     max_bad: float = MAX_BAD,
     by: str = "",
     precision: str = "auto",
+    preprocess: str = "",
     probes: bool = False,
     films: int = 0,
     seed: int = 0,
     **reading: Any,
 ) -> MetricsDocument:
-    """Label the films of another data set with a run's model and score them.
+    """Label the films of another data set with a run's model, or one of another program, and score them.
 
     One class is enough: what needs both is then unknown. ``classes``: what ``data`` calls the model's, see
-    ``as_the_model_says``; ``reading``: how it is read, see ``data.sources.load``. ``probes``: spoil and
-    cover ``films`` of them as well, see ``runs.probing.probe_films``.
+    ``as_the_model_says``; ``reading``: how it is read, see ``data.sources.load``. ``preprocess``: of another program's
+    .onnx file, how its films are prepared (see ``export.line``); names in ``classes`` without an equals sign are then
+    those of its columns. ``probes``: spoil and cover ``films`` of them as well, see ``runs.probing.probe_films``.
     Writes predictions.csv, quarantine.csv, metrics.json and, if asked for, probes.json into ``out``, by default
     RUN/on-NAME. "shift" in metrics.json says whether these films can be told from the training films, as in the audit:
     then scores of the run need not hold here. "shared" counts films and patients that the model was trained on or
     chosen by.
     """
-    from plainfilm.export.opened import opened  # only other films need a model, and what runs it
+    from plainfilm.export.opened import Foreign, opened  # only other films need a model, and what runs it
 
     require_share("--max-bad", max_bad)
     if not probes:
         refuse("other films without --probes", {"films": films or None})
-    model = opened(run, precision)
+    named = pieces(classes)
+    columns = ",".join(piece for piece in named if "=" not in piece) if preprocess else ""
+    model = opened(run, precision, foreign=Foreign(preprocess, columns))
+    classes = ",".join(piece for piece in named if "=" in piece) if preprocess else classes
     others = _others(model, data, classes, reading)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(others.name).stem.replace(':', '-')}"
     folders.require_free(folder, folders.EVALUATION, force=force, written=WRITTEN)

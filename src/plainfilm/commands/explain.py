@@ -12,9 +12,8 @@ import numpy as np
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.sources import Loose, loose
 from plainfilm.explain.films import CHECKED, Explained, Explainer
-from plainfilm.explain.heatmaps import METHODS
 from plainfilm.explain.overlay import WARNING
-from plainfilm.models.model import Model
+from plainfilm.export.opened import Foreign, opened
 from plainfilm.progress import bar
 from plainfilm.report.maps import picture, save_picture, sheet, write_maps_page
 from plainfilm.storage import folders
@@ -34,22 +33,26 @@ def explain(
     out: Path,
     *,
     explained: str = "",
-    method: str = METHODS[0],
+    method: str = "",
     checks: int = CHECKED,
     seed: int = 0,
     force: bool = False,
     precision: str = "auto",
+    preprocess: str = "",
+    classes: str = "",
 ) -> dict[str, Any]:
     """Draw heat maps for every film in ``paths`` (films, folders, zips) into ``out``; return explain.json.
 
     ``explained``: the class to explain (default: the one that the model decides for), of several findings "NAME,NAME"
-    or "all" (default: those that it calls, else the nearest to its threshold); ``checks``: how many films,
-    drawn by ``seed``, the slow checks look at (0: none). Writes what WRITTEN names, the table only when every film is
-    done. InputError for an unknown class, films none of which can be read, or anything of that name in ``out`` and no
-    ``force``.
+    or "all" (default: those that it calls, else the nearest to its threshold); ``method``: see
+    ``explain.heatmaps.method_for``; ``checks``: how many films, drawn by ``seed``, the slow checks look at (0: none);
+    ``preprocess`` and ``classes``: of another program's .onnx file, see ``ForeignModel.load``. Writes what WRITTEN
+    names, the table only when every film is done. InputError for an unknown class, films none of which can be read, or
+    anything of that name in ``out`` and no ``force``.
     """
     folders.require_free(out, folders.HEAT_MAPS, force=force, written=WRITTEN)
-    model = Model.load(run, precision)  # of the probabilities: gradients, and so the maps, are taken in 32 bits
+    # ``precision`` is of the probabilities: gradients, and so the maps, are taken in 32 bits
+    model = opened(run, precision, foreign=Foreign(preprocess, classes))
     films = [film for path in paths for film in loose(path)]
     explainer = Explainer.of(model, films, explained, method, checks, seed)
     with sealed(out):
@@ -64,7 +67,12 @@ def explain(
             "refused": explainer.refused,
             "empty_maps": explainer.empty,
         }
-        result |= {"model": model.name, "model_sha256": model.hash, "method": method, **explainer.checked(seed)}
+        result |= {
+            "model": model.name,
+            "model_sha256": model.hash,
+            "method": explainer.method,
+            **explainer.checked(seed),
+        }
         result |= {"warning": WARNING, "disclaimer": DISCLAIMER}
         write_json(out / folders.MAPS, result)
         write_maps_page(out, result, links)

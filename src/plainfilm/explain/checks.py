@@ -21,9 +21,11 @@ from torch import nn
 
 from plainfilm.evaluation.intervals import Floats, mean_interval, ratio
 from plainfilm.explain.heatmaps import Map, heat_map, on_film, on_input
+from plainfilm.export.foreign import ForeignModel
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.averaging import Ensemble
-from plainfilm.models.model import BATCH, Model, batches
+from plainfilm.models.model import Model
+from plainfilm.models.reads import BATCH, Reads, batches
 
 STEPS = 10  # of a deletion or insertion curve
 REDRAWS = 3  # randomised networks whose maps are compared with the trained one's
@@ -73,7 +75,7 @@ def thorax(width: int, height: int) -> NDArray[np.bool_]:
 
 
 def check_films(
-    model: Model,
+    model: Reads,
     pixels: np.ndarray,
     targets: np.ndarray,
     method: str,
@@ -95,7 +97,7 @@ def check_films(
 
 
 def randomisation(  # noqa: PLR0913 - what the maps depend on
-    model: Model,
+    model: Reads,
     pixels: np.ndarray,
     targets: np.ndarray,
     maps: Map,
@@ -112,10 +114,16 @@ def randomisation(  # noqa: PLR0913 - what the maps depend on
     """
     correlations = []
     for _ in range(REDRAWS):
-        other = replace(model, network=shuffled(model.network, share, rng))
-        again = heat_map(other, pixels, targets, method)
+        again = heat_map(_with_shuffled_weights(model, share, rng), pixels, targets, method)
         correlations.append([spearman(a, b) for a, b in zip(maps, again, strict=True)])
     return np.asarray(np.mean(correlations, 0))
+
+
+def _with_shuffled_weights(model: Reads, share: float, rng: np.random.Generator) -> Reads:
+    if isinstance(model, Model):
+        return replace(model, network=shuffled(model.network, share, rng))
+    assert isinstance(model, ForeignModel)  # of the others none is explained
+    return model.shuffled(share, rng)
 
 
 def shuffled(network: nn.Module, share: float, rng: np.random.Generator) -> nn.Module:
@@ -142,7 +150,7 @@ def spearman(a: Map, b: Map) -> float:
 
 
 def deletion_insertion(
-    model: Model, film: np.ndarray, heat: Map, target: int, rng: np.random.Generator
+    model: Reads, film: np.ndarray, heat: Map, target: int, rng: np.random.Generator
 ) -> tuple[float, float, float, float, float]:
     """Return areas under the deletion curve of the map and of the shuffled map, under their insertion curves, and
     whether (1 or 0) the model still decides for the class when all of the film is painted over.

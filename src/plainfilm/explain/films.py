@@ -15,10 +15,10 @@ from plainfilm.data.sources import Loose
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.explain.checks import check_films, outside_thorax, summary
-from plainfilm.explain.heatmaps import FILMS_AT_ONCE, METHODS, Map, heat_map, on_film, seen
+from plainfilm.explain.heatmaps import FILMS_AT_ONCE, Map, heat_map, method_for, on_film, seen
 from plainfilm.explain.overlay import reduced
 from plainfilm.image.decode import decoded
-from plainfilm.models.model import Model, batches
+from plainfilm.models.reads import Reads, batches
 from plainfilm.progress import bar
 
 LONGEST = 640  # pixels of a film's longer side in a picture
@@ -66,7 +66,7 @@ def _named(classes: tuple[str, ...], explained: str) -> tuple[int, ...]:
 class Explainer:
     """Explains films one after the other; keeps figures of all of them, and pixels only of those that are checked."""
 
-    model: Model
+    model: Reads
     explained: tuple[int, ...]  # the classes to explain; empty: what is decided for
     method: str
     drawn: frozenset[int]  # which films the slow checks look at
@@ -82,20 +82,22 @@ class Explainer:
     @classmethod
     def of(
         cls,
-        model: Model,
+        model: Reads,
         films: Sequence[Loose],
         explained: str = "",
-        method: str = METHODS[0],
+        method: str = "",
         checks: int = CHECKED,
         seed: int = 0,
     ) -> Explainer:
         """Return what explains ``films``: the class ``explained`` (default: the one that the model decides for; of
         several findings all that it calls, else the nearest to its threshold), "NAME,NAME" or "all", with slow checks
-        of ``checks`` films, drawn by ``seed``. InputError for an unknown class or fewer than 0 checks."""
+        of ``checks`` films, drawn by ``seed``; ``method``: see ``method_for``. InputError for an unknown class, a
+        method that is not for this model, or fewer than 0 checks."""
         if checks < 0:
             raise InputError(f"--checks {checks}: expected a number of films, 0 for none.")
         drawn = frozenset(np.random.default_rng(seed).permutation(len(films))[:checks].tolist())
-        return cls(model, _named(model.classes, explained), method, drawn, known_patterns(path for path, _ in films))
+        named, patterns = _named(model.classes, explained), known_patterns(path for path, _ in films)
+        return cls(model, named, method_for(model, method), drawn, patterns)
 
     @property
     def several(self) -> bool:

@@ -24,14 +24,17 @@ from PIL import Image
 from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
+from plainfilm.explain.occlusion import occlusion_maps
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.averaging import Ensemble
 from plainfilm.models.ensemble import apart
 from plainfilm.models.model import Model, batches
+from plainfilm.models.reads import Reads
 
 Map = NDArray[np.float32]
 
-METHODS = ("hires-cam", "grad-cam")
+METHODS = ("hires-cam", "grad-cam")  # of a network's layers
+OCCLUSION = "occlusion"  # of any model: see explain.occlusion
 FILMS_AT_ONCE = 8  # a backward pass keeps every layer's output: VGG16 at 224 takes 120 MB a film
 MOST_EXTRA_TOKENS = 8  # class, distillation and register tokens before the patches
 
@@ -39,15 +42,29 @@ MOST_EXTRA_TOKENS = 8  # class, distillation and register tokens before the patc
 _PASSES_ON = ("Pool", "Dropout", "DropPath", "Identity", "Flatten")
 
 
-def heat_map(model: Model, pixels: np.ndarray, target: int | np.ndarray | None = None, method: str = METHODS[0]) -> Map:
+def method_for(model: Reads, method: str = "") -> str:
+    """Return the ``method`` for a model's maps, by default the first that it allows. InputError where there is no such
+    method, and for one that needs layers of a model that has none for us."""
+    if method and method not in (known := (*METHODS, OCCLUSION)):
+        raise InputError(f"There is no method '{method}' for heat maps.{did_you_mean(method, known)}")
+    if isinstance(model, Model):
+        return method or METHODS[0]
+    if method not in ("", OCCLUSION):
+        raise InputError(f"--method {method} needs a network's layers, and {model.name} has a graph; use {OCCLUSION}.")
+    return OCCLUSION
+
+
+def heat_map(model: Reads, pixels: np.ndarray, target: int | np.ndarray | None = None, method: str = METHODS[0]) -> Map:
     """Return (B, h, w) float32 maps of (B, S, S) uint8 pixels, at the resolution of the network's last spatial layer.
 
     0 is no evidence, 1 the strongest in that film; a map is 0 throughout where nothing speaks for the class.
     ``target``: class index, or one a film; None is the class that the model decides for. The model is left as it was.
-    PlainfilmError when the network has no spatial layer, InputError for a ``method`` that is none of METHODS.
+    PlainfilmError when the network has no spatial layer, InputError as in ``method_for``.
     """
-    if method not in METHODS:
-        raise InputError(f"There is no method '{method}' for heat maps.{did_you_mean(method, METHODS)}")
+    if method_for(model, method) == OCCLUSION:
+        wanted = model.decision.decide(model.probabilities(pixels)) if target is None else target
+        return _to_one(occlusion_maps(model, pixels, np.broadcast_to(np.asarray(wanted), len(pixels))))
+    assert isinstance(model, Model)
     if isinstance(model.network, Ensemble):
         return _mean_map(model, pixels, target, method)
     targets: list[int | None] = np.broadcast_to(np.asarray(target, object), len(pixels)).tolist()

@@ -16,6 +16,7 @@ from plainfilm.evaluation.decision import Decision, apply_temperature
 from plainfilm.evaluation.findings import FindingsDecision, rule_of
 from plainfilm.export import about
 from plainfilm.export.onnx_file import LARGEST_DIFFERENCE, checked, read, require, sealed, with_temperature
+from plainfilm.export.session import session_of
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import Gate
 from plainfilm.models.reads import Reads
@@ -84,7 +85,7 @@ class OnnxModel(Reads):
         try:
             told, gate = checked(data)
             known = [*VALUES, *(key for key in IF_THERE if key in told)]
-            model = cls._made(told, {key: json.loads(told[key]) for key in known}, gate, _session(data))
+            model = cls._made(told, {key: json.loads(told[key]) for key in known}, gate, session_of(data))
             model.path = path
             return model
         except InputError:
@@ -117,12 +118,3 @@ class OnnxModel(Reads):
         if model.gate and model.gate.size != size:
             raise ValueError(f"its gate is for films of {model.gate.size} pixels, the network for {size}")
         return model
-
-
-def _session(data: bytes) -> Any:
-    import onnxruntime  # type: ignore[import-untyped]
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # a film's pass has one thread, see models.answer
-    options.log_severity_level = 3  # errors only: a warning would be one about a machine's devices
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

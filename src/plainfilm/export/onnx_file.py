@@ -24,6 +24,7 @@ SEAL = "plainfilm_sha256"
 UNSEALED = b"0" * 64
 OUTPUT = "probabilities"
 LEAST = 1e-30  # of a probability whose logarithm is taken in 32 bits
+ANOTHERS = "label, evaluate and explain use another program's with --preprocess, such as --preprocess imagenet224"
 LARGEST_DIFFERENCE = 1e-4  # of a probability; beyond it a file is not kept
 
 
@@ -84,40 +85,55 @@ def read(path: Path) -> bytes:
     """Return the bytes of a file; InputError when it can't be read, or is too large to be one of ours."""
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path} is larger than 2 GB and can't be a model by plainfilm.")
+            raise InputError(f"{path} is larger than 2 GB, which no ONNX file can be.")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror or error}).") from None
 
 
-def checked(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:  # noqa: C901, PLR0912 - a line for each thing that a file from elsewhere may lack
-    """Return metadata and the gate's arrays of an ONNX file once all that could reach out or surprise was refused.
+def checked(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Return metadata and the gate's arrays of an ONNX file by plainfilm. ValueError for another, a changed one, and
+    what ``require_harmless`` refuses.
 
     The seal finds damage and careless edits; it is no signature.
     """
     import onnx
 
     proto = onnx.load_model_from_string(data)
-    told = {item.key: item.value for item in proto.metadata_props}
+    told = metadata(proto)
     if told.get("plainfilm") is None or SEAL not in told:
-        raise ValueError("plainfilm did not write it")
+        raise ValueError(f"plainfilm did not write it; {ANOTHERS}")
     if int(told["plainfilm"]) > FORMAT:
         raise ValueError(f"made by a newer plainfilm (format {told['plainfilm']}); update plainfilm to read it")
     if int(told["plainfilm"]) < OLDEST:
         raise ValueError("made by an older plainfilm, which left the input gate out; export it again")
     if seal(data, told[SEAL].encode()) != data:
         raise ValueError("its content does not match its check sum; restore it from a copy")
-    domains = {item.domain for item in proto.opset_import} | {node.domain for node in proto.graph.node}
-    if proto.functions or not domains <= {"", "ai.onnx"}:
+    require_harmless(proto)
+    gate = [tensor for tensor in proto.graph.initializer if tensor.name.startswith(GATE)]
+    return told, {tensor.name.removeprefix(GATE): onnx.numpy_helper.to_array(tensor) for tensor in gate}
+
+
+def metadata(proto: Any) -> dict[str, str]:
+    """Return what a ModelProto says of itself by key."""
+    return {item.key: item.value for item in proto.metadata_props}
+
+
+def require_harmless(proto: Any) -> None:
+    """ValueError unless a ModelProto is valid and holds nothing that could reach out of it or run on and on."""
+    import onnx
+
+    if proto.functions or not {node.domain for node in proto.graph.node} <= {"", "ai.onnx"}:
         raise ValueError("it uses operators outside the ONNX standard")
+    tensors = list(proto.graph.initializer)
+    tensors += [part for sparse in proto.graph.sparse_initializer for part in (sparse.values, sparse.indices)]
     for node in proto.graph.node:
         if any(item.type in (item.GRAPH, item.GRAPHS) for item in node.attribute):
             raise ValueError(f"it has a branch or a loop ({node.op_type})")
-    for tensor in proto.graph.initializer:
+        tensors += [t for item in node.attribute for t in (item.t, item.sparse_tensor.values, *item.tensors) if t.dims]
+    for tensor in tensors:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise ValueError(f"{tensor.name} lies in another file")
+            raise ValueError(f"{tensor.name or 'a constant'} lies in another file")
         if tensor.data_type not in NUMBERS:
-            raise ValueError(f"{tensor.name} is no array of numbers")
+            raise ValueError(f"{tensor.name or 'a constant'} is no array of numbers")
     onnx.checker.check_model(proto)
-    gate = [tensor for tensor in proto.graph.initializer if tensor.name.startswith(GATE)]
-    return told, {tensor.name.removeprefix(GATE): onnx.numpy_helper.to_array(tensor) for tensor in gate}

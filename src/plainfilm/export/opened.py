@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from plainfilm.errors import InputError
+from plainfilm.errors import InputError, refuse
 from plainfilm.models.reads import Reads
 from plainfilm.storage.folders import EXPORTED, MODEL
 
@@ -17,12 +17,21 @@ if TYPE_CHECKING:
 ENGINES = ("torch", "onnx")
 
 
-def opened(run: Path, precision: str = "auto", engine: str | None = None, seed: int = 0) -> Reads:
-    """Return the model of a run folder, a model.h5 or an exported .onnx file, to be run by ``engine``.
+class Foreign(NamedTuple):
+    """What has to be said of an .onnx file that another program wrote: see ``ForeignModel.load``."""
+
+    preprocess: str = ""
+    classes: str = ""
+
+
+def opened(
+    run: Path, precision: str = "auto", engine: str | None = None, seed: int = 0, foreign: Foreign | None = None
+) -> Reads:
+    """Return the model of a run folder, a model.h5 or an .onnx file, to be run by ``engine``.
 
     ``engine``: None is torch, but for an .onnx file, which torch can't run. A run that onnx is to run is exported into
     the cache and checked on films drawn by ``seed``. ``precision``: see ``Model.load``; onnx computes in 32 bits.
-    InputError when it can't be loaded, or can't be run so.
+    ``foreign``: of an .onnx file that another program wrote. InputError when it can't be loaded, or can't be run so.
     """
     run = _file_in(run)
     exported = run.suffix.lower() == ".onnx"
@@ -32,11 +41,23 @@ def opened(run: Path, precision: str = "auto", engine: str | None = None, seed: 
         raise InputError(f"{run} can't be run by torch; give the run folder or model.h5 it was exported from.")
     if precision == "16" and (exported or engine == "onnx"):
         raise InputError("--precision 16 does nothing for the engine onnx, which computes in 32 bits; leave it out.")
+    if foreign and (foreign.preprocess or foreign.classes):
+        return _foreign(run, exported, foreign)
     if exported:
         from plainfilm.export.engine import OnnxModel
 
         return OnnxModel.load(run)
     return _by_onnx(run, seed) if engine == "onnx" else torch_model(run, precision)
+
+
+def _foreign(run: Path, exported: bool, foreign: Foreign) -> Reads:
+    if not exported:
+        refuse("a run, which holds its own", foreign._asdict())
+    if not foreign.preprocess:
+        refuse("an .onnx file without --preprocess", {"classes": foreign.classes})
+    from plainfilm.export.foreign import ForeignModel
+
+    return ForeignModel.load(run, *foreign)
 
 
 def _file_in(run: Path) -> Path:
@@ -51,7 +72,7 @@ def require_layers(run: Path) -> None:
     if _file_in(run).suffix.lower() == ".onnx":
         raise InputError(
             f"{run} is an ONNX file, which holds no layers for heat maps; explain the run that it was exported from, "
-            "where there is PyTorch: pip install 'plainfilm[train]'."
+            "where there is PyTorch: pip install 'plainfilm[train]'. Another program's file needs --preprocess."
         )
 
 

@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from plainfilm.data.films import FilmError
+from plainfilm.machine.memory import limit
 
 SECONDS = 60.0  # for one film; the slowest real ones take about two
 MEMORY = 4 * 2**30  # bytes of address space
@@ -168,19 +169,8 @@ def _pixels(header: dict[str, Any], data: bytes) -> np.ndarray:
     return pixel_array(film, decoding_plugin=plugin)
 
 
-def _limit_self() -> None:
-    """Limit this process's memory, where the system knows such limits."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold a patient's film
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-
-
 if __name__ == "__main__":
-    _limit_self()
+    limit(MEMORY)
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a decoder prints must not get among the answers
         serve(sys.stdin.buffer, answers)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from typing import Any
 
 # glibc's malloc.h. A block above LARGEST is still given back: it is an array of films, not a layer's output.
@@ -30,6 +31,18 @@ def give_back() -> None:
     """Give the system what is free now: after work on a list of all films, whose pieces would stay otherwise."""
     if trim := _of_c("malloc_trim"):
         trim(0)
+
+
+def limit(most: int) -> None:
+    """Limit this process to ``most`` bytes of address space, where the system knows such a limit, and to no core file,
+    which would hold a patient's film."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _of_c(name: str) -> Any:

@@ -50,6 +50,40 @@ def test_models_are_compared(films):
         pf.compare(truth, {"ours": chance})
 
 
+def test_models_in_dataframes_are_compared_as_arrays_are(films):
+    """One table with a column per model, or a table per model: in whatever order, words and scale."""
+    pandas = pytest.importorskip("pandas")
+    truth, chance, patients = films
+    noisy = np.clip(chance + np.random.default_rng(1).normal(0, 0.4, len(chance)), 0.001, 0.999)
+    wanted = pf.compare(truth, {"ours": chance, "theirs": noisy}, patients)
+    words = np.where(truth, "sick", "well")
+    films = {"Image": [f"{i}.png" for i in range(300)], "Target": words, "PatientID": patients}
+    one = pandas.DataFrame({**films, "ours": chance, "theirs": np.log(noisy / (1 - noisy))})
+    for models in (["ours", "theirs"], {"ours": "ours", "theirs": "theirs"}):
+        found = pf.compare(one, models, positive="sick")
+        assert found["positive"] == "sick" and found["patients"] == 150
+        for score in ("accuracy", "auroc"):
+            told, known = (each["pairs"][0][score]["difference"] for each in (found, wanted))
+            assert told == pytest.approx(known, abs=1e-9)
+    named = {"well": "NORMAL", "sick": "PNEUMONIA"}
+    ours = pandas.DataFrame({**films, "prob": chance}).sample(frac=1, random_state=0)
+    theirs = pandas.DataFrame({**films, "Target": np.where(truth, "PNEUMONIA", "NORMAL"), "score": noisy})
+    found = pf.compare({"ours": ours, "theirs": theirs}, classes=named, positive="PNEUMONIA")
+    assert found["pairs"][0]["auroc"]["difference"] == pytest.approx(
+        wanted["pairs"][0]["auroc"]["difference"], abs=1e-9
+    )
+    with pytest.raises(InputError, match=r"classes differ \(sick, well against NORMAL, PNEUMONIA\)"):
+        pf.compare({"ours": ours, "theirs": theirs})
+    with pytest.raises(InputError, match="'ill' is no class of The DataFrame"):
+        pf.compare({"ours": ours, "theirs": ours}, classes={"ill": "PNEUMONIA"})
+    with pytest.raises(InputError, match="two or more"):
+        pf.compare(one, ["ours"])
+    with pytest.raises(InputError, match="patients are a column"):
+        pf.compare(one, ["ours", "theirs"], patients)
+    with pytest.raises(InputError, match="a DataFrame and its columns"):
+        pf.compare(truth)
+
+
 def test_an_operating_point_with_a_promise(films):
     truth, chance, patients = films
     point = pf.operating_point(truth, chance, "sensitivity=0.95", patients)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -164,30 +164,63 @@ def _of_frame(frame: Any, call: str, positive: str, columns: Mapping[str, str] |
 
 def compare(  # noqa: PLR0913 - what may be said of predictions, each by its name
     labels: Any,
-    models: Mapping[str, Any],
+    models: Mapping[str, Any] | Sequence[str] | None = None,
     patients: Any = None,
     *,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[str] | Mapping[str, str] | None = None,
     positive: str = "",
     threshold: float | Mapping[str, float] = 0.5,
+    columns: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return the paired comparison of models on the same films: what ``plainfilm compare --json`` prints.
 
-    ``models``: {name: scores} as in ``scores``; ``threshold``: one for all, or {name: threshold}.
+    ``models``: {name: scores} as in ``scores``; ``threshold``: one for all, or {name: threshold}. Or a DataFrame for
+    ``labels``, and in ``models`` its columns of scores, [column, …] or {name: column}. Or {name: DataFrame} alone, each
+    model's predictions. ``columns``: as in ``scores``. ``classes`` of DataFrames: {what they call a class: its name}.
 
     >>> found = pf.compare(truth, {"ours": probabilities, "theirs": others}, patients=who)
     >>> found["films"], found["patients"], [model["name"] for model in found["models"]]
     (400, 200, ['ours', 'theirs'])
     """
-    if len(models) < 2:
+    frames = _frames(labels, models, columns or {})
+    if len(frames or models or ()) < 2:
         raise InputError("compare takes the scores of two or more models.")
-    cuts = threshold if isinstance(threshold, Mapping) else dict.fromkeys(models, threshold)
-    tables = [
-        (name, from_arrays(labels, found, patients, classes, positive, cuts.get(name, 0.5)))
-        for name, found in models.items()
-    ]
+    if frames:
+        if patients is not None:
+            raise InputError('patients are a column of the DataFrame: columns={"patient": NAME}.')
+        told = Told(positive=positive, names=classes if isinstance(classes, Mapping) else {})
+        read = [(name, read_table_of(frame, told=told._replace(columns=own))) for name, (frame, own) in frames.items()]
+        tables = [(name, _cut(found.predictions, _threshold(threshold, name))) for name, found in read]
+    else:
+        named = None if classes is None else list(classes)
+        tables = [
+            (name, from_arrays(labels, found, patients, named, positive, _threshold(threshold, name)))
+            for name, found in cast(Mapping[str, Any], models).items()
+        ]
     return paired.compare(tables, np.random.default_rng(seed))
+
+
+def _frames(labels: Any, models: Any, columns: Mapping[str, str]) -> dict[str, tuple[Any, Mapping[str, str]]]:
+    """Return {model: (its DataFrame, {role: column})}; {} where arrays were given. InputError for neither."""
+    if is_frame(labels):
+        named = models if isinstance(models, Mapping) else {name: name for name in models or ()}
+        return {name: (labels, {**columns, "score": column}) for name, column in named.items()}
+    if models is not None:
+        return {}
+    if not isinstance(labels, Mapping) or not all(map(is_frame, labels.values())):
+        raise InputError("compare takes labels and {name: scores}, a DataFrame and its columns, or {name: DataFrame}.")
+    return {name: (frame, columns) for name, frame in labels.items()}
+
+
+def _threshold(threshold: float | Mapping[str, float], name: str) -> float:
+    return threshold.get(name, 0.5) if isinstance(threshold, Mapping) else threshold
+
+
+def _cut(p: Predictions, threshold: float) -> Predictions:
+    """Return the scored films of a table, decided by ``threshold`` unless they have their own."""
+    scored_part = p.part(p.scored_part)
+    return scored_part if p.decision.own_thresholds else scored_part.by(threshold=threshold)
 
 
 def operating_point(  # noqa: PLR0913 - what may be said of predictions, each by its name

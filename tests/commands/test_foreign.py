@@ -62,3 +62,33 @@ def test_compare_and_plan_take_them_too(tmp_path, capsys):
     assert pair["auroc"]["difference"]["value"] > 0 and pair["auroc"]["p_holm"] < 0.05
     assert main(["plan", "--pilot", str(tmp_path / "a.csv"), "--json", "--quiet"]) == 0
     assert out(capsys)["assumed"]["films_per_patient"] == 2
+
+
+def test_their_names_of_classes_are_mapped_onto_ours(tmp_path, capsys):
+    """A model of three classes against one of two: bacteria and viruses are both pneumonia."""
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(rng.integers(0, 3, 150), 2)
+    shares = rng.dirichlet([1, 1, 1], 300) * 0.6 + 0.4 * np.eye(3)[kinds]
+    names = np.array(["NORMAL", "bacteria", "virus"])
+    rows = [[f"{i}.png", names[k], *map(str, p)] for i, (k, p) in enumerate(zip(kinds, shares, strict=True))]
+    header = "path,label,p_NORMAL,p_bacteria,p_virus"
+    (tmp_path / "three.csv").write_text("\n".join([header, *map(",".join, rows)]))
+    sick = shares[:, 1] + shares[:, 2]
+    pairs = [
+        f"{i}.png,{('healthy', 'ill')[int(k > 0)]},{1 - p},{p}"
+        for i, (k, p) in enumerate(zip(kinds, sick, strict=True))
+    ]
+    (tmp_path / "two.csv").write_text("\n".join(["path,label,p_healthy,p_ill", *pairs]))
+    words = ["compare", str(tmp_path / "three.csv"), str(tmp_path / "two.csv"), "--json", "--quiet"]
+    assert main(words) == 2 and "their classes differ" in capsys.readouterr().err
+    mapped = "bacteria=PNEUMONIA,virus=PNEUMONIA,ill=PNEUMONIA,healthy=NORMAL"
+    assert main([*words, "--classes", mapped, "--positive", "PNEUMONIA"]) == 0
+    found = out(capsys)
+    assert found["positive"] == "PNEUMONIA" and found["pairs"][0]["auroc"]["difference"]["value"] == pytest.approx(0)
+    alone = ["evaluate", str(tmp_path / "three.csv"), "--json", "--quiet"]
+    assert main([*alone, "--classes", "bacteria=PNEUMONIA,virus=PNEUMONIA", "--fail-if", "auroc<0.6"]) == 0
+    assert out(capsys)["test"]["auroc"] == pytest.approx(found["models"][0]["scores"]["auroc"])
+    assert main([*words, "--classes", "viruses=PNEUMONIA"]) == 2
+    assert "'viruses' is no class of" in capsys.readouterr().err
+    assert main([*words, "--classes", "NORMAL=x,bacteria=x,virus=x"]) == 2
+    assert "two must be left" in capsys.readouterr().err

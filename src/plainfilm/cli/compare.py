@@ -15,6 +15,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for comparison.json (default: print only)")
     parser.add_argument("--positive", default="", help="positive class (default: the one not called normal)")
     table_flags(parser)
+    text = "what files call the classes of the others: healthy=NORMAL,sick=PNEUMONIA; several may become one"
+    parser.add_argument("--classes", default="", metavar="NAME=NAME,…", help=text)
     parser.add_argument("--force", action="store_true", help="replace a comparison that is in --out")
 
 
@@ -22,7 +24,7 @@ def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.compare import compare_all
 
     how = {
-        **given(options, "positive", "columns", "scores"),
+        **given(options, "positive", "columns", "scores", "classes"),
         "out": options.out,
         "force": options.force,
         "seed": options.seed,

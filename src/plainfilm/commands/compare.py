@@ -28,6 +28,7 @@ def compare_all(
     positive: str = "",
     columns: str = "",
     scores: str = "",
+    classes: str = "",
     out: Path | None = None,
     force: bool = False,
     seed: int = 0,
@@ -35,7 +36,8 @@ def compare_all(
     """Compare run folders and predictions files on their scored part (test, else val); with ``out`` write
     comparison.json there.
 
-    ``columns``, ``scores``: what files hold that other programs made, see ``handed_in.Told``. Returns what
+    ``columns``, ``scores``: what files hold that other programs made, see ``handed_in.Told``. ``classes``: what files
+    call the classes of the others, "healthy=NORMAL,sick=PNEUMONIA", see ``Predictions.called_as``. Returns what
     ``evaluation.compare.compare`` does, for films with several findings what ``compare_findings`` does. InputError for
     fewer than two, or when films or labels differ.
     """
@@ -48,10 +50,11 @@ def compare_all(
     names, rng = _names(places), np.random.default_rng(seed)
     findings = [findings_of(place) for place in places]
     if any(findings):
-        refuse("a comparison of several findings", {"positive": positive, "columns": columns, "scores": scores})
+        of_classes = {"positive": positive, "columns": columns, "scores": scores, "classes": classes}
+        refuse("a comparison of several findings", of_classes)
         found = compare_findings(_all_of_findings(names, findings), rng)
     else:
-        tables = _tables(places, Told.of(columns, scores, positive), positive)
+        tables = _tables(places, Told.of(columns, scores, positive, classes))
         found = compare(list(zip(names, tables, strict=True)), rng)
     for place, model in zip(places, found["models"], strict=True):
         model["protocol"] = _protocol(place)
@@ -72,11 +75,11 @@ def _all_of_findings(
     return [(name, found) for name, found in zip(names, findings, strict=True) if found is not None]
 
 
-def _tables(places: list[Path], told: Told, positive: str) -> list[Predictions]:
-    """Return each model's scored films; the first one's positive class is the one that ``positive`` or all name."""
+def _tables(places: list[Path], told: Told) -> list[Predictions]:
+    """Return each model's scored films; the first one's positive class is the one that ``told`` or all name."""
     tables = [scored_films(place, told) for place in places]
     meant = {table.decision.threshold_of for table in tables} - {""}
-    asked = positive or (meant.pop() if len(meant) == 1 else None)
+    asked = told.positive or (meant.pop() if len(meant) == 1 else None)
     tables[0] = tables[0].by(positive=tables[0].classes[positive_class(tables[0].classes, asked)])
     return tables
 

@@ -147,27 +147,29 @@ def evaluate_file(
     by: str = "",
     columns: str = "",
     scores: str = "",
+    classes: str = "",
     seed: int = 0,
 ) -> MetricsDocument:
     """Score any model's predictions; with ``out`` write metrics.json there.
 
     ``threshold``: of two classes, 0.5 when None; InputError where the file's own thresholds or more classes leave it
     nothing to do. ``by``: further columns of the file to look at, see ``runs.scoring.measure``. ``columns``,
-    ``scores``, ``positive``: what another program's table holds, see ``handed_in.Told``.
+    ``scores``, ``positive``: what another program's table holds, ``classes``: other names for its classes, see
+    ``handed_in.Told``.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: expected a number between 0 and 1.")
     if out:
         folders.require_free(out, folders.EVALUATION, force=force)
     if holds_findings(file):
-        refuse("a file of several findings", {"positive": positive, "threshold": threshold})
+        refuse("a file of several findings", {"positive": positive, "threshold": threshold, "classes": classes})
         said = read_findings(file)
         metrics = measure_findings(said, AS_GIVEN, seed, columns_of(said, read_csv(file)[1]), by)
         if out:
             with sealed(out, shared=True):
                 write_json(out / folders.METRICS, metrics)
         return metrics
-    predictions, table = read_table_of(file, told=Told.of(columns, scores, positive))
+    predictions, table = read_table_of(file, told=Told.of(columns, scores, positive, classes))
     decision = predictions.decision
     if threshold is not None and (decision.own_thresholds or not decision.two):
         why = "it has a threshold for each film" if decision.two else "it has more than two classes"

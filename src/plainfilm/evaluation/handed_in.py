@@ -53,7 +53,7 @@ class Told(NamedTuple):
 
     ``columns``: {role: column} for roles of ``ROLES``; ``scores``: one of ``scales.KINDS``; ``scale``: of the scores,
     where it is known from films before; ``positive``: the class that they are for; ``classes``: all classes;
-    ``labelled``: whether the truth is asked for.
+    ``labelled``: whether the truth is asked for; ``names``: {class as it stands there: what it is to be called}.
     """
 
     columns: Mapping[str, str] = {}
@@ -62,13 +62,22 @@ class Told(NamedTuple):
     positive: str = ""
     classes: tuple[str, ...] = ()
     labelled: bool = True
+    names: Mapping[str, str] = {}
 
     @classmethod
-    def of(cls, columns: str = "", scores: str = "", positive: str = "") -> Told:
-        """Return what flags say: ``columns`` is ``label=Target,score=prob``. InputError for another form."""
+    def of(cls, columns: str = "", scores: str = "", positive: str = "", names: str = "") -> Told:
+        """Return what flags say: ``columns`` is ``label=Target,score=prob``, ``names`` is ``healthy=NORMAL``.
+        InputError for another form."""
         if scores and scores not in KINDS:
             raise InputError(f"--scores {scores}: choose from {', '.join(KINDS)}.{did_you_mean(scores, KINDS)}")
-        return cls(dict(name_pairs("--columns", columns, "ROLE=COLUMN")), scores, positive=positive)
+        renamed = dict(name_pairs("--classes", names))
+        roles = dict(name_pairs("--columns", columns, "ROLE=COLUMN"))
+        return cls(roles, scores, positive=positive, names=renamed)
+
+    def positive_of(self, classes: Sequence[str]) -> str:
+        """Return what a table with these ``classes`` calls the positive one."""
+        own = (name for name, new in self.names.items() if new == self.positive and name in classes)
+        return self.positive if self.positive in classes else next(own, self.positive)
 
 
 class Table(NamedTuple):
@@ -100,7 +109,7 @@ def read_handed_in(path: str | Path | pandas.DataFrame, told: Told | None = None
     both = list(numbered)
     numbers, rows = [number for number, _ in both], [row for _, row in both]
     table = _ours(header, rows, numbers) if of_ours else _theirs(path, header, rows, numbers, told)
-    return table._replace(positive=told.positive or table.positive)
+    return table._replace(positive=told.positive_of(table.classes) or table.positive)
 
 
 def named(path: str | Path | pandas.DataFrame) -> str:
@@ -165,6 +174,7 @@ def _theirs(path: str | Path, header: list[str], rows: Rows, numbers: list[int],
         raise InputError(f"{path} has no rows; there is nothing to score.")
     found = _roles(path, header, rows, told)
     classes = told.classes or _classes(path, rows, found)
+    told = told._replace(positive=told.positive_of(classes))
     by_class = {} if "score" in told.columns else _by_class(header, classes, found)
     if by_class:
         probabilities, scale, said = _several(path, rows, by_class, classes)

@@ -127,6 +127,26 @@ class Predictions:
         thresholds = np.unique(self.decision.threshold)
         return self.by(threshold=float(thresholds[0])) if len(thresholds) == 1 else self
 
+    def called_as(self, names: Mapping[str, str]) -> Predictions:
+        """Return the table with other ``names`` of classes, {own: new}; the probabilities of several with one new name
+        are added up. InputError where fewer than two classes would be left, or films' own thresholds lose their class.
+        """
+        new = [names.get(name, name) for name in self.classes]
+        kept, of = list(dict.fromkeys(new)), self.decision.threshold_of
+        same = len(kept) == len(new)
+        if len(kept) < 2 or (self.decision.own_thresholds and not same):
+            raise InputError(f"--classes: {', '.join(self.classes)} can't become {', '.join(kept)}; two must be left.")
+        place = np.array([kept.index(name) for name in new])
+        decision = replace(
+            self.decision,
+            classes=tuple(kept),
+            positive=names.get(self.decision.positive, self.decision.positive),
+            threshold_of=names.get(of, of),
+            threshold=self.decision.threshold if same else 0.5,
+        )
+        shares = np.stack([self.probabilities[:, place == k].sum(1) for k in range(len(kept))], 1)
+        return replace(self, labels=place[self.labels], probabilities=shares, decision=decision)
+
     @property
     def scored_part(self) -> Literal["test", "val"]:
         """The part whose scores count: test where there is one, else val."""
@@ -183,7 +203,8 @@ def read_table_of(
     ``threshold_of``, one for all films, and goes before that of ``about``, the model.json of whoever made them. A
     column ``scored_by`` names the model that scored a film, where there are several: AUROC and AUPRC are then taken
     within each. A film's patient is taken from a ``patient`` column, else from ``films_csv`` (by path), else it is its
-    own path. What was taken for what is said; all mistakes are collected into one InputError.
+    own path. What was taken for what is said; all mistakes are collected into one InputError. Classes that
+    ``told.names`` names are called so; InputError where it names none of the table's, nor are these called so already.
     """
     told, known = told or Told(), _patients_of(films_csv) if films_csv is not None else {}
     table, path = read_handed_in(path, told), named(path)
@@ -208,7 +229,15 @@ def read_table_of(
         patients=patients_of(rows, known),
         folds=np.array([row["scored_by"] for row in rows], dtype=np.str_) if "scored_by" in table.header else None,
     )
-    return HandedIn(found, table)
+    return HandedIn(_renamed(found, told.names, path), table)
+
+
+def _renamed(p: Predictions, names: Mapping[str, str], path: str) -> Predictions:
+    if not set(names) & set(p.classes):
+        if set(p.classes) <= {*names.values()} or not names:
+            return p
+        raise InputError(f"--classes: '{next(iter(names))}' is no class of {path} ({', '.join(p.classes)}).")
+    return p.called_as(names)
 
 
 def _mistakes(table: Table, found: Found, labelled: bool) -> list[str]:

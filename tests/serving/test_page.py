@@ -242,6 +242,34 @@ def test_the_gate_and_the_band_for_a_reader_are_told(model, serve, show, make_fi
         expect(page.locator("#status")).to_contain_text("2 for a reader")
 
 
+def noise(draws):
+    buffer = io.BytesIO()
+    Image.fromarray(draws.integers(0, 256, (64, 64), dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_films_that_differ_as_a_set_from_the_training_films_are_warned_of(model, serve, show, make_film):
+    """The warning is of all films that the service has seen lately, whoever sent them."""
+    draws, warning = np.random.default_rng(0), None
+    with serve(model) as running:
+        page = show(running)
+        put(page, make_film(0, True), make_film(1, False))
+        expect(page.locator("#alarm")).to_be_hidden()
+        page.click("#about")
+        expect(page.locator("#aboutBody")).to_contain_text("like the training films (0 films seen")
+        for _ in range(40):
+            warning = running.predict(*(noise(draws) for _ in range(10))).json()["warning"]
+            if warning:
+                break
+        assert "The latest films differ from the training films" in warning
+        page.reload()
+        put(page, make_film(2, True))
+        expect(page.locator("#alarm")).to_contain_text("The latest films differ from the training films")
+        page.click("#about")
+        expect(page.locator("#aboutBody")).to_contain_text("The latest films differ from the training films")
+        expect(page.locator("#aboutBody")).to_contain_text("false alarm")
+
+
 def test_a_model_without_a_verdict_says_so(model, serve, show):
     with serve(replace(model, verdict={})) as running:
         page = show(running)

@@ -13,6 +13,7 @@ from PIL import Image
 from plainfilm.cli import main
 from plainfilm.evaluation.findings import read_findings
 from plainfilm.models.model import Model
+from plainfilm.report.folds import folds_report
 from plainfilm.report.words import unbroken
 from plainfilm.storage.files import sealed, write_json
 
@@ -194,6 +195,15 @@ def test_what_is_not_for_findings_says_so(trained, tmp_path, words, said, capsys
 QUICK = ["--model", "vgg", "--epochs", "6", "--size", "32", "--batch", "16", "--learning-rate", "0.02", "--quiet"]
 
 
+def says_what_is_not_known(out, page):
+    assert "unknown is never counted as negative" in page and 'id="limits"' in page and "patients are in" not in page
+    whole = out / "fold-1" / "config.json"
+    before = whole.read_bytes()
+    write_json(whole, {**json.loads(before), "crossing": {"patients": 3}})
+    assert "fold-1: 3 patients are in two parts" in folds_report(out).read_text()
+    whole.write_bytes(before)
+
+
 def test_folds_are_pooled_by_finding_and_compared(tmp_path, capsys):
     table = films_with_findings(tmp_path / "films", count=90)
     out = tmp_path / "folds"
@@ -220,6 +230,7 @@ def test_folds_are_pooled_by_finding_and_compared(tmp_path, capsys):
     assert all(cell["finding"] in FINDINGS and cell["p_own_label"] < 0.5 for cell in found["label_noise"])
     page = (out / "report.html").read_text()
     assert "AUROC, Mass" in page and "Ranking by finding" in page and "each with a 95 %" not in page
+    says_what_is_not_known(out, page)
     assert main(["evaluate", str(out), "--fail-if", "macro_auroc<0.2"]) == 0
     assert json.loads((out / "folds.json").read_text()) == found
     assert main(["compare", str(out), str(out / "predictions.csv"), "--quiet"]) == 0
@@ -232,7 +243,12 @@ def test_seeds_are_listed_by_finding(tmp_path):
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     found = json.loads((tmp_path / "out" / "folds.json").read_text())
     assert found["pooled"] is None and len(found["scores"]["macro_auroc"]["values"]) == 2
-    assert not (tmp_path / "out" / "predictions.csv").exists() and (tmp_path / "out" / "report.html").exists()
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+    page = (tmp_path / "out" / "report.html").read_text()
+    weak = [
+        name for name in FINDINGS for k in (0, 1) if f"seed-{k}: {name}: not shown to be better than chance" in page
+    ]
+    assert weak, "one epoch on 60 films teaches nothing"
 
 
 def test_maps_are_of_findings(trained, tmp_path, capsys):
@@ -288,6 +304,17 @@ def test_the_page_gets_the_map_of_the_chosen_finding(trained):
         assert wrong.status_code == 422 and "Did you mean 'Mass'?" in wrong.json()["error"]
 
 
+def has_a_report(out, found):
+    page = (out / "report.html").read_text()
+    assert "before and after adapting" in page and unbroken(found["findings"]["Mass"]["not_adapted"]) in page
+    for name in ("Effusion", "Pneumonia"):
+        one = found["findings"][name]
+        assert all(f"{one[when]['balanced_accuracy']['value']:.3f}" in page for when in ("before", "after"))
+        assert f"{found['to']['findings'][name]['threshold']:.3f}" in page
+        assert f"{one['after']['auroc']['value']:.3f}" in page
+    assert (out / "figures" / "findings-roc.png").exists() and main(["doctor", str(out)]) == 0
+
+
 def test_each_finding_is_adapted_by_the_films_that_know_it(trained, tmp_path, capsys):
     local = films_with_findings(tmp_path / "local", count=120, hidden=0.2, seed=5)
     rows = read(local)
@@ -319,6 +346,7 @@ def test_each_finding_is_adapted_by_the_films_that_know_it(trained, tmp_path, ca
         )
         assert films.called[films.truth].mean() >= 0.85
     assert set(new.verdict["findings"]) == {"Effusion", "Pneumonia"} and "120 films" in new.verdict["protocol"]
+    has_a_report(out, found)
     assert main(["evaluate", str(out), str(local), "--out", str(tmp_path / "again"), "--quiet"]) == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -94,7 +95,7 @@ def adapt_labelled(
     """
     model = _model(run)
     rules = rules_of(threshold, refer, guarantee)
-    fitted: Callable[..., tuple[Any, dict[str, Any], Predictions | None]]
+    fitted: Callable[..., tuple[Any, dict[str, Any], Predictions | FindingsPredictions]]
     if isinstance(model.decision, FindingsDecision):
         refuse("a model of several findings", {"classes": classes})
         operating.check(rules.threshold, rules.refer, ("no", "yes"))
@@ -117,9 +118,9 @@ def adapt_labelled(
         for line in found["red_lines"]:
             say(f"RED LINE: {line}")
         written = _write(out, data, model, new, found)
-        if after is None:
-            return written
-        about = {"model": model.name, "synthetic": films.synthetic, "quarantine": bad}
+        about = {"model": model.name, "data": data, "synthetic": films.synthetic, "quarantine": bad}
+        if isinstance(after, FindingsPredictions):
+            return written | _report_findings(out, after, written, about)
         return written | _report(out, RunFolder(run), after, cast(Decision, new), written, about)
 
 
@@ -151,9 +152,8 @@ def _fitted(
 
 def _fitted_to_findings(
     local: Local, model: Model | OnnxModel, out: Path, rules: Rules, rng: np.random.Generator, force: bool
-) -> tuple[FindingsDecision, dict[str, Any], None]:
-    """``_fitted`` for a model of several findings, each of which is fitted by itself, with the model's verdict; it has
-    no report."""
+) -> tuple[FindingsDecision, dict[str, Any], FindingsPredictions]:
+    """``_fitted`` for a model of several findings, each of which is fitted by itself, with the model's verdict."""
     old = model.decision
     assert isinstance(old, FindingsDecision)
     raw = FindingsPredictions.of_films(local.films, local.chances, old.cooled)
@@ -172,7 +172,7 @@ def _fitted_to_findings(
         "scores": means(decided),
         "findings": {name: headline(one) for name, one in decided.items()},
     }
-    return new, found, None
+    return new, found, after
 
 
 def rules_of(threshold: str, refer: str, guarantee: str, shifted: bool = False) -> Rules:
@@ -202,13 +202,25 @@ def _report(
     out: Path, run: RunFolder, films: Predictions, decision: Decision, found: dict[str, Any], about: dict[str, Any]
 ) -> dict[str, str]:
     """Write the report of the local films; return where it is, nothing without what draws it."""
-    about |= {"data": found["data"], "whose": f" of the site; {found['quarantined']} could not be read"}
+    about |= {"whose": f" of the site; {found['quarantined']} could not be read"}
     try:
         from plainfilm.report.adapted import adapted_report
     except ImportError:
         say("No report: it takes plainfilm[train].")
         return {}
     return {"report": str(adapted_report(out, run, films, decision, found, about))}
+
+
+def _report_findings(
+    out: Path, films: FindingsPredictions, found: dict[str, Any], about: dict[str, Any]
+) -> dict[str, str]:
+    """``_report`` for a model of several findings."""
+    try:
+        from plainfilm.report.adapted_findings import adapted_findings_report
+    except ImportError:
+        say("No report: it takes plainfilm[train].")
+        return {}
+    return {"report": str(adapted_findings_report(out, films, found, {**about, "version": version("plainfilm")}))}
 
 
 def _keep_seen(run: RunFolder, out: Path) -> None:

@@ -198,8 +198,10 @@ def report(
 
 def _report_findings(folder: Path, said: FindingsPredictions, metrics: MetricsDocument, about: dict[str, Any]) -> None:
     try:
+        from plainfilm.report.findings import lines_of
         from plainfilm.report.findings_page import findings_elsewhere_report  # which draws
     except ImportError:
         return say("No report: it takes plainfilm[train].")
-    findings_elsewhere_report(folder, said, metrics, {**about, "version": version("plainfilm")})
+    lines = [*metrics["shared"]["red_lines"], *lines_of(metrics["test"]), *about["probes"].get("red_lines", [])]
+    findings_elsewhere_report(folder, said, metrics, {**about, "lines": lines, "version": version("plainfilm")})
     say(f"Report: {folder / folders.REPORT}")

@@ -105,10 +105,14 @@ def _hidden(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def red_lines(run: RunFolder, part: str) -> list[str]:
     """Return what must be read before the scores of the findings."""
+    return lines_of_training(run) + lines_of(cast(dict[str, Any], run.metrics)[part])
+
+
+def lines_of_training(run: RunFolder) -> list[str]:
+    """Return what must be read of a run's films, whatever its scores."""
     crossed = run.config["crossing"].get("patients")
     lines = [f"{crossed} patients are in two parts: scores are too good."] if crossed else []
-    lines += [*run.audit.get("red_lines", []), *run.probes.get("red_lines", [])]
-    return lines + lines_of(cast(dict[str, Any], run.metrics)[part])
+    return [*lines, *run.audit.get("red_lines", []), *run.probes.get("red_lines", [])]
 
 
 def lines_of(found: Mapping[str, Any]) -> list[str]:

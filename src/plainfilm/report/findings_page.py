@@ -31,7 +31,6 @@ from plainfilm.report.findings import (
     hidden_lines,
     hidden_table,
     limits,
-    lines_of,
     means,
     red_lines,
     together,
@@ -48,6 +47,7 @@ from plainfilm.runs.folder import RunFolder, interval
 ELSEWHERE = "One set of films from one place: another hospital's films, or other years, may give other scores."
 COLUMNS = 4  # small multiples beside each other
 SECTIONS = {
+    "local": "Before and after adapting",
     "findings": "Findings",
     "roc": "Ranking",
     "reliability": "Probabilities",
@@ -94,24 +94,29 @@ def findings_report(run: RunFolder) -> Path:
 
 
 def findings_elsewhere_report(
-    folder: Path, films: FindingsPredictions, metrics: Mapping[str, Any], about: Mapping[str, Any]
+    folder: Path,
+    films: FindingsPredictions,
+    metrics: Mapping[str, Any],
+    about: Mapping[str, Any],
+    adapted: Table | None = None,
 ) -> Path:
     """Write report.html and figures/ of ``films`` that are not the model's own into ``folder``; return the page's path.
 
-    about: "data" and "model" (names), "synthetic", "version", "quarantine" (films that could not be read), "probes"
-    (probes.json, if they were probed).
+    about: "data" and "model" (names), "synthetic", "version", "quarantine" (films that could not be read), "lines" (red
+    lines), "probes" (probes.json, if they were probed). adapted: what adapting to these films did.
     """
-    seen = RunFolder(folder).replaced(probes=about["probes"])
+    seen = RunFolder(folder).replaced(probes=about.get("probes", {}))
     more = {"unknown": unknown(cells_of(films), "These films"), "limits": [ELSEWHERE, *LIMITS], **_probed(seen)}
     bad = count(len(about["quarantine"]), "film")
+    when = ", before and after adapting" if adapted else ""
     page = {
-        "title": f"{about['model']} on {about['data']}: {len(films.findings)} findings",
+        "title": f"{about['model']} on {about['data']}{when}: {len(films.findings)} findings",
         "lead": f"{_films_of(films, 'film')}, not the model's own; {bad} could not be read",
         "synthetic": about["synthetic"],
         "version": about["version"],
         "protocol": metrics["protocol"],
-        "lines": [*metrics["shared"]["red_lines"], *lines_of(metrics["test"]), *about["probes"].get("red_lines", [])],
-        **_sections(films, metrics, "test", folder, more),
+        "lines": about["lines"],
+        **_sections(films, metrics, "test", folder, {**more, "local": adapted}),
     }
     return write_page(folder, "findings.html", page)
 

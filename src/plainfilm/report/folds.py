@@ -18,6 +18,7 @@ from plainfilm.report.findings_page import figures
 from plainfilm.report.forest import Spread, strip
 from plainfilm.report.page import write_page
 from plainfilm.report.words import count, number, with_interval
+from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json
@@ -75,7 +76,8 @@ def _of_findings(folder: Path, about: dict[str, Any], runs: list[RunFolder]) -> 
     shown = figures(together, about["pooled"], folder) if together else {}
     noise = _label_noise(about.get("label_noise") or [], int(about.get("label_noise_count") or 0))
     sections = {"findings": "Findings", "runs": heading, "roc": "Ranking", "reliability": "Probabilities"}
-    sections |= {"noise": "Doubtful labels", "how": "How"}
+    sections |= {"unknown": "What is not known", "noise": "Doubtful labels", "how": "How"}
+    sections |= {"limits": "What this does not show"}
     skipped = {key for key in ("findings", "roc", "reliability", "noise") if not (shown | {"noise": noise}).get(key)}
     films, asked = sum(runs[0].config["films"].values()), len(runs[0].findings.findings)
     page = {
@@ -85,17 +87,32 @@ def _of_findings(folder: Path, about: dict[str, Any], runs: list[RunFolder]) -> 
         "version": runs[0].config["plainfilm"],
         "protocol": about["protocol"],
         "groups": [("", [(key, name) for key, name in sections.items() if key not in skipped])],
-        "lines": _of_sites(about) + (findings.lines_of(about["pooled"]) if about["pooled"] else []),
+        "lines": _of_sites(about) + _lines_of_findings(about, runs),
         "sites": _sites(about.get("left_out")),
         "what": _what(about, len(together) if together else 0),
         "tiles": _tiles(about, findings.MEANS),
         "strip": _strip(about, folder, findings.MEANS | _each_auroc(about)),
         "links": [(run.folder.name, f"{run.folder.name}/report.html") for run in runs],
         "noise": noise,
+        "unknown": findings.unknown(runs[0].config["findings"], findings.ALL_FILMS),
+        "hidden": findings.hidden_table(about["pooled"]) if about["pooled"] else None,
+        "hidden_lines": findings.hidden_lines(about["pooled"]) if about["pooled"] else [],
         "how": provenance.how_beside([_named(run) for run in runs]),
+        "limit_lines": findings.LIMITS,
         **shown,
     }
     return write_page(folder, "folds.html", page)
+
+
+def _lines_of_findings(about: dict[str, Any], runs: list[RunFolder]) -> list[str]:
+    """Return what must be read first: of all runs as it is, of some by their names; then of the scores, which are the
+    runs' own where films are not pooled."""
+    each = {run.folder.name: findings.lines_of_training(run) for run in runs}
+    if not about["pooled"]:
+        each = {run.folder.name: findings.red_lines(run, scored_part(run)) for run in runs}
+    shared = [line for line in next(iter(each.values())) if all(line in lines for lines in each.values())]
+    own = [f"{name}: {line}" for name, lines in each.items() for line in lines if line not in shared]
+    return shared + own + (findings.lines_of(about["pooled"]) if about["pooled"] else [])
 
 
 def _each(pooled: dict[str, Any]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def test_an_export_answers_the_same(trained, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["adapt", "{run}", "{films}", "--unlabelled", "--out", "{new}"], "one question at a time"),
+        (["adapt", "{run}", "{films}", "--prevalence", "0.1", "--out", "{new}"], "a prevalence of its own"),
         (
             ["adapt", "{run}", "{films}", "--classes", "a=b", "--out", "{new}"],
             "nothing for a model of several findings",
@@ -348,6 +348,23 @@ def test_each_finding_is_adapted_by_the_films_that_know_it(trained, tmp_path, ca
     assert set(new.verdict["findings"]) == {"Effusion", "Pneumonia"} and "120 films" in new.verdict["protocol"]
     has_a_report(out, found)
     assert main(["evaluate", str(out), str(local), "--out", str(tmp_path / "again"), "--quiet"]) == 0
+
+
+def test_thresholds_of_findings_move_without_labels(trained, tmp_path, capsys):
+    """A site without labels: what the scores of its films say, finding by finding, and that none of it is measured."""
+    films_with_findings(tmp_path / "site", count=150, seed=7)
+    (tmp_path / "site" / "films.csv").unlink()
+    out = tmp_path / "here"
+    words = ["adapt", str(trained / "run"), str(tmp_path / "site"), "--unlabelled", "--out", str(out), "--quiet"]
+    assert main(words) == 0
+    assert "None of this can be checked" in capsys.readouterr().out
+    found, old, new = json.loads((out / "adapt.json").read_text()), Model.load(trained / "run"), Model.load(out)
+    for name, before, after in zip(FINDINGS, old.decision.each, new.decision.each, strict=True):
+        one = found["findings"][name]
+        assert after.temperature == before.temperature
+        assert after.threshold == (before.threshold if "not_adapted" in one else one["threshold_interval"]["value"])
+    assert any("not_adapted" not in one for one in found["findings"].values())
+    assert "not measured" in new.verdict["protocol"] and not new.verdict["scores"] and main(["doctor", str(out)]) == 0
 
 
 def test_none_adapted_is_a_sentence(trained, tmp_path, capsys):

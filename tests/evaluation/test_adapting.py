@@ -10,8 +10,10 @@ from scipy.stats import t as student
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.adapting import _enough, adapt, adapt_unlabelled, cross_fitted
+from plainfilm.evaluation.adapting_findings import adapt_findings_by_hills
 from plainfilm.evaluation.calibration import estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.decision import Band, Decision
+from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions
 from plainfilm.evaluation.operating import Rules, choose
 from plainfilm.evaluation.predictions import Predictions
 
@@ -154,3 +156,34 @@ def test_the_interval_of_an_estimated_prevalence_is_that_of_its_likelihood():
     inside = grid[likelihood > likelihood.max() - student.ppf(0.975, 399) ** 2 / 2]
     assert found.low == pytest.approx(inside[0], abs=0.01) and found.high == pytest.approx(inside[-1], abs=0.01)
     assert prevalence_interval(score, 0.5, estimate, np.repeat(np.arange(40), 10)).low <= found.low
+
+
+def findings_by_hills(films, moved, seed, truth=None):
+    """Three findings: one whose negative films have moved, one that stays, and one that no film has."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random((films, 3)) < (0.35, 0.5, 0.4)
+    odds = 1.2 * rng.normal(size=(films, 3)) + np.where(truth, 3.0, (moved - 3.0, -3.0, -3.0))
+    if moved:
+        odds[:, 2] = rng.normal(-3.0, 1.0, films)
+    decision = FindingsDecision.of_names(("A", "B", "C"))
+    names = np.arange(films).astype(str)
+    return FindingsPredictions(
+        list(names), np.repeat("val", films), truth.astype(np.int8), expit(odds), decision, names
+    )
+
+
+def test_each_findings_threshold_moves_with_its_own_hills():
+    own, new = findings_by_hills(1_000, 0, 1), findings_by_hills(600, 1.5, 2)
+    own.truth[:60, 0] = -1  # unknown: its hills are those of the other films
+    decision, found = adapt_findings_by_hills(new.chances, own.decision, own, new.patients, np.random.default_rng(0))
+    assert 0.85 < found["findings"]["A"]["hills"]["log_odds_moved"]["no A"] < 1.7  # it is held back a little
+    assert abs(found["findings"]["B"]["hills"]["log_odds_moved"]["no B"]) < 0.3
+    assert decision.each[2] == own.decision.each[2] and "C is not adapted" in found["lines"][0]
+    assert found["findings"]["A"]["prevalence_estimated"] == pytest.approx(new.truth[:, 0].mean(), abs=0.05)
+    truth, score = new.truth[:, 0] == 1, new.chances[:, 0]
+    at = [np.mean([(score >= cut)[truth].mean(), (score < cut)[~truth].mean()]) for cut in (0.5, *np.sort(score))]
+    cut = decision.each[0].threshold
+    assert np.mean([(score >= cut)[truth].mean(), (score < cut)[~truth].mean()]) > max(at[0] + 0.005, max(at) - 0.015)
+    few = replace(own, truth=np.where(own.truth == 1, -1, own.truth).astype(np.int8))
+    with pytest.raises(InputError, match=r"No finding can be adapted without labels\. A: 0 of"):
+        adapt_findings_by_hills(new.chances, own.decision, few, new.patients, np.random.default_rng(0))

@@ -59,7 +59,9 @@ def _run(options: argparse.Namespace) -> Any:
 
 
 def _show(result: Any) -> str:
-    return _by_finding(result) if "findings" in result else _as_one(result)
+    if "findings" not in result:
+        return _as_one(result)
+    return _by_finding(result) if "kept" in result else _by_hills(result)
 
 
 def _as_one(result: Any) -> str:
@@ -112,6 +114,19 @@ def _by_finding(result: Any) -> str:
         lines.append(f"  {name[:21]:22}{old:.3f} -> {new:.3f}  {before}{after}  {gain}{kept}")
     lines.append(f"As it now decides these films, each finding by its own rule: {result['out']}")
     return "\n".join(lines)
+
+
+def _by_hills(result: Any) -> str:
+    """Return a line per finding that was adapted without labels: its threshold, and the share in its upper hill."""
+    lines = [f"{result['films']} films without labels; weights untouched. None of this can be checked."]
+    for name, found in result["findings"].items():
+        if "not_adapted" in found:
+            lines.append(f"  {name[:21]:22}kept: {found['not_adapted']}.")
+            continue
+        old, new = (result[when]["findings"][name]["threshold"] for when in ("from", "to"))
+        (_, low, high), share = found["threshold_interval"].values(), found["prevalence_estimated"]
+        lines.append(f"  {name[:21]:22}{old:.3f} -> {new:.3f} ({low:.3f} to {high:.3f}); {share:.3f} in the upper hill")
+    return "\n".join([*lines, result["out"]])
 
 
 def _prevalence(result: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError, refuse, require_share
 from plainfilm.evaluation import adapting, operating
-from plainfilm.evaluation.adapting_findings import adapt_findings
+from plainfilm.evaluation.adapting_findings import adapt_findings, adapt_findings_by_hills
 from plainfilm.evaluation.chance import chance_line, worse_than_chance
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, means, of_classes, write_findings
@@ -262,7 +262,10 @@ def adapt_unlabelled(
         require_share("--prevalence", prevalence, ends=False)
     wanted = None if aim == "balanced" else operating.number(aim)
     model = _model(run)
-    of_classes(model.decision, "adapt without labels")
+    if isinstance(model.decision, FindingsDecision):
+        rules = {"prevalence": prevalence, "threshold": wanted}
+        refuse("several findings without labels, each with a prevalence of its own", rules)
+        return _findings_unlabelled(model, run, data, out, max_bad, seed)
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
     with _new_folder(out):
@@ -278,15 +281,46 @@ def adapt_unlabelled(
             new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted, raw.patients)
             moved = f"threshold moved to a prevalence of {found['prevalence_used']:.3f}"
         found |= {"expected": None if wanted is None else _expected(run, old, new), "red_lines": _as_a_set(seen)}
-        model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
-            **model.verdict,
-            "protocol": f"{moved} ({new.rule}); not measured",
-            "scores": {},
-            "red_lines": list(dict.fromkeys([*found["red_lines"], *model.verdict.get("red_lines", [])])),
-        }
-        write_films(Films(Table(), data, tuple(bad)), out)
-        _keep_seen(RunFolder(run), out)
-        return _write(out, data, model, new, {**found, "quarantined": len(bad)})
+        model.verdict = {**model.verdict, "protocol": f"{moved} ({new.rule}); not measured"}
+        return _write_unlabelled(run, data, out, model, new, found, bad)
+
+
+def _findings_unlabelled(
+    model: Model | OnnxModel, run: Path, data: str, out: Path, max_bad: float, seed: int
+) -> dict[str, Any]:
+    """``adapt_unlabelled`` for a model of several findings: each threshold moves with the hills of its own scores."""
+    assert isinstance(model.decision, FindingsDecision)
+    own = _of_a_run(run).findings
+    with _new_folder(out):
+        seen = Seen(model.gate)
+        asked, raw, _, bad = label_films(_at_temperature_one(model), unlabelled(data), max_bad, seen)
+        patients = np.array([film.group for film in asked], dtype=np.str_)
+        own, rng = own.take(own.parts != "train"), np.random.default_rng(seed)
+        new, found = adapt_findings_by_hills(raw, model.decision, own, patients, rng)
+        found["red_lines"] = [*_as_a_set(seen), *found.pop("lines")]
+        moved = f"each finding's threshold moved by its scores on {found['films']} films without labels; not measured"
+        model.verdict = {**model.verdict, "protocol": moved, "findings": {}}
+        return _write_unlabelled(run, data, out, model, new, found, bad)
+
+
+def _write_unlabelled(
+    run: Path,
+    data: str,
+    out: Path,
+    model: Model | OnnxModel,
+    new: Decision | FindingsDecision,
+    found: dict[str, Any],
+    bad: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
+    """Write what is known of a model that films without labels adapted; return what adapt.json holds."""
+    model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
+        **model.verdict,
+        "scores": {},
+        "red_lines": list(dict.fromkeys([*found["red_lines"], *model.verdict.get("red_lines", [])])),
+    }
+    write_films(Films(Table(), data, tuple(bad)), out)
+    _keep_seen(RunFolder(run), out)
+    return _write(out, data, model, new, {**found, "quarantined": len(bad)})
 
 
 def _as_a_set(seen: Seen) -> list[str]:
@@ -303,14 +337,20 @@ def _as_a_set(seen: Seen) -> list[str]:
     return [line]
 
 
-def _own_films(run: Path) -> Predictions:
-    """Return the run's films that trained nothing, with their labels."""
+def _of_a_run(run: Path) -> RunFolder:
+    """Return the run's folder; InputError where it has no predictions."""
     folder = RunFolder(run)
     if not folder.has(folders.PREDICTIONS):
         raise InputError(
             f"{run} is no run folder with predictions.csv, by which a threshold is found without labels; name the run, "
             "or give --prevalence."
         )
+    return folder
+
+
+def _own_films(run: Path) -> Predictions:
+    """Return the run's films that trained nothing, with their labels."""
+    folder = _of_a_run(run)
     own = folder.predictions.take(folder.predictions.parts != "train")
     if np.bincount(own.labels, minlength=2).min() < adapting.FEWEST:
         raise InputError(

@@ -302,6 +302,17 @@ def adapt_unlabelled(
     return new, about
 
 
+class NoHills(InputError):
+    """Scores of films without labels that are not those of the two classes, moved; ``reasons``: why not."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        self.reasons = "; ".join(reasons)
+        super().__init__(
+            f"--threshold balanced can't be found without labels: {self.reasons}. Give 50 labelled films, or leave it "
+            "out to move the threshold to a prevalence."
+        )
+
+
 def adapt_by_hills(
     probabilities: NDArray[np.float64],
     old: Decision,
@@ -322,10 +333,7 @@ def adapt_by_hills(
     scores, known = _log_odds(probabilities[:, old.column]), known_hills(own)
     hills = mixture.fitted(scores, known, prevalence)
     if reasons := mixture.against(hills, scores):
-        raise InputError(
-            f"--threshold balanced can't be found without labels: {'; '.join(reasons)}. Give 50 labelled films, or "
-            "leave it out to move the threshold to a prevalence."
-        )
+        raise NoHills(reasons)
     shift = hills.valley - known.valley
     middle = float(logit(np.clip(old.threshold, FLOOR, 1 - FLOOR)))
     threshold = float(expit(middle + shift))

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation import adapting
 from plainfilm.evaluation.chance import chance_line, worse_than_chance
-from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions
+from plainfilm.evaluation.decision import Floats
+from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, both
 from plainfilm.evaluation.operating import Rules
 
 
@@ -55,6 +57,35 @@ def adapt_findings(
         "lines": [line for name, found in each.items() for line in _lines(name, found)],
     }
     return FindingsDecision(tuple(rules_of)), replace(raw, chances=chances, decision=own_cuts), about
+
+
+def adapt_findings_by_hills(
+    raw: Floats, old: FindingsDecision, own: FindingsPredictions, patients: NDArray[np.str_], rng: np.random.Generator
+) -> tuple[FindingsDecision, dict[str, Any]]:
+    """Return the old rule with each finding's threshold moved as ``adapting.adapt_by_hills`` does, on films without
+    labels, and what that rests on: under "findings" what it finds of each, or "not_adapted" with the reason.
+
+    ``raw``: (N, F) probabilities at temperature 1; ``own``: the run's films that trained nothing, by the old rule;
+    ``patients``: (N,). A finding's hills are those of the films of which it is known. InputError where no finding can
+    be adapted.
+    """
+    each: dict[str, Any] = {}
+    rules = []
+    for k, (name, rule) in enumerate(zip(old.classes, old.each, strict=True)):
+        known = own.of(name)
+        yes = int(known.truth.sum())
+        try:
+            if min(yes, len(known) - yes) < adapting.FEWEST:
+                raise adapting.NoHills([f"{yes} of {len(known)} films of the run that trained nothing have it"])
+            new, each[name] = adapting.adapt_by_hills(rule.tempered(both(raw[:, k])), rule, known, None, patients, rng)
+        except adapting.NoHills as error:
+            new, each[name] = rule, {"not_adapted": error.reasons}
+        rules.append(new)
+    kept = [name for name, found in each.items() if "not_adapted" in found]
+    if len(kept) == len(each):
+        raise InputError(f"No finding can be adapted without labels. {kept[0]}: {each[kept[0]]['not_adapted']}.")
+    about = {"films": len(raw), "findings": each, "lines": [line for name in kept for line in _lines(name, each[name])]}
+    return FindingsDecision(tuple(rules)), about
 
 
 def _lines(name: str, found: Mapping[str, Any]) -> list[str]:

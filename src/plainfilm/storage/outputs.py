@@ -119,6 +119,7 @@ Adapted = TypedDict(
         "data_hash": NotRequired[str],
         "films": int,
         "quarantined": int,
+        "findings": NotRequired[dict[str, Any]],  # the rest of each, of a model of several
         # with labels
         "patients": NotRequired[int],
         "before": NotRequired[Scores],

@@ -139,6 +139,7 @@ def test_probes_say_which_finding_loses_most(trained, tmp_path, capsys):
         each = {name: one["change"]["value"] for name, one in row["findings"].items()}
         assert change["value"] == pytest.approx(np.mean(list(each.values())), abs=2e-4)
         assert row["worst"]["finding"] == min(each, key=each.get)
+        assert 0 <= row["flipped"]["low"] <= row["flipped"]["value"] < row["flipped"]["high"] <= 1
     covered = {row["name"]: row for row in found["probes"]}["lungs covered"]
     assert covered["auroc"]["value"] < 0.75  # the spots that were learnt lie there
     page = (run / "report.html").read_text()

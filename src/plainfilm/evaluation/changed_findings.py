@@ -14,7 +14,7 @@ from plainfilm.evaluation.areas import auc_interval
 from plainfilm.evaluation.compare import paired_delong
 from plainfilm.evaluation.compare_findings import mean_area_test
 from plainfilm.evaluation.findings import FindingsPredictions, errors_together, means, too_few
-from plainfilm.evaluation.intervals import Interval, mean_interval
+from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.probes import probe_rows, red_lines
 from plainfilm.evaluation.robustness import Corruption
@@ -62,7 +62,7 @@ def _row(clean: FindingsPredictions, changed: FindingsPredictions, names: Sequen
     return {
         "auroc": _mean(changed, names),
         "change": mean_area_test(pairs).interval(0.95).as_dict(),
-        "flipped": mean_interval((calls[0] != calls[1]).mean(axis=1), clean.patients).as_dict(),
+        "flipped": rate((calls[0] != calls[1]).mean(axis=1), clean.patients).as_dict(),
         "findings": each,
         "worst": {"finding": worst, **each[worst]},
     }

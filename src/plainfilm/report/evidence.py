@@ -116,7 +116,8 @@ def robustness(run: RunFolder, folder: Path) -> tuple[Chart, str] | None:
     told = (worst, run.probes.get("worst_in_one_class"), run.probes.get("worst_finding"))
     sentence = " ".join(one["sentence"] for one in told if one)
     figure = forest.rows({_films(run): rows}, None, "Share of labels that flip", "the worst")
-    caption = "Share of films that get another label once the film is changed before it enters the model."
+    label = "answers, of all findings, that differ" if "worst" in found[0] else "films that get another label"
+    caption = f"Share of {label} once the film is changed before it enters the model."
     alt = f"Share of flipped labels under {count(len(found), 'change')}. {sentence}"
     return drawn(folder, "robustness", figure, "Robustness", alt, caption, table), sentence
 

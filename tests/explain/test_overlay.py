@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from plainfilm.evaluation.decision import Decision
-from plainfilm.explain.overlay import LONGEST, blended, coloured, heat_png, overlay_png, palette, reduced
+from plainfilm.explain.overlay import LONGEST, OPACITY, blended, coloured, heat_png, overlay_png, palette, reduced
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 
@@ -31,6 +31,15 @@ def test_no_evidence_leaves_the_film_alone():
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
     assert (blended(grey, np.zeros((8, 8), np.float32)) == grey[..., None]).all()
     assert coloured(np.ones((1, 1), np.float32))[0, 0, 3] > coloured(np.full((1, 1), 0.5, np.float32))[0, 0, 3] > 0
+
+
+def test_colours_are_the_films_and_the_maps_by_how_strong_the_evidence_is():
+    """The tables against what they are of, for all strengths and all grey values."""
+    grey, heat = np.meshgrid(np.arange(256, dtype=np.uint8), np.linspace(0, 1, 1021, dtype=np.float32))
+    alpha = OPACITY * heat[..., None]
+    wanted = grey[..., None] * (1 - alpha) + palette()[(heat * 255).round().astype(np.uint8)] * alpha
+    assert np.abs(blended(grey, heat) - wanted).max() <= 1.5  # half a step of strength, of opacity, and of colour
+    assert np.abs(coloured(heat)[..., 3] - 255 * alpha[..., 0]).max() <= 1
 
 
 def test_the_scale_rises_evenly_in_lightness():

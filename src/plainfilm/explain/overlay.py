@@ -34,18 +34,33 @@ def palette() -> NDArray[np.uint8]:
     return np.asarray((colormaps[COLOURS](np.linspace(DARKEST, 1, 256))[:, :3] * 255).round(), np.uint8)
 
 
+@cache
+def _strengths() -> NDArray[np.uint8]:
+    """(256, 4): the palette and how opaque it is; what has no evidence is transparent."""
+    return np.column_stack([palette(), (np.arange(256) * OPACITY).round().astype(np.uint8)])
+
+
+@cache
+def _blends() -> NDArray[np.uint8]:
+    """(256 · 256, 3): what each of 256 strengths of evidence makes of each of 256 grey values, strength by strength."""
+    colours = _strengths().astype(np.float32)
+    alpha = colours[:, None, 3:] / 255
+    mixed = np.arange(256, dtype=np.float32)[None, :, None] * (1 - alpha) + colours[:, None, :3] * alpha
+    return np.asarray(mixed.round(), np.uint8).reshape(-1, 3)
+
+
+def _levels(heat: Map) -> NDArray[np.uint8]:
+    return np.asarray((heat.clip(0, 1) * 255).round(), np.uint8)
+
+
 def coloured(heat: Map) -> NDArray[np.uint8]:
     """Return (H, W, 4) colours of an (H, W) map; what has no evidence is transparent."""
-    levels = (heat.clip(0, 1) * 255).round().astype(np.uint8)
-    alpha = (heat.clip(0, 1) * (255 * OPACITY)).round().astype(np.uint8)
-    return np.dstack([palette()[levels], alpha])
+    return np.asarray(_strengths()[_levels(heat)])
 
 
 def blended(grey: NDArray[np.uint8], heat: Map) -> NDArray[np.uint8]:
     """Return (H, W, 3) colours: the map over the film of the same shape; where there is no evidence, the film alone."""
-    colours = coloured(heat).astype(np.float32)
-    alpha = colours[..., 3:] / 255
-    return np.asarray((grey[..., None] * (1 - alpha) + colours[..., :3] * alpha).round(), np.uint8)
+    return np.asarray(_blends().take(_levels(heat).astype(np.uint16) << 8 | grey, axis=0))
 
 
 def reduced(grey: NDArray[np.uint8], longest: int = LONGEST) -> NDArray[np.uint8]:

@@ -13,10 +13,12 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from plainfilm.cli import COMMANDS
 from plainfilm.cli.base import parser_of
@@ -87,6 +89,56 @@ def test_the_unit_is_one_that_systemd_takes_and_its_command_is_ours(tmp_path):
     said = subprocess.run([analyze, "security", "--offline=true", unit], capture_output=True, text=True).stdout
     level = re.search(r"Overall exposure level.*: (\d+\.\d)", said)
     assert level and float(level[1]) < 2.5, said
+
+
+WITHOUT = """
+import importlib.abc, sys
+lacking = set({lacking!r})
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in lacking:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+from plainfilm.cli import main
+sys.exit(main())
+"""
+
+
+def lacking() -> list[str]:
+    """The modules that are installed here and not in the container: it holds plainfilm, some extras, all they need."""
+    (extras,) = [re.search(r"/src\[(.+?)\]", step) for step in given("RUN") if "/src[" in step]
+    assert extras
+    left, found = [Requirement(f"plainfilm[{extras[1]}]")], set()
+    while left:
+        wanted = left.pop()
+        for text in metadata.requires(wanted.name) or []:
+            more = Requirement(text)
+            for extra in wanted.extras or {""}:
+                if more.marker is None or more.marker.evaluate({"extra": extra}):
+                    left += [more] if (more.name, str(more.extras)) not in found else []
+                    found.add((more.name, str(more.extras)))
+    names = {re.sub(r"[-_.]+", "-", name).lower() for name, _ in found} | {"plainfilm"}
+    modules = metadata.packages_distributions()
+    return [top for top, by in modules.items() if not {re.sub(r"[-_.]+", "-", each).lower() for each in by} & names]
+
+
+def test_the_command_needs_nothing_that_the_container_lacks(run, film, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32), np.uint8)
+    write_onnx(Model.load(run), tmp_path / "model.onnx", noise)
+    without = lacking()
+    assert {"torch", "sklearn", "uvicorn", "fastapi"} <= set(without) and not {"numpy", "pynetdicom"} & set(without)
+    words = ["receive", str(tmp_path / "model.onnx"), "--port", "0", "--metrics-port", str(free_port()), "--json"]
+    words += ["--answer", "A@127.0.0.1:1", "--wait", "0", "--reserve", "1", "--spool", str(tmp_path / "spool")]
+    command = [sys.executable, "-c", WITHOUT.format(lacking=without), *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout and process.stderr
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            assert stored(int(json.loads(line)["films"].rsplit(":", 1)[1]), film(0)) == [0]
+            wait_until(lambda: list((tmp_path / "spool").rglob("*.zip")), 60)
+        finally:
+            process.terminate()
 
 
 def test_the_health_check_is_answered_while_it_lives(run, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from plainfilm.errors import InputError
 from plainfilm.serving.limits import Limits
-from plainfilm.serving.server import Impatient, is_local, listen
+from plainfilm.serving.server import Impatient, listen
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=B\r\n"
 
@@ -25,13 +25,6 @@ def talk(running, *pieces: bytes, wait: float = 0.0) -> bytes:
         while more := client.recv(65536):
             received += more
         return received
-
-
-def test_loopback_is_known_by_its_address():
-    assert is_local("127.0.0.1") and is_local("::1") and is_local("localhost") and is_local("127.1.2.3")
-    assert not is_local("0.0.0.0") and not is_local("10.1.2.3")
-    with pytest.raises(InputError, match="no address of this machine"):
-        is_local("no such host!")
 
 
 def test_a_port_in_use_or_impossible_is_one_sentence():

@@ -146,7 +146,7 @@ def until_told(service: Service) -> int:
 def _check(network: Network, patience: Patience) -> None:
     """InputError when the description of the network does not hold together."""
     from plainfilm.hospital.archive import title_fits
-    from plainfilm.serving.server import is_local
+    from plainfilm.machine.addresses import is_local
 
     for flag, title in (("--ae-title", network.ae_title), *(("--callers", caller) for caller in network.callers)):
         if not title_fits(title):

@@ -9,6 +9,7 @@ from pathlib import Path
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import InputError
 from plainfilm.export.opened import opened
+from plainfilm.machine.addresses import is_local
 from plainfilm.report.verdict import as_it_stands
 
 
@@ -33,7 +34,7 @@ def serve(
         from plainfilm.serving.limits import Limits
     except ModuleNotFoundError as error:
         raise InputError(f"The service needs {error.name}; run: pip install 'plainfilm[serve]'.") from None
-    local = server.is_local(host)
+    local = is_local(host)
     if not local and not token:
         raise InputError(f"--host {host} lets other machines in; add --token TEXT, which their requests must carry.")
     if token and (not token.isascii() or not token.isprintable() or " " in token):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import subprocess
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ pytest.importorskip("highdicom", reason="plainfilm[hospital] is not installed")
 pytest.importorskip("pynetdicom", reason="plainfilm[hospital] is not installed")
 
 from plainfilm.evaluation.decision import Band, Decision
+from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.hospital.answering import Answering
 from plainfilm.hospital.counters import Counters
 from plainfilm.hospital.receiver import Address, Door, Limits, listen
@@ -74,6 +76,35 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model(run: Path) -> Model:
     return Model.load(run)
+
+
+@pytest.fixture(scope="session")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model of three findings: each with its own threshold and band, one with scores, one without a public code."""
+    p = Preprocess(size=32)
+    network = recipe("vgg").build(3, p)
+    initialise(network, torch.Generator().manual_seed(1))
+    points = {"Effusion": (0.4, Band(0.3, 0.6)), "Pneumothorax": (0.5, None), "Line or tube": (0.7, Band(0.0, 0.05))}
+    rules = tuple(Decision((f"no {name}", name), name, *point[:1], refer=point[1]) for name, point in points.items())
+    scores = {"Effusion": {"sensitivity": {"value": 0.9, "low": 0.8, "high": 0.95}}}
+    verdict = {"protocol": "grouped", "part": "test", "films": 120, "findings": scores}
+    path = tmp_path_factory.mktemp("findings") / "model.h5"
+    Model(network, "vgg", FindingsDecision(rules), p, verdict=verdict).save(path)
+    return Model.load(path)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    try:
+        subprocess.run(command + names, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    return cert, key
 
 
 @dataclass

@@ -12,7 +12,8 @@ from pydicom import dcmread
 from plainfilm.errors import InputError
 from plainfilm.hospital import service as services
 from plainfilm.hospital import spool as spools
-from plainfilm.hospital.archive import Folder, Peer, Refused, Storage, Unreachable
+from plainfilm.hospital.archive import Folder, Refused, Storage, Unreachable
+from plainfilm.hospital.client import Peer
 from plainfilm.hospital.source import DX
 
 from .test_receiver import wait_until

@@ -62,7 +62,8 @@ def receive(run: Path, spool: Path, network: Network, patience: Patience, announ
     """
     with needed():
         from plainfilm.hospital import receiver
-        from plainfilm.hospital.archive import Peer, Storage
+        from plainfilm.hospital.archive import Storage
+        from plainfilm.hospital.client import Peer
         from plainfilm.hospital.web import looking
     _check(network, patience)
     tls = _tls(network)
@@ -145,7 +146,7 @@ def until_told(service: Service) -> int:
 
 def _check(network: Network, patience: Patience) -> None:
     """InputError when the description of the network does not hold together."""
-    from plainfilm.hospital.archive import title_fits
+    from plainfilm.hospital.client import title_fits
     from plainfilm.machine.addresses import is_local
 
     for flag, title in (("--ae-title", network.ae_title), *(("--callers", caller) for caller in network.callers)):

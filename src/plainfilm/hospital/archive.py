@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import io
+import queue
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from pydicom import Dataset, dcmread
-from pynetdicom import AE
-from pynetdicom.association import Association
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from plainfilm.errors import InputError
+from plainfilm.hospital.client import PATIENCE, Client, NotAccepted, Peer
 from plainfilm.storage.files import write_bytes
 
-KINDS = (
-    "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
-    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
-    "1.2.840.10008.5.1.4.1.1.88.59",  # Key Object Selection
+REPORTS, PICTURES, KEYS = (  # storage classes of Comprehensive SR, Secondary Capture, Key Object Selection
+    "1.2.840.10008.5.1.4.1.1.88.33",
+    "1.2.840.10008.5.1.4.1.1.7",
+    "1.2.840.10008.5.1.4.1.1.88.59",
 )
-PATIENCE = 30  # seconds for a connection, an association, a message
+KINDS = (
+    (REPORTS, ExplicitVRLittleEndian),
+    (KEYS, ExplicitVRLittleEndian),
+    (PICTURES, JPEGBaseline8Bit),
+    (PICTURES, ExplicitVRLittleEndian),
+)
 
 
 class Unreachable(Exception):
@@ -42,78 +49,96 @@ class Archive(Protocol):
         """Let go of connections."""
 
 
-class Peer(NamedTuple):
-    """A DICOM node, written AET@HOST:PORT."""
-
-    title: str
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, text: str, flag: str) -> Peer:
-        """Return the peer that ``text`` names; InputError, which names ``flag``, when it names none."""
-        title, _, address = text.partition("@")
-        host, _, port = address.rpartition(":")
-        if not (title_fits(title) and host and port.isdecimal() and 0 < int(port) < 65_536):
-            raise InputError(f"{flag} {text!r} is not of the form AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242.")
-        return cls(title, host.strip("[]"), int(port))
-
-
-def title_fits(title: str) -> bool:
-    """Whether ``title`` can be an AE title: 1 to 16 printable ASCII characters, no backslash (PS3.5, 6.2)."""
-    return 0 < len(title.strip()) == len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
-
-
 class Storage:
-    """An archive that takes answers by C-STORE; the association stays open between answers."""
+    """An archive that takes answers by C-STORE, from several threads; associations stay open between answers."""
 
     def __init__(self, ours: str, peer: Peer, tls: ssl.SSLContext | None) -> None:
-        self.peer, self.tls = peer, tls
-        self._entity = AE(ae_title=ours)
-        self._entity.acse_timeout = self._entity.dimse_timeout = PATIENCE
-        self._entity.network_timeout = self._entity.connection_timeout = PATIENCE
-        self._entity.maximum_pdu_size = 0  # ours to receive; how much we send at once is the peer's to say
-        for kind in KINDS:
-            self._entity.add_requested_context(kind)
-        self._open: Association | None = None
+        self.ours, self.peer, self.tls = ours, peer, tls
+        self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
+        self._open: set[Client] = set()  # idle or lent
+        self._asking = threading.Lock()  # for one association at a time: an archive may grant only one
 
     def send(self, files: Mapping[str, bytes]) -> None:
         """Return when every file is acknowledged."""
-        open_, was_open = self._association()
-        for data in files.values():
+        while True:
+            new = False
             try:
-                found = open_.send_c_store(dcmread(io.BytesIO(data)))
-            except (RuntimeError, ValueError) as error:  # the association has gone, or the peer takes no such object
-                self.close()
-                if was_open and not open_.is_established:  # as archives close what is idle: once more with a new one
-                    return self.send(files)
-                raise (Refused if open_.is_established else Unreachable)(str(error)) from None
-            self._judge(found)
-        return None
+                with self._lent() as (client, new):
+                    for data in files.values():
+                        _judge(_stored(client, data))
+                return
+            except OSError as error:
+                if new:
+                    raise Unreachable(str(error)) from None
+                self.close()  # archives close what is idle: again with a new one
 
     def close(self) -> None:
-        """Release the association."""
-        if self._open and self._open.is_established:
-            self._open.release()
-        self._open = None
+        """Release the associations."""
+        with suppress(queue.Empty):
+            while True:
+                client = self._idle.get_nowait()
+                self._open.discard(client)
+                client.close()
 
-    def _association(self) -> tuple[Association, bool]:
-        if self._open and self._open.is_established:
-            return self._open, True
-        tls = (self.tls, self.peer.host) if self.tls else None
-        self._open = self._entity.associate(self.peer.host, self.peer.port, ae_title=self.peer.title, tls_args=tls)
-        if self._open.is_established:
-            return self._open, False
-        rejected, self._open = self._open.is_rejected, None
-        raise Unreachable("the association was rejected" if rejected else "no association could be made")
+    @contextmanager
+    def _lent(self) -> Iterator[tuple[Client, bool]]:
+        """Lend an association, and say whether it is new; one that broke off is not kept."""
+        client, new = self._client()
+        try:
+            yield client, new
+        except (Unreachable, Refused):  # an answer of the archive's: the association is sound
+            self._idle.put(client)
+            raise
+        except BaseException:
+            self._open.discard(client)
+            client.abort()
+            raise
+        else:
+            self._idle.put(client)
 
-    def _judge(self, found: Dataset) -> None:
-        status = found.get("Status")
-        if status is None or status >> 8 == 0xA7:  # broken off, or out of resources (PS3.4, B.2.3)
-            self.close()
-            raise Unreachable("the association broke off" if status is None else f"status 0x{status:04X}")
-        if status != 0x0000 and status >> 12 != 0xB:
-            raise Refused(f"status 0x{status:04X}")
+    def _client(self) -> tuple[Client, bool]:
+        """Return an association, and whether it is new."""
+        with self._asking:
+            with suppress(queue.Empty):
+                return self._idle.get_nowait(), False
+            try:
+                client = Client(self.ours, self.peer, KINDS, self.tls)
+                self._open.add(client)
+                return client, True
+            except OSError as error:
+                why = error
+        if self._open:  # an archive may grant fewer at once than we have hands
+            with suppress(queue.Empty):
+                return self._idle.get(timeout=PATIENCE), False
+        raise Unreachable(f"no association could be made ({why.strerror or why})")
+
+
+def _stored(client: Client, data: bytes) -> int:
+    try:
+        return client.store(data)
+    except NotAccepted:
+        pass
+    try:
+        return client.store(_decompressed(data))
+    except NotAccepted as error:
+        raise Refused(str(error)) from None
+
+
+def _decompressed(data: bytes) -> bytes:
+    """Return a picture for an archive that takes none that are compressed; other files as they are."""
+    found, buffer = dcmread(io.BytesIO(data)), io.BytesIO()
+    if found.file_meta.TransferSyntaxUID.is_compressed:
+        found.decompress(generate_instance_uid=False)
+    found.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _judge(status: int) -> None:
+    """Unreachable or Refused where a file was not taken; a warning is a success (PS3.4, B.2.3)."""
+    if status >> 8 == 0xA7:  # out of resources
+        raise Unreachable(f"status 0x{status:04X}")
+    if status != 0x0000 and status >> 12 != 0xB:
+        raise Refused(f"status 0x{status:04X}")
 
 
 class Folder:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from plainfilm.hospital.answering import Answering
 from plainfilm.hospital.archive import Archive, Refused, Unreachable
@@ -20,11 +21,14 @@ from plainfilm.hospital.trail import DONE, Trail
 from plainfilm.machine import ranks
 from plainfilm.machine.threads import prefetched
 from plainfilm.models.answer import alone, blas_alone
+from plainfilm.models.reads import batches
 from plainfilm.progress import say
 
 LOOK = 0.1  # seconds between two looks at the spool
 SHORTEST, LONGEST = 1.0, 300.0  # seconds until an archive that took nothing is tried again, at first and at last
 REFUSALS = 5  # of one answer, after which it is given up
+HANDS = 2  # answers that are handed over at the same time: while one is written to a disk, another is under way
+BATCH = 8  # answers whose lines go to the disk together
 AGAIN = 5.0  # seconds until a film is tried again that the machine had no room for
 
 
@@ -105,33 +109,45 @@ class Service:
             waiting = [
                 path for path in sorted(self.spool.answers.glob("*.zip")) if self._later.get(path.stem, 0) <= now
             ]
-            for path in waiting:
-                if self.stop.is_set():
-                    return
-                try:
-                    self._handed(path)
+            try:
+                for _ in prefetched(self._handed, batches(waiting, BATCH), HANDS, HANDS):
                     pause = SHORTEST
-                except (Unreachable, OSError) as error:
-                    self.counters.retries.inc()
+            except (Unreachable, OSError) as error:
+                self.counters.retries.inc()
+                left = [path for path in waiting if path.exists()]
+                for path in left:
                     self._if_too_old(path, str(error))
-                    say(f"{len(waiting)} answers wait: {error}; trying again in {pause:g} seconds.")
-                    self.stop.wait(pause)
-                    pause = min(2 * pause, LONGEST)
-                    break
+                say(f"{len(left)} answers wait: {error}; trying again in {pause:g} seconds.")
+                self.stop.wait(pause)
+                pause = min(2 * pause, LONGEST)
             if not waiting:
                 self.stop.wait(LOOK)
 
-    def _handed(self, path: Path) -> None:
-        """Hand over one answer, write its line, and forget the film; or count the refusal."""
+    def _handed(self, paths: Sequence[Path]) -> None:
+        """Hand over answers; then write the lines of those that were taken, all at once, and forget their films."""
+        lines: list[dict[str, Any]] = []
+        try:
+            for path in paths:
+                if not self.stop.is_set() and (line := self._taken(path)):
+                    lines.append(line)
+        finally:
+            if lines:
+                self.trail.add(*lines)
+            for line in lines:
+                self.spool.drop(line["film"], line["study"])
+                self.counters.answers.labels(DONE).inc()
+
+    def _taken(self, path: Path) -> dict[str, Any] | None:
+        """Hand over one answer and return its line; or count the refusal. Unreachable or OSError to try it again."""
         film = path.stem
         try:
             line, files = line_of(path), files_of(path)
         except (zipfile.BadZipFile, ValueError, KeyError):  # a disk that lost bytes: the film is answered anew
             path.unlink()
-            return
+            return None
         if self.trail.knows(film, line["model"]):  # killed between its line and its end
             self.spool.drop(film, line["study"])
-            return
+            return None
         self._tries[film] = self._tries.get(film, 0) + 1
         try:
             self.archive.send({f"{film}-{kind}.dcm": data for kind, data in files.items()})
@@ -139,11 +155,9 @@ class Service:
             raise
         except Exception as error:  # refused, or nothing that could be sent: this answer, and no other
             self._refused(film, line["study"], str(error) if isinstance(error, Refused) else type(error).__name__)
-            return
-        self.trail.add({**line, "attempts": self._tries.pop(film), "outcome": DONE})
-        self.spool.drop(film, line["study"])
+            return None
         self._later.pop(film, None)
-        self.counters.answers.labels(DONE).inc()
+        return {**line, "attempts": self._tries.pop(film), "outcome": DONE}
 
     def _refused(self, film: str, study: str, why: str) -> None:
         self.counters.retries.inc()

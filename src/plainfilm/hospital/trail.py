@@ -32,9 +32,9 @@ class Trail:
         self._mend()
         self._done = {_key(line) for line in self.lines() if line.get("outcome") == DONE}
 
-    def add(self, line: dict[str, Any]) -> None:
-        """Append ``line``, on the disk when this returns. OSError when the disk is full: then it is not there."""
-        text = json.dumps(json.loads(to_json(line)), ensure_ascii=False) + "\n"
+    def add(self, *lines: dict[str, Any]) -> None:
+        """Append ``lines``, on the disk when this returns. OSError when the disk is full: then none is there."""
+        text = "".join(json.dumps(json.loads(to_json(line)), ensure_ascii=False) + "\n" for line in lines)
         with self._lock:
             if self.path.exists() and self.path.stat().st_size + len(text) > self.file_bytes:
                 self._rotate()
@@ -47,8 +47,7 @@ class Trail:
                 except OSError:
                     os.truncate(self.path, size)
                     raise
-            if line.get("outcome") == DONE:
-                self._done.add(_key(line))
+            self._done.update(_key(line) for line in lines if line.get("outcome") == DONE)
 
     def knows(self, film: str, model: str) -> bool:
         """Whether the film (its hashed UID) has been answered by the model (its hash)."""

@@ -51,7 +51,7 @@ def received(run: Path, films: list[Path], folder: Path, *more: str) -> float:
         archive.peer,
         "--json",
     ]
-    flags = ["--answer", archive.peer, "--json", "--wait", "0", "--reserve", "1", "--spool", str(spool), *more]
+    flags = ["--wait", "0", "--reserve", "1", "--spool", str(spool), *more]
     receiver = subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, text=True)
     try:
         assert receiver.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import subprocess
+from dataclasses import replace
 from datetime import datetime
 
 import highdicom as hd
@@ -112,8 +113,6 @@ def test_the_same_film_answered_again_is_the_same_object(answering, made, film):
 
 
 def test_another_models_answer_is_another_object(made, model, film):
-    from dataclasses import replace
-
     other = Answering(replace(model, hash="0" * 64), pictures=False).answer(film(0))
     one, two = (dcmread(io.BytesIO(each.files["SR"])) for each in (made[0], other))
     assert one.SOPInstanceUID != two.SOPInstanceUID and one.SeriesInstanceUID != two.SeriesInstanceUID
@@ -191,12 +190,10 @@ def test_classes_without_a_code_get_one_of_ours():
 
 
 def test_more_classes_than_two_have_a_probability_each_and_no_threshold(model, film):
-    from dataclasses import replace
-
     names = ("NORMAL", "BACTERIAL", "Viral pneumonia")
     three = replace(model, decision=Decision(names, "BACTERIAL"), verdict={})
     found = Answer("BACTERIAL", np.array([0.2, 0.5, 0.3]), False, None, None)
-    (data,) = encoded([report(About(identity(film(0)), three, datetime.now()), found)])
+    data = encoded(report(About(identity(film(0)), three, datetime.now()), found))
     assert numbers(data, concepts.PROBABILITY) == {"Normal": 0.2, "BACTERIAL": 0.5, "Viral pneumonia": 0.3}
     assert numbers(data, concepts.THRESHOLD) == {}
 
@@ -215,3 +212,58 @@ def test_others_tools_find_no_fault(made, answering, film, tools, tmp_path):
             if kind != "SC":
                 dumped = subprocess.run([dsrdump, "+Pl", path], check=True, capture_output=True, text=True).stdout
                 assert "Research use only" in dumped
+
+
+def states(data: bytes, name: hd.sr.CodedConcept) -> dict[str | None, str]:
+    """{finding: yes or no} of a report's evaluations of one name."""
+    found = hd.sr.srread(io.BytesIO(data))
+    (group,) = found.content.get_image_measurement_groups()
+    result = {}
+    for item in group[0].ContentSequence:
+        if item.ValueType == "CODE" and item.name == name:
+            of = [c for c in item.get("ContentSequence", []) if c.name == concepts.FINDING]
+            result[of[0].ConceptCodeSequence[0].CodeMeaning if of else None] = item.value.meaning
+    return result
+
+
+def test_each_finding_has_its_probability_threshold_and_state(findings, film, tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.dcm").write_bytes(film(number))
+    label(findings, sorted(map(str, tmp_path.glob("*.dcm"))), tmp_path / "a.csv", answers=tmp_path / "dicom")
+    named = dict(zip(findings.classes, ("Pleural effusion", "Pneumothorax", "Line or tube"), strict=True))
+    cuts = dict(zip(findings.classes, (0.4, 0.5, 0.7), strict=True))
+    for row in csv.DictReader((tmp_path / "a.csv").read_text().splitlines()):
+        stem = row["path"].rsplit("/", 1)[1].removesuffix(".dcm")
+        (path,) = (tmp_path / "dicom").glob(f"{stem}-*-SR.dcm")
+        data, chances = path.read_bytes(), {name: float(row[f"p_{name}"]) for name in findings.classes}
+        assert numbers(data, concepts.PROBABILITY) == {named[name]: p for name, p in chances.items()}
+        assert numbers(data, concepts.THRESHOLD) == {named[name]: cut for name, cut in cuts.items()}
+        assert numbers(data, concepts.SENSITIVITY) == {"Pleural effusion": 0.9}
+        said = {name: states(data, concepts.coded(name)) for name in findings.classes}
+        assert said == {name: {None: "Yes" if p >= cuts[name] else "No"} for name, p in chances.items()}
+        unsure = {"Pleural effusion": 0.3 <= chances["Effusion"] < 0.6, "Pneumothorax": False}
+        unsure |= {"Line or tube": chances["Line or tube"] < 0.05, None: row["refer"] == "yes"}
+        assert states(data, concepts.REFER) == {name: "Yes" if yes else "No" for name, yes in unsure.items()}
+        assert any(unsure.values()) == unsure[None]  # nothing else refers these films
+
+
+@pytest.mark.parametrize("chances", [(0.35, 0.2, 0.5), (0.9, 0.8, 0.01), (0.1, 0.2, 0.3)])
+def test_findings_stand_in_report_picture_and_key_object(findings, film, tools, tmp_path, monkeypatch, chances):
+    (dciodvfy,) = tools("dciodvfy")
+    fixed = replace(findings)
+    monkeypatch.setattr(fixed, "answered", lambda pixels: (np.array([chances]), None))
+    made = Answering(fixed).answer(film(1))
+    called = [p >= cut for p, cut in zip(chances, (0.4, 0.5, 0.7), strict=True)]
+    referred = 0.3 <= chances[0] < 0.6 or chances[2] < 0.05
+    assert made.line["threshold"] == {"Effusion": 0.4, "Pneumothorax": 0.5, "Line or tube": 0.7}
+    assert made.line["refer"] == referred == ("KO" in made.files)
+    assert texts(made.files["SR"])["Comment"].startswith("Called: Effusion" if any(called) else "No finding called")
+    if referred:
+        read = dcmread(io.BytesIO(made.files["KO"]))
+        said = " ".join(item.TextValue for item in read.ContentSequence if item.ValueType == "TEXT")
+        assert "For a reader: the probability of " in said
+    for kind, data in made.files.items():
+        path = tmp_path / f"{kind}.dcm"
+        path.write_bytes(data)
+        said = subprocess.run([dciodvfy, path], capture_output=True, text=True)
+        assert [line for line in (said.stderr + said.stdout).splitlines() if line.startswith("Error")] == [], kind

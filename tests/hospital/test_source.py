@@ -10,7 +10,7 @@ from plainfilm.hospital.source import derived, hashed, identity
 def test_identity_repeats_patient_and_study_and_no_pixel(film):
     found = identity(film(3))
     assert found.PatientID == "SECRET-00003" and found.PatientName == "Doe^Jane3" and found.StudyID == "3"
-    assert "PixelData" not in found and "SpecificCharacterSet" not in found
+    assert "PixelData" not in found and found.SpecificCharacterSet == "ISO_IR 192"
 
 
 def test_what_a_film_does_not_say_is_empty_where_dicom_wants_it_there(film):

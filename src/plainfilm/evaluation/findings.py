@@ -158,8 +158,11 @@ class FindingsDecision:
 
     def refers(self, probabilities: Floats) -> Bools:
         """Return (N,) whether a film is in the refer band of any finding."""
-        bands = [rule.refers(both(p)) for rule, p in zip(self.each, probabilities.T, strict=True)]
-        return np.asarray(np.any(bands, axis=0))
+        return np.asarray(self.refers_each(probabilities).any(axis=1))
+
+    def refers_each(self, probabilities: Floats) -> Bools:
+        """Return (N, F) whether each film of (N, F) probabilities is in the refer band of each finding."""
+        return np.stack([rule.refers(both(p)) for rule, p in zip(self.each, probabilities.T, strict=True)], axis=1)
 
     def moved(self, logits: Floats, others: Floats) -> Floats:
         """Return (N,) by how much at most (N, F) ``others`` change any of a film's ``logits``."""

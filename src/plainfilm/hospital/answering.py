@@ -10,18 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from plainfilm.data.films import FilmError
-from plainfilm.hospital.dicom_out import (
-    KEY,
-    PICTURE,
-    REPORT,
-    About,
-    encoded,
-    key_object,
-    report,
-    secondary_capture,
-    summary,
-)
+from plainfilm.evaluation.findings import thresholds_of
+from plainfilm.hospital.dicom_out import KEY, PICTURE, REPORT, About
+from plainfilm.hospital.forms import Forms
 from plainfilm.hospital.picture import picture
+from plainfilm.hospital.sentences import summary
 from plainfilm.hospital.source import hashed, identity
 from plainfilm.image.decode import decoded
 from plainfilm.models.answer import Answer, answer, look
@@ -41,6 +34,7 @@ class Answering:
 
     def __init__(self, model: Reads, pictures: bool = True) -> None:
         self.model, self.pictures = model, pictures
+        self._forms = Forms(model)
         self._own = threading.local()
 
     def answer(self, data: bytes) -> Answered:
@@ -49,15 +43,16 @@ class Answering:
         FilmError when its header does not say whose film it is.
         """
         begun, about = time.perf_counter(), About(identity(data), self.model, datetime.now())
-        found, grey, pixels = _found(self.model, data)
-        made = []
-        if self.pictures and grey is not None and pixels is not None:
-            shown = picture(self._twin(), grey, pixels, summary(self.model, found))
-            made.append((PICTURE, secondary_capture(about, shown)))
+        seen = _seen(self.model, data)
+        found = seen.answer if isinstance(seen, _Seen) else seen
+        files = {}
+        if self.pictures and isinstance(seen, _Seen):
+            target = int(self.model.decision.decide(seen.answer.probabilities[None])[0])
+            shown = picture(self._twin(), seen.grey, seen.pixels, summary(self.model, found), target)
+            files[PICTURE] = self._forms.secondary_capture(about, shown)
         if isinstance(found, FilmError) or found.refer:
-            made.append((KEY, key_object(about, str(found) if isinstance(found, FilmError) else str(found.reason))))
-        made.append((REPORT, report(about, found)))  # last: whoever finds it finds the others
-        files = dict(zip([kind for kind, _ in made], encoded([each for _, each in made]), strict=True))
+            files[KEY] = self._forms.key_object(about, found)
+        files[REPORT] = self._forms.report(about, found)  # last: whoever finds it finds the others
         line = {**_line(about, found), "milliseconds": round(1000 * (time.perf_counter() - begun), 1)}
         return Answered(found, files, line)
 
@@ -68,14 +63,22 @@ class Answering:
         return found
 
 
-def _found(model: Reads, data: bytes) -> tuple[Answer | FilmError, np.ndarray | None, np.ndarray | None]:
-    """The answer, the whole film, and what the network sees of it; decoded once."""
+class _Seen(NamedTuple):
+    """A film's answer, the whole film, and what the network sees of it."""
+
+    answer: Answer
+    grey: np.ndarray
+    pixels: np.ndarray
+
+
+def _seen(model: Reads, data: bytes) -> _Seen | FilmError:
+    """The film, decoded once, and its answer; or why there is none."""
     try:
         whole = decoded(data)
         film = look(model, data, whole)
-        return answer(model, film), whole.grey, film.pixels
+        return _Seen(answer(model, film), whole.grey, film.pixels)
     except FilmError as error:
-        return error, None, None
+        return error
 
 
 def _line(about: About, found: Answer | FilmError) -> dict[str, Any]:
@@ -93,7 +96,7 @@ def _line(about: About, found: Answer | FilmError) -> dict[str, Any]:
         **line,
         "label": found.label,
         "probabilities": dict(zip(model.classes, found.probabilities.tolist(), strict=True)),
-        "threshold": model.threshold if model.decision.two else None,
+        "threshold": thresholds_of(model.decision) or (model.threshold if model.decision.two else None),
         "refer": found.refer,
         "reason": found.reason,
         "gate": found.gate.score if found.gate else None,

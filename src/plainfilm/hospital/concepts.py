@@ -1,6 +1,6 @@
 """What an answer says, as coded concepts: SNOMED CT and DICOM codes where they exist, else our own scheme.
 
-Codes: DICOM PS3.16 (context groups 6048, 6102, 222), SNOMED CT international edition.
+Codes: DICOM PS3.16 (context groups 6048, 6102, 222, 230), SNOMED CT international edition.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ REASON = CodedConcept("REASON", OWN, "Reason")
 GATE = CodedConcept("GATE", OWN, "Share of training films at least as unusual")
 NOT_ASSESSED = CodedConcept("NOT_ASSESSED", OWN, "Film could not be assessed")
 WARNING = CodedConcept("WARNING", OWN, "Intended use")
+
+
+def reply(yes: bool) -> CodedConcept:
+    """Return the concept of yes or no (PS3.16, context group 230)."""
+    return YES if yes else NO
 
 
 def coded(name: str) -> CodedConcept:

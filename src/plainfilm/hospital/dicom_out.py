@@ -1,30 +1,33 @@
 """An answer as DICOM: a structured report (TID 1500), a picture, and a key object for films that a reader should see.
 
 All carry patient and study of the film and lie in series of their own. Their UIDs are derived from the film's and the
-model's hash: the same film answered again gives the same UIDs, so that an archive keeps one.
+model's hash: the same film answered again gives the same UIDs, so that an archive keeps one. ``forms`` writes them.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import highdicom as hd
 import numpy as np
 from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.valuerep import DA, DT, TM
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.films import FilmError
-from plainfilm.evaluation.digits import edge
 from plainfilm.hospital import concepts
+from plainfilm.hospital.sentences import Point, points, states, summary, verdict
 from plainfilm.hospital.source import derived
 from plainfilm.models.answer import Answer
 from plainfilm.models.reads import Reads
@@ -39,6 +42,11 @@ REPORT, PICTURE, KEY = "SR", "SC", "KO"  # kinds of objects, in the names of fil
 SERIES = {REPORT: 9101, PICTURE: 9102, KEY: 9103}
 DESCRIBED = {REPORT: "plainfilm report", PICTURE: "plainfilm picture", KEY: "plainfilm: for a reader"}
 MOST_TEXT = 900  # characters of a text; DICOM allows 1,024 in most places, and some archives cut there
+QUALITY = 90  # of the picture's JPEG, of 100: its letters stay sharp
+Found = Answer | FilmError
+Replies = Sequence[tuple[sr.CodedConcept, sr.CodedConcept]]  # of each finding: is it called, and should a reader look
+
+Item = TypeVar("Item", sr.Measurement, sr.QualitativeEvaluation)
 
 
 class About(NamedTuple):
@@ -52,13 +60,22 @@ class About(NamedTuple):
         """Return the SOP instance UID of this film's object of one kind."""
         return derived(kind, self.film.SOPInstanceUID, self.model.hash)
 
+    def series(self, kind: str) -> str:
+        """Return the UID of the series that it lies in."""
+        return derived("series", kind, self.film.SeriesInstanceUID, self.model.hash)
+
+    @property
+    def tracking(self) -> str:
+        """The UID of what was looked at: the same for each model."""
+        return derived("tracking", self.film.SOPInstanceUID)
+
     def common(self, kind: str) -> dict[str, Any]:
         """Return what highdicom's objects of every kind are given."""
         return {
-            "series_instance_uid": derived("series", kind, self.film.SeriesInstanceUID, self.model.hash),
+            "series_instance_uid": self.series(kind),
             "series_number": SERIES[kind],
             "sop_instance_uid": self.uid(kind),
-            "instance_number": min(max(self.film.InstanceNumber, 1), 2**31 - 1),
+            "instance_number": self.film.InstanceNumber,
             "manufacturer": "plainfilm",
             "manufacturer_model_name": self.model.name[:64],
             "software_versions": version("plainfilm"),
@@ -71,67 +88,66 @@ class About(NamedTuple):
             "transfer_syntax_uid": ExplicitVRLittleEndian,
         }
 
+    def dated(self, made: SOPClass) -> SOPClass:
+        """Return an object that was made ``when`` the film was answered, and not when highdicom came to it."""
+        made.InstanceCreationDate, made.InstanceCreationTime = DA(self.when.date()), TM(self.when.time())
+        for equipment in made.ContributingEquipmentSequence:
+            equipment.ContributionDateTime = DT(self.when)
+        return made
+
 
 # --- the structured report --------------------------------------------------------------------------------------------
 
 
-def report(about: About, found: Answer | FilmError) -> SOPClass:
-    """Return the Comprehensive SR of an answer, or of why there is none: TID 1500 with one measurement group."""
+def report(about: About, found: Found, replies: Replies | None = None) -> SOPClass:
+    """Return the Comprehensive SR of an answer, or of why there is none: TID 1500 with one measurement group.
+
+    ``replies``: of each finding its state as codes; by default what the answer says.
+    """
     group = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(derived("tracking", about.film.SOPInstanceUID), "plainfilm answer"),
+        tracking_identifier=sr.TrackingIdentifier(about.tracking, "plainfilm answer"),
         algorithm_id=_algorithm(about.model),
-        finding_type=concepts.NOT_ASSESSED if isinstance(found, FilmError) else concepts.coded(found.label),
+        finding_type=finding_type(about.model, found),
         finding_sites=[sr.FindingSite(concepts.CHEST)],
-        measurements=[] if isinstance(found, FilmError) else _measurements(about.model, found),
-        qualitative_evaluations=[_for_a_reader(found)],
+        measurements=[] if isinstance(found, FilmError) else list(_measurements(about.model, found)),
+        qualitative_evaluations=[*_states(about.model, found, replies), _for_a_reader(found)],
         source_images=[sr.SourceImageForMeasurementGroup(about.film.SOPClassUID, about.film.SOPInstanceUID)],
     )
-    texts = {concepts.COMMENT: "; ".join(summary(about.model, found)), concepts.WARNING: USE}
-    if why := _reason(found):
+    texts = {concepts.COMMENT: comment(about.model, found), concepts.WARNING: USE}
+    if why := reason(found):
         texts[concepts.REASON] = why
-    group[0].ContentSequence.extend(
-        sr.TextContentItem(name, text[:MOST_TEXT], CONTAINS) for name, text in texts.items()
-    )
+    group[0].ContentSequence.extend(sr.TextContentItem(name, text, CONTAINS) for name, text in texts.items())
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_observer(about.model)),
         procedure_reported=concepts.CHEST_FILM,
         imaging_measurements=[group],
     )
-    return sr.ComprehensiveSR(
+    made = sr.ComprehensiveSR(
         evidence=[about.film],
         content=content[0],
         is_complete=True,
         coding_schemes=[CodingSchemeIdentificationItem(concepts.OWN, "plainfilm")],
         **about.common(REPORT),
     )
+    return about.dated(made)
 
 
-def summary(model: Reads, found: Answer | FilmError) -> list[str]:
-    """Return an answer in a few short lines for a person."""
+def finding_type(model: Reads, found: Found) -> sr.CodedConcept | None:
+    """Return what the report is of: the label. Of several findings none: each has its own reply."""
     if isinstance(found, FilmError):
-        return [f"Not assessed: {found}"]
-    told = model.decision.told(found.probabilities, model.classes.index(found.label))
-    lines = [f"{found.label} (probability {told})"]
-    if model.decision.two:
-        lines.append(f"{model.decision.positive} from {edge(model.threshold)} on{_operating(model)}")
-    if found.refer:
-        lines.append(f"For a reader: {found.reason}")
-    return [*lines, f"Model {model.name}, {model.hash[:12]}"]
+        return concepts.NOT_ASSESSED
+    return None if states(model, found) is not None else concepts.coded(found.label)
 
 
-def _operating(model: Reads) -> str:
-    """The operating point as the model's report has it, with 95 % intervals; empty where the file holds none."""
-    scores = model.verdict.get("scores", {})
-    said = [_score(scores, name) for name in ("sensitivity", "specificity")]
-    where = f" on {model.verdict.get('films', '?')} {model.verdict.get('part', '')} films"
-    return f": {', '.join(text for text in said if text)}{where}" if any(said) else ""
+def comment(model: Reads, found: Found) -> str:
+    """Return the answer as one text."""
+    return "; ".join(summary(model, found))[:MOST_TEXT]
 
 
-def _score(scores: dict[str, Any], name: str) -> str:
-    value, low, high = (scores.get(name, {}).get(key) for key in ("value", "low", "high"))
-    if value is None:
-        return ""
-    return f"{name} {value:.2f}" + (f" ({low:.2f}-{high:.2f})" if None not in (low, high) else "")
+def reason(found: Found) -> str | None:
+    """Return why a reader should look at the film; None where none need."""
+    why = str(found) if isinstance(found, FilmError) else found.reason
+    return why and why[:MOST_TEXT]
 
 
 def _algorithm(model: Reads) -> sr.AlgorithmIdentification:
@@ -148,22 +164,26 @@ def _observer(model: Reads) -> sr.ObserverContext:
     return sr.ObserverContext(codes.DCM.Device, device)
 
 
-def _measurements(model: Reads, found: Answer) -> list[sr.Measurement]:
-    each = zip(model.classes, found.probabilities, strict=True)
-    measured = [_number(concepts.PROBABILITY, p, name) for name, p in each]
-    if model.decision.two:
-        measured.append(_number(concepts.THRESHOLD, model.threshold, model.decision.positive))
-    scores = model.verdict.get("scores", {})
-    for name, concept in (("sensitivity", concepts.SENSITIVITY), ("specificity", concepts.SPECIFICITY)):
-        if scores.get(name, {}).get("value") is not None:
-            measured.append(_number(concept, scores[name]["value"], model.decision.positive, scores[name]))
+def _measurements(model: Reads, found: Answer) -> Iterator[sr.Measurement]:
+    """Yield what is measured of each class or finding: its probability, and its operating point where it has one."""
+    at = points(model)
+    for name, probability in zip(model.classes, found.probabilities, strict=True):
+        yield _number(concepts.PROBABILITY, probability, name)
+        yield from _point(at[name], name) if name in at else ()
     if found.gate:
-        measured.append(_number(concepts.GATE, found.gate.score))
-    return measured
+        yield _number(concepts.GATE, found.gate.score)
+
+
+def _point(point: Point, name: str) -> Iterator[sr.Measurement]:
+    yield _number(concepts.THRESHOLD, point.threshold, name)
+    for score, concept in (("sensitivity", concepts.SENSITIVITY), ("specificity", concepts.SPECIFICITY)):
+        about = point.scores.get(score, {})
+        if about.get("value") is not None:
+            yield _number(concept, about["value"], name, about)
 
 
 def _number(
-    name: sr.CodedConcept, value: float, of: str | None = None, interval: dict[str, Any] | None = None
+    name: sr.CodedConcept, value: float, of: str | None = None, interval: Mapping[str, Any] | None = None
 ) -> sr.Measurement:
     """A NUM item; ``of``: the class that it is about, as a modifier, ``interval``: how far it may go up and down."""
     low, high = ((interval or {}).get(key) for key in ("low", "high"))
@@ -173,20 +193,30 @@ def _number(
             upper_measurement_uncertainty=float(high - value), lower_measurement_uncertainty=float(value - low)
         )
     measured = sr.Measurement(name, float(value), codes.UCUM.NoUnits, properties=around)
-    if of is not None:
-        content = measured[0].get("ContentSequence") or sr.ContentSequence()
-        content.append(sr.CodeContentItem(concepts.FINDING, concepts.coded(of), MODIFIES))
-        measured[0].ContentSequence = content
-    return measured
+    return measured if of is None else _of(measured, of)
 
 
-def _for_a_reader(found: Answer | FilmError) -> sr.QualitativeEvaluation:
-    refers = isinstance(found, FilmError) or found.refer
-    return sr.QualitativeEvaluation(concepts.REFER, concepts.YES if refers else concepts.NO)
+def _of(item: Item, name: str) -> Item:
+    """Return a measurement or an evaluation that says which class or finding it is about."""
+    content = item[0].get("ContentSequence") or sr.ContentSequence()
+    content.append(sr.CodeContentItem(concepts.FINDING, concepts.coded(name), MODIFIES))
+    item[0].ContentSequence = content
+    return item
 
 
-def _reason(found: Answer | FilmError) -> str | None:
-    return str(found) if isinstance(found, FilmError) else found.reason
+def _states(model: Reads, found: Found, replies: Replies | None) -> Iterator[sr.QualitativeEvaluation]:
+    """Yield for each finding whether it is called, and whether a reader should look at the film for it."""
+    each = None if isinstance(found, FilmError) else states(model, found)
+    if each is None:
+        return
+    said = replies or [(concepts.reply(state.called), concepts.reply(state.refer)) for state in each]
+    for name, (called, refer) in zip(model.classes, said, strict=True):
+        yield sr.QualitativeEvaluation(concepts.coded(name), called)
+        yield _of(sr.QualitativeEvaluation(concepts.REFER, refer), name)
+
+
+def _for_a_reader(found: Found) -> sr.QualitativeEvaluation:
+    return sr.QualitativeEvaluation(concepts.REFER, concepts.reply(isinstance(found, FilmError) or found.refer))
 
 
 # --- the picture, and the key object ----------------------------------------------------------------------------------
@@ -197,7 +227,7 @@ def secondary_capture(about: About, pixels: NDArray[np.uint8]) -> SOPClass:
     film = about.film
     made = hd.sc.SCImage(
         pixel_array=pixels,
-        photometric_interpretation="RGB",
+        photometric_interpretation="YBR_FULL_422",
         bits_allocated=8,
         coordinate_system="PATIENT",
         patient_orientation=("L", "F"),
@@ -211,9 +241,11 @@ def secondary_capture(about: About, pixels: NDArray[np.uint8]) -> SOPClass:
         study_date=film.StudyDate,
         study_time=film.StudyTime,
         referring_physician_name=film.ReferringPhysicianName,
-        specific_character_set=film.get("SpecificCharacterSet"),
-        **about.common(PICTURE),
+        specific_character_set=film.SpecificCharacterSet,
+        **about.common(PICTURE) | {"transfer_syntax_uid": JPEGBaseline8Bit},
     )
+    made.PixelData, made.LossyImageCompressionRatio = compressed(pixels)
+    made.LossyImageCompression, made.LossyImageCompressionMethod = "01", "ISO_10918_1"
     made.copy_patient_and_study_information(film)
     made.PatientOrientation = []  # two films in one picture, turned as the source was: not known here
     made.Laterality = ""
@@ -226,25 +258,40 @@ def secondary_capture(about: About, pixels: NDArray[np.uint8]) -> SOPClass:
         sr.CodedConcept("121322", "DCM", "Source image for image processing operation")
     ]
     made.SourceImageSequence = [origin]
-    return made
+    return about.dated(made)
 
 
-def key_object(about: About, why: str) -> SOPClass:
+def compressed(pixels: NDArray[np.uint8]) -> tuple[bytes, float]:
+    """Return (H, W, 3) pixels as JPEG in the items of PS3.5, A.4, and how many times smaller they are so.
+
+    A picture of 2.5 MB would take an archive longer than the film takes us; the film itself lies beside it unchanged.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling="4:2:2")
+    return encapsulate([buffer.getvalue()]), round(pixels.nbytes / buffer.tell(), 2)
+
+
+def key_object(about: About, found: Found) -> SOPClass:
     """Return the Key Object Selection that asks a reader to look at the film, and says why."""
     selected = hd.ko.KeyObjectSelection(
         concepts.OF_INTEREST,
         [about.film],
         observer_device_context=_observer(about.model),
-        description=f"For a reader: {why}. {USE}"[:MOST_TEXT],
+        description=request(about.model, found),
     )
-    return hd.ko.KeyObjectSelectionDocument([about.film], selected, **about.common(KEY))
+    made = hd.ko.KeyObjectSelectionDocument([about.film], selected, **about.common(KEY))
+    made.copy_patient_and_study_information(about.film)
+    return about.dated(made)
 
 
-def encoded(made: Sequence[Dataset]) -> list[bytes]:
-    """Return each object as the bytes of a DICOM file."""
-    files = []
-    for each in made:
-        buffer = io.BytesIO()
-        each.save_as(buffer, enforce_file_format=True)
-        files.append(buffer.getvalue())
-    return files
+def request(model: Reads, found: Found) -> str:
+    """Return what a reader is asked for, with the label where there is one."""
+    label = "" if isinstance(found, FilmError) else f" {verdict(model, found)}."
+    return f"{f'For a reader: {reason(found)}.{label}'[: MOST_TEXT - len(USE)]} {USE}"
+
+
+def encoded(made: Dataset) -> bytes:
+    """Return an object as the bytes of a DICOM file."""
+    buffer = io.BytesIO()
+    made.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,47 +17,70 @@ from plainfilm.models.reads import Reads
 LONGEST = 640  # pixels of a film's longer side: the original lies beside it in the study
 MARGIN = 8
 LETTERS = 18  # pixels
+LINE = LETTERS + 4
 PER_LINE = 100  # letters over the two films side by side
 STAMP = "RESEARCH ONLY - NOT FOR DIAGNOSIS"
 BURNT = "RESEARCH ONLY"
 
 
 def picture(
-    model: Reads, grey: NDArray[np.uint8], pixels: NDArray[np.uint8], lines: Sequence[str]
+    model: Reads, grey: NDArray[np.uint8], pixels: NDArray[np.uint8], lines: Sequence[str], target: int
 ) -> NDArray[np.uint8]:
     """Return (H, W, 3): the film as decoded beside its heat map, ``lines`` above, the stamp across both.
 
-    ``pixels`` are the (S, S) that the network saw. Without a map (some networks have none) the film stands alone.
+    ``pixels`` are the (S, S) that the network saw, ``target`` the class or finding that the map is of. Without a map
+    (some networks have none) the film stands alone.
     """
     film = _sized(grey)
     tiles, below = [np.repeat(film[..., None], 3, 2)], []
     try:
-        tiles.append(blended(film, map_over(model, pixels, grey.shape, film.shape)))
-        below.append(WARNING)
+        tiles.append(blended(film, map_over(model, pixels, grey.shape, film.shape, target)))
+        below.append(f"Heat map of {model.classes[target]}. {WARNING}")
     except PlainfilmError as error:
         below.append(f"No heat map: {error}")
-    return _with_words(tiles, [STAMP, *lines], below)
+    return _with_words(tiles, _wrapped([STAMP, *lines]), _wrapped(below))
 
 
 def _sized(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     scale = LONGEST / max(grey.shape)
     size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
-    return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+    return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0))
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    return [part for line in lines for part in textwrap.wrap(line, PER_LINE)]
 
 
 def _with_words(tiles: Sequence[NDArray[np.uint8]], above: Sequence[str], below: Sequence[str]) -> NDArray[np.uint8]:
-    font = ImageFont.load_default(LETTERS)
-    above, below = ([part for line in lines for part in textwrap.wrap(line, PER_LINE)] for lines in (above, below))
-    top, bottom = (2 * MARGIN + (LETTERS + 4) * len(lines) for lines in (above, below))
+    top, bottom = (2 * MARGIN + LINE * len(lines) for lines in (above, below))
     height, width = tiles[0].shape[:2]
     sheet = Image.new("RGB", (max(width * len(tiles), 2 * LONGEST), top + height + bottom))
-    draw = ImageDraw.Draw(sheet)
     for number, tile in enumerate(tiles):  # burnt into each film too: a viewer may crop what is beside it
         sheet.paste(Image.fromarray(tile), (number * width, top))
-        corner = (number * width + MARGIN, top + MARGIN)
-        draw.text(corner, BURNT, "yellow", font, stroke_width=2, stroke_fill="black")
+        burnt = _burnt()
+        sheet.paste(burnt, (number * width + MARGIN, top + MARGIN), burnt)
     for start, lines in ((MARGIN, above), (top + height + MARGIN, below)):
         for number, line in enumerate(lines):
-            colour = "yellow" if line == STAMP else "white"
-            draw.text((MARGIN, start + number * (LETTERS + 4)), line, colour, font)
+            sheet.paste(_line(line, sheet.width - MARGIN), (MARGIN, start + number * LINE))
     return np.asarray(sheet)
+
+
+@lru_cache(256)  # most lines are the same for all films, or nearly all
+def _line(text: str, width: int) -> Image.Image:
+    strip = Image.new("RGB", (width, LINE))
+    ImageDraw.Draw(strip).text((0, 0), text, "yellow" if text == STAMP else "white", _font())
+    return strip
+
+
+@cache
+def _burnt() -> Image.Image:
+    font, edge = _font(), 2
+    width, height = map(round, font.getbbox(BURNT)[2:])
+    patch = Image.new("RGBA", (width + 2 * edge, height + 2 * edge))
+    ImageDraw.Draw(patch).text((edge, edge), BURNT, "yellow", font, stroke_width=edge, stroke_fill="black")
+    return patch
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(LETTERS)

@@ -11,7 +11,7 @@ import logging
 import re
 import uuid
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from plainfilm.data import dicom
 from plainfilm.data.films import FilmError
@@ -24,8 +24,7 @@ DX = "1.2.840.10008.5.1.4.1.1.1.1"
 FILMS = {CR, DX}  # storage classes that are answered: computed radiography, digital radiography for presentation
 
 # Patient and study as the source has them (PS3.3 C.7.1.1, C.7.2.1); type 2: empty where it has none
-_REPEATED = (
-    "SpecificCharacterSet",
+REPEATED = (
     "StudyDate",
     "StudyTime",
     "AccessionNumber",
@@ -38,14 +37,16 @@ _REPEATED = (
     "PatientSex",
     "StudyID",
 )
-_OPTIONAL = {"SpecificCharacterSet", "StudyDescription", "IssuerOfPatientID"}
-_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_OPTIONAL = {"StudyDescription", "IssuerOfPatientID"}
+UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _LAST = 0x00200013  # Instance Number
 _FORMS = {  # of values that an archive would stumble over (PS3.5, 6.2); others are repeated as they are
     "Date": r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])",
     "Time": r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?",
     "Sex": "[MFO]",
+    "Name": r"[^\\]*",
 }
+_LONGEST = 1024  # characters of a value; a name has 64 a part, a description 64
 _QUIET = ("ignore", None, Warning, re.compile(r"highdicom\b"), 0)
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
@@ -53,29 +54,28 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 def identity(data: bytes) -> Dataset:
     """Return the elements of a DICOM film that an answer repeats, with the four UIDs that name it.
 
-    Texts are decoded, so that they are written as UTF-8 where they are not ASCII. FilmError without usable UIDs.
+    Texts are decoded: an answer is UTF-8, whatever the film is. FilmError without usable UIDs.
     """
     dicom.library()
     from pydicom.datadict import tag_for_keyword
     from pydicom.dataset import Dataset
 
     _keep_quiet()
-    wanted = [int(tag_for_keyword(name) or 0) for name in (*_REPEATED, *_UIDS, "InstanceNumber", "Modality")]
+    names = ("SpecificCharacterSet", *REPEATED, *UIDS, "InstanceNumber")
+    wanted = [int(tag_for_keyword(name) or 0) for name in names]
     found = dicom.read(data, _LAST, wanted)
     kept = Dataset()
-    kept.file_meta = found.file_meta
-    for name in _UIDS:
+    kept.SpecificCharacterSet = "ISO_IR 192"
+    for name in UIDS:
         setattr(kept, name, _uid(found, name))
     try:
         found.decode()
-        for name in _REPEATED[1:]:
+        for name in REPEATED:
             if name in found or name not in _OPTIONAL:
                 setattr(kept, name, _value(found, name))
-        kept.InstanceNumber = int(found.get("InstanceNumber") or 1)
+        kept.InstanceNumber = min(max(int(found.get("InstanceNumber") or 1), 1), 2**31 - 1)
     except Exception as error:  # values of any kind; their words stay here
         raise FilmError(f"damaged DICOM header ({type(error).__name__})") from None
-    if not all(str(element.value).isascii() for element in kept):
-        kept.SpecificCharacterSet = "ISO_IR 192"
     return kept
 
 
@@ -106,9 +106,15 @@ def _uid(found: Dataset, name: str) -> str:
     return text
 
 
+def text_of(value: Any) -> str:
+    """Return what an element holds as it is written: several values with a backslash in between, none as nothing."""
+    from pydicom.multival import MultiValue
+
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue) else str("" if value is None else value)
+
+
 def _value(found: Dataset, name: str) -> str:
     """The text of an element without control characters; empty where it is not of the form that it must have."""
-    value = found.get(name)
-    text = "" if value is None else "".join(c for c in str(value) if c.isprintable())
+    text = "".join(c for c in text_of(found.get(name)) if c.isprintable())
     form = next((form for ending, form in _FORMS.items() if name.endswith(ending)), ".*")
-    return text if re.fullmatch(form, text) else ""
+    return text if len(text) <= _LONGEST and re.fullmatch(form, text) else ""

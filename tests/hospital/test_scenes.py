@@ -8,6 +8,8 @@ import json
 import os
 import random
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -18,12 +20,15 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian
 
-from plainfilm.hospital.source import hashed
+from plainfilm.hospital.client import Peer, _command, _pieces, _request
+from plainfilm.hospital.receiver import FILM_BYTES
+from plainfilm.hospital.source import CR, hashed
 
 from . import films as made
 from .orthanc import Orthanc, free_port
-from .test_receiver import wait_until
+from .test_receiver import stored, wait_until
 
 PATIENCE = 120  # seconds: the machine may be busy
 
@@ -142,6 +147,63 @@ def test_a_watched_folder_is_answered_and_left_as_it_is(run, tmp_path):
         assert watching.stop() == 0
     assert len(list(out.glob("*-SR.dcm"))) == 3 and all(path.exists() for path in films)
     assert any("notes.txt is passed over" in line for line in watching.said)
+
+
+GIGABYTE = 2**30
+
+
+def poured(port: int, megabytes: list[float]) -> None:
+    """Send a film with a gigabyte of pixels as a device does, in PDUs of 128 KB; note how much went out."""
+    kinds = [(CR, ExplicitVRLittleEndian)]
+    head = made.film(1, 8, Rows=20_000, Columns=26_843, PixelData=b"")
+    file = made.written(head)
+    start = file[144 + int.from_bytes(file[140:144], "little") : -4] + GIGABYTE.to_bytes(4, "little")
+    with socket.create_connection(("127.0.0.1", port)) as there:
+        there.sendall(_request("MODALITY", Peer("PLAINFILM", "127.0.0.1", port), kinds))
+        assert there.recv(65_536)[0] == 2  # granted
+        there.sendall(b"".join(_pieces(1, 1, _command(CR, str(head.SOPInstanceUID), 1), 2**17)))
+        sent, piece = len(start), bytes(2**17 - 6)
+        try:
+            there.sendall(struct.pack(">BxLLBB", 4, len(start) + 6, len(start) + 2, 1, 0) + start)
+            while sent < GIGABYTE:
+                there.sendall(struct.pack(">BxLLBB", 4, len(piece) + 6, len(piece) + 2, 1, 0) + piece)
+                sent += len(piece)
+        except ConnectionError:
+            pass
+    megabytes.append(sent / 1e6)
+
+
+def most_megabytes(process: subprocess.Popen[str]) -> float:
+    """The most memory that a process has had."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_films_of_a_gigabyte_are_cut_off_memory_stays_flat_and_the_next_film_is_taken(run, film, tmp_path):
+    flags = ("--port", 0, "--answer", "A@127.0.0.1:1", "--wait", 0, "--spool", tmp_path / "spool", "--reserve", 1)
+    with started("receive", run, *flags, "--no-pictures") as receiver:
+        port = int(receiver.about["films"].rsplit(":", 1)[1])
+        assert stored(port, film(0)) == [0]
+        wait_until(lambda: list((tmp_path / "spool" / "answers").glob("*.zip")), PATIENCE)
+        sent: list[float] = []
+        most = [most_megabytes(receiver.process)]
+        for count in (5, 10, 1, 1):  # what a film leaves free is taken for the next; then for the next eight at once
+            for _ in range(count):
+                together = 8 if count == 1 else 1
+                threads = [threading.Thread(target=poured, args=(port, sent)) for _ in range(together)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(PATIENCE)
+            most.append(most_megabytes(receiver.process))
+        print(f"cut off after {max(sent):.0f} MB at most; most memory {', '.join(f'{each:.0f}' for each in most)} MB")
+        assert len(sent) == 5 + 10 + 8 + 8 and max(sent) < 100 and all(each > FILM_BYTES / 1e6 for each in sent[:15])
+        assert most[2] - most[0] < 512 and most[2] - most[1] < 96  # 15 gigabytes: some films' limits, and no more
+        assert most[3] - most[0] < 1024 and most[4] - most[3] < 256  # 31 gigabytes: four times what films share
+        assert stored(port, film(2)) == [0]
+        wait_until(lambda: len(list((tmp_path / "spool" / "answers").glob("*.zip"))) == 2, PATIENCE)
+        assert receiver.stop() == 0
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import InputError
 from plainfilm.export.opened import opened
+from plainfilm.machine import memory
 from plainfilm.storage.files import locked
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from plainfilm.models.reads import Reads
 
 MOST_SECONDS = 3600.0
+WHOLE = 2**24  # bytes of a block that grows with a film that comes: it moves in place, and goes back when it is done
 TOKEN, LOGIN = "PLAINFILM_DICOMWEB_TOKEN", "PLAINFILM_DICOMWEB_LOGIN"  # not flags: others see those with ps
 
 
@@ -82,6 +84,7 @@ def receive(run: Path, spool: Path, network: Network, patience: Patience, announ
         ExitStack() as open_,
     ):
         if network.port is not None:
+            memory.keep(WHOLE)
             at = receiver.Address(network.ae_title, network.host, network.port, network.callers, tls and tls[0])
             server = receiver.listen(door, at, receiver.Limits())
             open_.callback(server.shutdown)

@@ -19,7 +19,6 @@ from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
-from plainfilm.data.dicom import MAX_BYTES
 from plainfilm.data.films import FilmError
 from plainfilm.errors import InputError
 from plainfilm.hospital.counters import Counters
@@ -32,6 +31,7 @@ ECHO = "1.2.840.10008.1.1"
 # What a C-STORE is answered (PS3.4, B.2.3)
 TAKEN, NO_ROOM, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
 PDU_BYTES = 2**17  # offered to senders; larger ones save nothing
+FILM_BYTES = 64 * 2**20  # of a film; CR and DX have one channel, of 25 megapixels at most: 50 MB
 MOST_PDU_BYTES = 2**20  # of one PDU, whatever it says: an association request may list hundreds of contexts
 
 
@@ -41,7 +41,7 @@ class Limits:
 
     associations: int = 16  # at once; more are told to come back
     connections: int = 64  # at once, before they have said who they are
-    film_bytes: int = MAX_BYTES
+    film_bytes: int = FILM_BYTES
     memory_bytes: int = 256 * 2**20  # of films under way together
     idle_seconds: float = 30.0  # without a byte
     pdu_seconds: float = 30.0  # for a PDU to arrive, and for TLS to be agreed
@@ -134,11 +134,6 @@ class _Limited(AssociationSocket):
         self.memory.give_back(self.under_way)
         self.under_way = 0
 
-    def close(self) -> None:
-        """Close the connection."""
-        self.whole()
-        super().close()
-
 
 class _Handler(RequestHandler):
     server: _Server
@@ -212,6 +207,7 @@ def listen(door: Door, at: Address, limits: Limits) -> ThreadedAssociationServer
     handlers: list[evt.EventHandlerType] = [
         (evt.EVT_C_STORE, _stored, [door]),
         (evt.EVT_DIMSE_RECV, _whole),
+        (evt.EVT_CONN_CLOSE, _gone),
         *((event, _counted, [door.counters, name]) for event, name in _COUNTED),
     ]
     kind = type("_Bounded", (_Server,), {"limits": limits, "memory": _Memory(limits.memory_bytes)})
@@ -239,6 +235,13 @@ def _whole(event: evt.Event) -> None:
     found = event.assoc.dul.socket
     if isinstance(found, _Limited):
         found.whole()
+
+
+def _gone(event: evt.Event) -> None:
+    """Forget what a connection left half sent: pynetdicom keeps it until a garbage collection comes, which may be long,
+    and closes no socket that has failed."""
+    _whole(event)
+    event.assoc.dimse.message = None
 
 
 def _counted(event: evt.Event, counters: Counters, outcome: str) -> None:

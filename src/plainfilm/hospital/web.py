@@ -13,9 +13,8 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread, dcmwrite
 
-from plainfilm.data.dicom import MAX_BYTES
 from plainfilm.hospital.archive import Refused, Unreachable
-from plainfilm.hospital.receiver import NO_ROOM, Door
+from plainfilm.hospital.receiver import FILM_BYTES, NO_ROOM, Door
 from plainfilm.hospital.source import FILMS
 from plainfilm.progress import say
 
@@ -127,7 +126,7 @@ class _Bounded(requests.Session):
         data = bytearray()
         for chunk in response.iter_content(2**18):
             data += chunk
-            if len(data) > MAX_BYTES + 2**20:
+            if len(data) > FILM_BYTES + 2**20:
                 response.close()
                 raise requests.RequestException("the answer is too large")
         response._content = bytes(data)

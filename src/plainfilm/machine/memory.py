@@ -14,8 +14,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 LARGEST, KEPT, STEP = 2**28, 2**31 - 1, 2**26
 
 
-def keep() -> bool:
-    """Let malloc keep up to 2 GiB that is free, and grow by 64 MiB; return whether it does.
+def keep(largest: int = LARGEST) -> bool:
+    """Let malloc keep up to 2 GiB that is free, and grow by 64 MiB; return whether it does. Blocks above ``largest``
+    bytes still come from the system, and go back to it.
 
     Another C library than glibc is left as it is, and so is one that was told what to do by the environment.
     """
@@ -23,8 +24,8 @@ def keep() -> bool:
         return False
     if not (mallopt := _of_c("mallopt")):
         return False
-    largest = mallopt(M_MMAP_THRESHOLD, LARGEST) or mallopt(M_MMAP_THRESHOLD, 2**25)  # the most before glibc 2.35
-    return bool(largest and mallopt(M_TRIM_THRESHOLD, KEPT) and mallopt(M_TOP_PAD, STEP))
+    taken = mallopt(M_MMAP_THRESHOLD, largest) or mallopt(M_MMAP_THRESHOLD, 2**25)  # the most before glibc 2.35
+    return bool(taken and mallopt(M_TRIM_THRESHOLD, KEPT) and mallopt(M_TOP_PAD, STEP))
 
 
 def give_back() -> None:

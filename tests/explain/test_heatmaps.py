@@ -120,6 +120,27 @@ def test_a_network_may_name_its_layer():
     assert heat_map(model_of(network), films(), 1).shape == (3, 8, 8)
 
 
+def test_occlusion_needs_no_layers_and_marks_what_decides():
+    """Of a linear network the log-odds that each square costs are known."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 2))
+    weight = np.zeros((SIZE, SIZE), np.float32)
+    weight[:16, 16:] = 0.02
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor(np.stack([0 * weight, weight]).reshape(2, -1)))
+        network[1].bias.zero_()
+    bright = films() // 3
+    bright[:, :16, 16:] += 120
+    maps = heat_map(model_of(network), bright, 1, "occlusion")
+    assert maps.shape == (3, 8, 8) and maps[:, :4, 4:].sum() > 0.85 * maps.sum()
+    covered = np.zeros((3, 8, 8))
+    for row, column in np.ndindex(8, 8):
+        there = (slice(max(0, 4 * row - 2), 4 * row + 6), slice(max(0, 4 * column - 2), 4 * column + 6))
+        grey = np.round(bright.mean((1, 2), keepdims=True))
+        covered[:, row, column] = ((bright[:, *there] - grey) * weight[there]).sum((1, 2)).clip(0) / 255
+    assert maps == pytest.approx(covered / covered.max((1, 2), keepdims=True), abs=1e-3)
+    assert not heat_map(model_of(network), bright, 0, "occlusion").any()  # all of it speaks for the other class
+
+
 def test_what_has_no_map_is_said():
     network = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 2))
     with pytest.raises(PlainfilmError, match="no layer with a map"):

@@ -19,12 +19,13 @@ from plainfilm.models.reads import BATCH, Reads, batches
 
 CELLS = 8  # of the map each way: about as fine as the last layer of a ResNet
 COVERED = 4  # a square's side is the film's over this: neighbours overlap by half
+LEAST = 1e-3  # log-odds that a square costs; what is less is rounding, which would be drawn as evidence
 SURE = 1e-6  # a probability nearer to 0 or 1 than this is taken for this
 
 
 def occlusion_maps(model: Reads, pixels: NDArray[np.uint8], targets: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return (B, CELLS, CELLS) float32 maps of (B, S, S) uint8 pixels for the classes ``targets`` (B,): the log-odds
-    that each place costs, 0 and more. A film a core, in CELLS² + 1 passes."""
+    that each place costs, 0 where it is under LEAST. A film a core, in CELLS² + 1 passes."""
     cores = ranks.cores()
     films = zip(pixels, targets.tolist(), strict=True)
     with blas_alone():
@@ -36,7 +37,8 @@ def _costs(film: tuple[NDArray[np.uint8], int], model: Reads) -> NDArray[np.floa
     versions = np.stack([pixels, *(_covered(pixels, row, column) for row in range(CELLS) for column in range(CELLS))])
     chances = np.concatenate([model.probabilities(np.stack(batch)) for batch in batches(versions, BATCH)])[:, target]
     odds = logit(chances.clip(SURE, 1 - SURE))
-    return np.asarray((odds[0] - odds[1:]).clip(min=0).reshape(CELLS, CELLS), np.float32)
+    costs = odds[0] - odds[1:]
+    return np.where(costs < LEAST, 0, costs).reshape(CELLS, CELLS).astype(np.float32)
 
 
 def _covered(pixels: NDArray[np.uint8], row: int, column: int) -> NDArray[np.uint8]:

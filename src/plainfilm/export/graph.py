@@ -13,7 +13,6 @@ from plainfilm.export.line import LAYOUTS, Line
 KINDS: dict[int, type[np.floating[Any]]] = {1: np.float32, 10: np.float16, 11: np.float64}
 CHANNELS = (1, 3)
 MOST_FILMS = 256  # a pass
-MOST_NODES = 50_000  # the largest networks for films have some thousands
 WEIGHTS = (*KINDS, 2, 3)  # and whole numbers of 8 bits, of a quantised network
 PASSES_ON = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast")
 DEFAULT_SIZE, DEFAULT_CHANNELS = 224, 3  # where neither the line nor the graph says
@@ -32,8 +31,6 @@ class Graph(NamedTuple):
     def of(cls, proto: Any, answer: str = "") -> Graph:
         """Return the graph of a ModelProto; ``answer`` names its output. ValueError where it is no classifier."""
         graph = proto.graph
-        if len(graph.node) > MOST_NODES:
-            raise ValueError(f"its graph has {len(graph.node):,} nodes, and {MOST_NODES:,} are the most")
         fixed = {tensor.name for tensor in graph.initializer}
         inputs = [value for value in graph.input if value.name not in fixed]
         if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in KINDS:

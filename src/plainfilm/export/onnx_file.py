@@ -18,6 +18,7 @@ from plainfilm.export import FORMAT, OLDEST
 from plainfilm.storage.files import to_json
 
 MOST_BYTES = 2**31 - 1  # protobuf's own limit
+MOST_NODES = 50_000  # the largest networks for films have some thousands
 NUMBERS = (1, 2, 3, 6, 7, 9, 10, 11)  # ONNX tensor types: float32 and 64, integers, bool, float16
 GATE = "gate/"
 SEAL = "plainfilm_sha256"
@@ -123,6 +124,8 @@ def require_harmless(proto: Any) -> None:
     """ValueError unless a ModelProto is valid and holds nothing that could reach out of it or run on and on."""
     import onnx
 
+    if (nodes := len(proto.graph.node)) > MOST_NODES:  # before anything looks at each
+        raise ValueError(f"its graph has {nodes:,} nodes, and {MOST_NODES:,} are the most")
     if proto.functions or not {node.domain for node in proto.graph.node} <= {"", "ai.onnx"}:
         raise ValueError("it uses operators outside the ONNX standard")
     tensors = list(proto.graph.initializer)

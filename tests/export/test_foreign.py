@@ -235,6 +235,22 @@ def test_other_precisions(tmp_path, kind, close):
     assert loaded(looker, tmp_path).probabilities(pixels) == pytest.approx(theirs, abs=close)
 
 
+def test_bytes_are_taken_as_they_are(tmp_path):
+    """As of a network that scales its films itself."""
+    looker = Looker(layout="nhwc", weights=(-0.08, 0.08))
+    proto = looker.proto({})
+    proto.graph.node[0].input[0] = "numbers"
+    proto.graph.node.insert(0, helper.make_node("Cast", ["films"], ["numbers"], to=TensorProto.FLOAT))
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    (tmp_path / "theirs.onnx").write_bytes(proto.SerializeToString())
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
+    theirs = softmax(looker.answers(np.repeat(pixels[..., None].astype(float), 3, 3)), axis=1)
+    model = ForeignModel.load(tmp_path / "theirs.onnx", "raw32", "WELL,SICK")
+    assert model.probabilities(pixels) == pytest.approx(theirs, abs=1e-5)
+    with pytest.raises(InputError, match="as they are: --preprocess raw32"):
+        ForeignModel.load(tmp_path / "theirs.onnx", "unit32", "WELL,SICK")
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
@@ -365,8 +381,8 @@ def two_inputs(proto):
     proto.graph.input.add().CopyFrom(helper.make_tensor_value_info("age", TensorProto.FLOAT, ["N", 1]))
 
 
-def bytes_in(proto):
-    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+def whole_numbers_in(proto):
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
 
 
 def one_row_for_all(proto):
@@ -395,8 +411,8 @@ def no_number(proto):
         (many_films, "1,000,000,000 films at once"),
         (many_channels, "1,000,000,000 channels"),
         (long_and_narrow, "only square ones"),
-        (two_inputs, "one input of films in floating point, and has: films, age"),
-        (bytes_in, "one input of films in floating point"),
+        (two_inputs, "one input of films, in floating point or bytes, and has: films, age"),
+        (whole_numbers_in, "one input of films, in floating point or bytes"),
         (one_row_for_all, "not a row of classes per film"),
         (no_number, "not a number"),
     ],
@@ -482,6 +498,30 @@ def test_it_is_scored_on_films_with_labels_and_probed(theirs, films_folder, tmp_
     capsys.readouterr()
     assert main([*words, "--classes", "WELL,SICK", "--force"]) == 2
     assert "the model knows WELL, SICK" in capsys.readouterr().err
+
+
+def test_its_sigmoids_are_findings(films_folder, tmp_path, capsys):
+    """Labelled, scored and probed as a model of several findings, one column left without a name."""
+    looker = Looker(place=PLACE, weights=(40.0, 3.0, 20.0), biases=(-19.0, 0.0, -11.0), end="sigmoid")
+    file, films = str(looker.write(tmp_path / "theirs.onnx")), sorted(films_folder.rglob("*.jpeg"))
+    line = ["--preprocess", "unit32", "--quiet"]
+    names = ["--classes", "Opacity,,Mass"]
+    assert main(["label", file, str(films_folder), *line, *names, "--out", str(tmp_path / "labels.csv")]) == 0
+    with open(tmp_path / "labels.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 40 and {row["label"] for row in rows} == {"none", "Opacity; Mass"}
+    sick = [path.parent.name == "PNEUMONIA" for path in films]
+    cells = [
+        f"{path},{int(ill)},{'' if i % 3 else int(ill)}" for i, (path, ill) in enumerate(zip(films, sick, strict=True))
+    ]
+    (tmp_path / "films.csv").write_text("\n".join(["path,Opacity,Mass", *cells]))
+    words = ["evaluate", file, str(tmp_path / "films.csv"), *line, *names, "--out", str(tmp_path / "out")]
+    assert main([*words, "--probes"]) == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]["findings"]
+    assert found["Opacity"]["known"] == 40 and found["Mass"]["known"] == 14
+    assert found["Opacity"]["scores"]["auroc"]["value"] > 0.95
+    probes = json.loads((tmp_path / "out" / "probes.json").read_text())
+    assert {row["name"]: row["auroc"]["value"] for row in probes["robustness"]}["inverted"] < 0.05
 
 
 def test_its_predictions_are_adapted_like_any_others(theirs, make_films, tmp_path):

@@ -9,11 +9,11 @@ import numpy as np
 
 from plainfilm.export.line import LAYOUTS, Line
 
-# ONNX tensor types that films can be given as.
-KINDS: dict[int, type[np.floating[Any]]] = {1: np.float32, 10: np.float16, 11: np.float64}
+FLOATS: dict[int, type[np.number[Any]]] = {1: np.float32, 10: np.float16, 11: np.float64}  # by ONNX tensor type
+KINDS = {**FLOATS, 2: np.uint8}  # that films can be given as
 CHANNELS = (1, 3)
 MOST_FILMS = 256  # a pass
-WEIGHTS = (*KINDS, 2, 3)  # and whole numbers of 8 bits, of a quantised network
+WEIGHTS = (*FLOATS, 2, 3)  # and whole numbers of 8 bits, of a quantised network
 PASSES_ON = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast")
 DEFAULT_SIZE, DEFAULT_CHANNELS = 224, 3  # where neither the line nor the graph says
 
@@ -22,7 +22,7 @@ class Graph(NamedTuple):
     """The one input for films and the one output with the answer of a graph."""
 
     taken: str
-    kind: type[np.floating[Any]]
+    kind: type[np.number[Any]]
     shape: tuple[int | None, ...]  # of the input; None where any length goes
     answer: str
     made_by: str  # the operator that makes the answer
@@ -35,7 +35,7 @@ class Graph(NamedTuple):
         inputs = [value for value in graph.input if value.name not in fixed]
         if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in KINDS:
             names = ", ".join(value.name for value in inputs) or "none"
-            raise ValueError(f"it needs one input of films in floating point, and has: {names}")
+            raise ValueError(f"it needs one input of films, in floating point or bytes, and has: {names}")
         kind = inputs[0].type.tensor_type
         shape = tuple(_length(dim) for dim in kind.shape.dim)
         if len(shape) != 4:
@@ -64,6 +64,8 @@ class Graph(NamedTuple):
         for name, (own, said) in wanted.items():
             if said not in (None, own):
                 raise ValueError(f"it takes films with {name}={own}, and --preprocess says {name}={said}")
+        if self.kind is np.uint8 and not line.as_they_are:
+            raise ValueError(f"it takes grey values of 0..255 as they are: --preprocess raw{size}")
         return replace(line, layout=layout, size=size, channels=wanted["channels"][0]).require_whole()
 
     def _layout(self) -> str:
@@ -89,7 +91,7 @@ def _answer(graph: Any, wanted: str) -> str:
 
 def _is_row(kind: Any) -> bool:
     further = [_length(dim) for dim in kind.shape.dim][2:]
-    return kind.elem_type in KINDS and all(length == 1 for length in further)
+    return kind.elem_type in FLOATS and all(length == 1 for length in further)
 
 
 def _maker(graph: Any, name: str) -> str:

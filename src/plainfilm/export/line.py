@@ -98,6 +98,11 @@ class Line:
         return replace(self, output=output, column=0 if columns == 1 else self.column)
 
     @property
+    def as_they_are(self) -> bool:
+        """Whether grey values stay what they are."""
+        return (self.low, self.high, self.mean, self.std) == (0, 255, (0,), (1,))
+
+    @property
     def cut(self) -> Cut:
         """How films become the (S, S) uint8 pixels that ``tensor`` takes."""
         return Cut(self.scale or self.size or 0, self.resize, 1, "unit", inner=self.size or 0)

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from tests.schemas import valid
 
 from plainfilm.cli import main
 from plainfilm.evaluation.findings import read_findings
@@ -306,6 +307,7 @@ def test_the_page_gets_the_map_of_the_chosen_finding(trained):
 
 
 def has_a_report(out, found):
+    valid("plainfilm-adapt", {**found, "out": str(out), "report": str(out / "report.html")})
     page = (out / "report.html").read_text()
     assert "before and after adapting" in page and unbroken(found["findings"]["Mass"]["not_adapted"]) in page
     for name in ("Effusion", "Pneumonia"):
@@ -360,6 +362,7 @@ def test_thresholds_of_findings_move_without_labels(trained, tmp_path, capsys):
     assert main(words) == 0
     assert "None of this can be checked" in capsys.readouterr().out
     found, old, new = json.loads((out / "adapt.json").read_text()), Model.load(trained / "run"), Model.load(out)
+    valid("plainfilm-adapt", {**found, "out": str(out)})
     for name, before, after in zip(FINDINGS, old.decision.each, new.decision.each, strict=True):
         one = found["findings"][name]
         assert after.temperature == before.temperature

@@ -106,6 +106,14 @@ class Point(TypedDict):
     threshold_rule: str
     refer: list[float] | None
     offsets: NotRequired[list[float] | None]
+    shift: NotRequired[list[float]]
+    promises: NotRequired[list[Row]]
+
+
+class Points(TypedDict):
+    """An operating point of each finding."""
+
+    findings: dict[str, Point]
 
 
 Adapted = TypedDict(
@@ -113,8 +121,8 @@ Adapted = TypedDict(
     {
         "out": str,
         "from_model": str,
-        "from": Point,
-        "to": Point,
+        "from": Point | Points,
+        "to": Point | Points,
         "data": str,
         "data_hash": NotRequired[str],
         "films": int,

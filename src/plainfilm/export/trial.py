@@ -19,6 +19,7 @@ from plainfilm.machine.memory import limit
 
 SECONDS = 120  # for opening the file and three films on one core; the largest networks take a few a film
 MEMORY = 4 * 2**30  # bytes of address space, and so many times the file's own size
+NO_MEMORY = ("bfc_arena", "bad_alloc", "allocate memory")  # in the runtime's words
 COPIES = 4  # the file's bytes, what they become, and what the runtime packs of it
 
 
@@ -62,6 +63,8 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
         sink.write(json.dumps({"shape": found.shape, "dtype": found.dtype.str}).encode() + b"\n" + found.tobytes())
     except Exception as error:  # the runtime's own, whatever they are called
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if any(word in str(error) for word in NO_MEMORY):
+            reason = f"it needs more than {MEMORY >> 30} GB of memory"
         sink.write(json.dumps({"error": reason}).encode() + b"\n")
 
 

@@ -215,6 +215,9 @@ def test_two_columns_in_every_layout(tmp_path, layout, channels, batch, end):
         ((20.0, 5.0, 1.0), "softmax", "unit32", "A,B,C", ("A", "B", "C"), lambda z: softmax(z, axis=1)),
         ((20.0, 5.0, 1.0), "sigmoid", "unit32", "A,B,C", ("A", "B", "C"), expit),
         ((20.0, 5.0, 1.0), "", "unit32,output=sigmoid-logits", "A,,C", ("A", "C"), lambda z: expit(z[:, [0, 2]])),
+        ((20.0, 5.0), "sigmoid", "unit32", "NORMAL,SICK", ("NORMAL", "SICK"), lambda z: both(expit(z[:, 1]))),
+        ((20.0, 5.0), "sigmoid", "unit32", "SICK,NORMAL", ("NORMAL", "SICK"), lambda z: both(expit(z[:, 0]))),
+        ((20.0, 5.0), "sigmoid", "unit32", "A,B", ("A", "B"), expit),
         ((20.0, 5.0), "sigmoid", "unit32,column=1", "WELL,SICK", ("WELL", "SICK"), lambda z: both(expit(z[:, 1]))),
         ((20.0, 5.0), "sigmoid", "unit32,column=0", "WELL,SICK", ("SICK", "WELL"), lambda z: both(expit(z[:, 0]))),
     ],
@@ -502,7 +505,8 @@ def test_it_is_scored_on_films_with_labels_and_probed(theirs, films_folder, tmp_
     assert float(first["p_SICK"]) == pytest.approx(own, abs=1e-9)
     capsys.readouterr()
     assert main([*words, "--classes", "WELL,SICK", "--force"]) == 2
-    assert "the model knows WELL, SICK" in capsys.readouterr().err
+    said = capsys.readouterr().err  # what it advises can be pasted
+    assert "the model knows WELL, SICK" in said and "--classes 'WELL,SICK,NORMAL=WELL" in said
 
 
 def test_its_sigmoids_are_findings(films_folder, tmp_path, capsys):

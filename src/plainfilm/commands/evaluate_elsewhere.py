@@ -70,7 +70,7 @@ def evaluate_elsewhere(
     columns = ",".join(piece for piece in named if "=" not in piece) if preprocess else ""
     model = opened(run, precision, foreign=Foreign(preprocess, columns))
     classes = ",".join(piece for piece in named if "=" in piece) if preprocess else classes
-    others = _others(model, data, classes, reading)
+    others = _others(model, data, classes, columns, reading)
     folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(others.name).stem.replace(':', '-')}"
     folders.require_free(folder, folders.EVALUATION, force=force, written=WRITTEN)
     with sealed(folder, shared=True):
@@ -88,13 +88,14 @@ def evaluate_elsewhere(
     return metrics
 
 
-def _others(model: Reads, data: str, classes: str, reading: dict[str, Any]) -> Films:
-    """Return the films of ``data`` by the model's names of classes or findings."""
+def _others(model: Reads, data: str, classes: str, columns: str, reading: dict[str, Any]) -> Films:
+    """Return the films of ``data`` by the model's names of classes or findings; ``columns``: those of its output, where
+    they were said."""
     if isinstance(model.decision, FindingsDecision):
         refuse("a model of several findings", {"classes": classes})
         return with_the_findings(model.classes, data, reading)
     films = load(data, fewest=1, question=question_of(model.classes), **reading)
-    return as_the_model_says(films, model.classes, classes)
+    return as_the_model_says(films, model.classes, classes, columns)
 
 
 def _said(model: Reads, films: Films, chances: NDArray[np.float64]) -> Predictions | FindingsPredictions:

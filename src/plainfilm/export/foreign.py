@@ -17,7 +17,7 @@ from scipy.special import expit, softmax
 from plainfilm.data.demo_films import draw, phantom_set
 from plainfilm.data.findings import no
 from plainfilm.errors import InputError
-from plainfilm.evaluation.decision import Decision, Floats
+from plainfilm.evaluation.decision import Decision, Floats, positive_class, positive_is_a_guess
 from plainfilm.evaluation.findings import FindingsDecision, both
 from plainfilm.evaluation.predictions import SUM_TOLERANCE
 from plainfilm.export.graph import Graph, weights_by_node
@@ -94,7 +94,7 @@ class ForeignModel(Reads):
                 f"{self.name}: its output is no {output}: it gave {chances.min():.3g} to {chances.max():.3g}; say what "
                 "it is, such as --preprocess …,output=logits."
             )
-        return both(chances[:, self.kept[0]]) if self.line.column is not None else chances[:, self.kept]
+        return both(chances[:, self.kept[0]]) if self.decision.two and len(self.kept) == 1 else chances[:, self.kept]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], preprocess: str, classes: str = "") -> ForeignModel:
@@ -174,8 +174,9 @@ def _chances(found: Floats, output: str) -> Floats:
 
 
 def _decided(line: Line, names: list[str], columns: int) -> tuple[list[int], Decision | FindingsDecision]:
-    """Return which columns are used, and the rule of decision before anything was chosen: of one column of two classes,
-    of sigmoids of a finding each, else of classes of which a film has one. ValueError unless the names fit."""
+    """Return which columns are used, and the rule of decision before anything was chosen: of one column of two classes
+    (or of two sigmoids, where one is called normal: the other), of sigmoids of a finding each, else of classes of which
+    a film has one. ValueError unless the names fit."""
     if line.column is not None:
         return [line.column], Decision.of(_pair(names, line.column, columns))
     if len(names) != columns:
@@ -183,6 +184,8 @@ def _decided(line: Line, names: list[str], columns: int) -> tuple[list[int], Dec
     if twice := [name for name in names if name and names.count(name) > 1]:
         raise ValueError(f"two of its columns are named {twice[0]}")
     kept = [k for k, name in enumerate(names) if name]
+    if line.output.startswith("sigmoid") and len(kept) == columns == 2 and not positive_is_a_guess(names):
+        return [positive_class(names, None)], Decision.of(_pair(names, positive_class(names, None), columns))
     if line.output.startswith("sigmoid") and kept:
         return kept, FindingsDecision.of_names([names[k] for k in kept])
     if len(kept) < columns:

@@ -59,9 +59,12 @@ def shift_from_training(run: RunFolder, films: Films, seed: int) -> dict[str, An
     return {**found, "red_lines": shift_lines("the training films", found), "note": ""}
 
 
-def as_the_model_says(films: Films, classes: tuple[str, ...], names: str) -> Films:
+def as_the_model_says(films: Films, classes: tuple[str, ...], names: str, columns: str = "") -> Films:
     """Return ``films`` with the model's names of their classes: by ``names`` ("healthy=NORMAL,sick=PNEUMONIA"), else
-    the same number, or the one that differs in capitals only. InputError when a class is none of the model's."""
+    the same number, or the one that differs in capitals only. InputError when a class is none of the model's.
+
+    ``columns``: what else --classes says, for the advice.
+    """
     given = dict(name_pairs("--classes", names))
     if wrong := [name for name in given if name not in films.classes or given[name] not in classes]:
         raise InputError(
@@ -72,7 +75,7 @@ def as_the_model_says(films: Films, classes: tuple[str, ...], names: str) -> Fil
     strange = [name for name in films.classes if said[name] is None]
     if strange:
         pairs = [*given.items(), *((name, classes[0]) for name in strange)]
-        advice = ",".join(f"{quoted(theirs)}={quoted(ours)}" for theirs, ours in pairs)
+        advice = ",".join([*[columns] * bool(columns), *(f"{quoted(theirs)}={quoted(ours)}" for theirs, ours in pairs)])
         advice = shlex.quote(advice) if "'" in advice else f"'{advice}'"
         raise InputError(
             f"{films.name} has the class {strange[0]}; the model knows {', '.join(classes)}. Say which is which, such "

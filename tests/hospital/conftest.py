@@ -136,7 +136,8 @@ class Room:
     def open(self, limits: Limits | None = None, **address: Any) -> Iterator[int]:
         """Listen on a free port for the block."""
         at = Address("PLAINFILM", "127.0.0.1", 0, **address)
-        server = listen(self.door, at, limits or Limits())
+        asking = self.service.commitments
+        server = listen(self.door, at, limits or Limits(), asking and asking.report)
         try:
             yield server.server_address[1]
         finally:

@@ -22,6 +22,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
     films.add_argument("--days", type=int, default=1, metavar="N", help="of studies fetched (default %(default)s)")
     answers = parser.add_argument_group("answers")
     answers.add_argument("--answer", default="", metavar="AET@HOST:PORT", help="the archive that takes them by C-STORE")
+    commit = "films are forgotten when the archive has committed to their answers; it reports to --port"
+    answers.add_argument("--commit", action="store_true", help=commit)
     spool = "what waits, and the trail of what was answered (default %(default)s)"
     answers.add_argument("--spool", type=Path, default=Path("spool"), metavar="DIR", help=spool)
     patience_flags(answers)
@@ -69,6 +71,7 @@ def _run(options: argparse.Namespace) -> Any:
         port=options.port,
         callers=tuple(name.strip() for name in options.callers.split(",") if name.strip()),
         answer=options.answer,
+        commit=options.commit,
         dicomweb=options.dicomweb,
         days=options.days,
         certificate=options.tls_cert,

@@ -19,6 +19,7 @@ from plainfilm.storage.files import locked
 
 if TYPE_CHECKING:
     from plainfilm.hospital.archive import Archive
+    from plainfilm.hospital.commitment import Commitments
     from plainfilm.hospital.receiver import Door
     from plainfilm.hospital.service import Service
     from plainfilm.hospital.web import Web
@@ -38,6 +39,7 @@ class Network:
     port: int | None = None  # None: no films by C-STORE; 0: any free one
     callers: tuple[str, ...] = ()
     answer: str = ""  # AET@HOST:PORT
+    commit: bool = False  # ask whether answers are kept
     dicomweb: str = ""  # URL
     days: int = 1
     certificate: Path | None = None
@@ -64,29 +66,23 @@ def receive(run: Path, spool: Path, network: Network, patience: Patience, announ
     """
     with needed():
         from plainfilm.hospital import receiver
-        from plainfilm.hospital.archive import Storage
-        from plainfilm.hospital.client import Peer
         from plainfilm.hospital.web import looking
     _check(network, patience)
     tls = _tls(network)
     web = _web(network)
-    archive: Archive
-    if network.answer:
-        archive = Storage(network.ae_title, Peer.of(network.answer, "--answer"), tls and tls[1])
-    elif web:
-        archive = web
-    else:
-        raise InputError("Say where answers go: --answer AET@HOST:PORT, or --dicomweb URL.")
+    archive, commitments = _archive(network, tls and tls[1], web)
     about: dict[str, Any] = {"answers": network.answer or network.dicomweb, "spool": str(spool)}
     model = opened(run)
     with (
-        serving(model, spool, archive, patience, network.metrics_port) as (service, door),
+        serving(model, spool, archive, patience, network.metrics_port, commitments) as (service, door),
         ExitStack() as open_,
     ):
         if network.port is not None:
             memory.keep(WHOLE)
-            at = receiver.Address(network.ae_title, network.host, network.port, network.callers, tls and tls[0])
-            server = receiver.listen(door, at, receiver.Limits())
+            report = commitments.report if commitments else None
+            callers = network.callers and (*network.callers, *([commitments.peer.title] if commitments else []))
+            at = receiver.Address(network.ae_title, network.host, network.port, callers, tls and tls[0])
+            server = receiver.listen(door, at, receiver.Limits(), report)
             open_.callback(server.shutdown)
             about["films"] = f"{network.ae_title}@{network.host}:{server.server_address[1]}"
         if web:
@@ -107,7 +103,12 @@ def needed() -> Iterator[None]:
 
 @contextmanager
 def serving(
-    model: Reads, spool: Path, archive: Archive, patience: Patience, metrics_port: int | None
+    model: Reads,
+    spool: Path,
+    archive: Archive,
+    patience: Patience,
+    metrics_port: int | None,
+    commitments: Commitments | None = None,
 ) -> Iterator[tuple[Service, Door]]:
     """Yield a service, not running yet, and its door. InputError when the spool is in use."""
     from plainfilm.hospital.answering import Answering
@@ -121,11 +122,9 @@ def serving(
         kept, trail = Spool(spool, patience.reserve * 2**20), Trail(spool)
         counters = Counters(kept.waiting)
         watching = watched(counters, "127.0.0.1", metrics_port) if metrics_port is not None else None
-        seconds = patience.give_up * 3600
-        yield (
-            Service(Answering(model, patience.pictures), kept, trail, counters, archive, patience.wait, seconds),
-            Door(kept, trail, counters, model.hash),
-        )
+        answering, how = Answering(model, patience.pictures), (patience.wait, patience.give_up * 3600)
+        service = Service(answering, kept, trail, counters, archive, *how, commitments)
+        yield service, Door(kept, trail, counters, model.hash)
         if watching:
             watching.shutdown()
 
@@ -157,6 +156,8 @@ def _check(network: Network, patience: Patience) -> None:
             raise InputError(f"{flag} {title!r} is no AE title: 1 to 16 letters, digits and signs, no backslash.")
     if network.port is None and not network.dicomweb:
         raise InputError("Say where films come from: --port N for C-STORE, or --dicomweb URL.")
+    if network.commit and (network.port is None or not network.answer):
+        raise InputError("--commit needs --answer, whom it asks, and --port, where the archive reports.")
     if network.port is not None and not 0 <= network.port <= 65_535:
         raise InputError(f"--port {network.port} is no port; give one from 1 to 65535, or 0 for any that is free.")
     if not is_local(network.host) and not network.callers and not network.authority:
@@ -168,6 +169,22 @@ def _check(network: Network, patience: Patience) -> None:
         or network.days < 0
     ):
         raise InputError(f"--wait is 0 to {MOST_SECONDS:g} seconds; --give-up, --reserve and --days are not negative.")
+
+
+def _archive(network: Network, tls: ssl.SSLContext | None, web: Web | None) -> tuple[Archive, Commitments | None]:
+    """Return where answers go, and whom to ask whether they are kept there."""
+    from plainfilm.hospital.archive import Storage
+    from plainfilm.hospital.client import Peer
+    from plainfilm.hospital.commitment import Commitments
+
+    if network.answer:
+        peer = Peer.of(network.answer, "--answer")
+        return Storage(network.ae_title, peer, tls), (
+            Commitments(network.ae_title, peer, tls) if network.commit else None
+        )
+    if web:
+        return web, None
+    raise InputError("Say where answers go: --answer AET@HOST:PORT, or --dicomweb URL.")
 
 
 def _tls(network: Network) -> tuple[ssl.SSLContext, ssl.SSLContext] | None:

@@ -59,6 +59,19 @@ def title_fits(title: str) -> bool:
     return 0 < len(title.strip()) == len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
 
 
+class Object(NamedTuple):
+    """UIDs of an object: its storage class, and its own."""
+
+    kind: str
+    instance: str
+
+
+def object_in(data: bytes) -> tuple[Object, str]:
+    """Return which object the DICOM file ``data`` holds, and its transfer syntax."""
+    meta = read_partial(io.BytesIO(data[:4096]), stop_when=lambda *_: True).file_meta
+    return Object(meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID)
+
+
 class Client:
     """An association with ``peer`` for objects of ``kinds``: (storage class, transfer syntax). OSError when none comes
     about, here and later when it breaks off."""
@@ -80,15 +93,15 @@ class Client:
 
     def store(self, data: bytes) -> int:
         """Return the status that the peer gives to the DICOM file ``data``. NotAccepted when it takes no such kind."""
-        meta = read_partial(io.BytesIO(data[:4096]), stop_when=lambda *_: True).file_meta
+        about, syntax = object_in(data)
         body = 144 + int.from_bytes(
             data[140:144], "little"
         )  # behind preamble, DICM, and group 2, which says its length
-        kind = str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
+        kind = about.kind, syntax
         if (context := self._contexts.get(kind)) is None:
             raise NotAccepted(f"the archive takes no objects of storage class {kind[0]} in transfer syntax {kind[1]}")
         self._messages = self._messages % 65_535 + 1
-        command = _command(kind[0], str(meta.MediaStorageSOPInstanceUID), self._messages)
+        command = _command(*about, self._messages)
         pieces = [*_pieces(context, COMMAND, command, self._most), *_pieces(context, 0, data[body:], self._most)]
         self._socket.sendall(b"".join(pieces))
         return self._status()

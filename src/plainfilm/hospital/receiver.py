@@ -11,9 +11,11 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pydicom import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.association import Association
@@ -21,6 +23,7 @@ from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAsso
 
 from plainfilm.data.films import FilmError
 from plainfilm.errors import InputError
+from plainfilm.hospital.commitment import MODEL as COMMITMENT
 from plainfilm.hospital.counters import Counters
 from plainfilm.hospital.source import FILMS, hashed, identity
 from plainfilm.hospital.spool import Full, Spool
@@ -192,8 +195,14 @@ class Address(NamedTuple):
     tls: ssl.SSLContext | None = None
 
 
-def listen(door: Door, at: Address, limits: Limits) -> ThreadedAssociationServer:
-    """Answer C-ECHO and C-STORE in threads; return the server, to be shut down. InputError when the port is taken."""
+def listen(
+    door: Door, at: Address, limits: Limits, report: Callable[[Dataset], int] | None = None
+) -> ThreadedAssociationServer:
+    """Answer C-ECHO and C-STORE in threads; return the server, to be shut down. InputError when the port is taken.
+
+    ``report`` takes what an archive says of storage commitment (the information of an N-EVENT-REPORT), where that is
+    asked for, and returns the status that it is answered with.
+    """
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it quotes what peers send
     entity = AE(ae_title=at.title)
     entity.require_called_aet = True
@@ -210,6 +219,9 @@ def listen(door: Door, at: Address, limits: Limits) -> ThreadedAssociationServer
         (evt.EVT_CONN_CLOSE, _gone),
         *((event, _counted, [door.counters, name]) for event, name in _COUNTED),
     ]
+    if report:
+        entity.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
+        handlers.append((evt.EVT_N_EVENT_REPORT, _reported, [report]))
     kind = type("_Bounded", (_Server,), {"limits": limits, "memory": _Memory(limits.memory_bytes)})
     try:
         how = {"evt_handlers": handlers, "ssl_context": at.tls, "server_class": kind, "request_handler": _Handler}
@@ -229,6 +241,10 @@ _COUNTED = ((evt.EVT_ACCEPTED, "accepted"), (evt.EVT_REJECTED, "rejected"), (evt
 def _stored(event: evt.Event, door: Door) -> int:
     request = event.request
     return door.take(event.encoded_dataset(), str(request.AffectedSOPClassUID))
+
+
+def _reported(event: evt.Event, report: Callable[[Dataset], int]) -> tuple[int, None]:
+    return report(event.event_information), None
 
 
 def _whole(event: evt.Event) -> None:

@@ -199,6 +199,9 @@ QUICK = ["--model", "vgg", "--epochs", "6", "--size", "32", "--batch", "16", "--
 
 def says_what_is_not_known(out, page):
     assert "unknown is never counted as negative" in page and 'id="limits"' in page and "patients are in" not in page
+    rules = json.loads((out / "fold-1" / "model.json").read_text())["findings"]
+    told = [f"{rule['positive']} {rule['threshold']:.3g}, {rule['temperature']:.3g}" for rule in rules]
+    assert "Findings, positive films" in page and "; ".join(told) in page
     whole = out / "fold-1" / "config.json"
     before = whole.read_bytes()
     write_json(whole, {**json.loads(before), "crossing": {"patients": 3}})

@@ -47,11 +47,11 @@ def how(run: RunFolder) -> list[list[str]]:
         "Data hash": config["data_hash"],
         "Split": config["protocol"],
         "Films": pairs(config["films"]),
-        "Classes": pairs(config["classes"]),
+        **_asked(run),
         "Class weights": pairs(config["class_weights"]) if _weighed(run) else "none used",
         "Preprocessing": pairs(config["preprocess"]),
         "Pretrained weights": model["weights"] or "none",
-        "Threshold, temperature": f"{run.threshold:g}, {model['temperature']:g}",
+        "Threshold, temperature": _rule(run),
         "Seed": str(config["seed"]),
         "Device": f"{config['device']}, {count(config['threads'], 'thread')}",
         "Precision": _precision(run),
@@ -63,6 +63,19 @@ def how(run: RunFolder) -> list[list[str]]:
     if config.get("members"):
         said["Members"] = ", ".join(f"{run} ({sha256[:12]})" for run, sha256 in config["members"].items())
     return [[name, str(value)] for name, value in said.items()]
+
+
+def _asked(run: RunFolder) -> dict[str, str]:
+    """Return the films of each class, or the positive ones of each finding."""
+    if not run.of_findings:
+        return {"Classes": pairs(run.config["classes"])}
+    return {"Findings, positive films": pairs({name: c["positive"] for name, c in run.config["findings"].items()})}
+
+
+def _rule(run: RunFolder) -> str:
+    if not run.of_findings:
+        return f"{run.threshold:g}, {run.model['temperature']:g}"
+    return "; ".join(f"{r['positive']} {r['threshold']:.3g}, {r['temperature']:.3g}" for r in run.model["findings"])
 
 
 def _precision(run: RunFolder) -> str:

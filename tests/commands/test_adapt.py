@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,8 +93,8 @@ def test_scores_that_were_spoilt_are_written_anew(run, capsys):
 
 
 def test_films_that_the_model_was_trained_on_are_a_red_line_elsewhere(run, films_folder, make_films, tmp_path, capsys):
-    assert main(["evaluate", str(run), str(films_folder), "--out", str(tmp_path / "own")]) == 0
-    assert "RED LINE: The model was trained on, or chosen by," in capsys.readouterr().err
+    assert main(["evaluate", str(run), str(films_folder), "--out", str(tmp_path / "own"), "--quiet"]) == 0
+    assert "RED LINE: The model was trained on, or chosen by," in capsys.readouterr().out
     parts = [row["part"] for row in read_films(run / "films.csv")]
     shared = json.loads((tmp_path / "own" / "metrics.json").read_text())["shared"]
     assert shared["films"] == len(parts) - parts.count("test") and shared["patients"]
@@ -121,7 +123,24 @@ def test_adapt_keeps_the_weights_and_says_where_it_came_from(run, make_films, tm
     assert "is not empty" in capsys.readouterr().err
 
 
-def test_adapt_without_labels_moves_only_the_threshold(run, films_folder, tmp_path, capsys):
+@pytest.fixture
+def scored(run, tmp_path):
+    """A copy of the run whose own films were scored with the area under the curve that is asked for."""
+
+    def made(low: float, high: float) -> Path:
+        out = tmp_path / f"scored-{low}"
+        shutil.copytree(run, out, dirs_exist_ok=True)
+        metrics = json.loads((out / "metrics.json").read_text())
+        area = {"value": (low + high) / 2, "low": low, "high": high}
+        metrics["test"] |= {"auroc": area, "auroc_by_patient": area}
+        (out / "metrics.json").write_text(json.dumps(metrics))
+        return out
+
+    return made
+
+
+def test_adapt_without_labels_moves_only_the_threshold(scored, films_folder, tmp_path, capsys):
+    run = scored(0.8, 0.95)
     words = ["adapt", str(run), str(films_folder), "--out", str(tmp_path / "ward"), "--prevalence", "0.05"]
     assert main([*words, "--quiet"]) == 0
     said = capsys.readouterr().out
@@ -146,7 +165,7 @@ def test_adapt_without_labels_moves_only_the_threshold(run, films_folder, tmp_pa
     assert main([*words[:-1], "1.5", "--out", str(tmp_path / "no")]) == 2
 
 
-def test_films_without_labels_that_differ_as_a_set_have_a_red_line(run, films_folder, tmp_path, capsys):
+def test_films_without_labels_that_differ_as_a_set_have_a_red_line(scored, films_folder, tmp_path, capsys):
     """The same films, much lighter: nothing tells whether the model works on them."""
     for film in films_folder.rglob("*.jpeg"):
         with Image.open(film) as picture:
@@ -154,10 +173,36 @@ def test_films_without_labels_that_differ_as_a_set_have_a_red_line(run, films_fo
             picture.convert("L").point(lambda grey: 180 + grey // 4).save(tmp_path / "light" / f"{film.stem}.png")
     for name, films in (("same", films_folder), ("light", tmp_path / "light")):
         out = tmp_path / f"at-{name}"
-        assert main(["adapt", str(run), str(films), "--out", str(out), "--prevalence", "0.3"]) == 0
+        assert (
+            main(["adapt", str(scored(0.8, 0.95)), str(films), "--out", str(out), "--prevalence", "0.3", "--quiet"])
+            == 0
+        )
         lines = json.loads((out / "adapt.json").read_text())["red_lines"]
-        assert bool(lines) == (name == "light") == ("RED LINE: As a set" in capsys.readouterr().err)
+        assert bool(lines) == (name == "light") == ("RED LINE: As a set" in capsys.readouterr().out)
         assert Model.load(out).verdict.get("red_lines", [])[: len(lines)] == lines
+
+
+def test_a_model_at_chance_moves_no_threshold_without_a_red_line(scored, films_folder, tmp_path, capsys):
+    """However quiet it is told to be; what it promises at the new threshold is left out."""
+    out, run = tmp_path / "there", scored(0.45, 0.62)
+    assert main(["adapt", str(run), str(films_folder), "--out", str(out), "--prevalence", "0.3", "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("RED LINE: Not shown to be better than chance on its own test films (AUROC 0.535,")
+    assert "keep it then" not in said
+    found = json.loads((out / "adapt.json").read_text())
+    assert found["expected"] is None and Model.load(out).verdict["red_lines"][0] == found["red_lines"][0]
+    again = tmp_path / "again"  # an adapted model has no scores of its own, and keeps the line
+    assert main(["adapt", str(out), str(films_folder), "--out", str(again), "--prevalence", "0.4", "--quiet"]) == 0
+    assert any("better than chance" in line for line in Model.load(again).verdict["red_lines"])
+    assert "better than chance" in capsys.readouterr().out
+
+
+def test_a_model_worse_than_chance_moves_no_threshold(scored, films_folder, tmp_path, capsys):
+    words = ["adapt", str(scored(0.1, 0.3)), str(films_folder), "--out", str(tmp_path / "there")]
+    assert main([*words, "--prevalence", "0.3"]) == 2
+    said = capsys.readouterr().err
+    assert "worse than chance on its own test films" in said and "are the classes swapped?" in said
+    assert not (tmp_path / "there").exists()
 
 
 def two_hills(films: int, moved: float = 0.0) -> Predictions:

@@ -6,7 +6,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import CLASSES, DATA, Command, given, max_bad_flag, number, out_flag, reading_flags, table_flags
+from plainfilm.cli.base import (
+    CLASSES,
+    DATA,
+    Command,
+    given,
+    max_bad_flag,
+    number,
+    out_flag,
+    reading_flags,
+    show_red_lines,
+    table_flags,
+)
 from plainfilm.config import READING
 from plainfilm.errors import InputError, refuse
 from plainfilm.evaluation.digits import edge
@@ -74,8 +85,9 @@ def _as_one(result: Any) -> str:
     else:
         old, new, what = result["from"], result["to"], "weights untouched"
     lines = [
+        *show_red_lines(result),
         f"{result['films']} films; {what}. Threshold {edge(old['threshold'])} -> {edge(new['threshold'])} "
-        f"({new['threshold_rule']}), temperature {old['temperature']:.2f} -> {new['temperature']:.2f}."
+        f"({new['threshold_rule']}), temperature {old['temperature']:.2f} -> {new['temperature']:.2f}.",
     ]
     if "hills" in result:
         return "\n".join([*lines, *_hills(result), result["out"]])
@@ -100,7 +112,7 @@ def _as_one(result: Any) -> str:
 
 def _by_finding(result: Any) -> str:
     """Return a line per finding: thresholds, balanced accuracy before and after, and which is taken."""
-    lines = [f"{result['films']} films of {result['patients']} patients; weights untouched."]
+    lines = [*show_red_lines(result), f"{result['films']} films of {result['patients']} patients; weights untouched."]
     lines.append(f"{'':24}threshold          balanced accuracy, before and after cross-fitting (difference)")
     for name, found in result["findings"].items():
         if "not_adapted" in found:

@@ -169,12 +169,20 @@ def show_by(found: Any) -> list[str]:
     return [*lines, found["sentence"]]
 
 
+def show_red_lines(found: Any) -> list[str]:
+    """Return the red lines of metrics.json or adapt.json, which come first, and with --quiet too."""
+    from plainfilm.evaluation.chance import chance_lines
+
+    own = found["red_lines"] if "red_lines" in found else chance_lines(found)
+    others = (line for what in ("shift", "shared") for line in found.get(what, {}).get("red_lines", ()))
+    return [f"RED LINE: {line}" for line in dict.fromkeys([*own, *others])]
+
+
 def show_metrics(metrics: Any) -> str:
     """Return metrics.json as text: a line a score."""
     from plainfilm.data.films import PARTS
-    from plainfilm.evaluation.chance import chance_lines
 
-    lines = [*(f"RED LINE: {line}" for line in chance_lines(metrics)), f"Protocol: {metrics['protocol']}."]
+    lines = [*show_red_lines(metrics), f"Protocol: {metrics['protocol']}."]
     for part, scores in metrics.items():
         if part in PARTS and "findings" in scores:
             lines += show_findings(part, scores)

@@ -18,7 +18,7 @@ from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError, refuse, require_share
 from plainfilm.evaluation import adapting, operating
 from plainfilm.evaluation.adapting_findings import adapt_findings, adapt_findings_by_hills
-from plainfilm.evaluation.chance import chance_line, worse_than_chance
+from plainfilm.evaluation.chance import chance_line, tells_of_chance, worse_than_chance
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, means, of_classes, write_findings
 from plainfilm.evaluation.guarantee import parsed
@@ -115,8 +115,6 @@ def adapt_labelled(
         _keep_seen(RunFolder(run), out)
         found |= {"quarantined": len(bad), "data_hash": films.data_hash, "shared": shared}
         found["red_lines"] = shared["red_lines"] + found.pop("lines")
-        for line in found["red_lines"]:
-            say(f"RED LINE: {line}")
         written = _write(out, data, model, new, found)
         about = {"model": model.name, "data": data, "synthetic": films.synthetic, "quarantine": bad}
         if isinstance(after, FindingsPredictions):
@@ -268,6 +266,7 @@ def adapt_unlabelled(
         return _findings_unlabelled(model, run, data, out, max_bad, seed)
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
+    by_chance = _own_chance(run, model)
     with _new_folder(out):
         seen = Seen(model.gate)
         raw, _, bad = predict_films(_at_temperature_one(model), unlabelled(data), max_bad, seen)
@@ -280,7 +279,8 @@ def adapt_unlabelled(
         else:
             new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted, raw.patients)
             moved = f"threshold moved to a prevalence of {found['prevalence_used']:.3f}"
-        found |= {"expected": None if wanted is None else _expected(run, old, new), "red_lines": _as_a_set(seen)}
+        expected = None if wanted is None or by_chance else _expected(run, old, new)
+        found |= {"expected": expected, "red_lines": by_chance + _as_a_set(seen)}
         model.verdict = {**model.verdict, "protocol": f"{moved} ({new.rule}); not measured"}
         return _write_unlabelled(run, data, out, model, new, found, bad)
 
@@ -323,18 +323,29 @@ def _write_unlabelled(
     return _write(out, data, model, new, {**found, "quarantined": len(bad)})
 
 
+def _own_chance(run: Path, model: Model | OnnxModel) -> list[str]:
+    """Return a red line where the model was not shown to be better than chance on the films that it was scored on;
+    InputError where it was worse: no threshold mends that."""
+    folder, said = RunFolder(run), model.verdict.get("red_lines", [])
+    if not folder.has(folders.METRICS):
+        return [line for line in said if tells_of_chance(line)]  # of a model.h5, or of one adapted before
+    scores, where = folder.scores(), f"its own {folder.part} films"
+    line = chance_line(scores, where)
+    if worse_than_chance(scores):
+        raise InputError(f"{run}: {line[0].lower()}{line[1:]} No threshold mends that; train it with the right names.")
+    return [f"{line} No threshold mends that: whatever is called positive here is called so at random."] * bool(line)
+
+
 def _as_a_set(seen: Seen) -> list[str]:
-    """Return and say the red line of films without labels that differ as a set from the training films."""
+    """Return the red line of films without labels that differ as a set from the training films."""
     change = seen.change()
     if change is None:
         return []
-    line = (
+    return [
         f"As a set, these {change.films:,} films differ from the training films: {change.words}. Without labels nobody "
         "can know whether the model works on them at all: on other patients, or another disease, it may be at chance, "
         "whatever accuracy is expected. Label 50 of them."
-    )
-    say(f"RED LINE: {line}")
-    return [line]
+    ]
 
 
 def _of_a_run(run: Path) -> RunFolder:

@@ -16,7 +16,6 @@ from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.point import floored, point_of
 from plainfilm.evaluation.predictions import HandedIn, read_table_of
-from plainfilm.progress import say
 from plainfilm.storage.files import sha256_file, write_json
 
 
@@ -55,8 +54,6 @@ def adapt_predictions(
         "found": found,
     }
     write_json(out, document)
-    for line in found["red_lines"]:
-        say(f"RED LINE: {line}")
     return document
 
 

@@ -81,8 +81,7 @@ def evaluate_elsewhere(
         _write(folder, said, metrics, found, bad)
         about = {"data": others.name, "model": model.name, "synthetic": others.synthetic, "quarantine": bad}
         _report_elsewhere(folder, RunFolder(run), said, metrics, {**about, "probes": found or {}})
-    own, shift = metrics.get("red_lines", []), metrics.get("shift", {}).get("red_lines", [])
-    for line in [*own, *shift, *metrics["shared"]["red_lines"], *(found or {}).get("red_lines", [])]:
+    for line in (found or {}).get("red_lines", []):  # those of the scores stand with them
         say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
     return metrics

@@ -7,6 +7,7 @@ from typing import Any
 
 from plainfilm.evaluation.scores import by_patient
 
+NOT_BETTER, WORSE = "Not shown to be better than chance on", "Worse than chance on"
 CHANCE = 0.5  # area under the ROC curve of a model that knows nothing
 
 
@@ -28,13 +29,18 @@ def chance_line(scores: Mapping[str, Any], where: str) -> str:
         return ""
     figures = f"AUROC {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
     if high < CHANCE:
-        return f"Worse than chance on {where} ({figures}): are the classes swapped?"
-    return f"Not shown to be better than chance on {where} ({figures})."
+        return f"{WORSE} {where} ({figures}): are the classes swapped?"
+    return f"{NOT_BETTER} {where} ({figures})."
 
 
 def worse_than_chance(scores: Mapping[str, Any]) -> bool:
     """Return whether the whole interval of the area under the curve lies below 0.5."""
     return _number((by_patient(scores, "auroc") or {}).get("high")) < CHANCE
+
+
+def tells_of_chance(line: str) -> bool:
+    """Return whether a red line is one that ``chance_line`` gave."""
+    return NOT_BETTER in line or WORSE in line
 
 
 def _number(value: Any) -> float:

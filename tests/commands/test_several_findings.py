@@ -15,6 +15,7 @@ from plainfilm.cli import main
 from plainfilm.evaluation.findings import read_findings
 from plainfilm.models.model import Model
 from plainfilm.report.folds import folds_report
+from plainfilm.report.verdict import as_it_stands
 from plainfilm.report.words import unbroken
 from plainfilm.storage.files import sealed, write_json
 
@@ -71,6 +72,19 @@ def test_a_run_of_findings_has_all_its_files(trained):
     page = (run / "report.html").read_text()
     assert all(name in page for name in FINDINGS) and "Findings together" in page and "What is not known" in page
     assert (run / "figures" / "findings-roc.png").exists()
+
+
+def test_the_service_shows_the_red_lines_that_the_run_has_now(trained, tmp_path):
+    """Those in the model file are of the training, when no other audit had been made."""
+    run = shutil.copytree(trained / "run", tmp_path / "run")
+    audit = json.loads((run / "audit.json").read_text()) if (run / "audit.json").exists() else {}
+    with sealed(run):
+        write_json(run / "audit.json", {**audit, "red_lines": ["A line that was found later."]})
+    frozen = Model.load(run).verdict
+    now = as_it_stands(run, frozen)
+    assert "A line that was found later." in now["red_lines"] and "A line that was found later." not in str(frozen)
+    assert "now" in now["red_lines_of"] and now["findings"] == frozen["findings"]
+    assert as_it_stands(run / "model.h5", frozen) == frozen
 
 
 def test_doctor_counts_findings_again(trained, tmp_path, capsys):

@@ -17,9 +17,10 @@ from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import named
 from plainfilm.evaluation.tables import confusion
-from plainfilm.report import external
+from plainfilm.report import external, findings
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
 from plainfilm.report.words import NOT_DONE, UNDEFINED, count, judged, note_on, number, part_in_words
+from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
@@ -173,9 +174,10 @@ def as_it_stands(place: Path, told: dict[str, Any]) -> dict[str, Any]:
     """Return the verdict that a model file of ``place`` holds (``told``) with the red lines that the run has now, where
     ``place`` is its finished run's folder; "red_lines_of" says of when they are."""
     run = RunFolder(place)
-    if not (place.is_dir() and run.finished) or run.of_findings:
+    if not (place.is_dir() and run.finished):
         return told
-    return {**told, "red_lines": red_lines([run]), "red_lines_of": NOW}
+    lines = findings.red_lines(run, scored_part(run)) if run.of_findings else red_lines([run])
+    return {**told, "red_lines": lines, "red_lines_of": NOW}
 
 
 def lines_of_audit(run: RunFolder) -> list[str]:

@@ -102,6 +102,20 @@ def test_an_answer_that_no_archive_can_send_is_given_up_and_the_next_goes(room, 
     assert answered["outcome"] == "answered" and answered["film"] != why.stem and len(here.archive.taken) == 1
 
 
+def test_an_archive_that_was_away_may_refuse_as_often_as_any(room, film, monkeypatch):
+    monkeypatch.setattr(services, "SHORTEST", 0.01)
+    here = room()
+    here.archive.fail = Unreachable("nobody there")
+    with here.running():
+        put(here, film, 0)
+        wait_until(lambda: here.service._tries and max(here.service._tries.values()) > services.REFUSALS)
+        here.archive.fail = Refused("status 0xC000")
+        wait_until(lambda: here.service._refusals)
+        here.archive.fail = None
+        wait_until(lambda: here.lines())
+    assert len(here.archive.taken) == 1 and not list(here.service.spool.failed.iterdir())
+
+
 def test_a_service_whose_hands_fail_ends(room, monkeypatch):
     here = room()
     monkeypatch.setattr(here.service, "_hand_over", lambda: 1 / 0)

@@ -64,6 +64,7 @@ class Service:
     stop: threading.Event = field(default_factory=threading.Event)
     _busy: dict[str, float] = field(default_factory=dict)  # films under way; until when they are left alone
     _tries: dict[str, int] = field(default_factory=dict)
+    _refusals: dict[str, int] = field(default_factory=dict)
     _later: dict[str, float] = field(default_factory=dict)  # when a refused answer is tried again
     _held: dict[str, dict[str, Any]] = field(default_factory=dict)  # lines of answers that nobody has committed to yet
 
@@ -165,8 +166,7 @@ class Service:
             self.trail.add(*new)
         for line in lines:
             self.spool.drop(line["film"], line["study"])
-            for about in (self._tries, self._later):
-                about.pop(line["film"], None)
+            self._forget(line["film"])
         self.counters.answers.labels(DONE).inc(len(new))
 
     def _ask(self, commitments: Commitments, taken: Sequence[_Taken]) -> None:
@@ -218,11 +218,11 @@ class Service:
 
     def _refused(self, film: str, study: str, why: str) -> None:
         self.counters.retries.inc()
-        tries = self._tries[film]
-        if tries >= REFUSALS:
-            self._give_up(film, study, f"The archive refused the answer {tries} times: {why}.")
+        refusals = self._refusals[film] = self._refusals.get(film, 0) + 1
+        if refusals >= REFUSALS:
+            self._give_up(film, study, f"The archive refused the answer {refusals} times: {why}.")
         else:
-            self._later[film] = time.monotonic() + SHORTEST * 2**tries
+            self._later[film] = time.monotonic() + SHORTEST * 2**refusals
 
     def _if_too_old(self, path: Path, why: str) -> bool:
         """Give up an answer that nobody has taken for too long; return whether that was so."""
@@ -233,8 +233,11 @@ class Service:
         return False
 
     def _give_up(self, film: str, study: str, why: str) -> None:
-        for about in (self._tries, self._later, self._held):
-            about.pop(film, None)
+        self._forget(film)
         say(f"Gave up film {film[:8]}: {why} It lies in {self.spool.failed}.")
         self.counters.answers.labels("given up").inc()
         self.spool.give_up(film, study, why)
+
+    def _forget(self, film: str) -> None:
+        for about in (self._tries, self._refusals, self._later, self._held):
+            about.pop(film, None)

@@ -17,7 +17,7 @@ from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.export.safetensors import write_safetensors
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.image.store import Rows
-from plainfilm.models.gate import Insight, fit_gate
+from plainfilm.models.gate import fit_gate
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import VGG
 
@@ -44,7 +44,7 @@ def paper_model() -> Model:
     rows = Rows(pixels(24), np.arange(24), {})
     seen = model.answered(pixels(24))[1]
     gate = fit_gate(rows, np.arange(24), np.random.default_rng(0))
-    model.gate = gate.with_insight(Insight.fit(seen[:16], seen[16:]))
+    model.gate = gate.with_insight(seen[:16], seen[16:])
     return model
 
 

@@ -11,7 +11,8 @@ from plainfilm.data.films import FilmError
 from plainfilm.evaluation.decision import Decision
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.answer import Film, alone, answer, blas_alone, look
-from plainfilm.models.gate import STATISTICS, Verdict
+from plainfilm.models.gate import Verdict
+from plainfilm.models.looks import STATISTICS
 from plainfilm.models.model import Model
 
 

@@ -58,6 +58,15 @@ def test_a_shift_is_found_and_named(gate):
     assert "sharper" in changed(gate, described, classes).words
 
 
+def test_films_that_lie_nearer_than_training_films_held_out_are_no_change(gate):
+    """The training films themselves do, when they are labelled."""
+    described, classes = films(np.random.default_rng(4), 200, 0.5)
+    described[:, DESCRIBED.index("shapes")] -= 2
+    assert changed(gate, described, classes) is None
+    described[:, DESCRIBED.index("shapes")] += 4
+    assert changed(gate, described, classes).words == "their shapes are unusual"
+
+
 def test_too_few_films_and_models_of_old_say_nothing(gate):
     rng = np.random.default_rng(2)
     assert changed(gate, *films(rng, drift.FEWEST - 1, 0.5, shift=9)) is None

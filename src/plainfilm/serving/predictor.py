@@ -21,7 +21,7 @@ from plainfilm.data.films import FilmError
 from plainfilm.machine import ranks
 from plainfilm.models.answer import Answer, Film, alone, answer, blas_alone, look
 from plainfilm.models.drift import Watch, group_of
-from plainfilm.models.gate import STATISTICS, statistics
+from plainfilm.models.looks import STATISTICS, statistics
 from plainfilm.models.reads import Reads
 from plainfilm.serving.limits import Limits, Refusal
 

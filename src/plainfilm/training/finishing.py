@@ -13,7 +13,7 @@ from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions,
 from plainfilm.evaluation.operating import choose
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.machine import ranks
-from plainfilm.models.gate import Gate, Insight, fit_gate
+from plainfilm.models.gate import Gate, fit_gate
 from plainfilm.models.model import BATCH, Model, batches
 from plainfilm.progress import bar, say
 from plainfilm.training.fitting import Passed, passes_of
@@ -201,7 +201,7 @@ def _fit_gate(prepared: Prepared, seen: np.ndarray, others: np.ndarray) -> Gate:
     groups = np.array([films.films[i].group for i in train])
     labels = None if films.findings else films.labels[train]
     gate = fit_gate(prepared.pixels, train, np.random.default_rng(prepared.config.seed), groups, labels)
-    return gate.with_insight(Insight.fit(seen, others)) if seen.shape[1] and min(len(seen), len(others)) > 1 else gate
+    return gate.with_insight(seen, others) if seen.shape[1] and min(len(seen), len(others)) > 1 else gate
 
 
 def prior(prepared: Prepared, model: Model) -> float:

@@ -35,9 +35,12 @@ def commands() -> list[str]:
 
 
 def save(shot: bytes, name: str) -> None:
-    """Keep a picture, small: 200 colours are enough for a page of text and a grey film."""
+    """Keep a picture, small: 200 colours are enough for a page of text, and a film with its map is none of these."""
     with Image.open(io.BytesIO(shot)) as picture:
-        picture.convert("RGB").quantize(200).save(HERE / name, optimize=True)
+        if name.endswith(".webp"):
+            picture.convert("RGB").save(HERE / name, quality=80, method=6)
+        else:
+            picture.convert("RGB").quantize(200).save(HERE / name, optimize=True)
 
 
 def shown(page: Page, address: str, name: str, seconds: float = 3) -> None:
@@ -65,7 +68,7 @@ def pictures() -> None:
         page = browser.new_page(viewport={"width": 1100, "height": 620})
         shown(page, f"/app/explorer.html#study?uuid={by_modality['DX']['ParentStudy']}", "hospital-study.png")
         viewer = f"/web-viewer/app/viewer.html?series={by_modality['OT']['ID']}"
-        shown(page, viewer, "hospital-picture.png", 6)
+        shown(page, viewer, "hospital-picture.webp", 6)
         page.set_content(as_page(by_modality["SR"]["Instances"][0]))
         save(page.screenshot(), "hospital-report.png")
         browser.close()

@@ -8,6 +8,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom, binomtest, chi2, norm
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
@@ -387,3 +389,36 @@ def test_a_model_decides_by_the_class_that_its_threshold_is_of() -> None:
     assert found["models"][0]["scores"]["accuracy"]["value"] == pytest.approx((called == first.labels).mean())
     assert found["models"][0]["decided_by"] == f"the threshold 0.900 of {first.classes[0]}"
     assert cautious.decided.tolist() == cautious.by(positive=first.classes[0]).decided.tolist() == called.tolist()
+
+
+@st.composite
+def compared(draw: st.DrawFn) -> list[tuple[str, Predictions]]:
+    """Two to four models of the same films: few or many, patients with one film or several, scores with ties, models
+    that are alike, opposite, flawless or constant."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    films = draw(st.integers(8, 120))
+    labels = np.r_[0, 1, rng.random(films - 2) < draw(st.floats(0.05, 0.95))].astype(np.int64)
+    patients = rng.integers(0, draw(st.integers(2, 2 * films)), films)
+    common = rng.normal(size=films)
+    models = []
+    for k in range(draw(st.integers(2, 4))):
+        own = draw(st.sampled_from([0.0, 0.05, 1.0, 5.0])) * rng.normal(size=films)
+        odds = draw(st.sampled_from([-4.0, -1.0, 0.0, 1.0, 3.0, 50.0])) * (labels - 0.5) + common + own
+        if draw(st.booleans()):
+            odds = np.round(odds, draw(st.integers(-3, 1)))  # ties; all are equal in the end
+        models.append((f"model {k}", model(odds, labels, patients)))
+    return models
+
+
+@settings(max_examples=150, deadline=None)
+@given(compared())
+def test_p_value_and_interval_of_a_comparison_always_agree(models: list[tuple[str, Predictions]]) -> None:
+    """p < .05 where the interval leaves out 0 and only there, over all pairs, and what is said follows both."""
+    for pair in compare(models, np.random.default_rng(0), draws=20)["pairs"]:
+        for score in ("accuracy", "auroc"):
+            found, given_to = pair[score], pair["differences"][score]
+            low, high = found["difference"]["low"], found["difference"]["high"]
+            assert (found["p_holm"] < 0.05) == (low > 0 or high < 0), (pair["first"], pair["second"], score, found)
+            assert found["p"] <= found["p_holm"] <= 1 and low <= found["difference"]["value"] <= high
+            assert ("is better than" in found["sentence"]) == (found["p_holm"] < 0.05)
+            assert given_to == found["difference"]

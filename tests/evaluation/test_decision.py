@@ -173,3 +173,17 @@ def test_promises_read_back_are_said_in_the_reason_and_missing_from_files_of_rul
     assert "promises" not in Decision(CLASSES, "PNEUMONIA").about
     moved = Decision(CLASSES, "PNEUMONIA", temperature=2.0, shift=(-0.5, 0.5))
     assert moved.tempered(P) == pytest.approx(softmax((np.log(P) + np.array([-0.5, 0.5])) / 2, axis=1))
+
+
+def test_what_decided_a_film_stands_beside_its_threshold() -> None:
+    """NORMAL 0.233 of a film called NORMAL, whose other class has 0.767 and a threshold of .8, tells nothing."""
+    rule = Decision(CLASSES, "PNEUMONIA", 0.18)
+    films = np.array([[0.833, 0.167], [0.82, 0.18], [0.0001, 0.9999], [0.99999, 0.00001]])
+    said = [rule.weighed(p, int(k)) for p, k in zip(films, rule.decide(films), strict=True)]
+    assert said == ["0.167 < 0.180", "0.180 ≥ 0.180", "> 0.999", "< 0.001"]
+    assert replace(rule, threshold_of="NORMAL").weighed(films[0], 0) == "0.833 ≥ 0.180"
+    assert rule.decided_by == "PNEUMONIA" and replace(rule, threshold_of="NORMAL").decided_by == "NORMAL"
+    near = replace(rule, threshold=0.9998).weighed(np.array([0.0003, 0.9997]), 0)
+    assert near == "0.9997 < 0.999800"
+    three = Decision(("a", "b", "c"), "b")
+    assert three.weighed(np.array([0.2, 0.5, 0.3]), 1) == "0.500" and three.decided_by == ""

@@ -178,8 +178,13 @@ def test_the_interval_of_a_mean_holds_the_truth_and_is_narrower_than_if_findings
             own = p.of(name)
             found = auc_interval(own.truth, own.score, patients=own.patients)
             each[name] = {"scores": {"auroc": found.as_dict()}, "positives": int(own.truth.sum())}
-        mean = module.means(each, module._together(p, NAMES))["macro_auroc"]
+        mean = module.means(each, module.errors_together(p, NAMES))["macro_auroc"]
         wide = module.means(each)["macro_auroc"]
         covered += mean["low"] <= true <= mean["high"]
         narrower += mean["high"] - mean["low"] < wide["high"] - wide["low"]
     assert narrower == 200 and 183 <= covered <= 199
+
+
+def test_a_findings_probability_stands_beside_its_own_threshold():
+    rule = FindingsDecision.of_names(("Mass", "Nodule"))
+    assert [rule.weighed(np.array([0.3, 0.7]), k) for k in (0, 1)] == ["0.300 < 0.500", "0.700 ≥ 0.500"]

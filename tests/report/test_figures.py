@@ -170,6 +170,16 @@ def test_montage_says_right_or_wrong_in_words_and_in_the_frame() -> None:
     assert wrong.get_linewidth() >= 3 * right.get_linewidth() and wrong.get_linestyle() != right.get_linestyle()
 
 
+def test_montage_says_whose_probability_it_is_and_keeps_it_within_its_film() -> None:
+    tiles = [(*film(i, True)[:2], "0.967 ≥ 0.631", *film(i, True)[3:]) for i in range(12)]
+    figure = figures.montage(tiles, 6, of="PNEUMONIA")
+    assert "probability of PNEUMONIA, threshold, prediction" in words(figure)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        (text,) = [text for text in axes.texts if "≥" in text.get_text()]
+        assert text.get_window_extent().x1 <= axes.get_window_extent().x1
+
+
 def test_montage_of_thirty_films_is_a_page_without_touching_words() -> None:
     figure = figures.montage([film(i, i % 4 > 0) for i in range(30)], 6)
     assert figure.get_size_inches()[1] < 11.5

@@ -55,7 +55,7 @@ def read(path: Path) -> Page:
 
 
 def add_montage(run: Path) -> None:
-    films = [(np.full((32, 32), 10 * i, np.uint8), "NORMAL", 0.9, "NORMAL", f"film-{i}.png") for i in range(6)]
+    films = [(np.full((32, 32), 10 * i, np.uint8), "NORMAL", "0.900", "NORMAL", f"film-{i}.png") for i in range(6)]
     figures.save(figures.montage(films, 6), run / "figures", "montage")
 
 

@@ -122,6 +122,11 @@ class Decision:
         return len(self.classes) == 2
 
     @property
+    def decided_by(self) -> str:
+        """The class whose probability the threshold is for; with more than two classes each has its own."""
+        return (self.threshold_of or self.positive) if self.two else ""
+
+    @property
     def column(self) -> int:
         """Where the positive class stands among the classes."""
         return self.classes.index(self.positive)
@@ -177,7 +182,7 @@ class Decision:
         """Return (N,) the class that each film of (N, K) probabilities gets."""
         if not self.two:
             return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
-        own = self.classes.index(self.threshold_of or self.positive)
+        own = self.classes.index(self.decided_by)
         return np.where(probabilities[:, own] >= self.threshold, own, 1 - own)
 
     def score(self, probabilities: Floats) -> Floats:
@@ -212,7 +217,7 @@ class Decision:
         if self.own_thresholds:
             return tuple(ends)
         cut = float(self.threshold)
-        return (cut if self.classes[k] == (self.threshold_of or self.positive) else 1 - cut, *ends)
+        return (cut if self.classes[k] == self.decided_by else 1 - cut, *ends)
 
     def moved(self, logits: Floats, others: Floats) -> Floats:
         """Return (N,) by how much at most (N, K) ``others`` change any difference of two of a film's ``logits``: the
@@ -233,6 +238,15 @@ class Decision:
     def told(self, probabilities: Floats, k: int) -> str:
         """Return the probability of class ``k``, of a film's (K,), with the digits that the rule asks for."""
         return shown(float(probabilities[k]), self.edges(k))
+
+    def weighed(self, probabilities: Floats, k: int) -> str:
+        """Return what decided that the film of (K,) probabilities is class ``k``: of two classes the probability that
+        the threshold is for, beside it ("0.167 < 0.180"; "> 0.999" lies above any); of more that of ``k``."""
+        if not self.two or self.own_thresholds:
+            return self.told(probabilities, k)
+        own = self.classes.index(self.decided_by)
+        said = self.told(probabilities, own)
+        return said if said[0] in "<>" else f"{said} {'≥' if k == own else '<'} {edge(float(self.threshold))}"
 
 
 def _band(low: Any, high: Any) -> Band:

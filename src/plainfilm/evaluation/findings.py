@@ -177,6 +177,16 @@ class FindingsDecision:
         """Return the probability of finding ``k``, of a film's (F,), with the digits that its rule asks for."""
         return self.each[k].told(both(probabilities[k : k + 1])[0], 1)
 
+    def weighed(self, probabilities: Floats, k: int) -> str:
+        """Return the probability of finding ``k``, of a film's (F,), and on which side of its threshold it lies."""
+        rule, p = self.each[k], both(probabilities[k : k + 1])
+        return rule.weighed(p[0], int(rule.decide(p)[0]))
+
+    @property
+    def decided_by(self) -> str:
+        """Whose probability stands beside a label: that of each finding has a name of its own."""
+        return ""
+
     def reason(self, probabilities: Floats) -> str | None:
         """Return why the film of (F,) probabilities goes to a reader, by finding; None where it does not."""
         reasons = [rule.reason(both(p[None])[0]) for rule, p in zip(self.each, probabilities, strict=True)]

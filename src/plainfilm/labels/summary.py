@@ -72,11 +72,11 @@ def draw_montage(model: Reads, paths: Sequence[str], sample: Sequence[Sequence[A
     from plainfilm.report.pictures import picture as small  # seconds of imports, for those who want a picture
 
     tiles = [
-        Tile(grey, row[1], model.decision.told(np.array(row[2:-2], float), shown), None, path, row[-2] == "yes")
+        Tile(grey, row[1], model.decision.weighed(np.array(row[2:-2], float), shown), None, path, row[-2] == "yes")
         for (path, read), row, shown in found_again(model, paths, sample)
         if (grey := small(path, read)) is not None
     ]
-    save(montage(tiles), picture.parent, picture.name[: -len(".png")], ("png",))
+    save(montage(tiles, of=model.decision.decided_by), picture.parent, picture.name[: -len(".png")], ("png",))
 
 
 def found_again(model: Reads, paths: Sequence[str], sample: Sequence[Sequence[Any]]) -> list[Shown]:

@@ -135,8 +135,10 @@ class Tile(NamedTuple):
 
 
 @styled
-def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
+def montage(films: Sequence[Tile], columns: int = 6, of: str = "") -> Figure:
     """Draw the paper's Fig. 3: films with prediction, its probability, the truth, and whether that is right.
+
+    ``of``: the class whose probability it is on every film, with the threshold; by default the one that is predicted.
 
     A wrong one has a thick broken frame, a cross and the word, one that goes to a reader a band with the words across
     it, so that both are seen in grey and with every kind of colour vision.
@@ -151,7 +153,8 @@ def montage(films: Sequence[Tile], columns: int = 6) -> Figure:
     known = [film.right for film in films if film.true is not None]
     heading = f"{sum(known)} of {len(known)} films right" if known else f"{len(films)} films, truth not known"
     figure.text(0.07 / WIDE, 1 - 0.18 / size, heading, weight="bold", va="center")
-    reading = f"under each: prediction, its probability, {'what it is, ' if known else ''}file"
+    shown = f"probability of {label(of)}, threshold, prediction" if of else "probability, prediction"
+    reading = f"under each: {shown}, {'what it is, ' if known else ''}file"
     figure.text(1 - 0.07 / WIDE, 1 - 0.18 / size, reading, va="center", ha="right")
     for number, film in enumerate(films):
         row, column = divmod(number, columns)
@@ -178,7 +181,7 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
         flag(axes)
     lines = [
         *([verdict] if verdict else []),
-        probability,
+        *two_lines(probability, width),
         *(two_lines(predicted, width) if several else [fitted(predicted, width)]),
         *([] if true is None else two_lines(f"is {true}", width) if several else [f"is {fitted(true, width - 0.18)}"]),
         *two_lines(Path(path).stem, width),

@@ -45,10 +45,10 @@ def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path)
         film = films.films[int(place)]
         if (grey := picture(film.path, film.read)) is not None:
             known = _known(films, int(place), model, row) if films.findings else (film.label, None)
-            p, (true, agrees) = model.decision.told(row, said), known
+            p, (true, agrees) = model.decision.weighed(row, said), known
             tiles.append(Tile(grey, model.decision.label(row), p, true, film.path, unlike, agrees))
     if tiles:
-        save(montage(tiles), out / folders.FIGURES, "montage")
+        save(montage(tiles, of=model.decision.decided_by), out / folders.FIGURES, "montage")
 
 
 def _known(films: Films, place: int, model: Model, row: np.ndarray) -> tuple[str | None, bool]:

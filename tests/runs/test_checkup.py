@@ -11,6 +11,7 @@ from plainfilm.cli import main
 from plainfilm.commands import train as training
 from plainfilm.commands.evaluate import evaluate_runs
 from plainfilm.runs.checkup import checkup
+from plainfilm.runs.pooling import Repetition
 from plainfilm.storage.files import locked, read_json, sealed, write_json, write_text
 
 SETTINGS = {"model": "vgg", "size": 16, "epochs": 1, "batch": 8, "threads": 1}
@@ -126,7 +127,7 @@ def test_folders_with_runs_inside_are_looked_through(finished, tmp_path):
         shutil.copytree(finished, tmp_path / "folds" / name)
     found = checkup(tmp_path / "folds")
     assert found["kind"] == "folds" and found["state"] == "unfinished, can be resumed"
-    evaluate_runs(tmp_path / "folds", "seeds", ["fold-0", "fold-1"], "grouped", 0)
+    evaluate_runs(tmp_path / "folds", Repetition("seeds", ["fold-0", "fold-1"], "grouped", 0))
     assert checkup(tmp_path / "folds")["state"] == "finished"
     (tmp_path / "folds" / "fold-1" / "model.h5").write_bytes(b"")
     found = checkup(tmp_path / "folds")

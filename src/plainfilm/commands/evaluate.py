@@ -22,7 +22,7 @@ from plainfilm.evaluation.scores import ppv_npv_at
 from plainfilm.progress import say
 from plainfilm.runs.findings import measure_findings, score_findings
 from plainfilm.runs.folder import RunFolder, interval
-from plainfilm.runs.pooling import pool
+from plainfilm.runs.pooling import Repetition, pool
 from plainfilm.runs.scoring import columns_of, measure, score_again
 from plainfilm.storage import folders
 from plainfilm.storage.documents import IntervalDocument, MetricsDocument
@@ -188,19 +188,11 @@ def evaluate_file(
     return metrics
 
 
-def evaluate_runs(
-    out: Path,
-    kind: str,
-    runs: list[str],
-    protocol: str,
-    seed: int,
-    left_out: dict[str, Any] | None = None,
-    by: str = "",
-) -> dict[str, Any]:
+def evaluate_runs(out: Path, what: Repetition, by: str = "") -> dict[str, Any]:
     """Put repeated runs together in ``out``, see ``runs.pooling.pool``, with their report; return what folds.json
     holds."""
     with sealed(out):
-        found = pool(out, kind, runs, protocol, seed, left_out, by)
+        found = pool(out, what, by)
         from plainfilm.report.folds import folds_report  # which draws; scores alone need no Matplotlib
 
         folds_report(out)
@@ -213,4 +205,6 @@ def evaluate_repetition(out: Path, *, by: str = "") -> dict[str, Any]:
     was = read_json(out / folders.FOLDS)
     if was["kind"] != "folds":
         refuse("seeds, whose films are not pooled", {"by": by})
-    return evaluate_runs(out, was["kind"], was["runs"], was["protocol"], was["seed"], was.get("left_out"), by)
+    return evaluate_runs(
+        out, Repetition(was["kind"], was["runs"], was["protocol"], was["seed"], was.get("left_out")), by
+    )

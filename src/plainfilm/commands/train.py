@@ -34,6 +34,7 @@ from plainfilm.runs.findings import findings_verdict, score_findings, scored_par
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.light_audit import light_audit
 from plainfilm.runs.looking import VERSIONS
+from plainfilm.runs.pooling import Repetition
 from plainfilm.runs.probing import affordable, probe, probe_subgroups
 from plainfilm.runs.scoring import score_trained, verdict
 from plainfilm.storage import folders
@@ -201,7 +202,7 @@ def train_folds(
     parted = folds(prepared.films, count, config.split, config.seed)
     jobs = ((f"fold-{k}", replace(prepared, films=fold)) for k, fold in enumerate(parted))
     names = _train_all(jobs, out, resume)
-    return evaluate_runs(out, "folds", names, parted[0].protocol, config.seed)
+    return evaluate_runs(out, Repetition("folds", names, parted[0].protocol, config.seed))
 
 
 def train_sites(
@@ -223,9 +224,10 @@ def train_sites(
     jobs = ((f"fold-{k}", _some(prepared, site.films, site.places)) for k, site in enumerate(left))
     names = _train_all(jobs, out, resume)
     beside = ((f"fold-{k}", _some(prepared, fold, tested)) for k, fold in enumerate(random))
-    evaluate_runs(out / RANDOM, "folds", _train_all(beside, out / RANDOM, resume), random[0].protocol, config.seed)
+    compared = _train_all(beside, out / RANDOM, resume)
+    evaluate_runs(out / RANDOM, Repetition("folds", compared, random[0].protocol, config.seed))
     about = {"column": column, "sites": [site.site for site in left], "random": RANDOM}
-    return evaluate_runs(out, "folds", names, f"one {column} left out at a time", config.seed, about)
+    return evaluate_runs(out, Repetition("folds", names, f"one {column} left out at a time", config.seed, about))
 
 
 def _some(prepared: Prepared, films: Films, places: np.ndarray) -> Prepared:
@@ -247,7 +249,7 @@ def train_seeds(
     configs = [replace(first, seed=first.seed + k) for k in range(count)]
     jobs = [(f"seed-{config.seed}", prepare(films, [config], _name(data))[0]) for config in configs]
     names = _train_all(jobs, out, resume)
-    return evaluate_runs(out, "seeds", names, jobs[0][1].films.protocol, first.seed)
+    return evaluate_runs(out, Repetition("seeds", names, jobs[0][1].films.protocol, first.seed))
 
 
 def _repeated(out: Path, settings: dict[str, Any], resume: bool, flag: str) -> dict[str, Any]:

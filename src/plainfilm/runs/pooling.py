@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.scoring import columns_of, measure
 from plainfilm.runs.sites import gap
 from plainfilm.storage import folders
+from plainfilm.storage.documents import MetricsDocument
 from plainfilm.storage.files import require_intact, write_json
 from plainfilm.storage.tables import write_csv
 
@@ -25,29 +26,33 @@ SUSPECTS = 50  # label-noise candidates that are listed; nothing is relabelled
 KEPT = tuple(named("runs"))
 
 
-def pool(  # noqa: PLR0913 - what is pooled, and what is looked at
-    out: Path,
-    kind: str,
-    runs: list[str],
-    protocol: str,
-    seed: int,
-    left_out: dict[str, Any] | None = None,
-    by: str = "",
-) -> dict[str, Any]:
-    """Write folds.json, runs.csv, metrics.json and predictions.csv into ``out`` from its finished runs.
+@dataclass(frozen=True)
+class Repetition:
+    """Runs of one folder that belong together.
 
     ``kind``: "folds" (test parts that don't overlap are pooled, each film decided by its own fold's threshold) or
     "seeds" (the same films again: scores are listed and not pooled). ``left_out``: {"column", "sites", "random"} of
-    folds that leave a site out each, see ``runs.sites.gap``. ``by``: columns of the pooled films to look at.
-    Returns what folds.json holds.
+    folds that leave a site out each, see ``runs.sites.gap``.
     """
+
+    kind: str
+    runs: list[str]
+    protocol: str
+    seed: int
+    left_out: dict[str, Any] | None = None
+
+
+def pool(out: Path, what: Repetition, by: str = "") -> dict[str, Any]:
+    """Write folds.json, runs.csv, metrics.json and predictions.csv into ``out`` from its finished runs; return what
+    folds.json holds. ``by``: columns of the pooled films to look at."""
+    runs, left_out = what.runs, what.left_out
     for name in runs:
         require_intact(out / name, folders.PREDICTIONS, folders.FILMS, folders.DESCRIPTION, folders.METRICS)
     opened = [RunFolder(out / name) for name in runs]
     found: dict[str, Any] = {
-        "kind": kind,
-        "protocol": protocol,
-        "seed": seed,
+        "kind": what.kind,
+        "protocol": what.protocol,
+        "seed": what.seed,
         "runs": runs,
         "pooled": None,
         "label_noise": [],
@@ -71,17 +76,20 @@ def _of_classes(out: Path, opened: list[RunFolder], about: Mapping[str, Any], by
     together = _together(opened)
     films = _all_films(opened)
     pooled = measure(together, about["protocol"], about["seed"], columns_of(together, films), by)
-    write_json(out / folders.METRICS, pooled)
     write_predictions(out / folders.PREDICTIONS, together)
-    noise, count = _suspects(together)
+    worst = _worst_subgroup(together, films, about["seed"])
+    return {"part": part, "scores": scores, **_pooled(out, pooled, _suspects(together)), "worst_subgroup": worst}
+
+
+def _pooled(out: Path, metrics: MetricsDocument, suspects: tuple[list[dict[str, Any]], int]) -> dict[str, Any]:
+    """Write the scores of all films together; return what folds.json holds of them, and of doubtful labels."""
+    write_json(out / folders.METRICS, metrics)
+    noise, count = suspects
     return {
-        "part": part,
-        "scores": scores,
-        "by": pooled.get("by"),
-        "pooled": pooled["test"],
+        "by": metrics.get("by"),
+        "pooled": metrics["test"],
         "label_noise": noise,
         "label_noise_count": count,
-        "worst_subgroup": _worst_subgroup(together, films, about["seed"]),
     }
 
 
@@ -99,17 +107,8 @@ def _of_findings(out: Path, opened: list[RunFolder], about: Mapping[str, Any], b
     together = pooled_findings([run.findings.part("test") for run in opened], about["runs"])
     columns = columns_of(together, _all_films(opened))
     pooled = measure_findings(together, about["protocol"], about["seed"], columns, by)
-    write_json(out / folders.METRICS, pooled)
     write_findings(out / folders.PREDICTIONS, together)
-    noise, count = doubtful(together, SUSPECTS)
-    return {
-        "part": part,
-        "scores": scores,
-        "by": pooled.get("by"),
-        "pooled": pooled["test"],
-        "label_noise": noise,
-        "label_noise_count": count,
-    }
+    return {"part": part, "scores": scores, **_pooled(out, pooled, doubtful(together, SUSPECTS))}
 
 
 def _all_films(opened: list[RunFolder]) -> list[dict[str, str]]:

@@ -86,39 +86,20 @@ class Prepared:
             raise PlainfilmError(f"{len(self.pixels)} rows of pixels for {len(self.films)} films: this is a bug.")
 
 
-def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Prepared]:  # noqa: C901, PLR0912, PLR0915 - the checks in the order that a user meets them
+def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Prepared]:
     """Check everything that can be checked before a folder is made; decode each film once for all ``configs``.
 
     The configs differ in the model only; films that have been split already keep their parts. Torch's threads are set
     as ``threads`` says. InputError says what is wrong with films or settings.
     """
-    first, outputs = configs[0], films.findings or films.classes
+    first = configs[0]
     with ranks.together():
         recipes = [named(config.model) for config in configs]
-        for r, config in zip(recipes, configs, strict=True):
-            _check_model(r, config)
-        preprocesses = [r.preprocess_for(c) for r, c in zip(recipes, configs, strict=True)]
-        for r, p in zip(recipes, preprocesses, strict=True):
-            if isinstance(r, Recipe):
-                with torch.device("meta"):  # shapes only: a size that the network can't take shows here
-                    r.build(len(outputs), p)
-        Augment.parse(first.augment)
-        number_list("regularisation", first.regularisation)
-        operating.check(first.threshold, first.refer, films.classes if not films.findings else ("no", "yes"))
+        preprocesses = _fitting(recipes, configs, len(films.findings or films.classes))
+        _check_settings(films, first)
         device = _device(first)
         torch.set_num_threads(first.threads or ranks.cores())
-        if films.findings:
-            finding_weights(first.class_weights, films.truth, films.findings)
-        else:
-            positive_class(films.classes, first.positive or None)
-            class_weights(first.class_weights, films.counts)
-        if first.sample_by:
-            films.coded(first.sample_by)
-    names = sorted({r.pretrained for r in recipes if r.pretrained})
-    for leads in (True, False):  # rank 0 may have to fetch what the others then find
-        with ranks.together():
-            if leads == (ranks.rank() == 0):
-                weights = {name: pretrained(name).load(first.weights or None) for name in names}
+    weights = _weights(recipes, first.weights)
     if films.divided:
         configs = [replace(config, split=films.divided[0]) for config in configs]
     films = films if films.protocol else used(films, first.split)
@@ -148,6 +129,42 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         )
         for config, r, p, pixels, other in zip(configs, recipes, preprocesses, rows, borrowed, strict=True)
     ]
+
+
+def _fitting(recipes: Sequence[Recipe | Joined], configs: Sequence[TrainConfig], outputs: int) -> list[Preprocess]:
+    """Return how films become each model's input; InputError for settings or a size that a model can't take."""
+    for chosen, config in zip(recipes, configs, strict=True):
+        _check_model(chosen, config)
+    found = [chosen.preprocess_for(config) for chosen, config in zip(recipes, configs, strict=True)]
+    for chosen, preprocess in zip(recipes, found, strict=True):
+        if isinstance(chosen, Recipe):
+            with torch.device("meta"):  # shapes only
+                chosen.build(outputs, preprocess)
+    return found
+
+
+def _check_settings(films: Films, config: TrainConfig) -> None:
+    """InputError for settings that can't be read, or that mean nothing for these films."""
+    Augment.parse(config.augment)
+    number_list("regularisation", config.regularisation)
+    operating.check(config.threshold, config.refer, films.classes if not films.findings else ("no", "yes"))
+    if films.findings:
+        finding_weights(config.class_weights, films.truth, films.findings)
+    else:
+        positive_class(films.classes, config.positive or None)
+        class_weights(config.class_weights, films.counts)
+    if config.sample_by:
+        films.coded(config.sample_by)
+
+
+def _weights(recipes: Sequence[Recipe | Joined], given: str) -> dict[str, Weights]:
+    """Return the pretrained weights that some of the models start from, by name; ``given``: a file of them."""
+    names, found = sorted({chosen.pretrained for chosen in recipes if chosen.pretrained}), dict[str, Weights]()
+    for leads in (True, False):  # rank 0 may have to fetch what the others then find
+        with ranks.together():
+            if leads == (ranks.rank() == 0):
+                found = {name: pretrained(name).load(given or None) for name in names}
+    return found
 
 
 def _elsewhere(config: TrainConfig, films: Films, preprocesses: Sequence[Preprocess]) -> list[Rows | None]:

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from plainfilm.cli import main
+from plainfilm.evaluation.decision import Band
 from plainfilm.export.engine import OnnxModel
 from plainfilm.models.model import Model
+from plainfilm.report.elsewhere import elsewhere_report
 from plainfilm.report.verdict import as_it_stands
 from plainfilm.report.words import unbroken
+from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.scoring import measure
 
 SMALL = ("--model", "vgg", "--size", "16", "--epochs", "2", "--batch", "4", "--threads", "1", "--quiet")
 
@@ -39,6 +43,34 @@ def test_every_evaluation_on_other_films_has_a_report_and_stands_in_the_runs_own
     [item] = [line for line in (run / "claim-2024.md").read_text().splitlines() if line.startswith("| 33 |")]
     assert f"AUROC {shown}" in item and "not done" not in item
     assert main(["doctor", str(run)]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("offsets", [None, [0.0, 0.7]])
+def test_films_from_elsewhere_chose_nothing_and_what_moved_the_log_odds_is_said(run, tmp_path, offsets) -> None:
+    """Band and calibration come with the model: the page called the band chosen on the films scored, and nothing
+    fitted, whatever the run's model.json says."""
+    told = RunFolder(run).model | {"refer": [0.3, 0.7], "offsets": offsets}
+    said = RunFolder(run).scored.by(refer=Band(0.3, 0.7))
+    about = {"data": "there", "model": "vgg", "synthetic": False, "whose": ""}
+    metrics = measure(said, "other films", 0)
+    page = elsewhere_report(tmp_path, RunFolder(run).replaced(model=told), said, metrics, about).read_text()
+    assert "The refer band, chosen on the run&#39;s own validation films (95" in unbroken(page).replace("\u00a0", " ")
+    assert "very films" not in page
+    moved = "log-odds of PNEUMONIA moved by +0.70, fitted on the run&#39;s own validation films"
+    assert (moved in page) is bool(offsets) and ("Nothing was fitted for it: probabilities as trained" in page) is (
+        not offsets
+    )
+
+
+def test_of_probabilities_as_given_nothing_is_claimed(tmp_path):
+    table = "path,label,p_no,p_yes\n" + "".join(
+        f"{i},{('no', 'yes')[i % 2]},{1 - p:.3f},{p:.3f}\n"
+        for i, p in enumerate(np.random.default_rng(0).uniform(size=60))
+    )
+    (tmp_path / "theirs.csv").write_text(table)
+    assert main(["evaluate", str(tmp_path / "theirs.csv"), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "whether anything was fitted to make them true is not known" in page and "Nothing was fitted" not in page
 
 
 def test_a_model_file_without_its_run_gets_a_report_as_well(run, films_folder, tmp_path, capsys):

@@ -24,6 +24,7 @@ from plainfilm.report.network import NAMES
 from plainfilm.report.network import network as network_figure
 from plainfilm.report.reference import SCORES, TABLE_I
 from plainfilm.report.words import (
+    AS_GIVEN,
     NOT_DONE,
     UNDEFINED,
     before_in_words,
@@ -383,8 +384,9 @@ def calibration(run: RunFolder) -> Table:
     """Return the calibration scores, and beside them those before anything was fitted to make them better."""
     rows = [[name, score_in_words(run, key)] for key, name in CALIBRATED.items()]
     if not run.calibrated:
-        nothing = "" if run.cross_fitted else ". Nothing was fitted for it"
-        return Table(f"Calibration (95 % interval){nothing}: {fitted_in_words(run)}", ["", "Value"], rows)
+        fitted = fitted_in_words(run)
+        nothing = "" if run.cross_fitted or fitted == AS_GIVEN else ". Nothing was fitted for it"
+        return Table(f"Calibration (95 % interval){nothing}: {fitted}", ["", "Value"], rows)
     before = calibration_before(run)
     caption = f"Calibration (95 % interval) {before_in_words(run)}, and with the {fitted_in_words(run)}"
     both = [[name, before[key], after] for key, (name, after) in zip(CALIBRATED, rows, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -111,7 +112,9 @@ def _as_run(
     }
     told: dict[str, Any] = dict(run.model) if run.has(folders.DESCRIPTION) else {}
     model = {"model": about["model"], "title": about["model"], "layers": [], "search": None, **told}
-    model |= _of_decision(about["in_use"])
+    model |= _of_decision(about["in_use"]) | _chosen(run, told)
+    if told.get("offsets") and not predictions.decision.own_thresholds:  # the model's last layer holds them
+        predictions = predictions.by(offsets=tuple(told["offsets"]))
     bad = [{"path": path, "reason": reason} for path, reason in about.get("quarantine", ())]
     return RunFolder(folder).replaced(
         config=cast(ConfigDocument, config),
@@ -133,8 +136,14 @@ def _of_decision(decision: Decision) -> dict[str, Any]:
         "threshold_rule": decision.rule,
         "temperature": decision.temperature,
         "refer": list(decision.refer) if decision.refer else None,
-        "offsets": list(decision.offsets) or None,
     }
+
+
+def _chosen(run: RunFolder, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which films the operating point was chosen on: never the ones that are now scored by it. A model file
+    without its run does not say, nor what calibration added to the log-odds."""
+    own = "the run's own validation films" if told and not run.has(folders.ADAPTED) else "other films, before these"
+    return {"chosen_on": own}
 
 
 def table(run: RunFolder) -> Table | None:

@@ -16,7 +16,9 @@ from plainfilm.report import plots
 from plainfilm.report.charts import Chart, Points, Table, drawn
 from plainfilm.report.words import (
     NOT_DONE,
+    SCORED_THEMSELVES,
     UNDEFINED,
+    chosen_on,
     count,
     fitted_in_words,
     number,
@@ -69,10 +71,9 @@ def rule(run: RunFolder) -> str:
 
 def chosen(run: RunFolder) -> str:
     """Return in a sentence where threshold, calibration and refer band come from."""
-    where = "validation films" if run.validation is not None else "the very films that are scored"
     band = "no refer band"
     if run.decision.refer:
-        band = f"refer band {run.decision.refer.words}, chosen on {where}"
+        band = f"refer band {run.decision.refer.words}, chosen on {chosen_on(run)}"
     return f"In use: threshold {edge(run.threshold)} ({rule(run)}); {fitted_in_words(run)}; {band}."
 
 
@@ -208,8 +209,9 @@ def _point_of(coverage: Interval, error: Interval, _: Interval) -> tuple[float, 
 def _band(run: RunFolder, kept: dict[str, tuple[Interval, Interval, Interval]]) -> Table:
     rows = [[name, *(with_interval(share) for share in shares)] for name, shares in kept.items()]
     header = ["Films", "Decided by the model", "Wrong among them", "Wrong without a reader"]
-    chosen = "validation films" if run.validation else "the very films it is scored on: others will err more"
-    return Table(f"The refer band, chosen on {chosen} (95 % interval)", header, rows)
+    where = chosen_on(run)
+    worse = ": others will err more" if where == SCORED_THEMSELVES else ""
+    return Table(f"The refer band, chosen on {where}{worse} (95 % interval)", header, rows)
 
 
 def _in_words(run: RunFolder, kept: dict[str, tuple[Interval, Interval, Interval]]) -> str:

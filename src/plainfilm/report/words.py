@@ -13,6 +13,8 @@ from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.documents import Part
 
 NOT_DONE, UNDEFINED = "not done", "undefined"
+SCORED_THEMSELVES = "the very films that are scored"
+AS_GIVEN = "probabilities as given; whether anything was fitted to make them true is not known"
 
 
 def before_in_words(run: RunFolder) -> str:
@@ -21,11 +23,21 @@ def before_in_words(run: RunFolder) -> str:
     return "as trained" if "offsets" in run.model else "before the temperature"
 
 
+def chosen_on(run: RunFolder) -> str:
+    """Return which films threshold, calibration and refer band were chosen on; of films from elsewhere the model
+    brings them with it."""
+    if brought := run.model.get("chosen_on"):
+        return str(brought)
+    return "validation films" if run.validation is not None else SCORED_THEMSELVES
+
+
 def fitted_in_words(run: RunFolder) -> str:
     """Return what was fitted to make the probabilities true."""
     if run.cross_fitted:
         return "each film by temperature and threshold fitted to other patients' films"
     if not run.calibrated:
+        if "chosen_on" in run.model and "offsets" not in run.model:
+            return AS_GIVEN
         if run.validation is None or "offsets" not in run.model:
             return "probabilities as trained"
         films = count(len(run.validation), "validation film")
@@ -33,7 +45,8 @@ def fitted_in_words(run: RunFolder) -> str:
     offsets, k = run.decision.offsets, run.decision.column
     moved = offsets[k] - np.delete(offsets, k).mean() if offsets else 0
     offset = f", log-odds of {run.positive} moved by {moved:+.2f}" if moved else ""
-    return f"temperature {run.decision.temperature:.2f}{offset}, fitted on validation films"
+    where = run.model.get("chosen_on", "validation films")
+    return f"temperature {run.decision.temperature:.2f}{offset}, fitted on {where}"
 
 
 def note_on(run: RunFolder) -> str:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax, softmax
 
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.report import reference, table, words
+from plainfilm.report import provenance, reference, table, words
 from plainfilm.report.reference import TABLE_I, verdict, why_not_comparable
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.inside import unfinished
+from plainfilm.storage.files import read_json, write_json
+from plainfilm.storage.tables import write_csv
 
 MakeRun = Callable[..., Path]
 
@@ -88,6 +91,25 @@ def test_gap_in_loss_is_the_difference_of_mean_cross_entropies(make_run: MakeRun
     (row,) = table.collect(tmp_path)
     expected = -(math.log(0.5) + math.log(0.25)) / 2 + (math.log(0.8) + math.log(0.9)) / 2
     assert row["gap_loss"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("temperature", "offsets"), [(20.0, None), (1.0, [-1.5, 1.5]), (8.0, [2.0, -2.0])])
+def test_gap_in_loss_is_that_of_the_network_and_not_of_calibration_that_validation_chose(
+    make_run: MakeRun, tmp_path: Path, temperature: float, offsets: list[float] | None
+) -> None:
+    """A gap of -0.618 stood beside curves that ended at 34.2 on validation and 0.806 in training."""
+    folder, parts = make_run(tmp_path / "vgg", films=4), ("train", "train", "val", "val")
+    network = np.array([[9.0, 0.0], [0.0, 6.0], [0.0, 4.0], [3.0, 0.0]])  # right in training, wrong on validation
+    truth = np.array([0, 1, 0, 1])
+    in_use = softmax((network + np.array(offsets or [0, 0])) / temperature, axis=1)
+    rows = [(i, parts[i], ("NORMAL", "PNEUMONIA")[k], *in_use[i].tolist()) for i, k in enumerate(truth)]
+    write_csv(folder / "predictions.csv", ["path", "part", "label", "p_NORMAL", "p_PNEUMONIA"], rows)
+    model = read_json(folder / "model.json") | {"temperature": temperature, "offsets": offsets}
+    write_json(folder / "model.json", model)
+    (row,) = table.collect(tmp_path)
+    losses = -log_softmax(network, axis=1)[np.arange(4), truth]
+    assert row["gap_loss"] == pytest.approx(losses[2:].mean() - losses[:2].mean()) and row["gap_loss"] > 3
+    assert "before calibration" in provenance.cost([RunFolder(folder)]).caption
 
 
 def test_the_test_part_counts_where_there_is_one(make_run: MakeRun, tmp_path: Path) -> None:

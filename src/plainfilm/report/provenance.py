@@ -34,8 +34,10 @@ def cost(runs: list[RunFolder]) -> Table:
             ]
         )
     where = f"{runs[0].config['device']}, {count(runs[0].config['threads'], 'thread')}"
-    gaps = "Gaps: training minus validation accuracy, validation minus training cross-entropy; dropout off in both."
-    return Table(f"Measured in this run ({where}). {gaps}", header, rows, did_not_learn(runs))
+    gaps = "Gaps: training minus validation accuracy, validation minus training cross-entropy; dropout off in both"
+    if any(run.calibrated for run in runs):
+        gaps += ", cross-entropy of the probabilities before calibration"
+    return Table(f"Measured in this run ({where}). {gaps}.", header, rows, did_not_learn(runs))
 
 
 def how(run: RunFolder) -> list[list[str]]:

@@ -48,7 +48,8 @@ def collect(out: str | Path) -> list[dict[str, Any]]:
     """Return one row a finished run in ``out`` with the keys COLUMNS; numbers are NaN where they were not done.
 
     Rates and areas are 0..1. gap_accuracy: training minus validation accuracy, both in evaluation mode; gap_loss:
-    validation minus training cross-entropy; both are above 0 where the model does better on the films it was fitted to.
+    validation minus training cross-entropy, before calibration, which is fitted on validation; both are above 0 where
+    the model does better on the films it was fitted to.
     """
     return [table_row(run) for run in read_runs(out)]
 
@@ -110,7 +111,8 @@ def _markdown(runs: list[RunFolder], rows: list[dict[str, Any]]) -> str:
                 [_cost_line(run, row) for run, row in zip(runs, rows, strict=True)],
             ),
             "",
-            "Gap in accuracy: training minus validation. Gap in loss: validation minus training cross-entropy.",
+            "Gap in accuracy: training minus validation. Gap in loss: validation minus training cross-entropy, "
+            "before calibration.",
             f"The paper's protocol: {PAPER_PROTOCOL}.",
             "",
             DISCLAIMER,

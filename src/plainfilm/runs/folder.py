@@ -351,9 +351,13 @@ class RunFolder:
         return interval(by_patient(self.scores(part), name))
 
     def cross_entropy(self, part: Part) -> float:
-        """Return the mean of -log(probability of the true class) over the films of ``part``; NaN without films."""
+        """Return the mean of -log(probability of the true class) over the films of ``part``; NaN without films.
+
+        The probabilities are those before calibration, as of the training curves: the ones in use were fitted on
+        validation, whose loss is therefore lower than that of any other part. None counts as less than FLOOR.
+        """
         p = self.predictions
-        told = p.probabilities[np.arange(len(p)), p.labels][p.parts == part]
+        told = self.decision.as_trained(p.probabilities)[np.arange(len(p)), p.labels][p.parts == part]
         return float(-np.log(np.maximum(told, FLOOR)).mean()) if told.size else float("nan")
 
     @property

@@ -129,7 +129,10 @@ def test_films_of_one_class_changed_alone_show_what_the_change_of_both_hides():
     assert only["normal"]["auroc"]["value"] == pytest.approx(auc_interval(labels == 1, mixed).value)
     assert only["normal"]["auroc"]["value"] < 0.6 < only["sick"]["auroc"]["value"] == pytest.approx(1, abs=0.01)
     worst = worst_in_one_class([row])
-    assert worst["class"] == "normal" and "normal, JPEG, quality 75: AUROC 0." in worst["sentence"]
+    assert (
+        worst["class"] == "normal"
+        and "the normal films alone costs most (JPEG, quality 75) and leaves AUROC 0." in worst["sentence"]
+    )
     assert worst_in_one_class([]) == {}
 
 

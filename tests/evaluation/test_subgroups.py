@@ -135,7 +135,11 @@ def test_the_lowest_by_chance_is_not_called_worse():
 def test_too_few_patients_are_never_the_worst():
     few = [row(0.1, 0.0, 0.2, patients=19), row(0.1, 0.0, 0.2, positives=9), row(float("nan"), 0, 1)]
     assert worst_subgroup(few, 0.9) is None and worst_subgroup([], 0.9) is None
-    assert worst_subgroup([*few, row(0.8, 0.7, 0.9)], 0.9)["group"] == "0.8"
+    some, all_of_them = (worst_subgroup([*more, row(0.8, 0.7, 0.9, highest=0.92)], 0.9) for more in (few, []))
+    assert some["group"] == "0.8"  # while the figure beside the sentence has lower ones
+    assert some["sentence"].startswith("Worst of 1 subgroup with enough films: ")
+    assert "the lowest with enough films, but not shown" in some["sentence"]
+    assert "enough" not in all_of_them["sentence"]
 
 
 def test_one_class_only_gives_nulls_and_no_worst():

@@ -216,8 +216,8 @@ def worst_in_one_class(rows: list[dict[str, Any]]) -> dict[str, Any]:
     worst = min(found, key=lambda row: float(row["auroc"]["value"]))
     auroc, balanced = Interval(**worst["auroc"]), Interval(**worst["balanced_accuracy"])
     sentence = (
-        f"If films of one class only came from another device, the worst of these changes would be {worst['class']}, "
-        f"{worst['name']}: AUROC {auroc}, balanced accuracy {balanced}."
+        f"If the films of one class came from another device: changing the {worst['class']} films alone costs most "
+        f"({worst['name']}) and leaves AUROC {auroc}, balanced accuracy {balanced}."
     )
     return {**worst, "sentence": sentence}
 

@@ -165,11 +165,12 @@ def worst_subgroup(rows: Sequence[Mapping[str, Any]], whole: float) -> dict[str,
     worst = min(enough, key=lambda row: float(row["balanced_accuracy"]["value"]))
     value = Interval(**worst["balanced_accuracy"])
     worse = worst["highest"] < whole
+    with_enough = " with enough films" if len(enough) < len(rows) else ""
     sentence = (
-        f"Worst of {len(enough)} subgroup{'s' * (len(enough) > 1)}: {worst['grouping']}, {worst['group']}"
+        f"Worst of {len(enough)} subgroup{'s' * (len(enough) > 1)}{with_enough}: {worst['grouping']}, {worst['group']}"
         f" ({worst['films']} films{', against ' + worst['against'] if worst['against'] else ''}): balanced accuracy"
         f" {value} against {whole:.3f} for all films;"
-        f" {'worse than the whole' if worse else 'the lowest, but not shown to be worse than the whole'}."
+        f" {'worse than the whole' if worse else f'the lowest{with_enough}, but not shown to be worse than the whole'}."
     )
     return {**worst, "whole": whole, "worse": bool(worse), "compared": len(enough), "sentence": sentence, "rule": RULE}
 

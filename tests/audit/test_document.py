@@ -150,7 +150,7 @@ def test_the_class_that_moved_is_named_with_what_moved_it(plain_set, change, sta
     found = audit(plain_set(80), plain_set(80, start, change))
     label, name = named
     [line] = found["red_lines"]
-    assert f"its {label} films differ from ours" in line
+    assert f"its {label} films differ from those of {found['data']} (" in line
     pictures = next(t for t in found["shift"]["tests"] if (t["class"], t["kind"]) == (label, "pictures"))
     assert name in [each["name"] for each in pictures["properties"][:3]]
     assert {row["label"] for row in found["shift"]["most_unlike"][:10]} == {label}

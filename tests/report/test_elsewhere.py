@@ -31,6 +31,9 @@ def run(films_folder, tmp_path_factory):
 def test_every_evaluation_on_other_films_has_a_report_and_stands_in_the_runs_own(run, films_folder, capsys):
     assert main(["evaluate", str(run), str(films_folder), "--quiet"]) == 0
     [place] = run.glob("on-*")
+    said = capsys.readouterr().out
+    assert said.startswith("── ") and str(place / "report.html") in said and "RED LINE" in said  # as of its own films
+    assert "AUROC" in said and "precision_NORMAL" not in said
     metrics = json.loads((place / "metrics.json").read_text())
     area = metrics["test"]["auroc"]
     shown = f"{area['value']:.3f}"
@@ -71,6 +74,20 @@ def test_of_probabilities_as_given_nothing_is_claimed(tmp_path):
     assert main(["evaluate", str(tmp_path / "theirs.csv"), "--out", str(tmp_path / "out"), "--quiet"]) == 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert "whether anything was fitted to make them true is not known" in page and "Nothing was fitted" not in page
+
+
+def test_scores_that_stand_in_the_way_are_found_before_any_film_is_read(run, films_folder, monkeypatch, capsys):
+    words = ["evaluate", str(run), str(films_folder), "--quiet"]
+    assert main([*words, "--force"]) == 0
+
+    def unread(*_, **__):
+        raise AssertionError("a film was read")
+
+    monkeypatch.setattr("plainfilm.commands.evaluate_elsewhere.load", unread)
+    [place] = run.glob("on-*")
+    for more in ((), ("--out", str(place))):
+        assert main([*words, *more]) == 2
+        assert "already; choose another --out" in capsys.readouterr().err
 
 
 def test_a_model_file_without_its_run_gets_a_report_as_well(run, films_folder, tmp_path, capsys):

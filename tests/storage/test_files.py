@@ -147,6 +147,18 @@ def test_utf_16_and_a_mark_at_the_start(tmp_path):
         assert read_csv(tmp_path / "t.csv") == (["a", "b"], [{"a": "1", "b": "ü"}])
 
 
+def test_what_failed_before_it_wrote_anything_leaves_nothing(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for place in (tmp_path / "new" / "deeper", tmp_path / "mine"):
+        with pytest.raises(RuntimeError), sealed(place):
+            raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"] and not os.listdir(tmp_path / "mine")
+    with pytest.raises(RuntimeError), sealed(tmp_path / "new"):
+        (tmp_path / "new" / "kept.txt").write_text("kept")
+        raise RuntimeError
+    assert (tmp_path / "new" / "kept.txt").exists()
+
+
 def test_a_lock_is_held_by_one(tmp_path):
     with locked(tmp_path), pytest.raises(InputError, match="in use by process"), locked(tmp_path):
         pass

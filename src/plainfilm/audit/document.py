@@ -220,8 +220,9 @@ def _conflicts(found: dict[str, Any]) -> list[str]:
     return [f"{n:,} picture{_s(n)} there twice under different labels (duplicates.csv)."] if n else []
 
 
-def shift_lines(data: str, found: dict[str, Any] | None) -> list[str]:
-    """Return the red lines of ``shift.shift``'s result for films of ``data``, one a class.
+def shift_lines(data: str, found: dict[str, Any] | None, first: str = "") -> list[str]:
+    """Return the red lines of ``shift.shift``'s result for films of ``data``, one per class; ``first``: what those
+    films are called as the ones that the others differ from (default: those of ``data``).
 
     Where classes can be compared, all films together say nothing, as their mix may differ.
     """
@@ -234,7 +235,7 @@ def shift_lines(data: str, found: dict[str, Any] | None) -> list[str]:
             told = "; ".join(f"{test['kind']}: AUC {_auc(test)}, most by {test['strongest']}" for test in red)
             lines.append(
                 f"Scores measured on {data} need not hold on {found['other']}: "
-                f"{_whose(red[0])} differ from ours ({told})."
+                f"{_whose(red[0])} differ from {first or f'those of {data}'} ({told})."
             )
     return lines
 

@@ -217,14 +217,17 @@ def show_findings(part: str, found: Any) -> list[str]:
     return lines
 
 
-def show_run(folder: str, metrics: Any) -> str:
-    """Return what the report of a finished run says first; of several findings the scores of each."""
+def show_run(folder: str, metrics: Any, other: str = "") -> str:
+    """Return what the report of a finished run says first, on its own films or on those whose scores lie in ``other``;
+    of several findings the scores of each."""
     if any(isinstance(found, dict) and "findings" in found for found in metrics.values()):
-        return f"{show_metrics(metrics)}\nReport: {folder}/report.html"
-    from plainfilm.report.box import box
+        return f"{show_metrics(metrics)}\nReport: {other or folder}/report.html"
+    from plainfilm.report.box import box, box_elsewhere
+    from plainfilm.report.elsewhere import as_evaluated
     from plainfilm.runs.folder import RunFolder
 
-    return box(RunFolder(folder))
+    run = RunFolder(folder)
+    return box_elsewhere(as_evaluated(Path(other), run, metrics)) if other else box(run)
 
 
 def show_runs(result: Any) -> str:

@@ -74,10 +74,11 @@ def _run(options: argparse.Namespace) -> Any:
 
 
 def _placed(options: argparse.Namespace, found: Any) -> Any:
-    """Return the scores of a run on its own films with the place of its report, as ``train`` has it."""
-    if options.data or not (options.run / folders.DESCRIPTION).is_file() or "runs" in found:
+    """Return the scores of a run with its name and the place of its report, as ``train`` has it."""
+    if not (options.run / folders.DESCRIPTION).is_file() or "runs" in found:
         return found
-    return {"run": str(options.run), "report": str(options.run / folders.REPORT), **found}
+    report = Path(found["out"] if options.data else options.run) / folders.REPORT
+    return {"run": str(options.run), "report": str(report), **found}
 
 
 def _show(result: Any) -> str:
@@ -90,11 +91,11 @@ def _show(result: Any) -> str:
 
 
 def _shown(result: Any) -> str:
-    """Return every score of films from elsewhere or of a file; of a run what its report says first."""
+    """Return every score of a file or a model without its run; of a run what its report says first."""
     if "run" not in result:
         return show_metrics(result)
     columns = [*show_by(result["by"])[1:], ""] if "by" in result else []
-    return "\n".join([*columns, show_run(result["run"], result)])
+    return "\n".join([*columns, show_run(result["run"], result, result.get("out", ""))])
 
 
 COMMAND = Command(

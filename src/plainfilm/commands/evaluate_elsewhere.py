@@ -25,7 +25,7 @@ from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.scoring import measure
 from plainfilm.storage import folders
 from plainfilm.storage.documents import MetricsDocument, ProbesDocument
-from plainfilm.storage.files import sealed, write_json
+from plainfilm.storage.files import read_json, sealed, write_json
 from plainfilm.storage.tables import write_csv
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def evaluate_elsewhere(
     films: int = 0,
     seed: int = 0,
     **reading: Any,
-) -> MetricsDocument:
+) -> dict[str, Any]:
     """Label the films of another data set with a run's model, or one of another program, and score them.
 
     One class is enough: what needs both is then unknown. ``classes``: what ``data`` calls the model's, see
@@ -59,24 +59,25 @@ def evaluate_elsewhere(
     Writes predictions.csv, quarantine.csv, metrics.json and, if asked for, probes.json into ``out``, by default
     RUN/on-NAME. "shift" in metrics.json says whether these films can be told from the training films, as in the audit:
     then scores of the run need not hold here. "shared" counts films and patients that the model was trained on or
-    chosen by.
+    chosen by. Returns what metrics.json holds, with the folder as "out".
     """
     from plainfilm.export.opened import Foreign, opened  # only other films need a model, and what runs it
 
     require_share("--max-bad", max_bad)
     if not probes:
         refuse("other films without --probes", {"films": films or None})
+    _require_free_before_the_work(run, data, out, force)
     named = pieces(classes)
     columns = ",".join(piece for piece in named if "=" not in piece) if preprocess else ""
     model = opened(run, precision, foreign=Foreign(preprocess, columns))
     classes = ",".join(piece for piece in named if "=" in piece) if preprocess else classes
     others = _others(model, data, classes, columns, reading)
-    folder = out or (run if run.is_dir() else run.parent) / f"on-{Path(others.name).stem.replace(':', '-')}"
+    folder = out or _home(run) / f"on-{Path(others.name).stem.replace(':', '-')}"
     folders.require_free(folder, folders.EVALUATION, force=force, written=WRITTEN)
     with sealed(folder, shared=True):
         asked, chances, good, bad = label_films(model, others, max_bad)
         said = _said(model, others.with_films(asked), chances)
-        metrics = _measured(said, RunFolder(run), others, good, f"other films than the model's own: {data}", by, seed)
+        metrics = _measured(said, RunFolder(run), others, good, _protocol(data), by, seed)
         found = _probed(model, RunFolder(run), said, good, films, seed) if probes else None
         _write(folder, said, metrics, found, bad)
         about = {"data": others.name, "model": model.name, "synthetic": others.synthetic, "quarantine": bad}
@@ -84,7 +85,26 @@ def evaluate_elsewhere(
     for line in (found or {}).get("red_lines", []):  # those of the scores stand with them
         say(f"RED LINE: {line}")
     say(f"Written to {folder}; {len(bad)} unreadable films left out.")
-    return metrics
+    return {**metrics, "out": str(folder)}
+
+
+def _home(run: Path) -> Path:
+    return run if run.is_dir() else run.parent
+
+
+def _protocol(data: str) -> str:
+    return f"other films than the model's own: {data}"
+
+
+def _require_free_before_the_work(run: Path, data: str, out: Path | None, force: bool) -> None:
+    """InputError where the scores would stand in the way of others, as far as that is known before films are read: by
+    default their folder bears the name that the films turn out to have."""
+    if out:
+        folders.require_free(out, folders.EVALUATION, force=force, written=WRITTEN)
+        return
+    for earlier in _home(run).glob(f"on-*/{folders.METRICS}"):
+        if read_json(earlier).get("protocol") == _protocol(data):
+            folders.require_free(earlier.parent, folders.EVALUATION, force=force, written=WRITTEN)
 
 
 def _others(model: Reads, data: str, classes: str, columns: str, reading: dict[str, Any]) -> Films:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from plainfilm.evaluation.digits import edge
-from plainfilm.report import verdict
+from plainfilm.report import external, verdict
 from plainfilm.report.words import count, note_on, part_in_words, unbroken
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
@@ -19,18 +20,26 @@ def box(run: RunFolder) -> str:
 
     Whoever reads no more has read what must not be missed.
     """
+    return _box(run, f"{part_in_words(run.part)} part: ", verdict.red_lines([run]), verdict.standing(run))
+
+
+def box_elsewhere(seen: RunFolder) -> str:
+    """Return the same of films that are not the run's own; ``seen``: see ``elsewhere.as_evaluated``."""
+    return _box(seen, "", external.lines(seen.metrics), [])
+
+
+def _box(run: RunFolder, which: str, red: Sequence[str], standing: Sequence[str]) -> str:
     lines = [f"── {run.title} on {verdict.data_name(run)} ".ljust(WIDTH, "─")]
     lines += _entry("Protocol", run.config["protocol"])
-    lines += _entry("Scored", _scored(run))
+    lines += _entry("Scored", which + _scored(run))
     for name, title in verdict.HEADLINE.items():
         found = verdict.cell(run, name, title)
         lines += _entry("", f"{found.name:20}{found.value:>10}   {found.bounds and f'({found.bounds})'}".rstrip())
     lines += _entry("", verdict.in_plain_words(run))
-    red = verdict.red_lines([run])
     for line in red:
         lines += _entry("RED LINE", line)
     lines += _entry("Red lines", "none") if not red else []
-    for line in verdict.standing(run):
+    for line in standing:
         lines += _entry("", line)
     lines += _entry("Report", f"{run.folder / folders.REPORT}; every score: {folders.METRICS} beside it")
     return "\n".join([*lines, "─" * WIDTH])
@@ -40,7 +49,7 @@ def _scored(run: RunFolder) -> str:
     films = f"{count(len(run.scored), 'film')}{verdict.of_patients(run.scored)}"
     note = f"; {note_on(run)}" if note_on(run) else ""
     at = f"; {run.positive} from a probability of {edge(run.threshold)} on" if run.two else ""
-    return f"{part_in_words(run.part)} part: {films}{at}{note}; 95 % intervals"
+    return f"{films}{at}{note}; 95 % intervals"
 
 
 def _entry(about: str, text: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from plainfilm.evaluation.decision import Decision
-from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.report import charts, evidence, external, practice, verdict
 from plainfilm.report.charts import Table
 from plainfilm.report.page import write_page
@@ -91,6 +91,13 @@ def elsewhere_report(
         ],
     }
     return write_page(folder, "elsewhere.html", page)
+
+
+def as_evaluated(folder: Path, run: RunFolder, metrics: MetricsDocument) -> RunFolder:
+    """Return ``run`` as it is on the films whose predictions.csv lies in ``folder``; it needs its model.json."""
+    films = read_predictions(folder / folders.PREDICTIONS, None, dict(run.model)).settled()  # one threshold for all
+    about = {"data": folder.name.removeprefix("on-"), "model": run.name, "synthetic": False, "in_use": films.decision}
+    return _as_run(folder, run, films, metrics, about)
 
 
 def _as_run(

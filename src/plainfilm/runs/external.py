@@ -56,7 +56,7 @@ def shift_from_training(run: RunFolder, films: Films, seed: int) -> dict[str, An
     if any(trained_on[film.path] != film.sha256 for film in samples[0].films):
         return {"tests": [], "red_lines": [], "note": "The training films are not available (others have their names)"}
     found = shift(samples[0], samples[1], rng)
-    return {**found, "red_lines": shift_lines("the training films", found), "note": ""}
+    return {**found, "red_lines": shift_lines("the training films", found, "this run's training films"), "note": ""}
 
 
 def as_the_model_says(films: Films, classes: tuple[str, ...], names: str, columns: str = "") -> Films:

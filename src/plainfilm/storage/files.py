@@ -307,11 +307,26 @@ def cache_dir() -> Path:
 
 @contextmanager
 def locked(folder: str | Path, wait: bool = False) -> Iterator[None]:
-    """Hold ``folder/.lock`` for the block. InputError when another process has it (or wait for it)."""
+    """Hold ``folder/.lock`` for the block. InputError when another process has it (or wait for it).
+
+    A block that fails before it wrote anything leaves nothing: neither the lock nor the folders that were made for it.
+    """
     folder = Path(folder)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
-    with locks.held(path, wait=wait) as mine:
-        if not mine:
-            raise InputError(f"{folder} is in use by {locks.holder(path)}; wait for it or choose another --out.")
-        yield
+    try:
+        with locks.held(path, wait=wait) as mine:
+            if not mine:
+                raise InputError(f"{folder} is in use by {locks.holder(path)}; wait for it or choose another --out.")
+            try:
+                yield
+            except BaseException:
+                if os.listdir(folder) == [path.name]:
+                    locks.remove(path)
+                raise
+    except BaseException:
+        with suppress(OSError):  # the first that holds something ends it
+            for place in made:
+                place.rmdir()
+        raise

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,17 @@ def test_what_was_not_probed_is_not_done(make_run: MakeRun, tmp_path: Path) -> N
     assert evidence.subgroups(run, tmp_path) is evidence.robustness(run, tmp_path) is None
     assert evidence.shortcuts(run, tmp_path) is None
     assert "not done (plainfilm evaluate" in verdict.standing(run)[0]
+
+
+@pytest.mark.parametrize(("offsets", "far"), [([37.17, -37.17], True), ([0.6, -0.6], False), (None, False)])
+def test_a_network_that_only_calibration_brought_to_its_feet_is_named(
+    make_run: MakeRun, tmp_path: Path, offsets: list[float] | None, far: bool
+) -> None:
+    make_run(tmp_path)
+    about = json.loads((tmp_path / "model.json").read_text())
+    write_json(tmp_path / "model.json", {**about, "offsets": offsets})
+    lines = [line for line in verdict.red_lines([RunFolder(tmp_path)]) if "nearly every film the same label" in line]
+    assert len(lines) == far and all("-74.34" in line for line in lines)
 
 
 def test_red_lines_of_probes_and_audit_are_red_lines_of_the_report(

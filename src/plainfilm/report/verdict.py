@@ -19,11 +19,12 @@ from plainfilm.evaluation.scores import named
 from plainfilm.evaluation.tables import confusion
 from plainfilm.report import external, findings
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
-from plainfilm.report.words import NOT_DONE, UNDEFINED, count, judged, note_on, number, part_in_words
+from plainfilm.report.words import NOT_DONE, UNDEFINED, count, judged, log_odds_moved, note_on, number, part_in_words
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 
 FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
+FAR = 5.0  # odds moved by more than a factor of 148: class weights and another prevalence ask for far less
 SATURATED = 1e-3  # a threshold nearer to 0 or 1 shows no digits, and no calibration
 HEADLINE = named("tile")
 NOW = "as the run's folder has them now"
@@ -163,6 +164,11 @@ def red_lines(runs: list[RunFolder], compared: bool = True, pooled: bool = False
             lines.append(
                 f"{run.title}: the threshold in use is {edge(run.threshold)}, so its probabilities are nearly all 0 or "
                 "1 and mean nothing but their order; train longer, or with a lower learning rate."
+            )
+        if run.two and abs(moved := log_odds_moved(run)) > FAR:
+            lines.append(
+                f"{run.title}: as trained it gave nearly every film the same label, until its log-odds were moved by "
+                f"{moved:+.2f} on validation films; train longer, or with a lower learning rate."
             )
         whose = f"{run.title}: " if len(runs) > 1 else ""
         lines += [whose + line for line in run.probes.get("red_lines", [])] + lines_of_audit(run)

@@ -42,11 +42,16 @@ def fitted_in_words(run: RunFolder) -> str:
             return "probabilities as trained"
         films = count(len(run.validation), "validation film")
         return f"probabilities as trained ({films}: too few, or too near, to show that calibrating helps)"
-    offsets, k = run.decision.offsets, run.decision.column
-    moved = offsets[k] - np.delete(offsets, k).mean() if offsets else 0
+    moved = log_odds_moved(run)
     offset = f", log-odds of {run.positive} moved by {moved:+.2f}" if moved else ""
     where = run.model.get("chosen_on", "validation films")
     return f"temperature {run.decision.temperature:.2f}{offset}, fitted on {where}"
+
+
+def log_odds_moved(run: RunFolder) -> float:
+    """Return how far calibration moved the positive class's log-odds; 0 for nothing."""
+    offsets, k = run.decision.offsets, run.decision.column
+    return float(offsets[k] - np.delete(offsets, k).mean()) if offsets else 0.0
 
 
 def note_on(run: RunFolder) -> str:

@@ -90,7 +90,7 @@ def test_an_operating_point_with_a_promise(films):
     called = point.calibrated(chance) >= point.threshold
     assert called[truth].mean() == pytest.approx(0.95, abs=0.02)
     promised = pf.operating_point(truth, chance, patients=patients, guaranteed="sensitivity=0.9")
-    assert promised.decision.refer and "with 95% confidence" in repr(promised)
+    assert promised.decision.refer and "with 95 % confidence" in repr(promised)
 
 
 @pytest.mark.parametrize("kind", ["probability", "logit", "rank"])

@@ -77,7 +77,7 @@ def test_a_promise_is_kept_on_films_that_nobody_saw(tmp_path, capsys):
     assert adapt(tmp_path, "--guarantee", "npv=0.99,ppv=0.97") == 0
     said = capsys.readouterr().out
     assert (
-        "NPV of at least 0.99, with 95% confidence" in said and "holds up to" in said and "at a prevalence of" in said
+        "NPV of at least 0.99, with 95 % confidence" in said and "holds up to" in said and "at a prevalence of" in said
     )
     point = json.loads((tmp_path / "op.json").read_text())
     assert [promise["name"] for promise in point["promises"]] == ["npv", "ppv"]

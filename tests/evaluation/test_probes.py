@@ -104,7 +104,7 @@ def test_a_model_that_reads_only_the_border_raises_both_lines():
     assert rows["borders covered"]["change"]["value"] == pytest.approx(-0.5, abs=0.01)
     assert rows["lungs covered"]["auroc"] == rows["untouched"]["auroc"]
     lines = red_lines(list(rows.values()))
-    assert len(lines) == 2 and "outer 10%" in lines[0] and "centre of the films covered" in lines[1]
+    assert len(lines) == 2 and "outer 10 %" in lines[0] and "centre of the films covered" in lines[1]
 
 
 def test_a_model_that_reads_the_centre_raises_none():

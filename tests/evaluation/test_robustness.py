@@ -179,7 +179,7 @@ def test_a_change_that_matters_is_told_from_one_that_does_not():
         bad["balanced_accuracy"]["value"] - same["balanced_accuracy"]["value"]
     )
     worst = worst_corruption(rows)
-    assert worst["name"] == "inverted" and "JPEG" in worst["sentence"] and "100.0%" in worst["sentence"]
+    assert worst["name"] == "inverted" and "JPEG" in worst["sentence"] and "100.0 %" in worst["sentence"]
 
 
 def test_scores_are_those_of_the_other_tables():

@@ -160,8 +160,27 @@ def test_good_maps_get_findings_and_bad_ones_red_lines():
 
 def test_what_too_few_patients_cannot_show_is_a_note_and_no_red_line():
     told = summary(checks(0.05, 0.2)[:1], [(0.05, 0.08)], ["p"])
-    assert told["red_lines"] == [] and len(told["findings"]) == 1
-    assert len(told["notes"]) == 3 and all(line.startswith("Not known") for line in told["notes"])
+    assert told["red_lines"] == [] and told["findings"] == []
+    assert len(told["notes"]) == 4 and all(line.startswith("Not shown with 1 film: whether ") for line in told["notes"])
+
+
+def test_nothing_is_claimed_beyond_what_the_whole_interval_says():
+    """Of two films, a rank correlation of -0.05 (-0.72 to 0.63) was said to show that the map depends on the weights;
+    it is alike from 0.5 on."""
+    spread = [replace(one, randomised_all=r) for one, r in zip(checks(0, 0.2), (-0.6, 0.9) * 4, strict=True)]
+    patients = [f"p{i}" for i in range(8)]
+    for films, said in ((spread[:2], "2 films"), (spread, "8 films")):
+        told = summary(films, [(0.05, 0.08)] * len(films), patients[: len(films)])
+        assert told["checks"]["randomised_all"]["low"] < 0.5 <= told["checks"]["randomised_all"]["high"]
+        assert [line for line in told["notes"] if f"Not shown with {said}: whether the map depends" in line]
+        assert not any("weights" in line for line in told["findings"] + told["red_lines"])
+
+
+def test_shares_are_spaced_as_everywhere():
+    [line] = [
+        line for line in summary(checks(0, 0.2, 1.0), [(0, 0)] * 8, list("abcdefgh"))["red_lines"] if "grey" in line
+    ]
+    assert line.startswith("100 % of 8 films")
 
 
 def test_nothing_is_said_of_what_was_not_measured():

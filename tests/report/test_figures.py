@@ -294,6 +294,16 @@ def test_a_strip_says_mean_and_standard_deviation_of_what_is_known() -> None:
 
 def test_a_film_that_goes_to_a_reader_looks_so_in_the_montage():
     film = (np.zeros((20, 20), np.uint8), "PNEUMONIA", "> 0.999", None, "flower.png")
-    plain, flagged = figures.montage([film]), figures.montage([(*film, True)])
-    words = [[text.get_text() for axes in figure.axes for text in axes.texts] for figure in (plain, flagged)]
-    assert not any("FLAGGED" in text for text in words[0]) and any("FLAGGED" in text for text in words[1])
+    marks = [figures.mark_of(unusual, refer) for unusual, refer in ((False, False), (False, True), (True, True))]
+    assert marks == ["", figures.READER, figures.UNUSUAL]  # the page says the same of the same films
+    for mark in marks:
+        said = [text.get_text() for axes in figures.montage([(*film, mark)]).axes for text in axes.texts]
+        assert [word for word in (figures.UNUSUAL, figures.READER) if f"⚠ {word}" in said] == [mark] * bool(mark)
+
+
+def test_no_lone_digit_of_a_name_stands_on_a_line_of_its_own():
+    for name in ("CHNCXR_0001_0", "CHNCXR_0327_1", "person407_virus_814", "IM-0115-0001", "ABCDEFGHIJKLM", "x" * 60):
+        for width in np.arange(0.6, 1.6, 0.05):
+            lines = figures.two_lines(name, width)
+            assert len(lines) == 1 or len(lines[1]) >= 3, (name, width, lines)
+    assert figures.two_lines("CHNCXR_0001_0", 1.0)[0] == "CHNCXR_"

@@ -55,7 +55,7 @@ class Guarantee:
         """Return what is promised, or what is missing for it."""
         if self.cut is not None:
             return (
-                f"{self.words}, with {CONFIDENCE:.0%} confidence: by {self.seen} patients, for "
+                f"{self.words}, with {100 * CONFIDENCE:.0f} % confidence: by {self.seen} patients, for "
                 f"films {'below' if self.side == 'below' else 'from'} {self.cut:.3g}."
             )
         if self.seen < self.fewest:

@@ -162,7 +162,7 @@ def against(hills: Hills, scores: Floats) -> list[str]:
     """Return why the valley of ``hills`` must not be used on ``scores`` (N,); empty where nothing speaks against it."""
     found = []
     if not LEAST_SHARE <= hills.share <= 1 - LEAST_SHARE:
-        found.append(f"nearly all films lie in one hill ({max(hills.share, 1 - hills.share):.0%})")
+        found.append(f"nearly all films lie in one hill ({100 * max(hills.share, 1 - hills.share):.0f} %)")
     p = float(kstest(scores, hills.below).pvalue)
     if p < FITTING:
         found.append(f"the scores are not those of the two classes, moved (chance {p:.1g})")

@@ -174,7 +174,7 @@ def red_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         change = Interval(**named["borders covered"]["change"])
         if change.value < -BORDERS_COST and change.high < 0:
             lines.append(
-                f"Covering the outer {BORDER:.0%} of the films costs {-change.value:.3f} AUROC (95 % interval"
+                f"Covering the outer {100 * BORDER:.0f} % of the films costs {-change.value:.3f} AUROC (95 % interval"
                 f" {-change.high:.3f} to {-change.low:.3f}): the model leans on borders, where there is little lung."
             )
     if "lungs covered" in named:

@@ -227,10 +227,10 @@ def worst_corruption(rows: list[dict[str, Any]]) -> dict[str, Any]:
     by_flips = sorted(rows, key=lambda row: -float(row["flipped"]["value"]))
     first = by_flips[0]
     second = next((row for row in by_flips if row["kind"] != first["kind"]), None)
-    also = f"; next: {second['name']} ({second['flipped']['value']:.1%})" if second else ""
+    also = f"; next: {second['name']} ({100 * second['flipped']['value']:.1f} %)" if second else ""
     share = Interval(**first["flipped"])
     sentence = (
         f"Of {len(rows)} changes to the films, most labels flip by: {first['name']}"
-        f" ({share.value:.1%}, 95 % interval {share.low:.1%} to {share.high:.1%}){also}."
+        f" ({100 * share.value:.1f} %, 95 % interval {100 * share.low:.1f} % to {100 * share.high:.1f} %){also}."
     )
     return {**first, "sentence": sentence}

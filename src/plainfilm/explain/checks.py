@@ -224,39 +224,50 @@ def _mean(values: Floats, groups: NDArray[np.str_]) -> dict[str, float]:
 
 
 def _verdict(found: dict[str, dict[str, float]]) -> tuple[list[str], list[str], list[str]]:
-    """Return red lines, what held, and what can't be told; nothing is said of a check without films."""
+    """Return red lines, what held, and what can't be told; nothing is said of a check without films.
+
+    What is claimed holds over the whole interval: a side is below 0 where that is bad, above where it is good, and 0
+    where a limit lies within it.
+    """
     red: list[str] = []
     good: list[str] = []
     notes: list[str] = []
 
-    def judge(name: str, bad: bool, said: str, held: str) -> None:
-        few = np.isnan(found[name]["low"]) and name != "randomised_all"  # which is judged by its value
-        if few and found[name]["films"]:
-            notes.append(f"Not known, since it takes films of more patients: {held[0].lower()}{held[1:]}.")
-        elif found[name]["films"]:
-            (red if bad else good).append(f"{said if bad else held} ({_shown(found[name])}).")
+    def judge(name: str, side: int, unknown: str, said: str, held: str) -> None:
+        films = int(found[name]["films"])
+        if films and (np.isnan(found[name]["low"]) or not side):
+            notes.append(f"Not shown with {films} film{'s' * (films != 1)}: {unknown} ({_shown(found[name])}).")
+        elif films:
+            (red if side < 0 else good).append(f"{said if side < 0 else held} ({_shown(found[name])}).")
 
+    same = found["randomised_all"]
     judge(
         "randomised_all",
-        found["randomised_all"]["value"] >= SAME,
+        -1 if same["low"] >= SAME else int(same["high"] < SAME),
+        f"whether the map depends on the weights; rank correlation with the map of shuffled weights, {SAME:g} and above"
+        " being alike",
         "The map does not depend on the weights: it stays alike when all of them are shuffled; rank correlation",
         "Shuffling the weights destroys the map; rank correlation with the shuffled network's",
     )
     for name, doing in (("deletion", "Painting over"), ("insertion", "Bringing back")):
         judge(
             f"{name}_gain",
-            not found[f"{name}_gain"]["low"] > 0,
+            1 if found[f"{name}_gain"]["low"] > 0 else -1,
+            f"whether {doing.lower()} what the map marks moves the model more than the same at random places; gain in"
+            " area",
             f"{doing} what the map marks is not shown to do more than the same at random places; gain in area",
             f"{doing} what the map marks moves the model more than the same at random places; gain in area",
         )
     if found["blank"]["value"] > 0:
         red.append(
-            f"{found['blank']['value']:.0%} of {found['blank']['films']} films keep their class when all of the film is"
-            " painted one grey: the model takes the absence of detail for that class, and on them no deletion can tell."
+            f"{100 * found['blank']['value']:.0f} % of {found['blank']['films']} films keep their class when all of the"
+            " film is painted one grey: the model takes the absence of detail for that class, and on them no deletion"
+            " can tell."
         )
     judge(
         "outside_thorax_excess",
-        found["outside_thorax_excess"]["low"] > 0,
+        -1 if found["outside_thorax_excess"]["low"] > 0 else 1,
+        "whether more of the map lies at the film's edges and corners than of an even map; excess share",
         "More of the map lies at the film's edges and corners than of an even map: evidence that can't be disease;"
         " excess share",
         "The map is not shown to prefer the film's edges and corners; share beyond an even map's",

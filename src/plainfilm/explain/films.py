@@ -39,7 +39,7 @@ class Explained:
     heat: Map  # (H, W)
     part: tuple[float, float, float, float]  # left, top, width, height of what the model saw, in shares of the film
     outside: tuple[float, float]
-    flagged: str = ""  # why it looks unlike the training films
+    unusual: str = ""  # why it looks unlike the training films
 
 
 class _Mapped(NamedTuple):
@@ -163,10 +163,10 @@ class Explainer:
             on_film(film.heat, preprocess, width, height, (small.shape[1], small.shape[0])),
             (part.left / width, part.top / height, part.width / width, part.height / height),
             outside,
-            self._flagged(film.pixels),
+            self._unusual(film.pixels),
         )
 
-    def _flagged(self, pixels: np.ndarray) -> str:
+    def _unusual(self, pixels: np.ndarray) -> str:
         """Return why a film looks unlike the training films; empty when it does not."""
         if not self.model.gate:
             return ""

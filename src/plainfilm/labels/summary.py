@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from plainfilm.config import MONTAGE_FILMS
+from plainfilm.data.films import FilmError
 from plainfilm.data.sources import Loose
-from plainfilm.labels.rows import films_in
+from plainfilm.labels.rows import films_in, looked
+from plainfilm.models.answer import answer
 from plainfilm.models.drift import FEWEST, Seen
 from plainfilm.models.reads import Reads
 from plainfilm.progress import say
@@ -71,12 +73,24 @@ def draw_montage(model: Reads, paths: Sequence[str], sample: Sequence[Sequence[A
     from plainfilm.report.figures import Tile, montage, save
     from plainfilm.report.pictures import picture as small  # seconds of imports, for those who want a picture
 
-    tiles = [
-        Tile(grey, row[1], model.decision.weighed(np.array(row[2:-2], float), shown), None, path, row[-2] == "yes")
-        for (path, read), row, shown in found_again(model, paths, sample)
-        if (grey := small(path, read)) is not None
-    ]
+    tiles = []
+    for film, row, shown in found_again(model, paths, sample):
+        if (grey := small(*film)) is not None:
+            p = model.decision.weighed(np.array(row[2:-2], float), shown)
+            tiles.append(Tile(grey, row[1], p, None, film[0], _mark(model, film, row)))
     save(montage(tiles, of=model.decision.decided_by), picture.parent, picture.name[: -len(".png")], ("png",))
+
+
+def _mark(model: Reads, film: Loose, row: Sequence[Any]) -> str:
+    """Return what is written across a film in the picture. The gate judges those for a reader once more: the row's
+    reason is for people, and may join several."""
+    from plainfilm.report.figures import mark_of
+
+    if row[-2] != "yes":
+        return ""
+    _, seen = looked(model, film)
+    gate = None if isinstance(seen, FilmError) else answer(model, seen).gate
+    return mark_of(bool(gate and gate.reason), refer=True)
 
 
 def found_again(model: Reads, paths: Sequence[str], sample: Sequence[Sequence[Any]]) -> list[Shown]:

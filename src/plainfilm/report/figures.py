@@ -115,9 +115,17 @@ def mixed(colour: str, other: str, share: float = 0.3) -> tuple[float, ...]:
 # -- Fig. 3: films with their labels ----------------------------------------------------------------------------------
 
 
+UNUSUAL, READER = "UNUSUAL", "READER"  # unlike the training films; for a reader for another reason, as in the band
+
+
+def mark_of(unusual: bool, refer: bool) -> str:
+    """Return what is written across a film that goes to a reader; empty for one that does not."""
+    return UNUSUAL if unusual else READER * refer
+
+
 class Tile(NamedTuple):
     """A film of the montage: pixels (H, W), the predicted class, its probability as text, the true class or None
-    where nobody knows it, its path, whether it goes to a reader whatever the prediction, and whether that is right
+    where nobody knows it, its path, why a reader should look at it (UNUSUAL, READER or ""), and whether that is right
     where the names don't say it (of several findings, some of them known)."""
 
     pixels: NDArray[np.uint8]
@@ -125,7 +133,7 @@ class Tile(NamedTuple):
     probability: str
     true: str | None
     path: str
-    flagged: bool = False
+    mark: str = ""
     agrees: bool | None = None
 
     @property
@@ -166,10 +174,11 @@ def montage(films: Sequence[Tile], columns: int = 6, of: str = "") -> Figure:
 
 FILM_LINES = 6
 FINDINGS_COLUMNS = 4
+LONELY = 3  # letters that are too few for a line of their own
 
 
 def _draw_film(axes: Axes, film: Tile, width: float) -> None:
-    pixels, predicted, probability, true, path, flagged, _ = film
+    pixels, predicted, probability, true, path, mark, _ = film
     right, several = film.right, film.agrees is not None
     verdict = "" if true is None else "✓ right" if right else "✗ WRONG"
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
@@ -177,8 +186,8 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
     frame = {"color": BLUE, "lw": 1.2} if right else {"color": VERMILLION, "lw": 4, "ls": (0, (2.5, 0.8))}
     for spine in axes.spines.values():
         spine.set(visible=True, capstyle="butt", **frame)
-    if flagged:
-        flag(axes)
+    if mark:
+        write_mark(axes, mark)
     lines = [
         *([verdict] if verdict else []),
         *two_lines(probability, width),
@@ -199,12 +208,12 @@ def _draw_film(axes: Axes, film: Tile, width: float) -> None:
         )
 
 
-def flag(axes: Axes) -> None:
-    """Write across a film that it goes to a reader, whatever a model says of it."""
+def write_mark(axes: Axes, mark: str) -> None:
+    """Write across a film why it goes to a reader, whatever a model says of it: UNUSUAL or READER."""
     axes.text(
         0.5,
         0.93,
-        "⚠ FLAGGED",
+        f"⚠ {mark}",
         transform=axes.transAxes,
         ha="center",
         va="top",
@@ -225,11 +234,15 @@ def fitted(text: str, width: float) -> str:
 
 
 def two_lines(text: str, width: float) -> list[str]:
-    """Return ``text`` in one line of ``width`` inches, or in two when that is too narrow."""
+    """Return ``text`` in one line of ``width`` inches, or in two when that is too narrow; without its middle where only
+    a letter or two would stand on the second."""
     shown = label(text)
     fits = max((n for n in range(1, len(shown) + 1) if _inches(shown[:n]) <= width), default=1)
     if fits < len(shown):  # better after a sign that joins words, when one is in the last half
-        fits = max((n for n in range(fits // 2, fits + 1) if shown[n - 1] in "-_. "), default=fits)
+        most = min(fits, len(shown) - LONELY)
+        fits = max((n for n in range(fits // 2, most + 1) if shown[n - 1] in "-_. "), default=fits)
+    if 0 < len(shown) - fits < LONELY:
+        return [fitted(shown, width)]
     return [shown[:fits], *([fitted(shown[fits:], width)] if shown[fits:] else [])]
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from plainfilm.config import DISCLAIMER
 from plainfilm.explain.films import Explained
 from plainfilm.explain.overlay import WARNING, blended, palette
-from plainfilm.report.figures import DPI, LINE, WIDE, flag, label, styled
+from plainfilm.report.figures import DPI, LINE, UNUSUAL, WIDE, label, styled, write_mark
 from plainfilm.storage import folders
 from plainfilm.storage.files import replacing, write_text
 
@@ -63,11 +63,11 @@ def picture(film: Explained) -> Figure:
 def _said(film: Explained) -> str:
     whose = "" if film.explained == film.said else f"; shown: evidence for {label(film.explained, 30)}"
     told = f"Decided: {label(film.said, 30)}{whose} (probability {film.told})."
-    if film.flagged:
-        told = f"⚠ Flagged: {label(film.flagged, 60)}. {told}"
+    if film.unusual:
+        told = f"⚠ Unusual: {label(film.unusual, 60)}. {told}"
     if not film.heat.any():
         return f"{told} No map: nothing speaks for it."
-    return f"{told} Outside the thorax: {film.outside[0]:.0%} of the map (even: {film.outside[1]:.0%})."
+    return f"{told} Outside the thorax: {100 * film.outside[0]:.0f} % of the map (even: {100 * film.outside[1]:.0f} %)."
 
 
 def _dashed(film: Explained) -> str:
@@ -137,8 +137,8 @@ def sheet(films: Sequence[Explained]) -> Figure:
         axes = figure.add_axes(box, xticks=[], yticks=[], facecolor="black")
         axes.imshow(blended(film.shown, film.heat))
         axes.set(aspect="equal", adjustable="datalim")
-        if film.flagged:
-            flag(axes)
+        if film.unusual:
+            write_mark(axes, UNUSUAL)
         note = "" if film.heat.any() else ", no map"
         lines = (f"{film.told} {label(film.explained, 18)}{note}", label(Path(film.path).stem, 22))
         axes.annotate("\n".join(lines), (0, 0), (0, -4), xycoords="axes fraction", textcoords="offset points", va="top")

@@ -16,7 +16,7 @@ from plainfilm.image.decode import decode
 from plainfilm.image.store import Rows
 from plainfilm.models.model import Model
 from plainfilm.progress import say
-from plainfilm.report.figures import Tile, montage, save
+from plainfilm.report.figures import Tile, mark_of, montage, save
 from plainfilm.report.mistakes import PICTURED, picture_of, wrong_films
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
@@ -33,20 +33,21 @@ def draw_montage(films: Films, pixels: Rows, model: Model, seed: int, out: Path)
     most = MONTAGE_FINDINGS if films.findings else MONTAGE_FILMS
     chosen = rng.choice(scored, min(most, len(scored)), replace=False)
     probabilities, seen = model.answered(pixels[chosen])
-    flagged = [bool(verdict.reason) for verdict in model.gate.judge(pixels[chosen], seen)] if model.gate else []
+    unusual = [bool(verdict.reason) for verdict in model.gate.judge(pixels[chosen], seen)] if model.gate else []
     tiles = []
     for place, row, said, unlike in zip(
         chosen,
         probabilities,
         model.decision.decide(probabilities),
-        flagged or [False] * len(chosen),
+        unusual or [False] * len(chosen),
         strict=True,
     ):
         film = films.films[int(place)]
         if (grey := picture(film.path, film.read)) is not None:
             known = _known(films, int(place), model, row) if films.findings else (film.label, None)
             p, (true, agrees) = model.decision.weighed(row, said), known
-            tiles.append(Tile(grey, model.decision.label(row), p, true, film.path, unlike, agrees))
+            mark = mark_of(unlike, bool(model.decision.reason(row)))
+            tiles.append(Tile(grey, model.decision.label(row), p, true, film.path, mark, agrees))
     if tiles:
         save(montage(tiles, of=model.decision.decided_by), out / folders.FIGURES, "montage")
 

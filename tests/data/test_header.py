@@ -37,6 +37,12 @@ def test_values_are_short_and_printable():
     assert told["Manufacturer"].isprintable() and len(told["Manufacturer"]) == 120
 
 
+def test_a_damaged_value_is_told_as_such_whatever_stands_before_it():
+    data = WHOLE.replace(b"\x08\x00\x60\x00CS\x02\x00DX", b"\x08\x00\x60\x00FL\x02\x00DX")
+    told = {row.keyword: row.value for row in elements(data)}
+    assert told["Modality"] == "damaged" and told["KVP"] == "125"
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", WHOLE[:170]])
 def test_what_has_no_header_says_so(data):
     with pytest.raises(FilmError):

@@ -103,9 +103,10 @@ def _elements(found: Dataset, tags: Iterable[tuple[str, int]]) -> Iterator[Eleme
     for keyword, tag in tags:
         try:
             value = found.get(keyword)
-            text = ", ".join(map(str, value)) if isinstance(value, MutableSequence) else str(value)
+            values = value if isinstance(value, MutableSequence) else [] if value is None else [value]
+            text = ", ".join(map(str, values))
         except Exception:  # a value of any kind, where something else should be
             text = "damaged"
         text = "".join(c for c in text if c.isprintable()).strip()[:LONGEST]
-        if value is not None and text:
+        if text:
             yield Element(f"{tag:08X}", keyword, dictionary_description(tag), text)

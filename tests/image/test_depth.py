@@ -76,6 +76,18 @@ def test_spacing_says_where_it_holds(elements, spacing, plane):
     assert (film.spacing, film.plane) == (spacing, plane)
 
 
+@pytest.mark.parametrize(("slope", "step"), [(0.333, 1.0), (0, 1.0), (1e-320, 1.0)])
+def test_values_without_a_step_are_told_as_numbers(slope, step):
+    values = FILM if slope != 0.333 else np.full_like(FILM, 100)
+    film = depth(dicom(values, RescaleSlope=slope, RescaleIntercept=0.1, WindowCenter=50, WindowWidth=100))
+    assert film.step == step and not film.values.any() and "NaN" not in json.dumps(film.about())
+
+
+def test_values_beyond_all_numbers_are_refused():
+    with pytest.raises(FilmError, match="too large"), np.errstate(over="ignore"):
+        depth(dicom(TWELVE, RescaleSlope="1e306", RescaleIntercept=0))
+
+
 @pytest.mark.parametrize("data", [b"", b"no film", dicom(FILM)[:-400], saved(FILM)[:60]])
 def test_what_is_no_film_is_refused_as_decode_refuses_it(data):
     with pytest.raises(FilmError) as refused:

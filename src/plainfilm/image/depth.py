@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from plainfilm.data import dicom as headers
+from plainfilm.data.films import FilmError
 from plainfilm.image import dicom
 from plainfilm.image.decode import check_bytes, damage_named, picture, spare_bits
+from plainfilm.image.limits import LARGE
+from plainfilm.machine.memory import give_back
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -54,10 +57,14 @@ def depth(data: bytes) -> Depth:
     check_bytes(data)
     with damage_named():
         if headers.is_dicom(data):
-            return _of_dicom(headers.read(data, wanted={*headers.WANTED, *SPACINGS}))
-        with picture(data) as (values, white):
-            most = 256 << (0 if values.dtype == np.uint8 else spare_bits(values))
-            return Depth(values.astype("<u2"), 0, 1, most / 2, most, white)
+            found = _of_dicom(headers.read(data, wanted={*headers.WANTED, *SPACINGS}))
+        else:
+            with picture(data) as (values, white):
+                most = 256 << (0 if values.dtype == np.uint8 else spare_bits(values))
+                found = Depth(values.astype("<u2"), 0, 1, most / 2, most, white)
+    if found.values.size > LARGE:
+        give_back()  # as in ``decoded``
+    return found
 
 
 def _of_dicom(found: Dataset) -> Depth:
@@ -73,8 +80,10 @@ def _of_dicom(found: Dataset) -> Depth:
         x, centre, width = rendering.linear(rescaled, rescaled[used & ~empty])
         seen = x[used & ~empty]
         low, high = float(seen.min()), float(seen.max())
+        if not np.isfinite([high - low, centre, width]).all():
+            raise FilmError("DICOM whose values are too large for any grey")
         whole = high - low <= STEPS and (seen == np.rint(seen)).all()
-        step = 1.0 if whole else (high - low) / STEPS
+        step = 1.0 if whole else (high - low) / STEPS or 1.0  # of one value there is no step
         table = np.clip(np.rint((x - low) / step), 0, STEPS).astype("<u2")
         table[empty] = STEPS if rendering.inverted else 0  # black, as far as the window lets it
         return Depth(dicom.looked_up(stored, table), low, step, centre, width, rendering.inverted, spacing, plane)

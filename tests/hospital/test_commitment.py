@@ -140,6 +140,31 @@ def test_silence_is_asked_again_and_a_late_report_still_counts(committing, film,
     assert len(here.lines()) == 1 and here.lines()[0]["attempts"] == 2 and set(there.answered) == {0}
 
 
+def test_a_report_that_comes_while_the_answer_is_sent_again_counts(committing, film, monkeypatch):
+    monkeypatch.setattr(services, "HELD", 0.3)
+    here, there = committing(lambda asked: None)
+    said: list[Dataset] = []
+    there.says = lambda asked: said.append(all_of(asked))
+
+    class Late(list):
+        def append(self, instance):
+            super().append(instance)
+            if said and not there.answered:
+                there.report(said[0])
+
+    there.stored = Late()
+    with here.open() as there.port, here.running():
+        put(here, film, 0)
+        wait_until(lambda: here.service.spool.waiting() == 0 and there.answered == [0])
+        time.sleep(0.3)
+        assert not here.service.stop.is_set()
+        put(here, film, 1)
+        wait_until(lambda: len(said) == 2)
+        there.report(said[1])
+        wait_until(lambda: here.service.spool.waiting() == 0)
+    assert [line["outcome"] for line in here.lines()] == ["answered", "answered"]
+
+
 def test_silence_for_too_long_is_given_up(committing, film, monkeypatch):
     monkeypatch.setattr(services, "HELD", 0.1)
     here, there = committing(lambda asked: None)

@@ -171,7 +171,7 @@ class Service:
 
     def _ask(self, commitments: Commitments, taken: Sequence[_Taken]) -> None:
         """Ask whether answers are kept; they stay here until the archive says so. Unreachable to send them again."""
-        for film, tries in ((each.film, self._tries[each.film]) for each in taken):
+        for film, tries in ((each.film, each.line["attempts"]) for each in taken):
             self._later[film] = time.monotonic() + min(HELD * 2 ** (tries - 1), LONGEST_HELD)
         self._held |= {each.film: each.line for each in taken}
         try:
@@ -205,7 +205,7 @@ class Service:
         if self.trail.knows(film, line["model"]):  # killed between its line and its end
             self.spool.drop(film, line["study"])
             return None
-        self._tries[film] = self._tries.get(film, 0) + 1
+        tries = self._tries[film] = self._tries.get(film, 0) + 1
         try:
             self.archive.send({f"{film}-{kind}.dcm": data for kind, data in files.items()})
         except (Unreachable, OSError):
@@ -213,8 +213,10 @@ class Service:
         except Exception as error:  # refused, or nothing that could be sent: this answer, and no other
             self._refused(film, line["study"], str(error) if isinstance(error, Refused) else type(error).__name__)
             return None
+        if self.trail.knows(film, line["model"]):  # a late report: committed to while it was sent again
+            return None
         objects = [object_in(data)[0] for data in files.values()]
-        return _Taken(film, {**line, "attempts": self._tries[film], "outcome": DONE}, objects)
+        return _Taken(film, {**line, "attempts": tries, "outcome": DONE}, objects)
 
     def _refused(self, film: str, study: str, why: str) -> None:
         self.counters.retries.inc()

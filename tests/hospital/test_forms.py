@@ -65,6 +65,13 @@ def test_reports_and_key_objects_are_highdicoms_own(model, findings, film, eleme
             same(forms.key_object(about, found), encoded(key_object(about, found)))
 
 
+def test_a_class_may_be_called_as_a_placeholder_is(model, film):
+    letters = replace(model, decision=Decision(("N", "O"), "O"), verdict={})
+    about = About(identity(film(0, 32, PatientSex="F")), letters, WHEN[0])
+    for found in answers(letters.classes, "O"):
+        same(Forms(letters).report(about, found), encoded(report(about, found)))
+
+
 @pytest.mark.parametrize("shape", [(64, 48), (7, 1280), (1, 1)])
 def test_pictures_are_highdicoms_own(model, film, shape):
     forms, rng = Forms(model), np.random.default_rng(1)

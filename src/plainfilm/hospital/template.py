@@ -12,6 +12,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.valuerep import format_number_as_ds
 
 Value = str | int | float | bytes | None  # None: the element is left out
@@ -82,7 +83,8 @@ def _part(data: bytes, at: int, placeholders: Mapping[str, Value]) -> tuple[Part
     if item or vr == b"SQ":
         inner = _parts(data[start:end], placeholders)
         return (Around(head, inner) if any(not isinstance(each, bytes) for each in inner) else data[at:end]), end
-    name = next((name for name, value in placeholders.items() if _fits(vr, value) == data[start:end]), None)
+    names = (name for name, value in placeholders.items() if _fits(vr, value) == data[start:end])
+    name = next((name for name in names if _may_stand(head, name, placeholders[name])), None)
     return (data[at:end] if name is None else Gap(head, name)), end
 
 
@@ -98,6 +100,13 @@ def _compressed(data: bytes, at: int, start: int, placeholders: Mapping[str, Val
 def _width(head: bytes) -> int:
     """How many bytes a length has behind ``head``: tag; tag and VR; or tag, VR and two bytes that are reserved."""
     return 2 if len(head) == 6 else 4
+
+
+def _may_stand(head: bytes, name: str, value: Value) -> bool:
+    """Whether a placeholder stands for the element behind ``head``: a letter, which a class may be called too, only
+    where that is the element of its name."""
+    tag = tag_for_keyword(name) if isinstance(value, str) and len(value) == 1 else None
+    return tag is None or head[:4] == struct.pack("<HH", tag >> 16, tag & 0xFFFF)
 
 
 def _fits(vr: bytes, value: Value) -> bytes | None:

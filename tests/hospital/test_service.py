@@ -207,9 +207,12 @@ def test_one_service_a_spool(run, tmp_path):
         ({"answer": "A@h:1"}, "Say where films come from"),
         ({"port": 0, "answer": "nobody"}, "AET@HOST:PORT"),
         ({"port": 0, "answer": "A@h:99999"}, "AET@HOST:PORT"),
+        ({"port": 0, "answer": "A@a..b:104"}, "AET@HOST:PORT"),
         ({"port": 0, "answer": "A@h:1", "ae_title": "longer than sixteen"}, "no AE title"),
         ({"port": 0, "answer": "A@h:1", "host": "0.0.0.0"}, "--callers"),
         ({"port": 0, "answer": "A@h:1", "certificate": os.devnull}, "go together"),
+        ({"port": 0, "answer": "A@h:1", "authority": os.devnull}, "switches no TLS on"),
+        ({"port": 0, "dicomweb": "http://h", "host": "0.0.0.0", "authority": os.devnull}, "--callers"),
         ({"port": 0, "dicomweb": "ftp://x"}, "http"),
     ],
 )

@@ -160,8 +160,10 @@ def _check(network: Network, patience: Patience) -> None:
         raise InputError("--commit needs --answer, whom it asks, and --port, where the archive reports.")
     if network.port is not None and not 0 <= network.port <= 65_535:
         raise InputError(f"--port {network.port} is no port; give one from 1 to 65535, or 0 for any that is free.")
-    if not is_local(network.host) and not network.callers and not network.authority:
-        raise InputError(f"--host {network.host} lets other machines in; name them with --callers, or use --tls-ca.")
+    if not is_local(network.host) and not network.callers and not (network.authority and network.certificate):
+        raise InputError(
+            f"--host {network.host} lets other machines in; name them with --callers, or use --tls-ca with --tls-cert."
+        )
     if (
         not 0 <= patience.wait <= MOST_SECONDS
         or not patience.give_up > 0
@@ -191,6 +193,8 @@ def _tls(network: Network) -> tuple[ssl.SSLContext, ssl.SSLContext] | None:
     """Return the contexts to be called with and to call with; None without a certificate."""
     if bool(network.certificate) != bool(network.key):
         raise InputError("--tls-cert and --tls-key go together.")
+    if network.authority and not network.certificate and not network.dicomweb:
+        raise InputError("--tls-ca alone switches no TLS on; give --tls-cert and --tls-key too.")
     if not network.certificate:
         return None
     called = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -49,7 +49,7 @@ class Peer(NamedTuple):
         """Return the peer that ``text`` names; InputError, which names ``flag``, when it names none."""
         title, _, address = text.partition("@")
         host, _, port = address.rpartition(":")
-        if not (title_fits(title) and host and port.isdecimal() and 0 < int(port) < 65_536):
+        if not (title_fits(title) and _host_fits(host) and port.isdecimal() and 0 < int(port) < 65_536):
             raise InputError(f"{flag} {text!r} is not of the form AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242.")
         return cls(title, host.strip("[]"), int(port))
 
@@ -57,6 +57,14 @@ class Peer(NamedTuple):
 def title_fits(title: str) -> bool:
     """Whether ``title`` can be an AE title: 1 to 16 printable ASCII characters, no backslash (PS3.5, 6.2)."""
     return 0 < len(title.strip()) == len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
+
+
+def _host_fits(host: str) -> bool:
+    """Whether ``host`` can be looked up: socket raises for other names what is no OSError, and not before a film."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 class Object(NamedTuple):

@@ -368,6 +368,12 @@ def huge_memory(proto):
     proto.graph.output[0].name = "answered"
 
 
+def huge_answer(proto):
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([4, 2**25]), "sides"))
+    proto.graph.node.append(helper.make_node("ConstantOfShape", ["sides"], ["answered"]))
+    proto.graph.output[0].name = "answered"
+
+
 def many_films(proto):
     for value in (proto.graph.input[0], proto.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_value = 10**9
@@ -416,6 +422,7 @@ def no_number(proto):
             "more than 4 GB of memory",
             marks=pytest.mark.skipif(sys.platform != "linux", reason="no limit of memory"),
         ),
+        (huge_answer, "134,217,728 numbers, not a row of classes per film"),
         (many_films, "1,000,000,000 films at once"),
         (many_channels, "1,000,000,000 channels"),
         (long_and_narrow, "only square ones"),

@@ -20,6 +20,7 @@ from plainfilm.machine.memory import limit
 SECONDS = 120  # for opening the file and three films on one core; the largest networks take a few a film
 MEMORY = 4 * 2**30  # bytes of address space, and so many times the file's own size
 NO_MEMORY = ("bfc_arena", "bad_alloc", "allocate memory")  # in the runtime's words
+LARGEST = 2**20  # numbers of an output: 256 films of 1,000 classes are far fewer, and more would fill the other side
 COPIES = 4  # the file's bytes, what they become, and what the runtime packs of it
 
 
@@ -73,6 +74,8 @@ def _answers(model: bytes, about: dict[str, Any], films: bytes) -> np.ndarray:
 
     given = np.frombuffer(films, about["dtype"]).reshape(about["shape"])
     (found,) = session_of(model).run([about["answer"]], {about["taken"]: given})
+    if np.size(found) > LARGEST:
+        raise ValueError(f"its output has {np.size(found):,} numbers, not a row of classes per film")
     return np.ascontiguousarray(found)
 
 

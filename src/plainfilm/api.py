@@ -83,12 +83,13 @@ class Scores(Mapping[str, Interval]):
         return pandas.DataFrame.from_dict(self.to_dict(), orient="index")
 
     def plot(self) -> Figure:
-        """Return the ROC curve with its area, as reports draw it."""
+        """Return the ROC curve with its area, as reports draw it; with the mean of the areas too, where several models
+        scored the films."""
         from plainfilm.evaluation.scores import roc_points
         from plainfilm.report.plots import Curve, roc
 
         false, true, cuts = roc_points(self.predictions)
-        return roc([Curve("these predictions", false, true, cuts, self["auroc"])])
+        return roc([Curve("these predictions", false, true, cuts, self["auroc"], pooled=self.get("auroc_pooled"))])
 
 
 @dataclass(frozen=True)

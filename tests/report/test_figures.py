@@ -197,6 +197,21 @@ def test_roc_marks_the_threshold_in_use_and_enlarges_the_corner_of_good_curves()
     assert "0.700 (0.690–0.700)" in words(poor)
 
 
+@pytest.mark.parametrize("pooled", [None, Interval(0.97, 0.96, 0.98)])
+def test_the_corner_is_not_enlarged_where_the_curve_does_not_pass_it(pooled: Interval | None) -> None:
+    """The mean over folds was .96, the curve of all their films ran past the corner: an empty inset."""
+    beside = curve("folds")._replace(x=np.array([0, 0.15, 0.15, 1]), y=np.array([0, 0.7, 1.0, 1.0]), pooled=pooled)
+    assert not plots.roc([beside]).axes[0].child_axes
+    below = curve("folds")._replace(pooled=Interval(0.8, 0.7, 0.9))
+    assert not plots.roc([below]).axes[0].child_axes
+
+
+def test_a_curve_of_all_folds_is_named_with_its_own_area_and_with_the_mean() -> None:
+    both = curve("folds")._replace(pooled=Interval(0.912, 0.9, 0.92))
+    for figure in (plots.roc([both]), plots.precision_recall([both], 0.5)):
+        assert "of this curve 0.912 (0.900–0.920)\nmean of the folds 0.9" in words(figure)
+
+
 def test_a_threshold_outside_the_enlarged_corner_does_not_squeeze_the_figure(tmp_path: Path) -> None:
     """A model that calls every film the same class marks (0, 0) or (1, 1), far outside the corner."""
     for threshold in (-1.0, 2.0):

@@ -50,6 +50,17 @@ def test_folds_show_the_pooled_scores_every_run_and_doubtful_labels(make_run: Ma
 
 
 @pytest.mark.usefixtures("words_only")
+def test_the_pooled_curve_has_its_own_area_beside_the_mean_of_the_folds(make_run: MakeRun, tmp_path: Path) -> None:
+    out = make_folds(tmp_path, make_run, "folds")
+    metrics = read_json(out / "metrics.json")
+    metrics["test"]["auroc_pooled"] = {"value": 0.876, "low": 0.861, "high": 0.887}
+    write_json(out / "metrics.json", metrics)
+    text, mean = folds_report(out).read_text(), metrics["test"]["auroc"]["value"]
+    assert "whose area is 0.876 (0.861–0.887), mean of the folds&#39; own curves " + f"{mean:.3f}" in text
+    assert text.count("whose area is") == 1  # precision and recall have one here
+
+
+@pytest.mark.usefixtures("words_only")
 def test_seeds_show_mean_and_standard_deviation_and_no_pooled_films(make_run: MakeRun, tmp_path: Path) -> None:
     text = folds_report(make_folds(tmp_path, make_run, "seeds")).read_text()
     scores = [RunFolder(tmp_path / f"seed-{i}").score("accuracy").value for i in range(3)]

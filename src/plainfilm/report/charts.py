@@ -250,12 +250,14 @@ def _roc(runs: list[RunFolder], folder: Path, marked: bool) -> Chart:
             *scores.roc_points(r.scored),
             r.score("auroc"),
             r.threshold if marked and r.two else None,
+            _under_the_curve(r, "auroc"),
         )
         for r in runs
     ]
-    alt = "; ".join(f"{title_of(run)}: area under the ROC curve {score_in_words(run, 'auroc')}" for run in runs) + "."
+    alt = "; ".join(f"{title_of(run)}: area under the ROC curve {_area_in_words(run, 'auroc')}" for run in runs) + "."
     table = _at_thresholds(runs, "ROC", {"sensitivity": _sensitivity, "specificity": _specificity})
     caption = "ROC curve; the marker is the threshold in use." if marked and runs[0].two else "ROC curve."
+    caption += _two_areas(runs, "auroc")
     points = _points(lines, ("1 - specificity", "sensitivity"))
     return drawn(folder, "roc", plots.roc(lines), "ROC", alt, caption, table, points)
 
@@ -267,18 +269,41 @@ def _precision_recall(runs: list[RunFolder], folder: Path, marked: bool) -> Char
             *scores.pr_points(r.scored),
             r.score("auprc"),
             r.threshold if marked and r.two else None,
+            _under_the_curve(r, "auprc"),
         )
         for r in runs
     ]
     share = float(runs[0].scored.truth.mean())
     area = "area under the precision–recall curve"
-    areas = "; ".join(f"{title_of(run)}: {area} {score_in_words(run, 'auprc')}" for run in runs)
+    areas = "; ".join(f"{title_of(run)}: {area} {_area_in_words(run, 'auprc')}" for run in runs)
     alt = f"{areas}; chance gives {share:.2f}."
     table = _at_thresholds(runs, "Precision and recall", {"precision": _precision, "recall": _sensitivity})
     caption = f"Precision–recall curve; dotted: {share:.2f}, the share of positives, which chance would give."
+    caption += _two_areas(runs, "auprc")
     figure = plots.precision_recall(lines, share)
     points = _points(lines, ("recall", "precision"))
     return drawn(folder, "precision_recall", figure, "Precision–recall", alt, caption, table, points)
+
+
+def _under_the_curve(run: RunFolder, name: str) -> Interval | None:
+    """Return the area under the curve of all films, where the score ``name`` is the mean of several models' areas."""
+    return run.score(f"{name}_pooled") if f"{name}_pooled" in run.scores() else None
+
+
+def _area_in_words(run: RunFolder, name: str) -> str:
+    pooled = _under_the_curve(run, name)
+    own = score_in_words(run, name)
+    return own if pooled is None else f"{with_interval(pooled)}, mean of the folds' own curves {own}"
+
+
+def _two_areas(runs: list[RunFolder], name: str) -> str:
+    """Return what a caption says of two areas that are not the same number; empty where there is one."""
+    two = [run for run in runs if _under_the_curve(run, name) is not None]
+    told = "; ".join(_area_in_words(run, name) for run in two)
+    return (
+        f" All folds' films in one curve, whose area is {told}. One curve compares probabilities of different models, "
+        "so the mean of the folds is the score."
+    ) * bool(two)
 
 
 def _points(lines: Sequence[plots.Curve], axes: tuple[str, str]) -> Points:

@@ -119,9 +119,15 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figure:
     return figure
 
 
+CORNER = 0.2  # side of the corner of few errors, which is drawn larger
+
+
 class Curve(NamedTuple):
     """One model's curve: x and y with the threshold of each point, the area under it, and the threshold in use (None
-    where there is not one for all films)."""
+    where there is not one for all films).
+
+    ``pooled``: where ``area`` is the mean of several models' own curves, the area under this one, of all their films.
+    """
 
     title: str
     x: Floats
@@ -129,19 +135,20 @@ class Curve(NamedTuple):
     thresholds: Floats
     area: Interval
     threshold: float | None = None
+    pooled: Interval | None = None
 
 
 @styled
 def roc(curves: Sequence[Curve]) -> Figure:
     """Draw ROC curves (x: 1 - specificity, y: sensitivity); a large marker is the threshold in use.
 
-    Where all areas are above 0.95 the corner that matters is drawn again, larger.
+    Where all areas are above 0.95, and the curves pass through it, the corner that matters is drawn again, larger.
     """
-    figure, axes = _unit_square("1 − specificity", "Sensitivity", len(curves))
+    figure, axes = _unit_square("1 − specificity", "Sensitivity", _entries(curves))
     axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=(0, (1, 2)))
     _draw_curves(axes, curves, "AUROC")
-    if all(curve.area.value > 0.95 for curve in curves):
-        corner = axes.inset_axes((0.42, 0.1, 0.54, 0.54), xlim=(0, 0.2), ylim=(0.8, 1.003))
+    if all((curve.pooled or curve.area).value > 0.95 and _in_the_corner(curve) for curve in curves):
+        corner = axes.inset_axes((0.42, 0.1, 0.54, 0.54), xlim=(0, CORNER), ylim=(1 - CORNER, 1.003))
         _draw_curves(corner, curves, "", clip=True)  # a threshold outside the corner must not widen the layout
         corner.set(xticks=[0, 0.1, 0.2], yticks=[0.8, 0.9, 1])
         corner.grid()
@@ -149,17 +156,27 @@ def roc(curves: Sequence[Curve]) -> Figure:
     return figure
 
 
+def _in_the_corner(curve: Curve) -> bool:
+    """Whether a ROC curve runs through the corner of few errors, rather than past it or along its edge."""
+    return bool(curve.y[curve.x <= CORNER / 2].max(initial=0) >= 1 - CORNER)
+
+
 @styled
 def precision_recall(curves: Sequence[Curve], prevalence: float) -> Figure:
     """Draw precision (y) over recall (x); the dotted line is ``prevalence`` (0..1), what chance would give."""
-    figure, axes = _unit_square("Recall (sensitivity)", "Precision (PPV)", len(curves))
+    figure, axes = _unit_square("Recall (sensitivity)", "Precision (PPV)", _entries(curves))
     axes.axhline(prevalence, color=GREY, lw=1, ls=(0, (1, 2)))
     _draw_curves(axes, curves, "AUPRC")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", handlelength=3)
     return figure
 
 
-def _unit_square(x: str, y: str, entries: int) -> tuple[Figure, Axes]:
+def _entries(curves: Sequence[Curve]) -> float:
+    """Return the height of a legend in entries of two lines."""
+    return sum(1 if curve.pooled is None else 1.5 for curve in curves)
+
+
+def _unit_square(x: str, y: str, entries: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(NARROW, NARROW + 0.36 * entries), layout="constrained")
     axes = figure.subplots()
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x, ylabel=y, aspect="equal")
@@ -178,9 +195,15 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], area: str, clip: bool = Fa
 
 
 def _with_area(curve: Curve, name: str) -> str:
-    value, low, high = curve.area
-    shown = "not done" if np.isnan(value) else f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f}–{high:.3f})")
-    return f"{wrapped(curve.title, 36)}\n{name} {shown}"
+    title = wrapped(curve.title, 36)
+    if curve.pooled is None:
+        return f"{title}\n{name} {_bounded(curve.area)}"
+    return f"{title}\n{name} of this curve {_bounded(curve.pooled)}\nmean of the folds {_bounded(curve.area)}"
+
+
+def _bounded(area: Interval) -> str:
+    value, low, high = area
+    return "not done" if np.isnan(value) else f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f}–{high:.3f})")
 
 
 @styled

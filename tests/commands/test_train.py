@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from html import escape
 
 import pytest
 
@@ -48,6 +49,22 @@ def test_the_folds_are_of_one_set_whose_hash_stands_once(folds):
     config = [json.loads((folds / fold / "config.json").read_text()) for fold in ("fold-0", "fold-1")]
     assert config[0]["set_hash"] == config[1]["set_hash"] and config[0]["data_hash"] != config[1]["data_hash"]
     assert (folds / "report.html").read_text().count(config[0]["set_hash"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["folds", "seeds"])
+def test_the_set_is_audited_once_for_all_runs(folds, films_folder, tmp_path, kind):
+    """A single run on the same films says what their files and borders alone tell; the folds' page said nothing."""
+    out = folds
+    if kind == "seeds":
+        out = tmp_path / "out"
+        assert main(["train", str(films_folder), "--out", str(out), "--seeds", "2", *SMALL]) == 0
+    assert main(["train", str(films_folder), "--out", str(tmp_path / "run"), *SMALL]) == 0
+    alone = json.loads((tmp_path / "run" / "audit.json").read_text())
+    audit = json.loads((out / "folds.json").read_text())["audit"]
+    assert audit == {"red_lines": alone["red_lines"], "light": {"films": 40, "of": 40}}
+    page = (out / "report.html").read_text()
+    assert all(escape(line) in page for line in alone["red_lines"]) and "Not looked at: what changed" in page
+    assert ("Only 40 films scored" in page) is (kind == "folds")
 
 
 def test_pooled_scores_decide_each_film_by_its_own_folds_threshold(folds):

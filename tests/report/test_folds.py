@@ -11,6 +11,7 @@ import pytest
 from plainfilm.errors import InputError
 from plainfilm.report.folds import folds_report
 from plainfilm.report.verdict import HEADLINE
+from plainfilm.report.words import unbroken
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.files import read_json, write_json
 
@@ -58,6 +59,32 @@ def test_the_pooled_curve_has_its_own_area_beside_the_mean_of_the_folds(make_run
     text, mean = folds_report(out).read_text(), metrics["test"]["auroc"]["value"]
     assert "whose area is 0.876 (0.861–0.887), mean of the folds&#39; own curves " + f"{mean:.3f}" in text
     assert text.count("whose area is") == 1  # precision and recall have one here
+
+
+@pytest.mark.usefixtures("words_only")
+def test_what_a_single_run_would_say_of_the_set_is_said_of_its_folds_too(make_run: MakeRun, tmp_path: Path) -> None:
+    """The page said "No red line" of films whose borders give them away, too few of them, and probabilities far off."""
+    out = make_folds(tmp_path, make_run, "folds")
+    plain = folds_report(out).read_text()
+    assert "Not looked at: whether the files or the borders" in plain and "evaluate" in plain and "--probes" in plain
+    assert "Only " not in plain and "read the probabilities as risks" not in plain
+    about = read_json(out / "folds.json") | {"audit": {"red_lines": ["The files alone predict it."], "light": {}}}
+    write_json(out / "folds.json", about)
+    metrics, probes = read_json(out / "metrics.json"), {"robustness": []}
+    metrics["test"] |= {"ece": score(0.32, 0.28, 0.36), "ece_by_chance": score(0.089, 0.05, 0.13)}
+    write_json(out / "metrics.json", metrics)
+    rows = (out / "predictions.csv").read_text().splitlines()
+    (out / "predictions.csv").write_text("\n".join(rows[:49]) + "\n")
+    for name in about["runs"]:
+        write_json(out / name / "probes.json", probes)
+    text = unbroken(folds_report(out).read_text())
+    assert "The files alone predict it." in text and "Not looked at" not in text and "No red line" not in text
+    assert "Only 48 films scored" in text
+    assert "calibration error is 0.320 (0.280–0.360); calibrated ones would have 0.089 (0.050–0.130)" in text
+
+
+def score(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": value, "low": low, "high": high}
 
 
 @pytest.mark.usefixtures("words_only")

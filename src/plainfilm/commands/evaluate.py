@@ -205,6 +205,5 @@ def evaluate_repetition(out: Path, *, by: str = "") -> dict[str, Any]:
     was = read_json(out / folders.FOLDS)
     if was["kind"] != "folds":
         refuse("seeds, whose films are not pooled", {"by": by})
-    return evaluate_runs(
-        out, Repetition(was["kind"], was["runs"], was["protocol"], was["seed"], was.get("left_out")), by
-    )
+    told = was.get("left_out"), was.get("audit")
+    return evaluate_runs(out, Repetition(was["kind"], was["runs"], was["protocol"], was["seed"], *told), by)

@@ -153,11 +153,23 @@ def _audit(prepared: Prepared, run: RunFolder) -> None:
     """Write audit.json from a sample of the films, unless one of all films is there."""
     if run.audit and "light" not in run.audit:
         return
+    if found := _audited(prepared, run):
+        run.write_audit(found)
+
+
+def _audited(prepared: Prepared, run: RunFolder) -> dict[str, Any] | None:
+    """Return the audit of a sample of the films; None where one of them can't be read any more."""
     try:
-        positive = "" if run.of_findings else run.positive
-        run.write_audit(light_audit(prepared.films, positive, prepared.config.seed))
+        return light_audit(prepared.films, "" if run.of_findings else run.positive, prepared.config.seed)
     except (FilmError, InputError) as error:
         say(f"The audit is left out: {error} Later: plainfilm audit DATA --out DIR")
+        return None
+
+
+def _audit_of_the_set(prepared: Prepared, run: RunFolder) -> dict[str, Any] | None:
+    """Return what folds.json holds of the audit of the set, which all the runs that one of them stands for share."""
+    found = _audited(prepared, run)
+    return found and {name: found[name] for name in ("red_lines", "light")}
 
 
 def _derived(prepared: Prepared) -> str:
@@ -202,7 +214,8 @@ def train_folds(
     parted = folds(prepared.films, count, config.split, config.seed)
     jobs = ((f"fold-{k}", replace(prepared, films=fold)) for k, fold in enumerate(parted))
     names = _train_all(jobs, out, resume)
-    return evaluate_runs(out, Repetition("folds", names, parted[0].protocol, config.seed))
+    audit = _audit_of_the_set(prepared, RunFolder(out / names[0]))
+    return evaluate_runs(out, Repetition("folds", names, parted[0].protocol, config.seed, audit=audit))
 
 
 def train_sites(
@@ -225,9 +238,10 @@ def train_sites(
     names = _train_all(jobs, out, resume)
     beside = ((f"fold-{k}", _some(prepared, fold, tested)) for k, fold in enumerate(random))
     compared = _train_all(beside, out / RANDOM, resume)
-    evaluate_runs(out / RANDOM, Repetition("folds", compared, random[0].protocol, config.seed))
+    audit = _audit_of_the_set(prepared, RunFolder(out / names[0]))
+    evaluate_runs(out / RANDOM, Repetition("folds", compared, random[0].protocol, config.seed, audit=audit))
     about = {"column": column, "sites": [site.site for site in left], "random": RANDOM}
-    return evaluate_runs(out, Repetition("folds", names, f"one {column} left out at a time", config.seed, about))
+    return evaluate_runs(out, Repetition("folds", names, f"one {column} left out at a time", config.seed, about, audit))
 
 
 def _some(prepared: Prepared, films: Films, places: np.ndarray) -> Prepared:
@@ -249,7 +263,9 @@ def train_seeds(
     configs = [replace(first, seed=first.seed + k) for k in range(count)]
     jobs = [(f"seed-{config.seed}", prepare(films, [config], _name(data))[0]) for config in configs]
     names = _train_all(jobs, out, resume)
-    return evaluate_runs(out, Repetition("seeds", names, jobs[0][1].films.protocol, first.seed))
+    prepared = jobs[0][1]
+    audit = _audit_of_the_set(prepared, RunFolder(out / names[0]))
+    return evaluate_runs(out, Repetition("seeds", names, prepared.films.protocol, first.seed, audit=audit))
 
 
 def _repeated(out: Path, settings: dict[str, Any], resume: bool, flag: str) -> dict[str, Any]:

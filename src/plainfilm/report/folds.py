@@ -55,10 +55,10 @@ def folds_report(out: str | Path) -> Path:
         "version": runs[0].config["plainfilm"],
         "protocol": about["protocol"],
         "groups": [("", [(key, name) for key, name in sections if key not in skipped])],
-        "lines": _of_sites(about)
-        + verdict.red_lines([_named(run) for run in runs], compared=False, pooled=together is not None),
+        "lines": _of_sites(about) + _lines(about, runs, together),
+        "unseen": _unseen(about, runs),
         "sites": _sites(about.get("left_out")),
-        "what": _what(about, len(together.scored) if together else 0),
+        "what": _what(about, len(together.scored) if together else 0, together),
         "tiles": _tiles(about, verdict.HEADLINE),
         "strip": _strip(about, folder, verdict.HEADLINE),
         "links": [(run.folder.name, f"{run.folder.name}/report.html") for run in runs],
@@ -87,7 +87,8 @@ def _of_findings(folder: Path, about: dict[str, Any], runs: list[RunFolder]) -> 
         "version": runs[0].config["plainfilm"],
         "protocol": about["protocol"],
         "groups": [("", [(key, name) for key, name in sections.items() if key not in skipped])],
-        "lines": _of_sites(about) + _lines_of_findings(about, runs),
+        "lines": _of_sites(about) + _of_audit(about) + _lines_of_findings(about, runs),
+        "unseen": _unseen(about, runs),
         "sites": _sites(about.get("left_out")),
         "what": _what(about, len(together) if together else 0),
         "tiles": _tiles(about, findings.MEANS),
@@ -130,6 +131,27 @@ def _of_sites(about: dict[str, Any]) -> list[str]:
     return [left_out["sentence"]] if left_out and left_out["red"] else []
 
 
+def _lines(about: dict[str, Any], runs: list[RunFolder], together: RunFolder | None) -> list[str]:
+    """Return what must be read first: of every run, of the set, and of the films that are scored together."""
+    of_runs = verdict.red_lines([_named(run) for run in runs], compared=False, pooled=together is not None)
+    few = verdict.line_of_few(len(together.scored)) if together else []
+    return list(dict.fromkeys([*of_runs, *few, *_of_audit(about)]))
+
+
+def _of_audit(about: dict[str, Any]) -> list[str]:
+    return [str(line) for line in (about.get("audit") or {}).get("red_lines", ())]
+
+
+def _unseen(about: dict[str, Any], runs: list[RunFolder]) -> str:
+    """Return what a single run is looked at for, and these were not; empty for nothing."""
+    lacking = []
+    if not about.get("audit") and not all(run.audit for run in runs):
+        lacking.append("whether the files or the borders of the films alone predict the class (plainfilm audit DATA)")
+    if not all("robustness" in run.probes for run in runs):
+        lacking.append(f"what changed or covered films do to the models ({verdict.probing(runs[0])})")
+    return f"Not looked at: {'; '.join(lacking)}." if lacking else ""
+
+
 def _sites(left_out: dict[str, Any] | None) -> tuple[str, Table] | None:
     """Return the gap in a sentence, and the scores site by site beside those of random folds."""
     if not left_out:
@@ -170,8 +192,8 @@ def _classes(run: RunFolder) -> str:
     return f"{count(sum(run.config['classes'].values()), 'film')} ({classes})"
 
 
-def _what(about: dict[str, Any], pooled: int) -> str:
-    """Return what was repeated, in words; ``pooled``: how many films are scored together."""
+def _what(about: dict[str, Any], pooled: int, together: RunFolder | None = None) -> str:
+    """Return what was repeated, in words; ``pooled``: how many films are scored together, which is ``together``."""
     n = len(about["runs"])
     if about["kind"] == "seeds":
         return (
@@ -180,9 +202,9 @@ def _what(about: dict[str, Any], pooled: int) -> str:
         )
     films = f" All {count(pooled, 'film')} are scored together." if pooled else ""
     worst = (about.get("worst_subgroup") or {}).get("sentence", "")
-    return (
-        f"{n} trainings, each scored on the part of the films that it never saw.{films} 95 % intervals. {worst}".strip()
-    )
+    off = " ".join(verdict.not_to_be_read_as_risks(together)) if together else ""
+    scored = f"{n} trainings, each scored on the part of the films that it never saw.{films} 95 % intervals."
+    return " ".join(filter(None, (scored, worst, off)))
 
 
 def _tiles(about: dict[str, Any], titles: Mapping[str, str]) -> list[verdict.Cell]:

@@ -19,7 +19,17 @@ from plainfilm.evaluation.scores import named
 from plainfilm.evaluation.tables import confusion
 from plainfilm.report import external, findings
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
-from plainfilm.report.words import NOT_DONE, UNDEFINED, count, judged, log_odds_moved, note_on, number, part_in_words
+from plainfilm.report.words import (
+    NOT_DONE,
+    UNDEFINED,
+    count,
+    judged,
+    log_odds_moved,
+    note_on,
+    number,
+    part_in_words,
+    score_in_words,
+)
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 
@@ -116,6 +126,7 @@ def standing(run: RunFolder) -> list[str]:
         lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({probing(run)})."]
     elif "robustness" not in run.probes:
         lines.append(f"Robustness, shortcuts: {NOT_DONE} ({probing(run)}).")
+    lines += not_to_be_read_as_risks(run)
     if run.part == "test":
         lines.append(_opened(run.metrics.get("test_openings")))
     return lines
@@ -226,10 +237,30 @@ def _lines_of_data(run: RunFolder, few: int) -> list[str]:
         f"{count(pictures, 'film')} that the network can't tell from one in another part, though no copy to the byte: "
         "seen in training, and scored; plainfilm audit names copies.": pictures,
         f"{count(bad, 'film')} could not be read and {'was' if bad == 1 else 'were'} left out (quarantine.csv).": bad,
-        f"Only {count(scored, 'film')} scored: the intervals are wide, so read them first.": scored < few,
+        _few(scored): scored < few,
         "Synthetic films: drawn by a program, so no score here says anything about patients.": run.config["synthetic"],
     }
     return [line for line, applies in said.items() if applies]
+
+
+def _few(scored: int) -> str:
+    return f"Only {count(scored, 'film')} scored: the intervals are wide, so read them first."
+
+
+def line_of_few(scored: int) -> list[str]:
+    """Return the red line about too few scored films, where they are."""
+    return [_few(scored)] * (scored < FEW_FILMS)
+
+
+def not_to_be_read_as_risks(run: RunFolder) -> list[str]:
+    """Return in a sentence how far the probabilities are off, where calibrated ones would not be by chance."""
+    if not run.score("ece").value > run.score("ece_by_chance").high:
+        return []
+    found, chance = (score_in_words(run, name) for name in ("ece", "ece_by_chance"))
+    return [
+        f"Don't read the probabilities as risks: their expected calibration error is {found}; calibrated ones would "
+        f"have {chance} on such films, by chance."
+    ]
 
 
 def _lines_of_openings(run: RunFolder) -> list[str]:

@@ -32,7 +32,8 @@ class Repetition:
 
     ``kind``: "folds" (test parts that don't overlap are pooled, each film decided by its own fold's threshold) or
     "seeds" (the same films again: scores are listed and not pooled). ``left_out``: {"column", "sites", "random"} of
-    folds that leave a site out each, see ``runs.sites.gap``.
+    folds that leave a site out each, see ``runs.sites.gap``. ``audit``: "red_lines" and "light" of the audit of the
+    set, which is one for all runs; None where there was none.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Repetition:
     protocol: str
     seed: int
     left_out: dict[str, Any] | None = None
+    audit: dict[str, Any] | None = None
 
 
 def pool(out: Path, what: Repetition, by: str = "") -> dict[str, Any]:
@@ -58,6 +60,7 @@ def pool(out: Path, what: Repetition, by: str = "") -> dict[str, Any]:
         "label_noise": [],
         "worst_subgroup": None,
         "left_out": gap(out, runs, left_out) if left_out else None,
+        "audit": what.audit,
     }
     found |= (_of_findings if opened[0].of_findings else _of_classes)(out, opened, found, by)
     names = [*found["scores"]]

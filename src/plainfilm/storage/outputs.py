@@ -53,6 +53,7 @@ class Repeated(TypedDict, total=False):
     label_noise_count: int
     worst_subgroup: Row | None
     left_out: dict[str, Any] | None  # of sites: the gap to random folds
+    audit: dict[str, Any] | None  # red lines of the audit of a sample of the set, once for all runs
     by: dict[str, Any] | None
     test: Scores
     at_prevalence: dict[str, Any]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from plainfilm.errors import InputError
+from plainfilm.report import provenance
 from plainfilm.report.folds import folds_report
 from plainfilm.report.verdict import HEADLINE
 from plainfilm.report.words import unbroken
@@ -115,11 +116,20 @@ def test_folds_of_one_set_list_its_hash_once(make_run: MakeRun, tmp_path: Path, 
         config = read_json(out / f"fold-{i}" / "config.json") | {"data_hash": f"da7a{i}"}
         write_json(out / f"fold-{i}" / "config.json", config | ({"set_hash": f"5e7{sets[i]}"} if sets else {}))
     text = folds_report(out).read_text()
-    row = text[text.index("Data hash") :].split("</tr>")[0]
     if sets == "aaa":
-        assert row.count("5e7a (one set, however it is split)") == 1 and "da7a" not in row
+        assert text.count("5e7a (the films, however they are split)") == 1
+        assert "da7a" not in text and "Data hash" not in text  # which is another thing, on each run's own page
     else:
+        row = text[text.index("Data hash") :].split("</tr>")[0]
         assert all(f"fold-{i}: da7a{i}" in row for i in range(3)) and "5e7" not in row
+        assert ("Set hash" in text) is bool(sets)
+
+
+def test_a_hash_has_one_name_on_every_page(make_run: MakeRun, tmp_path: Path) -> None:
+    """The set's hash stood as "Data hash" on the folds' page, beside which a run's "Data hash" was another."""
+    run = RunFolder(make_run(tmp_path / "run"))
+    rows = dict(provenance.how(run.replaced(config=run.config | {"data_hash": "da7a", "set_hash": "5e7a"})))
+    assert rows["Data hash"].startswith("da7a (") and rows["Set hash"].startswith("5e7a (")
 
 
 def test_a_folder_without_runs_is_an_input_error(tmp_path: Path) -> None:

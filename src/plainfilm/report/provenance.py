@@ -46,7 +46,8 @@ def how(run: RunFolder) -> list[list[str]]:
     said = {
         "Command": f"plainfilm {config['command']}",
         "Data": config["data"],
-        "Data hash": config["data_hash"],
+        "Data hash": f"{config['data_hash']} (the films and their parts)",
+        **_of_the_set(run),
         "Split": config["protocol"],
         "Films": pairs(config["films"]),
         **_asked(run),
@@ -65,6 +66,12 @@ def how(run: RunFolder) -> list[list[str]]:
     if config.get("members"):
         said["Members"] = ", ".join(f"{run} ({sha256[:12]})" for run, sha256 in config["members"].items())
     return [[name, str(value)] for name, value in said.items()]
+
+
+def _of_the_set(run: RunFolder) -> dict[str, str]:
+    """Return the hash of the set, which runs of earlier versions do not have."""
+    found = run.config.get("set_hash")
+    return {"Set hash": f"{found} (the films, however they are split)"} if found else {}
 
 
 def _asked(run: RunFolder) -> dict[str, str]:
@@ -95,11 +102,12 @@ def _weighed(run: RunFolder) -> bool:
 
 
 def how_beside(runs: list[RunFolder]) -> Table:
-    """Return the rows of ``how`` of several runs; what all share stands once: of one set split otherwise, its hash."""
+    """Return the rows of ``how`` of several runs; what all share stands once: of one set split otherwise, its hash
+    alone, since those with the parts stand in each run's own report."""
     columns = [dict(how(run)) for run in runs]
-    sets = {run.config.get("set_hash", run.config["data_hash"]) for run in runs}
-    if len(sets) == 1 < len({run.config["data_hash"] for run in runs}):
-        columns = [column | {"Data hash": f"{next(iter(sets))} (one set, however it is split)"} for column in columns]
+    sets = {run.config.get("set_hash", "") for run in runs}
+    if len(sets) == 1 and sets != {""} and len({run.config["data_hash"] for run in runs}) > 1:
+        columns = [{name: value for name, value in column.items() if name != "Data hash"} for column in columns]
     rows = []
     for name in columns[0]:
         values = [column.get(name, "") for column in columns]

@@ -269,6 +269,13 @@ def test_names_of_classes_in_the_files_own_metadata(tmp_path, metadata):
     assert loaded(Looker(), tmp_path, classes="", metadata=metadata).classes == ("WELL", "SICK")
 
 
+@pytest.mark.parametrize("name", ["SICK\x1b[2J", "S" * 201, "SI\nCK"])
+def test_a_name_in_metadata_that_can_not_be_shown_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="has no name that can be shown") as refusal:
+        loaded(Looker(), tmp_path, classes="", metadata={"id2label": json.dumps({"0": "WELL", "1": name})})
+    assert str(refusal.value).isprintable()
+
+
 @pytest.mark.parametrize(
     ("classes", "said"),
     [

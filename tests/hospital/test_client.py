@@ -231,3 +231,11 @@ def test_a_peer_that_says_nothing_is_waited_for_no_longer_than_it_may(files, mon
     with pytest.raises(Unreachable, match="timed out"):
         Storage("PLAINFILM", Peer("ARCHIVE", "127.0.0.1", port), None).send(files)
     assert time.monotonic() - begun < 2
+
+
+def test_an_answer_in_pieces_without_an_end_is_given_up(monkeypatch):
+    association = object.__new__(clients.Client)
+    pieces = iter([(clients.DATA, b"\0\0\0\2\1\1")] * 10_000)  # an empty piece of a command, more to come
+    monkeypatch.setattr(association, "_pdu", lambda: next(pieces), raising=False)
+    with pytest.raises(ConnectionError, match="without an end"):
+        association._status()

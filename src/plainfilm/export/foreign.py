@@ -33,6 +33,7 @@ from plainfilm.storage.files import to_json
 
 TRIED = 4  # films drawn by our generator, that a file is tried on
 MOST_COLUMNS = 1_000  # of an output: more are no classes
+LONGEST_NAME = 200  # of a class
 KEYS = ("classes", "class_names", "labels", "names", "id2label", "class_to_idx")  # of metadata that name the classes
 MADE_BY = {"Softmax": "softmax", "LogSoftmax": "logits", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid"}
 
@@ -181,6 +182,8 @@ def _decided(line: Line, names: list[str], columns: int) -> tuple[list[int], Dec
         return [line.column], Decision.of(_pair(names, line.column, columns))
     if len(names) != columns:
         raise ValueError(f"{_few(names, columns)}; name each in its order: --classes NORMAL,PNEUMONIA")
+    if any(len(name) > LONGEST_NAME or not name.isprintable() for name in names):
+        raise ValueError("a class in its metadata has no name that can be shown; name each: --classes NORMAL,PNEUMONIA")
     if twice := [name for name in names if name and names.count(name) > 1]:
         raise ValueError(f"two of its columns are named {twice[0]}")
     kept = [k for k, name in enumerate(names) if name]

@@ -25,6 +25,7 @@ from plainfilm.errors import InputError
 
 PATIENCE = 30  # seconds for a connection, and between two pieces of an answer
 MOST_BYTES = 2**20  # of a PDU that we are sent; an answer has some hundred
+MOST_PIECES = 64  # of an answer, which fits into one
 APPLICATION = UID("1.2.840.10008.3.1.1.1")  # DICOM's only one
 ACCEPTED, REJECTED, DATA = 2, 3, 4  # kinds of PDUs
 RELEASE = struct.pack(">BxLL", 5, 4, 0)
@@ -144,7 +145,7 @@ class Client:
     def _status(self) -> int:
         """Return what the answer to a message says; it may come in pieces."""
         command, flags = b"", 0
-        while not flags & LAST and len(command) < MOST_BYTES:
+        for _ in range(MOST_PIECES):
             kind, body = self._pdu()
             if kind != DATA or len(body) < 6:
                 raise ConnectionError("the association broke off")
@@ -153,7 +154,9 @@ class Client:
                 length, flags = struct.unpack_from(">LxB", body, at)
                 command += body[at + 6 : at + 4 + length]
                 at += 4 + length
-        return _status_in(command)
+            if flags & LAST:
+                return _status_in(command)
+        raise ConnectionError(f"an answer without an end after {MOST_PIECES} pieces")
 
     def _pdu(self) -> tuple[int, bytes]:
         kind, length = struct.unpack(">BxL", self._exactly(6))

@@ -135,7 +135,7 @@ def train_network(  # noqa: PLR0913, PLR0915 - the loop in plain sight
         foretell(config, len(material.train), len(material.val), run.rehearse(), after)
     run.forward = run.compiled()
     steps = len(batches(len(material.train), config.batch))
-    with bar(f"Training {config.model}", config.epochs * steps) as shown:
+    with bar(f"Training {config.model} (steps)", config.epochs * steps) as shown:
         shown.step(progress.epoch * steps)
         while progress.epoch < config.epochs and not _stalled(progress, config.patience):
             if judge and judge.gives_up(progress):

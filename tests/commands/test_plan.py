@@ -41,3 +41,12 @@ def test_from_python_and_what_is_wrong(capsys):
     assert plan(prevalence=0.2)["precision"]["auroc"]["films"] > 50
     assert main(["plan", "--prevalence", "2"]) == 2
     assert "prevalence=2 is outside" in capsys.readouterr().err
+
+
+def test_one_film_is_one_film_and_what_was_written_is_named(tmp_path, capsys):
+    assert main(["plan", "--prevalence", "0.3", "--auroc", "0.9", "--out", str(tmp_path / "plan")]) == 0
+    said = capsys.readouterr().out
+    assert "; 1 film per patient" in said and f"Written: {tmp_path / 'plan' / 'plan.json'}" in said
+    assert main(["plan", "--films-per-patient", "2.5"]) == 0
+    said = capsys.readouterr().out
+    assert "; 2.5 films per patient" in said and "Written" not in said

@@ -47,6 +47,13 @@ def test_no_text_contradicts_the_rule():
         assert abs(float(edge(cut)) - cut) <= 0.005 * min(cut, 1 - cut) + 1e-12
 
 
+def test_a_certain_film_does_not_lengthen_the_threshold_beside_it():
+    """The page said: the threshold is 0.500079880."""
+    assert beside(0.99999988, [0.50007988]) == ("> 0.999", ["0.500"])
+    assert beside(1e-9, [0.3, 0.99987]) == ("< 0.001", ["0.300", "0.999870"])
+    assert beside(0.50007, [0.50007988]) == ("0.50007", ["0.50008"])
+
+
 def test_two_films_of_which_one_goes_to_a_reader_do_not_look_the_same():
     rule = Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", 0.62, refer=Band(0.3, 0.99987))
     inside, outside = np.array([1 - 0.9995, 0.9995]), np.array([1 - 0.99995, 0.99995])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.report import figures
+from plainfilm.report import external, figures
 from plainfilm.report.html import paper_report, run_report
 from plainfilm.report.mistakes import picture_of, wrong_films
 from plainfilm.runs.folder import RunFolder
@@ -21,7 +21,7 @@ from plainfilm.runs.inside import read_runs
 from plainfilm.storage.tables import read_csv
 
 MakeRun = Callable[..., Path]
-VOID = {"meta", "img", "br", "link", "input"}
+VOID = {"meta", "img", "br", "link", "input", "wbr"}
 
 
 class Page(HTMLParser):
@@ -39,6 +39,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attributes)))
         self.open += [] if tag in VOID else [tag]
+        if tag == "wbr":  # a place to break a word, no space
+            self.text = self.text.removesuffix(" ")
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open.pop() == tag, f"</{tag}> closes another tag"
@@ -333,3 +335,19 @@ def test_wrong_films_are_shown_where_there_are_pictures_of_them(make_run: MakeRu
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(picture)
     shown = [a["alt"] for a in read(run_report(RunFolder(tmp_path))).all("img") if "Wrongly" in (a["alt"] or "")]
     assert shown == [f"Wrongly decided film {first}"]
+
+
+def test_sentences_in_a_table_are_broken_into_lines_and_other_films_reports_are_linked(make_run, tmp_path) -> None:
+    """A column of red lines was one line of 5,000 pixels, and the folder other_hospital broke within "hospital"."""
+    run = RunFolder(make_run(tmp_path, parts=("train", "val", "test"), split="grouped"))
+    place = tmp_path / "on-other_hospital & co"
+    place.mkdir()
+    line = "Scores measured on the training films need not hold on other_hospital: its films differ."
+    (place / "metrics.json").write_text(json.dumps({"test": run.metrics["test"], "red_lines": [line]}))
+    assert external.reports(run) == []  # its report is gone: no link that leads nowhere
+    (place / "report.html").write_text("")
+    path = run_report(run)
+    page, text = read(path), path.read_text()
+    assert f'<td class="words">{line}</td>' in text and '<th scope="row">other_<wbr>hospital &amp; co</th>' in text
+    assert "on-other_hospital%20%26%20co/report.html" in [a.get("href") for a in page.all("a")]
+    assert ".numbers td.words" in text and "Each has its own report: other_hospital & co ." in page.text

@@ -252,6 +252,11 @@ def _range(score: dict[str, float | None]) -> str:
     return f"{number(score['low']).strip()} to {number(score['high']).strip()}"
 
 
+def written(result: Any, name: str) -> list[str]:
+    """Return where the file ``name`` was written, where the command was given --out."""
+    return [f"Written: {Path(result['out']) / name}"] if "out" in result else []
+
+
 def number(value: float | None) -> str:
     """Return a score in eight places, "n/a" where it is not defined."""
     return "     n/a" if value is None or value != value else f"{value:8.3f}"

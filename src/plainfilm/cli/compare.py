@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, given, table_flags
+from plainfilm.cli.base import Command, given, table_flags, written
+from plainfilm.storage.folders import COMPARISON
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -29,20 +30,20 @@ def _run(options: argparse.Namespace) -> Any:
         "force": options.force,
         "seed": options.seed,
     }
-    return compare_all(options.runs, **how)
+    found = compare_all(options.runs, **how)
+    return {**found, "out": str(options.out)} if options.out else found
 
 
 def _show(result: Any) -> str:
     people = f" of {result['patients']} patients" if result["patients"] < result["films"] else ""  # else often unknown
     if "findings" in result:
-        return "\n".join(
-            [f"{result['films']} films{people}; {len(result['findings'])} findings.", *_by_finding(result)]
-        )
+        head = f"{result['films']} films{people}; {len(result['findings'])} findings."
+        return "\n".join([head, *_by_finding(result), *written(result, COMPARISON)])
     lines = [f"{result['films']} films{people}; positive: {result['positive']}."]
     lines += [f"{model['name']} decides by {model['decided_by']}; {model['protocol']}." for model in result["models"]]
     for pair in result["pairs"]:
         lines += [pair["accuracy"]["sentence"], pair["auroc"]["sentence"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *written(result, COMPARISON)])
 
 
 def _by_finding(result: Any) -> list[str]:

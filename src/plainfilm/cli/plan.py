@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import Command, table_flags
+from plainfilm.cli.base import Command, table_flags, written
 
 ASSUMED = (  # flag, default without a pilot, what it is
     ("prevalence", 0.5, "share of positive films"),
@@ -56,7 +56,8 @@ def _run(options: argparse.Namespace) -> Any:
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     told = {"columns": options.columns, "scores": options.scores}
     asked = ("pilot", "width", "difference", "disagree", "correlation", "drop", "power", "threshold", "out", "force")
-    return plan(**{name: getattr(options, name) for name in asked}, **told, **given)
+    found = plan(**{name: getattr(options, name) for name in asked}, **told, **given)
+    return {**found, "out": str(options.out)} if options.out else found
 
 
 def _show(result: Any) -> str:
@@ -65,7 +66,7 @@ def _show(result: Any) -> str:
         "Assumed"
         + (f", by {result['pilot']} where not given" if result["pilot"] else "")
         + f": prevalence {told['prevalence']:.3g}, sensitivity {told['sensitivity']:.3f}, "
-        f"specificity {told['specificity']:.3f}, AUROC {told['auroc']:.3f}; {told['films_per_patient']:.3g} films per "
+        f"specificity {told['specificity']:.3f}, AUROC {told['auroc']:.3f}; {_films(told['films_per_patient'])} per "
         f"patient, correlation {told['icc']:.2f} (design effect {result['design_effect']:.2f})."
     ]
     lines += _table(f"A 95 % interval {result['width']:g} wide", result["precision"])
@@ -81,7 +82,11 @@ def _show(result: Any) -> str:
         lines += _table(title, result["compare"])
     if "new_site" in result:
         lines += _table(f"A fall of {result['drop']:g} at a new site, power {result['power']:g}", result["new_site"])
-    return "\n".join(lines)
+    return "\n".join([*lines, *written(result, "plan.json")])
+
+
+def _films(mean: float) -> str:
+    return "1 film" if mean == 1 else f"{mean:.3g} films"
 
 
 def _table(title: str, rows: dict[str, dict[str, int]]) -> list[str]:

@@ -26,7 +26,9 @@ def edge(value: float) -> str:
 
 def beside(p: float, edges: Sequence[float]) -> tuple[str, list[str]]:
     """Return a film's probability and the edges as they stand in one sentence: of as many digits, each told from all
-    others that it is not."""
+    others that it is not; of the fewest, where the probability is "> 0.999" or "< 0.001" and no edge is near."""
+    if (told := shown(p, edges))[0] in "<>":
+        return told, [edge(value) for value in edges]
     d = next((d for d in range(FEWEST, MOST) if _apart([p, *edges, 0.0, 1.0], d)), MOST)
     return _rounded(p, d), [f"{value:g}" if value in (0.0, 1.0) else f"{value:.{d}f}" for value in edges]
 

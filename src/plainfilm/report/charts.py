@@ -56,6 +56,9 @@ BEFORE_DRAWS = 500  # resamples of patients for scores that stand beside the fin
 Rate = Callable[[Bools, Bools], float]  # (called positive, truly positive) of (N,) films -> a share
 
 
+SENTENCE = 40  # letters: a longer cell is no number with its interval
+
+
 class Table(NamedTuple):
     """A table on the page; the first cell of a row heads it."""
 
@@ -63,6 +66,10 @@ class Table(NamedTuple):
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     void: Sequence[int] = ()  # rows of models that did not learn
+
+    def wordy(self, column: int) -> bool:
+        """Whether a column holds sentences, which are broken into lines; numbers are not."""
+        return any(len(row[column]) > SENTENCE for row in self.rows)
 
 
 class Points(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, cast
+from urllib.parse import quote
 
 from plainfilm.evaluation.chance import chance_lines
 from plainfilm.report.words import NOT_DONE, with_interval
@@ -38,6 +39,13 @@ def evaluations(run: RunFolder) -> list[tuple[str, MetricsDocument]]:
     """Return (name, metrics.json) of the evaluations on other films that lie in the run's folder (on-NAME)."""
     found = sorted(run.folder.glob(f"on-*/{folders.METRICS}"))
     return [(path.parent.name.removeprefix("on-"), cast(MetricsDocument, read_json(path))) for path in found]
+
+
+def reports(run: RunFolder) -> list[tuple[str, str]]:
+    """Return (name, link from the run's own report) of the reports of those evaluations."""
+    places = [f"on-{name}/{folders.REPORT}" for name, _ in evaluations(run)]
+    names = [name for name, _ in evaluations(run)]
+    return [(name, quote(at)) for name, at in zip(names, places, strict=True) if run.has(at)]
 
 
 def sentence(run: RunFolder) -> str:

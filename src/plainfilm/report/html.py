@@ -8,7 +8,7 @@ from typing import Any
 
 from plainfilm.data.films import PARTS
 from plainfilm.errors import command_line
-from plainfilm.report import charts, elsewhere, evidence, mistakes, practice, provenance, verdict
+from plainfilm.report import charts, elsewhere, evidence, external, mistakes, practice, provenance, verdict
 from plainfilm.report.card import write_card
 from plainfilm.report.charts import Table
 from plainfilm.report.claim import write_claim
@@ -96,6 +96,7 @@ def run_report(run: RunFolder) -> Path:
         "probe": verdict.probing(run),
         "errors": mistakes.errors(run),
         "elsewhere": elsewhere.table(run),
+        "elsewhere_reports": external.reports(run),
         "evaluate_elsewhere": command_line("evaluate", run.folder, "OTHER"),
         "how": Table("The run", ["What", "Value"], provenance.how(run)),
         "settings": provenance.settings(run),

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from plainfilm.report.words import unbroken
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text
+
+
+def breakable(name: str) -> Markup:
+    """Return a name of a file or folder, escaped, that a browser breaks behind a sign that joins words before it breaks
+    it within one."""
+    return Markup(re.sub(r"(?<=[_/])(?=\w)", "<wbr>", str(escape(name))))
 
 
 def write_page(folder: Path, template: str, page: dict[str, Any]) -> Path:
@@ -25,5 +33,6 @@ def write_page(folder: Path, template: str, page: dict[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = breakable
     write_text(folder / folders.REPORT, unbroken(environment.get_template(template).render(p=page)))
     return folder / folders.REPORT

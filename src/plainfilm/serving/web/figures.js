@@ -69,8 +69,11 @@ export function probability(p, edges = []) {
   return rounded(p, digits.find((d) => isTold(p, between, d)) ?? MOST);
 }
 
-/** A film's probability and an edge as they stand in one sentence: of as many digits, each told from the other. */
+/** A film's probability and an edge as they stand in one sentence: of as many digits, each told from the other; of the
+ * fewest, where the probability is "> 0.999" or "< 0.001". */
 export function beside(p, value) {
+  const told = probability(p, [value]);
+  if ("<>".includes(told[0])) return [told, edge(value)];
   const kept = [...new Set([p, value].filter((some) => !certain(some)))];
   const apart = (d) => new Set([0, 1, ...kept].map((some) => some.toFixed(d))).size === kept.length + 2;
   const d = digits.find(apart) ?? MOST;

@@ -76,6 +76,20 @@ def test_of_probabilities_as_given_nothing_is_claimed(tmp_path):
     assert "whether anything was fitted to make them true is not known" in page and "Nothing was fitted" not in page
 
 
+def test_the_page_of_other_films_claims_no_more_than_was_looked_at(tmp_path):
+    rng = np.random.default_rng(0)
+    for films, said in ((60, "Only 60 films scored"), (300, "and at least 100 are scored")):
+        sick = np.arange(films) % 2
+        p = np.clip(0.5 + 0.35 * (2 * sick - 1) + rng.normal(0, 0.1, films), 0.01, 0.99)
+        rows = "".join(
+            f"{i},{('no', 'yes')[k]},{1 - x:.3f},{x:.3f}\n" for i, (k, x) in enumerate(zip(sick, p, strict=True))
+        )
+        (tmp_path / f"{films}.csv").write_text("path,label,p_no,p_yes\n" + rows)
+        assert main(["evaluate", str(tmp_path / f"{films}.csv"), "--out", str(tmp_path / f"{films}"), "--quiet"]) == 0
+        page = (tmp_path / f"{films}" / "report.html").read_text()
+        assert said in page and "the films are real" not in page
+
+
 def test_scores_that_stand_in_the_way_are_found_before_any_film_is_read(run, films_folder, monkeypatch, capsys):
     words = ["evaluate", str(run), str(films_folder), "--quiet"]
     assert main([*words, "--force"]) == 0

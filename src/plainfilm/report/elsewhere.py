@@ -67,7 +67,7 @@ def elsewhere_report(
         "synthetic": about["synthetic"],
         "version": seen.config["plainfilm"],
         "protocol": metrics["protocol"],
-        "lines": [*external.lines(metrics), *seen.probes.get("red_lines", [])],
+        "lines": [*external.lines(metrics), *seen.probes.get("red_lines", []), *verdict.line_of_few(len(predictions))],
         "groups": [("", [(key, name) for key, name in SECTIONS.items() if shown.get(key, True)])],
         "scored": verdict.what_was_scored(seen).replace("Scored on the test part", "Scored"),
         "tiles": [verdict.cell(seen, name, title) for name, title in verdict.HEADLINE.items()],

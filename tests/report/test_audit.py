@@ -26,7 +26,7 @@ def demo(tmp_path_factory):
 
 
 def test_every_planted_fault_is_named_on_the_page(demo):
-    _, page, _ = demo
+    page = demo[1].replace("<wbr>", "")  # where a long name may be broken
     faults = planted_faults(100)
     for path in (*faults["duplicate"], *faults["unreadable"], *faults["patient_in_two_classes"]):
         assert path in page, path

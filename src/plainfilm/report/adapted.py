@@ -10,9 +10,8 @@ from plainfilm.evaluation.adapting import COMPARED, enough_in_words, protocol, r
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import named
-from plainfilm.report.charts import Table
 from plainfilm.report.elsewhere import Adapted, elsewhere_report
-from plainfilm.report.words import with_interval
+from plainfilm.report.words import Table, with_interval
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage.documents import MetricsDocument
 

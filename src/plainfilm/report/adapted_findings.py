@@ -10,9 +10,8 @@ import numpy as np
 
 from plainfilm.evaluation.adapting import protocol
 from plainfilm.evaluation.findings import FindingsPredictions, errors_together, means, scored
-from plainfilm.report.charts import Table
 from plainfilm.report.findings_page import findings_elsewhere_report
-from plainfilm.report.words import with_interval
+from plainfilm.report.words import Table, with_interval
 from plainfilm.runs.folder import interval
 
 COMPARED = "balanced_accuracy"

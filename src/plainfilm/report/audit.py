@@ -18,10 +18,10 @@ from plainfilm.audit.telling import RED
 from plainfilm.data.films import Film, FilmError
 from plainfilm.evaluation.intervals import Floats, Interval
 from plainfilm.image.decode import decode
-from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.charts import Chart, drawn
 from plainfilm.report.figures import BLUE, SERIES, VERMILLION, WIDE, label, styled
 from plainfilm.report.page import write_page
-from plainfilm.report.words import count, with_interval
+from plainfilm.report.words import Table, count, with_interval
 from plainfilm.runs.folder import interval
 
 GROUPS, SHOWN, PICTURES = 12, 4, 8  # duplicates, the films of one, and other films shown as pictures

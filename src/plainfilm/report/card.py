@@ -10,10 +10,9 @@ from plainfilm.config import DISCLAIMER
 from plainfilm.errors import command_line
 from plainfilm.evaluation.scores import named
 from plainfilm.report import practice, verdict
-from plainfilm.report.charts import Table
 from plainfilm.report.provenance import pairs
 from plainfilm.report.spoken import Spoken, spoken
-from plainfilm.report.words import NOT_DONE, count, markdown_table, part_in_words, score_in_words, with_interval
+from plainfilm.report.words import NOT_DONE, Table, count, markdown_table, part_in_words, score_in_words, with_interval
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage import folders
 from plainfilm.storage.files import write_text

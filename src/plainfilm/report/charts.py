@@ -27,6 +27,7 @@ from plainfilm.report.words import (
     AS_GIVEN,
     NOT_DONE,
     UNDEFINED,
+    Table,
     before_in_words,
     count,
     fitted_in_words,
@@ -54,22 +55,6 @@ CALIBRATED = scores.named(about=scores.CALIBRATION)
 BEFORE_DRAWS = 500  # resamples of patients for scores that stand beside the final ones
 
 Rate = Callable[[Bools, Bools], float]  # (called positive, truly positive) of (N,) films -> a share
-
-
-SENTENCE = 40  # letters: a longer cell is no number with its interval
-
-
-class Table(NamedTuple):
-    """A table on the page; the first cell of a row heads it."""
-
-    caption: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    void: Sequence[int] = ()  # rows of models that did not learn
-
-    def wordy(self, column: int) -> bool:
-        """Whether a column holds sentences, which are broken into lines; numbers are not."""
-        return any(len(row[column]) > SENTENCE for row in self.rows)
 
 
 class Points(NamedTuple):

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, cast
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions, read_predictions
 from plainfilm.report import charts, evidence, external, practice, verdict
-from plainfilm.report.charts import Table
 from plainfilm.report.page import write_page
-from plainfilm.report.words import count
+from plainfilm.report.words import Table, count
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
 from plainfilm.storage.documents import ConfigDocument, MetricsDocument, ModelDocument

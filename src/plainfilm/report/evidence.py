@@ -8,9 +8,9 @@ from typing import Any
 
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.report import forest
-from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.charts import Chart, drawn
 from plainfilm.report.forest import Row
-from plainfilm.report.words import count, part_in_words, with_interval
+from plainfilm.report.words import Table, count, part_in_words, with_interval
 from plainfilm.runs.folder import RunFolder, interval
 
 HEADINGS = {

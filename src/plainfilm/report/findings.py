@@ -7,8 +7,7 @@ from typing import Any, cast
 
 from plainfilm.evaluation.findings import FindingsPredictions, cooccurrence
 from plainfilm.evaluation.hidden import hidden_sentence
-from plainfilm.report.charts import Table
-from plainfilm.report.words import count, percent, with_interval
+from plainfilm.report.words import Table, count, percent, with_interval
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 

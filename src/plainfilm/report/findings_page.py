@@ -17,7 +17,7 @@ from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.scores import roc_points
 from plainfilm.report import charts, evidence
 from plainfilm.report.card import write_card
-from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.charts import Chart, drawn
 from plainfilm.report.claim import write_claim
 from plainfilm.report.figures import BLACK, BLUE, GREY, WIDE, fitted, styled
 from plainfilm.report.findings import (
@@ -40,7 +40,7 @@ from plainfilm.report.methods import write_methods
 from plainfilm.report.page import write_page
 from plainfilm.report.tripod import write_tripod
 from plainfilm.report.verdict import Cell, bounds, data_name
-from plainfilm.report.words import count, number, part_in_words, with_interval
+from plainfilm.report.words import Table, count, number, part_in_words, with_interval
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 

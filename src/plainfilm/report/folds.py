@@ -13,11 +13,11 @@ from plainfilm.evaluation.findings import read_findings
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.evaluation.scores import by_patient
 from plainfilm.report import charts, findings, provenance, verdict
-from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.charts import Chart, drawn
 from plainfilm.report.findings_page import figures
 from plainfilm.report.forest import Spread, strip
 from plainfilm.report.page import write_page
-from plainfilm.report.words import count, number, with_interval
+from plainfilm.report.words import Table, count, number, with_interval
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 from plainfilm.storage import folders

@@ -10,14 +10,13 @@ from plainfilm.data.films import PARTS
 from plainfilm.errors import command_line
 from plainfilm.report import charts, elsewhere, evidence, external, mistakes, practice, provenance, verdict
 from plainfilm.report.card import write_card
-from plainfilm.report.charts import Table
 from plainfilm.report.claim import write_claim
 from plainfilm.report.methods import write_methods
 from plainfilm.report.page import write_page
 from plainfilm.report.reference import PAPER_FILMS, PUBLISHED, SCORES, why_not_comparable
 from plainfilm.report.stard import write_stard
 from plainfilm.report.tripod import write_tripod
-from plainfilm.report.words import count, note_on, part_in_words, score_in_words, title_of
+from plainfilm.report.words import Table, count, note_on, part_in_words, score_in_words, title_of
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.inside import did_not_learn, read_runs, unfinished
 

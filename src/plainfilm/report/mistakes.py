@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.report.charts import Table
-from plainfilm.report.words import count, title_of
+from plainfilm.report.words import Table, count, title_of
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.inside import did_not_learn
 from plainfilm.storage import folders

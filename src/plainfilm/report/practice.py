@@ -13,11 +13,12 @@ from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.report import plots
-from plainfilm.report.charts import Chart, Points, Table, drawn
+from plainfilm.report.charts import Chart, Points, drawn
 from plainfilm.report.words import (
     NOT_DONE,
     SCORED_THEMSELVES,
     UNDEFINED,
+    Table,
     chosen_on,
     count,
     fitted_in_words,

@@ -6,10 +6,9 @@ from dataclasses import fields
 from typing import Any
 
 from plainfilm.config import OF_ENSEMBLES, TrainConfig, of_no_use
-from plainfilm.report.charts import Table
 from plainfilm.report.mistakes import LISTED
 from plainfilm.report.table import table_row
-from plainfilm.report.words import count, duration, number, operations, title_of
+from plainfilm.report.words import Table, count, duration, number, operations, title_of
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.inside import did_not_learn
 

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from plainfilm.evaluation.intervals import Floats
-from plainfilm.report.charts import Chart, Table, drawn
+from plainfilm.report.charts import Chart, drawn
 from plainfilm.report.figures import BLUE, GREEN, GREY, NARROW, VERMILLION, WIDE, label, styled
 from plainfilm.report.page import write_page
-from plainfilm.report.words import count, duration
+from plainfilm.report.words import Table, count, duration
 from plainfilm.search.journal import Trial
 from plainfilm.search.objectives import SMALLER
 from plainfilm.search.run import costs, front

@@ -10,10 +10,9 @@ import numpy as np
 
 from plainfilm.evaluation.digits import edge
 from plainfilm.report import elsewhere, external, findings, practice, verdict
-from plainfilm.report.charts import Table
 from plainfilm.report.mistakes import wrong_films
 from plainfilm.report.provenance import pairs
-from plainfilm.report.words import NOT_DONE, count, fitted_in_words, part_in_words, score_in_words, with_interval
+from plainfilm.report.words import NOT_DONE, Table, count, fitted_in_words, part_in_words, score_in_words, with_interval
 from plainfilm.runs.folder import RunFolder, interval
 
 PARTS = ("train", "val", "test")

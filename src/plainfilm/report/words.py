@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +14,22 @@ from plainfilm.runs.folder import RunFolder
 from plainfilm.storage.documents import Part
 
 NOT_DONE, UNDEFINED = "not done", "undefined"
+SENTENCE = 40  # letters: a longer cell is no number with its interval
 SCORED_THEMSELVES = "the very films that are scored"
 AS_GIVEN = "probabilities as given; whether anything was fitted to make them true is not known"
+
+
+class Table(NamedTuple):
+    """A table on the page; the first cell of a row heads it."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    void: Sequence[int] = ()  # rows of models that did not learn
+
+    def wordy(self, column: int) -> bool:
+        """Whether a column holds sentences, which are broken into lines; numbers are not."""
+        return any(len(cell) > SENTENCE for row in self.rows for cell in row[column : column + 1])
 
 
 def before_in_words(run: RunFolder) -> str:

@@ -113,6 +113,15 @@ def test_pixels_are_all_of_a_film_in_its_own_depth(running, make_film):
     assert "can't be read" in running.client.post("/pixels", files={"film": b"x"}).json()["error"]
 
 
+def test_pixels_that_are_too_much_beside_others_are_refused_in_a_sentence(serve, model, make_film):
+    film = make_film(1, True, (1500, 900))
+    with serve(model, limits=Limits(memory_bytes=2 * 1500 * 900 - 1)) as other:
+        assert len(film) < 2 * 1500 * 900 - 1
+        answer = other.client.post("/pixels", files={"film": film})
+        assert answer.status_code == 503 and "at once" in answer.json()["error"] and answer.headers["retry-after"]
+        assert other.client.post("/preview", files={"film": film}).status_code == 200
+
+
 def test_a_header_names_a_person_only_when_asked(running, make_film):
     film = dicom(PatientName="Roe^Jane", KVP="125")
 

@@ -31,6 +31,7 @@ from plainfilm.image.decode import decode
 from plainfilm.image.depth import Depth, depth
 from plainfilm.models.answer import Answer
 from plainfilm.models.reads import Reads
+from plainfilm.serving.counted import Counted
 from plainfilm.serving.door import Door, refused
 from plainfilm.serving.limits import Limits, Memory, Refusal
 from plainfilm.serving.metrics import CONTENT_TYPE, Metrics
@@ -239,7 +240,7 @@ class Service:
         ``width`` (DICOM PS3.3 C.11.2.1.2; ``inverted``: white becomes black) the film looks as the model reads it.
         ``spacing``: mm between rows and between columns, in the ``plane`` of the patient or the detector, or null.
         """
-        return await self._of_one(request, lambda film: _values_of(depth(film)))
+        return await self._of_one(request, lambda film: self._values_of(depth(film)))
 
     async def header(self, request: Request, identity: bool = False) -> Response:
         """What the header of one DICOM film says of the picture, and with ``identity`` of the person. The file's
@@ -249,6 +250,9 @@ class Service:
     async def counters(self) -> Response:
         """Counters for Prometheus."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
+
+    def _values_of(self, film: Depth) -> Response:
+        return Counted(film.values.tobytes(), self.memory, self.limits, {ABOUT_FILM: json.dumps(film.about())})
 
     async def _of_one(self, request: Request, made: Callable[[bytes], Response]) -> Response:
         predictor = self.predictor
@@ -323,11 +327,6 @@ def preview(data: bytes) -> tuple[bytes, dict[str, int]]:
 
 def _picture_of(png: bytes, about: dict[str, int] | None = None) -> Response:
     return Response(png, media_type="image/png", headers={ABOUT_FILM: json.dumps(about)} if about else None)
-
-
-def _values_of(film: Depth) -> Response:
-    values = film.values.tobytes()
-    return Response(values, media_type="application/octet-stream", headers={ABOUT_FILM: json.dumps(film.about())})
 
 
 def _elements_of(found: Sequence[tuple[str, str, str, str]]) -> Response:

@@ -14,10 +14,10 @@ class Limits:
     films: int = 64  # a request
     film_bytes: int = 64 * 2**20  # what begins as no film: 16 MB
     body_bytes: int = 128 * 2**20  # a request
-    memory_bytes: int = 256 * 2**20  # of uploads under way together
+    memory_bytes: int = 256 * 2**20  # of uploads and films as answers, under way together
     queue: int = 256  # films admitted and not yet answered, of all requests
     body_seconds: float = 30.0  # until the whole body has come
-    answer_seconds: float = 60.0  # from then on
+    answer_seconds: float = 60.0  # from then on; and until a large answer is sent
 
     def of(self, head: bytes) -> int:
         """Return how many bytes a film may have that begins with ``head`` (132 bytes)."""
@@ -33,7 +33,7 @@ class Refusal(Exception):
 
 
 class Memory:
-    """Counts the bytes of all uploads under way; what would pass the limit is refused before it is kept."""
+    """Counts bytes of uploads and large answers under way; what would pass the limit is refused before it is kept."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.taken = limit, 0

@@ -67,6 +67,7 @@ STRETCHED = {"size": 160, "resize": "stretch"}
 # What `best` and `best-gpu` are trained with: found by a battery of changed looks, see docs/models.md.
 ROBUST: dict[str, Any] = {
     "epochs": 12,
+    "fewest_steps": 400,
     "batch": 32,
     "optimizer": "adamw",
     "learning_rate": 1e-3,
@@ -76,7 +77,7 @@ ROBUST: dict[str, Any] = {
     "average": 0.998,
     "resize": "stretch",
     "augment": "rotation=10,translation=.08,zoom=.15,stretch=.35,style=.8,equalise=1,gamma=.8,contrast=.4,"
-    "brightness=30,shading=.3,sharpness=1,noise=10,erase=.3",
+    "brightness=30,shading=.3,sharpness=1,noise=25,erase=.3",
 }
 GENTLE = {"batch": 32, "optimizer": "adamw", "learning_rate": 1e-4, "decay": "cosine"}
 DECAYED = {"batch": 32, "optimizer": "adamw", "weight_decay": 0.02, "decay": "cosine", "resize": "stretch"}

@@ -42,6 +42,9 @@ class TrainConfig:
     split: str = _setting("grouped", "how films are divided", SPLITS)
     seed: int = _setting(0, "seed of the split, the initial weights, the order of films and dropout")
     epochs: int = _setting(30, "passes over the training films")
+    fewest_steps: int = _setting(
+        0, "steps to make at least: a small set gets more `epochs` for it; 0 = none, as wherever `epochs` is given"
+    )
     batch: int = _setting(24, "films per step")
     learning_rate: float = _setting(0.05, "first (cosine and one-cycle: highest) learning rate (alpha_0)")
     decay: str = _setting("keras", "learning-rate rule", DECAYS)
@@ -119,6 +122,8 @@ class TrainConfig:
 
     def __init__(self, **given: Any) -> None:
         own = own_settings(str(given.get("model", "")))
+        if "epochs" in given:
+            own = {**own, "fewest_steps": 0}
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name, value in {**defaults, **own, **checked(given)}.items():
             object.__setattr__(self, name, value)  # as a frozen dataclass does it
@@ -144,6 +149,7 @@ def _wrong_types(config: TrainConfig) -> Any:
 def _problems(config: TrainConfig) -> Any:
     for name, low, high in (
         ("epochs", 1, 100_000),
+        ("fewest_steps", 0, 1_000_000),
         ("batch", 1, 65_536),
         ("size", 0, 2_048),
         ("oversample", 0, 64),
@@ -188,6 +194,7 @@ def from_text(name: str, text: str) -> Any:
 
 OF_STEPS = (  # settings of networks that are trained by steps: a logistic regression has no use for them
     "epochs",
+    "fewest_steps",
     "batch",
     "learning_rate",
     "decay",

@@ -11,7 +11,7 @@ from plainfilm.config import SPLITS, TrainConfig
 from plainfilm.data.sources import load
 from plainfilm.data.split import split
 from plainfilm.errors import InputError, PlainfilmError
-from plainfilm.training.preparation import prepare
+from plainfilm.training.preparation import lengthened, prepare
 from plainfilm.training.record import config_document
 
 
@@ -75,3 +75,33 @@ def test_the_split_that_was_made_is_the_one_that_is_recorded(make_films, tmp_pat
     told = config_document(prepared)
     assert told["settings"]["split"] == "paper" and told["divided"] == {"split": "paper", "seed": 5}
     assert told["seed"] == 1
+
+
+def test_a_small_set_gets_more_epochs_unless_they_are_given(table, tmp_path, capsys):
+    asked = TrainConfig(model="best")
+    assert lengthened(asked, 5_000) == asked and not capsys.readouterr().err
+    assert asked.fewest_steps > asked.epochs  # else the next lines would hold for any rule
+    few = lengthened(asked, 40)
+    steps = few.epochs * -(-40 // few.batch)
+    assert few.epochs > asked.epochs and asked.fewest_steps <= steps < asked.fewest_steps + -(-40 // few.batch)
+    assert f"{few.epochs} epochs instead of {asked.epochs}, since 40 films are few" in capsys.readouterr().err
+    assert lengthened(few, 40) == few  # resumed: by the settings that were written down
+    assert lengthened(TrainConfig(model="best", epochs=3), 40).epochs == 3
+    assert lengthened(TrainConfig(model="vgg"), 40) == TrainConfig(model="vgg")  # the paper's, whatever the films
+    given = {"model": "vgg", "fewest_steps": 9, "batch": 8, "channels": 1, "epochs": 2}
+    assert (
+        main(
+            [
+                "train",
+                str(table),
+                "--out",
+                str(tmp_path / "run"),
+                *(w for n, v in given.items() for w in (f"--{n.replace('_', '-')}", str(v))),
+            ]
+        )
+        == 0
+    )
+    [prepared] = prepare(load(table), [TrainConfig(**given)], str(table))
+    assert prepared.config.epochs == -(-9 // -(-prepared.films.where("train").size // 8)) > 2
+    with open(tmp_path / "run" / "history.csv") as file:
+        assert len([*csv.DictReader(file)]) == prepared.config.epochs

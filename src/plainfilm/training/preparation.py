@@ -114,6 +114,7 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
     with ranks.together():
         for run in [run for r in recipes if isinstance(r, Joined) for run in r.members]:
             _check_member(films, Path(run))
+    configs = [lengthened(config, films.where("train").size) for config in configs]
     return [
         Prepared(
             films,
@@ -129,6 +130,20 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
         )
         for config, r, p, pixels, other in zip(configs, recipes, preprocesses, rows, borrowed, strict=True)
     ]
+
+
+def lengthened(config: TrainConfig, films: int) -> TrainConfig:
+    """Return the settings with as many epochs of ``films`` training films as make ``fewest_steps`` steps, and no fewer
+    than they had; says so where they grow."""
+    steps = max(1, -(-films // config.batch))  # an epoch
+    epochs = -(-config.fewest_steps // steps)
+    if epochs <= config.epochs:
+        return config
+    say(
+        f"{epochs} epochs instead of {config.epochs}, since {films:,} films are few: {config.model} makes at least "
+        f"{config.fewest_steps} steps. Another --epochs N holds as given."
+    )
+    return replace(config, epochs=epochs)
 
 
 def _fitting(recipes: Sequence[Recipe | Joined], configs: Sequence[TrainConfig], outputs: int) -> list[Preprocess]:

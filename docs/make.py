@@ -110,7 +110,7 @@ LABELS = (
     "- **Unknown is not negative.** Films whose cell is empty are left out of a question, and counted.",
     "- **Uncertain** (`-1`) is left out too. `--uncertain positive` or `negative` counts it (U-Ones and U-Zeros of",
     "  Irvin et al. 2019).",
-    "- **Laterals** are left out, and counted. `--projection all` keeps them.",
+    "- **Laterals** (taken from the side) are left out, and counted. `--projection all` keeps them.",
     "- **Readers** who disagree: `--readers majority`, `any` or `all`. The agreement of the readers is reported.",
     "- **Patients** decide what may stand on both sides of a split. RSNA and VinDr-CXR do not name them.",
     "- **Further columns** (age, sex, view, scanner) stay with the films, see [sites, age and sex](columns.md).",
@@ -119,7 +119,8 @@ LABELS = (
     "",
     "A CSV, TSV or Parquet file with `path` and `label`, and where known `patient` and `split`. Paths are relative to",
     "the table. A table of findings has a column for each, with 1, 0, -1 (uncertain) or nothing (unknown), and no",
-    "`label`. Every further column is kept. MedMNIST files are read as they are; `chestmnist` has 14 findings.",
+    "`label`. Every further column is kept.",
+    "The files of MedMNIST, a public collection of small pictures, are read as they are; `chestmnist` has 14 findings.",
     "Separators, encodings, words for parts and for unknown: [my own films](inputs.md#tables).",
 )
 

@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 HERE = Path(__file__).parent
-SECONDS = 600  # a cell, on a busy machine
+SECONDS = 1800  # a cell, on a busy machine
 
 
 def notebooks() -> list[Path]:

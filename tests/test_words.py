@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
+from notebooks.write import notebooks
 from tests.test_architecture import SOURCE
 from tests.test_docs import module
 
@@ -47,6 +49,19 @@ def test_there_are_words_that_are_given_up():
 def test_the_handbook(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     assert found(text.replace("\n", " ")) == []
+
+
+@pytest.mark.parametrize("book", notebooks(), ids=lambda path: path.stem)
+def test_the_notebooks(book):
+    """What is written between the cells, and what the cells show: messages of the code as they were when it ran."""
+    cells = nbformat.read(book, as_version=4).cells
+    written = [cell.source.replace("\n", " ") for cell in cells if cell.cell_type == "markdown"]
+    shown = [
+        output.get("data", output).get("text/plain", output.get("text", ""))
+        for cell in cells
+        for output in cell.get("outputs", [])
+    ]
+    assert shown and [words for text in [*written, *shown] for words in found(text)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

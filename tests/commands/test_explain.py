@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from plainfilm.explain.overlay import WARNING
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.model import Model
 from plainfilm.models.vgg import VGG
-from plainfilm.report.maps import picture
+from plainfilm.report.maps import picture, sheet
 from plainfilm.runs.checkup import checkup
 from plainfilm.storage.tables import read_csv
 
@@ -53,6 +56,9 @@ def test_every_film_has_a_row_and_every_readable_one_a_picture(run, tmp_path, ma
     assert (told["films"], told["mapped"], told["refused"], told["films_checked"]) == (5, 4, 1, 2)
     assert json.loads((out / "explain.json").read_text())["checks"].keys() == told["checks"].keys()
     page = (out / "index.html").read_text()
+    assert (
+        len(re.findall(r": \w+ \(PNEUMONIA (?:[<>] |0\.\d+ [<≥] )0\.\d+\)", unescape(page))) == 4
+    )  # beside its threshold
     assert WARNING in page and "<b>$x" not in page and "data:image/png;base64," in page
     assert {path.name for path in out.iterdir()} == {*WRITTEN, ".lock"}
     with pytest.raises(InputError, match=r"holds explain\.csv, .*maps already; .*--force"):
@@ -100,6 +106,21 @@ def test_a_run_is_no_place_for_maps(run, tmp_path, make_film):
         explain(run, [str(tmp_path / "a.jpeg")], run, force=True)
     with pytest.raises(InputError, match="is a file"):
         explain(run, [str(tmp_path / "a.jpeg")], tmp_path / "a.jpeg", force=True)
+
+
+def test_a_sheet_says_what_decided_and_marks_films_of_the_band_apart_from_unusual_ones():
+    even = np.ones((60, 60), np.float32)
+    of = Explained("x.png", "A", "B", 0.5, "0.5", np.zeros((60, 60), np.uint8), even, (0, 0, 1, 1), (0, 0))
+    films = [
+        replace(of, decided="B 0.480 < 0.500", refers=True),
+        replace(of, decided="B 0.100 < 0.500", unusual="dark", refers=True),
+        replace(of, decided="B 0.900 ≥ 0.500"),
+    ]
+    texts = [[text.get_text() for text in axes.texts] for axes in sheet(films).axes]
+    said = ["B 0.480 < 0.500\nmap: B\nx", "B 0.100 < 0.500\nmap: B\nx", "B 0.900 ≥ 0.500\nmap: B\nx"]
+    assert [shown[-1] for shown in texts] == said
+    assert ["READER" in shown[0] for shown in texts] == [True, False, False]
+    assert ["UNUSUAL" in shown[0] for shown in texts] == [False, True, False]
 
 
 @pytest.mark.parametrize("shape", [(60, 200), (200, 60)])

@@ -81,7 +81,7 @@ def test_a_rank_is_killed_and_the_run_ends_as_if_it_had_not_been(alone, films_fo
     before = history.read_text().splitlines()
     output, said = ended(started)
     assert started.returncode == 0, said
-    assert said.count("24 train") == 2, said  # begun twice: it was killed, and not after its end
+    assert said.count("24 to train") == 2, said  # begun twice: it was killed, and not after its end
     assert output.count("report.html") == 1
     same_run(tmp_path / "run", alone)
     assert history.read_text().splitlines()[: len(before)] == before  # seconds too: what was done was not done again

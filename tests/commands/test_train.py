@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from html import escape
 
 import pytest
@@ -13,6 +14,19 @@ from plainfilm.models.model import Model
 from plainfilm.runs.checkup import checkup
 
 SMALL = ["--epochs", "1", "--batch", "8", "--size", "16", "--threads", "1", "--quiet"]
+
+
+def test_what_a_training_starts_with_is_said_first(films_folder, tmp_path, capsys):
+    words = [word for word in SMALL if word != "--quiet"]
+    assert main(["train", str(films_folder), "--out", str(tmp_path / "run"), *words, "--no-probes"]) == 0
+    said = capsys.readouterr().err
+    first = [line[:12].strip() for line in said[said.index("── Training vgg in ") :].splitlines() if line[:1].isalpha()]
+    assert first[:5] == ["Films", "Protocol", "Classes", "Learning", "Computing"]
+    assert re.search(r"^Films       \d+ to train, \d+ to validate, \d+ to test$", said, re.MULTILINE)
+    assert "patients separate; 0 patients and 0 duplicates in more than one part" in said
+    assert (
+        "NORMAL, PNEUMONIA; positive class PNEUMONIA\n" in said and "1 epoch; learning rate 0.05, decay keras" in said
+    )
 
 
 @pytest.fixture(scope="module")

@@ -178,7 +178,8 @@ def test_each_findings_threshold_moves_with_its_own_hills():
     decision, found = adapt_findings_by_hills(new.chances, own.decision, own, new.patients, np.random.default_rng(0))
     assert 0.85 < found["findings"]["A"]["hills"]["log_odds_moved"]["no A"] < 1.7  # it is held back a little
     assert abs(found["findings"]["B"]["hills"]["log_odds_moved"]["no B"]) < 0.3
-    assert decision.each[2] == own.decision.each[2] and "C is not adapted" in found["lines"][0]
+    assert decision.each[2] == own.decision.each[2] and "C is not adapted" in found["lines"][1]
+    assert "can make a finding worse" in found["lines"][0]
     assert found["findings"]["A"]["prevalence_estimated"] == pytest.approx(new.truth[:, 0].mean(), abs=0.05)
     truth, score = new.truth[:, 0] == 1, new.chances[:, 0]
     at = [np.mean([(score >= cut)[truth].mean(), (score < cut)[~truth].mean()]) for cut in (0.5, *np.sort(score))]

@@ -188,8 +188,21 @@ def test_every_error_is_listed_by_confidence_the_first_twenty_in_sight(make_run:
     places = [page.text.index(f"{p.paths[i]} ") for i in ordered]
     assert places == sorted(places)
     assert f"False negatives: PNEUMONIA, decided as another class ({len(missed)})" in page.text
+    assert page.text.count("Probability of PNEUMONIA, threshold") >= 2
+    weighed = p.decision.weighed(p.probabilities[ordered[0]], int(p.decided[ordered[0]]))
+    assert f"{p.paths[ordered[0]]} {weighed}" in page.text and weighed[0] in "0<"
     fold = page.text.index(f"The other {len(missed) - 20}")
     assert places[19] < fold < places[20]
+
+
+@pytest.mark.usefixtures("words_only")
+def test_a_report_explains_its_figures_to_those_who_have_nothing_but_the_page(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    page = run_report(RunFolder(make_run(tmp_path))).read_text()
+    footer = page[page.index("<footer>") :]
+    assert "docs/" not in footer and footer.count("<dt>") == footer.count("<dd>") == 8
+    assert all(f"<dt>{term}" in footer for term in ("Interval", "Red line", "Sensitivity", "AUROC", "Threshold", "PPV"))
 
 
 @pytest.mark.usefixtures("words_only")

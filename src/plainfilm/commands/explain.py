@@ -93,7 +93,8 @@ def _remove_earlier(out: Path) -> None:
 def _drawn(
     explainer: Explainer, films: Sequence[Loose], out: Path
 ) -> tuple[list[tuple[Any, ...]], list[Explained], list[tuple[str, str, str, str]]]:
-    """Draw every film; return the rows of the table, the films of the sheet, and path, label, p and map of each."""
+    """Draw every film; return the rows of the table, the films of the sheet, and path, label, what decided and map of
+    each."""
     rows: list[tuple[Any, ...]] = []
     shown: list[Explained] = []
     links: list[tuple[str, str, str, str]] = []
@@ -107,7 +108,7 @@ def _drawn(
                     name = f"maps/{number + 1:05d}-{_file_name(path)}{whose}.png"
                     save_picture(picture(one), out / name)
                     rows.append(_row(one, name))
-                    links.append((path, one.explained if whose else one.said, one.told, name))
+                    links.append((path, one.explained if whose else one.said, one.decided, name))
                     shown += [one] * (len(shown) < SHEET_FILMS)
             progress.step()
     return rows, shown, links

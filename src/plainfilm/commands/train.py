@@ -25,11 +25,13 @@ from plainfilm.models.model import Model
 from plainfilm.models.precision import Precision
 from plainfilm.models.summary import LIGHT
 from plainfilm.progress import say
+from plainfilm.report.box import entry, heading
 from plainfilm.report.findings import red_lines as of_findings
 from plainfilm.report.findings_page import findings_report
 from plainfilm.report.html import run_report
 from plainfilm.report.pictures import draw_mistakes, draw_montage
 from plainfilm.report.verdict import red_lines
+from plainfilm.report.words import count
 from plainfilm.runs.findings import findings_verdict, score_findings, scored_part
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.light_audit import light_audit
@@ -47,6 +49,7 @@ from plainfilm.training.record import config_document, model_document
 from plainfilm.training.schedules import DESCRIPTIONS
 
 MOST_RANDOM, RANDOM = 5, "random"  # folds beside those that leave a site out, and their folder
+TASK_OF = {"train": "to train", "val": "to validate", "test": "to test"}
 
 
 def train(
@@ -92,7 +95,7 @@ def train_prepared(prepared: Prepared, out: Path, resume: bool = False, probes: 
         prepared = replace(prepared, precision=Precision.from_dict(bits))
     if probes:
         prepared = replace(prepared, probed=VERSIONS * _probed(prepared))
-    say(f"{prepared.config.model} in {out}: {_derived(prepared)}")
+    say(_beginning(prepared, out))
     with RunFolder.open(out, config_document(prepared), prepared.films, resume) as run:
         model, fitted = _fitted(prepared, run, resume)
         predictions = finish(prepared, model)
@@ -172,30 +175,40 @@ def _audit_of_the_set(prepared: Prepared, run: RunFolder) -> dict[str, Any] | No
     return found and {name: found[name] for name in ("red_lines", "light")}
 
 
-def _derived(prepared: Prepared) -> str:
-    """Return what was derived rather than set, with its reason, in one line."""
+def _beginning(prepared: Prepared, out: Path) -> str:
+    """Return what a training starts with, in lines: the films of each part, the question, and what was derived."""
     films, config = prepared.films, prepared.config
-    parts = ", ".join(f"{films.where(p).size} {p}" for p in PARTS if films.where(p).size)
-    shown = ", ".join(f"{name} {weight:.2f}" for name, weight in prepared.class_weights.items())
+    parts = ", ".join(f"{films.where(p).size:,} {TASK_OF[p]}" for p in PARTS if films.where(p).size)
     crossed = crossing(films)
-    apart = f"{films.protocol}; {crossed['patients']} patients and {crossed['contents']} copies in more than one part"
-    rule = f"decay {config.decay}: {DESCRIPTIONS[config.decay]}; class weights {shown}; "
-    if not prepared.recipe.trained.by_steps:
-        unused = changed(config, of_no_use(asdict(config)))
-        rule = f"no use for {', '.join(unused)}, since nothing is trained by steps; " if unused else ""
-    return (
-        f"{parts} films ({apart}); {_question(films, config)}; "
-        f"{rule}{prepared.device}, {torch.get_num_threads()} threads; {prepared.precision.sentence}"
-    )
+    shared = f"{count(crossed['patients'], 'patient')} and {count(crossed['contents'], 'duplicate')}"
+    lines = [heading(f"Training {config.model} in {out}")]
+    lines += entry("Films", parts)
+    lines += entry("Protocol", f"{films.protocol}; {shared} in more than one part")
+    lines += entry("Findings" if films.findings else "Classes", _question(films, config))
+    lines += entry("Learning", _learning(prepared))
+    computer = "GPU" if prepared.device.type == "cuda" else count(torch.get_num_threads(), "thread")
+    return "\n".join([*lines, *entry("Computing", f"on {computer}; {prepared.precision.sentence}")])
 
 
 def _question(films: Films, config: TrainConfig) -> str:
     """Return what is asked of the films, in words."""
     if films.findings:
-        return f"{len(films.findings)} findings: {', '.join(films.findings)}"
+        return ", ".join(films.findings)
     positive = films.classes[positive_class(films.classes, config.positive or None)]
     guessed = " (a guess; --positive NAME names another)" * (not config.positive and positive_is_a_guess(films.classes))
-    return f"positive class {positive}{guessed}"
+    return f"{', '.join(films.classes)}; positive class {positive}{guessed}"
+
+
+def _learning(prepared: Prepared) -> str:
+    """Return how long and by which rule the model learns; for one without epochs, which settings it does not use."""
+    config = prepared.config
+    if not prepared.recipe.trained.by_steps:
+        unused = changed(config, of_no_use(asdict(config)))
+        return f"without epochs; this model does not use {', '.join(unused)}" if unused else ""
+    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in prepared.class_weights.items())
+    epochs = count(config.epochs, "epoch") + " at most" * bool(config.patience)
+    rate = f"learning rate {config.learning_rate:g}, decay {config.decay}: {DESCRIPTIONS[config.decay]}"
+    return f"{epochs}; {rate}; weights in the loss: {weights}"
 
 
 # -- one model several times

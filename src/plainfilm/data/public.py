@@ -407,7 +407,7 @@ SETS = (
         # cloud.google.com/healthcare-api/docs/resources/public-datasets/nih-chest, "License and attribution"
         "free use; NIH asks for a link to its download site, the citation, and to be named as the provider",
         "nihcc.app.box.com/v/ChestXray-NIHCC, 45 GB, no registration",
-        "mined from reports; 14 findings and No Finding; a finding that is not named counts as absent",
+        "read from reports by a program; 14 findings and No Finding; a finding that is not named counts as absent",
         "Wang et al. 2017, arXiv 1705.02315",
         _nih,
         beside=("No Finding",),
@@ -422,7 +422,7 @@ SETS = (
         # stanfordmlgroup.github.io/competitions/chexpert; tensorflow.org/datasets/catalog/chexpert says the same
         "Stanford University Dataset Research Use Agreement: registration, research only, no redistribution",
         "stanfordmlgroup.github.io/competitions/chexpert, 11 GB (small) or 471 GB, registration",
-        "mined from reports; 1, 0, -1 uncertain, empty not mentioned",
+        "read from reports by a program; 1, 0, -1 uncertain, empty not mentioned",
         "Irvin et al. 2019, arXiv 1901.07031",
         _chexpert,
         tail=3,
@@ -437,10 +437,12 @@ SETS = (
         (("boxes", "kinds"),),
         re.compile(r"(?:^|/)stage_2_(?:train|test)_images/[0-9a-f-]{36}\.\w+$"),
         "stage_2_train_images/0004cfab-14fd-4e49-80ba-63a80b6bddd6.dcm",
-        # the challenge's rules at kaggle.com, for whoever is registered: taken from there, no public page says them
-        "terms of the 2018 challenge: research and education, not commercial",
-        "kaggle.com/c/rsna-pneumonia-detection-challenge, 4 GB, registration",
-        "boxes by radiologists; patientId is the film's name: only the mapping to NIH's films tells the persons",
+        # rsna.org/education/ai-resources-and-training/ai-image-challenge/rsna-pneumonia-detection-challenge-2018; the
+        # rules at kaggle.com are shown to those who are registered, and to no others
+        "RSNA allows research, education and other uses, commercial ones too, with the attribution that it asks for; "
+        "Kaggle's rules of the 2018 challenge may be narrower: check the page that you take it from",
+        "rsna.org (2018 challenge) or kaggle.com/c/rsna-pneumonia-detection-challenge, 4 GB; Kaggle asks to register",
+        "boxes by radiologists; patientId names the film; who the patient is stands only in a mapping to NIH's films",
         "Shih et al. 2019, doi 10.1148/ryai.2019180041",
         _rsna,
         beside=RSNA_KINDS[1:],
@@ -458,11 +460,11 @@ SETS = (
         (("labels",),),
         re.compile(r"(?:^|/)\d+_[0-9a-z]{6}\.png$"),
         "0/20536686640136348236148679891455886468_k6ga29.png",
-        # the agreement is shown at bimcv.cipf.es before a download; that of its sister set is public and says the same:
+        # the agreement is shown at bimcv.cipf.es before a download; that of its sister set is public, research only:
         # github.com/BIMCV-CSUSP/BIMCV-COVID-19, LICENSE.md
-        "PadChest Dataset Research Use Agreement: registration, research only",
+        "PadChest Dataset Research Use Agreement, which is shown when you register: check the provider's page",
         "bimcv.cipf.es/bimcv-projects/padchest, 1 TB, registration",
-        "a quarter by physicians (column MethodLabel), the rest by a network from reports; unchanged says nothing new",
+        "a quarter by physicians (column MethodLabel), the rest by a network; the word unchanged says nothing new",
         "Bustos et al. 2020, arXiv 1901.07441",
         _padchest,
         beside=("normal",),
@@ -498,7 +500,7 @@ SETS = (
         "files/p10/p10000032/s50414267/02aa804e-bde0afdd-112c0b34-7bc16630-4e384014.jpg",
         PHYSIONET,  # physionet.org/content/mimic-cxr-jpg, "Credentialed Access"
         "physionet.org/content/mimic-cxr-jpg, 558 GB, registration and training",
-        "mined from reports of studies; 1, 0, -1 uncertain, empty not mentioned",
+        "read from the reports of studies by a program; 1, 0, -1 uncertain, empty not mentioned",
         "Johnson et al. 2019, arXiv 1901.07042",
         _mimic,
     ),

@@ -29,19 +29,19 @@ def box_elsewhere(seen: RunFolder) -> str:
 
 
 def _box(run: RunFolder, which: str, red: Sequence[str], standing: Sequence[str]) -> str:
-    lines = [f"── {run.title} on {verdict.data_name(run)} ".ljust(WIDTH, "─")]
-    lines += _entry("Protocol", run.config["protocol"])
-    lines += _entry("Scored", which + _scored(run))
+    lines = [heading(f"{run.title} on {verdict.data_name(run)}")]
+    lines += entry("Protocol", run.config["protocol"])
+    lines += entry("Scored", which + _scored(run))
     for name, title in verdict.HEADLINE.items():
         found = verdict.cell(run, name, title)
-        lines += _entry("", f"{found.name:20}{found.value:>10}   {found.bounds and f'({found.bounds})'}".rstrip())
-    lines += _entry("", verdict.in_plain_words(run))
+        lines += entry("", f"{found.name:20}{found.value:>10}   {found.bounds and f'({found.bounds})'}".rstrip())
+    lines += entry("", verdict.in_plain_words(run))
     for line in red:
-        lines += _entry("RED LINE", line)
-    lines += _entry("Red lines", "none") if not red else []
+        lines += entry("RED LINE", line)
+    lines += entry("Red lines", "none") if not red else []
     for line in standing:
-        lines += _entry("", line)
-    lines += _entry("Report", f"{run.folder / folders.REPORT}; every score: {folders.METRICS} beside it")
+        lines += entry("", line)
+    lines += entry("Report", f"{run.folder / folders.REPORT}; every score: {folders.METRICS} beside it")
     return "\n".join([*lines, "─" * WIDTH])
 
 
@@ -52,7 +52,12 @@ def _scored(run: RunFolder) -> str:
     return f"{films}{at}{note}; 95 % intervals"
 
 
-def _entry(about: str, text: str) -> list[str]:
+def heading(text: str) -> str:
+    """Return ``text`` as the line that a box begins with."""
+    return f"── {text} ".ljust(WIDTH, "─")
+
+
+def entry(about: str, text: str) -> list[str]:
     """Return ``text`` in lines behind what it is about; the margin stays free below it."""
     if not text:
         return []

@@ -14,6 +14,7 @@ from plainfilm.runs.folder import RunFolder, interval
 SHOWN = ("auroc", "auprc", "sensitivity", "specificity", "ece")
 WORDS = {"auroc": "AUROC", "auprc": "AUPRC", "sensitivity": "Sensitivity", "specificity": "Specificity", "ece": "ECE"}
 CHANCE = 0.5
+FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
 ALL_FILMS = "All films of the run"
 MEANS = {f"macro_{score}": f"{WORDS[score]}, mean of findings" for score in ("auroc", "sensitivity", "specificity")}
 
@@ -115,7 +116,8 @@ def lines_of_training(run: RunFolder) -> list[str]:
 
 
 def lines_of(found: Mapping[str, Any]) -> list[str]:
-    """Return what must be read of the findings of a part of metrics.json: not scored, or not better than chance."""
+    """Return what must be read of the findings of a part of metrics.json: not scored, not better than chance, of
+    few films, or with probabilities that are no risks."""
     lines = []
     for name, about in found["findings"].items():
         if "not_scored" in about:
@@ -128,7 +130,25 @@ def lines_of(found: Mapping[str, Any]) -> list[str]:
                 else "not shown to be better than chance"
             )
             lines.append(f"{name}: {word} (AUROC {with_interval(area)}).")
-    return lines
+    return lines + _few(found) + _off(found)
+
+
+def _few(found: Mapping[str, Any]) -> list[str]:
+    """Return the line about findings that few films were scored for, where there are some."""
+    names = [name for name, about in found["findings"].items() if "scores" in about and about["known"] < FEW_FILMS]
+    said = f"Fewer than {FEW_FILMS} films are known of {', '.join(names)}: the intervals are wide, so read them first."
+    return [said] * bool(names)
+
+
+def _off(found: Mapping[str, Any]) -> list[str]:
+    """Return the line about findings whose probabilities are further off than calibrated ones would be by chance."""
+    off = []
+    for name, about in found["findings"].items():
+        ece, chance = (interval(about.get("scores", {}).get(score)) for score in ("ece", "ece_by_chance"))
+        if ece.value > chance.high:
+            off.append(f"{name} {with_interval(ece)}, by chance {with_interval(chance)}")
+    said = f"Don't read these probabilities as risks, their expected calibration error is too large: {'; '.join(off)}."
+    return [said] * bool(off)
 
 
 def means(found: Mapping[str, Any]) -> Table:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from plainfilm.config import DISCLAIMER
 from plainfilm.explain.films import Explained
 from plainfilm.explain.overlay import WARNING, blended, palette
-from plainfilm.report.figures import DPI, LINE, UNUSUAL, WIDE, label, styled, write_mark
+from plainfilm.report.figures import DPI, LINE, WIDE, label, mark_of, styled, write_mark
 from plainfilm.storage import folders
 from plainfilm.storage.files import replacing, write_text
 
@@ -62,9 +62,11 @@ def picture(film: Explained) -> Figure:
 
 def _said(film: Explained) -> str:
     whose = "" if film.explained == film.said else f"; shown: evidence for {label(film.explained, 30)}"
-    told = f"Decided: {label(film.said, 30)}{whose} (probability {film.told})."
+    told = f"Decided: {label(film.said, 30)} ({label(film.decided or film.told, 60)}){whose}."
     if film.unusual:
         told = f"⚠ Unusual: {label(film.unusual, 60)}. {told}"
+    elif film.refers:
+        told = f"For a reader. {told}"
     if not film.heat.any():
         return f"{told} No map: nothing speaks for it."
     return f"{told} Outside the thorax: {100 * film.outside[0]:.0f} % of the map (even: {100 * film.outside[1]:.0f} %)."
@@ -119,11 +121,12 @@ def _scale(figure: Figure, box: tuple[float, float, float, float]) -> None:
 
 @styled
 def sheet(films: Sequence[Explained]) -> Figure:
-    """Draw films with their maps over them, four in a row, under each the decision, its probability and the name."""
+    """Draw films with their maps over them, four in a row; under each the probability that decided beside its
+    threshold, the class that the map is of, and the name."""
     columns = min(SHEET_COLUMNS, len(films))
     rows = -(-len(films) // SHEET_COLUMNS)
     cell = WIDE / SHEET_COLUMNS
-    side, text = cell - 0.12, 3 * LINE + 0.12
+    side, text = cell - 0.12, 4 * LINE + 0.12
     height = rows * (side + text) + 0.62
     figure = Figure(figsize=(max(WIDE, columns * cell), height))
     figure.text(
@@ -137,10 +140,10 @@ def sheet(films: Sequence[Explained]) -> Figure:
         axes = figure.add_axes(box, xticks=[], yticks=[], facecolor="black")
         axes.imshow(blended(film.shown, film.heat))
         axes.set(aspect="equal", adjustable="datalim")
-        if film.unusual:
-            write_mark(axes, UNUSUAL)
-        note = "" if film.heat.any() else ", no map"
-        lines = (f"{film.told} {label(film.explained, 18)}{note}", label(Path(film.path).stem, 22))
+        if mark := mark_of(bool(film.unusual), film.refers):
+            write_mark(axes, mark)
+        of = f"map: {label(film.explained, 18)}" if film.heat.any() else "no map"
+        lines = (label(film.decided or film.told, 30), of, label(Path(film.path).stem, 22))
         axes.annotate("\n".join(lines), (0, 0), (0, -4), xycoords="axes fraction", textcoords="offset points", va="top")
     return figure
 
@@ -154,7 +157,7 @@ def save_picture(figure: Figure, path: Path) -> None:
 def write_maps_page(out: Path, told: dict[str, Any], links: list[tuple[str, str, str, str]]) -> None:
     """Write ``out``/index.html: explain.json's findings, the sheet beside it, a link to each picture.
 
-    links: (path, label, probability, picture's name) of each film.
+    links: (path, label, what decided, picture's name) of each film.
     """
     environment = Environment(
         loader=PackageLoader("plainfilm.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True

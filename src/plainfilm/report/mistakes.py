@@ -43,20 +43,22 @@ def errors(run: RunFolder) -> list[dict[str, Any]]:
 
 def _kind_of_error(run: RunFolder, title: str, rows: NDArray[np.int64], decided: NDArray[np.int64]) -> dict[str, Any]:
     p = run.scored
-    told = [p.decision.told(p.probabilities[i], int(decided[i])) for i in rows[:LISTED]]
-    named = [(p.paths[i], p.classes[p.labels[i]], p.classes[decided[i]]) for i in rows[:LISTED]]
-    header = ["Film", "Probability"] if run.two else ["Film", "True", "Decided", "Probability"]
+    rows_shown = rows[:LISTED]
+    to_reader = p.decision.refers(p.probabilities[rows_shown])
+    told = [
+        p.decision.weighed(p.probabilities[i], int(decided[i])) + ", for a reader" * bool(refers)
+        for i, refers in zip(rows_shown, to_reader, strict=True)
+    ]
+    named = [(p.paths[i], p.classes[p.labels[i]], p.classes[decided[i]]) for i in rows_shown]
+    beside = f"Probability of {p.decision.decided_by}, threshold" if run.two and not p.decision.own_thresholds else ""
+    header = ["Film", beside or "Probability"] if run.two else ["Film", "True", "Decided", "Probability"]
     lines = [[*(names[:1] if run.two else names), sure] for names, sure in zip(named, told, strict=True)]
     rest = lines[SHOWN:]
     left_out = f" (of {len(rows) - SHOWN:,}; all are in predictions.csv)" if len(rows) > LISTED else ""
     return {
         "title": title,
-        "pictures": _pictures(
-            run, [(p.paths[i], p.decision.told(p.probabilities[i], int(decided[i]))) for i in rows[:PICTURED]]
-        ),
-        "first": Table("With the probability of the class decided for; the surest first", header, lines[:SHOWN])
-        if lines
-        else None,
+        "pictures": _pictures(run, [(p.paths[i], said) for i, said in zip(rows[:PICTURED], told, strict=False)]),
+        "first": Table("With the probability that decided; the surest first", header, lines[:SHOWN]) if lines else None,
         "rest": Table("The less sure ones", header, rest) if rest else None,
         "more": f"The other {len(rest):,}{left_out}",
     }

@@ -18,6 +18,7 @@ from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import named
 from plainfilm.evaluation.tables import confusion
 from plainfilm.report import external, findings
+from plainfilm.report.findings import FEW_FILMS
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable
 from plainfilm.report.words import (
     NOT_DONE,
@@ -33,7 +34,6 @@ from plainfilm.report.words import (
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
 
-FEW_FILMS = 100  # below this many scored films a red line says that the intervals are wide
 FAR = 5.0  # odds moved by more than a factor of 148: class weights and another prevalence ask for far less
 SATURATED = 1e-3  # a threshold nearer to 0 or 1 shows no digits, and no calibration
 HEADLINE = named("tile")

@@ -126,4 +126,4 @@ def _steps(network: Backbone, shape: tuple[int, ...]) -> tuple[int, str]:
 
 def _by(share: float, work: str) -> tuple[int, str]:
     bits = 16 if share < GAIN else 32
-    return bits, f"{work} take {share:.2f} of their time in 32 bits, so {bits} it is"
+    return bits, f"{work} take {100 * share:.0f} % of the time that 32 bits take"

@@ -257,7 +257,8 @@ def _fit_logistic(prepared: Prepared, features: Versions, train: np.ndarray, lab
     every = np.concatenate([train + version * len(films) for version in range(count)])
     labels, groups = np.tile(labels, count), np.tile(groups, count)
     fit = fit_logistic(features, every, labels, groups, values, config.cv_folds, config.seed, standardise)
-    say(f"C = {fit.regularisation:g} of {values}; {fit.iterations} steps, off the optimum by {fit.optimality:.1e}")
+    tried = ", ".join(f"{value:g}" for value in values)
+    say(f"Logistic regression: C = {fit.regularisation:g} is the best of {tried}; {fit.iterations} steps of Newton.")
     return fit
 
 

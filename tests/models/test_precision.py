@@ -62,7 +62,8 @@ def test_auto_takes_what_a_trial_finds_faster(machine, passes, steps, bits):
     machine("AMX", passes=passes, steps=steps)
     found = decide("auto", CPU, build, SHAPE, True)
     assert (found.training, found.passes) == bits
-    assert f"the processor has AMX; passes by openvino take {100 * passes:.0f} % of the time that 32 bits take" in found.why
+    share = f"{100 * passes:.0f} % of the time that 32 bits take"
+    assert f"the processor has AMX; passes by openvino take {share}" in found.why
     assert decide("auto", CPU, build, SHAPE, False).training == 32  # a head on frozen features
 
 

@@ -82,9 +82,10 @@ def test_the_wheel_runs_in_an_environment_of_its_own(built, tmp_path):
     python = scripts / "python"
     (own,) = [path for path in place.rglob("site-packages") if path.is_dir()][:1]
     (own / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
-    install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", built[0]]
-    subprocess.run(install, check=True, capture_output=True)
+    # To pip, what lies in PYTHONPATH is installed already.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", built[0]]
+    subprocess.run(install, check=True, capture_output=True, env=env)
 
     def run(*words: object) -> str:
         done = subprocess.run([*map(str, words)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)

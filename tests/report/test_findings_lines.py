@@ -31,4 +31,4 @@ def test_findings_of_few_films_are_named_in_one_line():
 def test_probabilities_that_are_further_off_than_by_chance_are_no_risks():
     [line] = lines_of({"findings": {"Mass": finding(ece=0.2), "Edema": finding(ece=0.079)}})
     assert line.startswith("Don't read these probabilities as risks")
-    assert "Mass 0.200 (0.180 to 0.220), by chance 0.050" in line and "Edema" not in line
+    assert "Mass 0.200 (0.180–0.220), by chance 0.050" in line and "Edema" not in line

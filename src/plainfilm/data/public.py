@@ -439,8 +439,8 @@ SETS = (
         "stage_2_train_images/0004cfab-14fd-4e49-80ba-63a80b6bddd6.dcm",
         # rsna.org/education/ai-resources-and-training/ai-image-challenge/rsna-pneumonia-detection-challenge-2018; the
         # rules at kaggle.com are shown to those who are registered, and to no others
-        "RSNA allows research, education and other uses, commercial ones too, with the attribution that it asks for; "
-        "Kaggle's rules of the 2018 challenge may be narrower: check the page that you take it from",
+        "research, education and other uses, commercial too, with RSNA's attribution; Kaggle's rules may be narrower: "
+        "check the page that you take it from",
         "rsna.org (2018 challenge) or kaggle.com/c/rsna-pneumonia-detection-challenge, 4 GB; Kaggle asks to register",
         "boxes by radiologists; patientId names the film; who the patient is stands only in a mapping to NIH's films",
         "Shih et al. 2019, doi 10.1148/ryai.2019180041",

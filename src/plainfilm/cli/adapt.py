@@ -130,7 +130,10 @@ def _by_finding(result: Any) -> str:
 
 def _by_hills(result: Any) -> str:
     """Return a line per finding that was adapted without labels: its threshold, and the share in its upper hill."""
-    lines = [*show_red_lines(result), f"{result['films']} films without labels; weights untouched."]
+    lines = [
+        *show_red_lines(result),
+        f"{result['films']} films without labels; weights untouched. None of this can be checked.",
+    ]
     for name, found in result["findings"].items():
         if "not_adapted" in found:
             lines.append(f"  {name[:21]:22}kept: {found['not_adapted']}.")

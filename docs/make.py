@@ -12,12 +12,12 @@ os.environ["COLUMNS"] = "100"  # argparse wraps its help to the terminal; these 
 sys.path.append(str(Path(__file__).parent))  # where the tests load this file from elsewhere
 
 import reference
+from outputs import DOCUMENTS, OUTPUTS
 
 from plainfilm.cli import COMMANDS
 from plainfilm.cli.base import parser_of
 from plainfilm.config import TrainConfig
 from plainfilm.data.public import SETS
-from plainfilm.storage.outputs import DOCUMENTS, OUTPUTS
 from schemas import schema_of
 
 HERE = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""JSON schemas (draft 2020-12) of plainfilm's files and outputs, from the types in storage/; see docs/make.py."""
+"""JSON schemas (draft 2020-12) of plainfilm's files (storage/documents.py) and outputs (outputs.py); see make.py."""
 
 from __future__ import annotations
 

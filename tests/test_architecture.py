@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,7 @@ def module(path: Path) -> str:
     return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
+@cache
 def graph() -> dict[str, set[str]]:
     """Which module imports which of ours: at its start, inside a function, or for annotations only."""
     modules = {module(path): path for path in FILES}
@@ -181,3 +184,71 @@ def test_films_and_weights_are_not_in_the_repository():
         if p.suffix.lower() in endings and not {".venv", ".venv-bench", "demo", "out", "runs"} & set(p.parts)
     ]
     assert found == []
+
+
+# Inside a room too: of a line, nothing that a module needs, directly or by way of others, needs a later one.
+ORDER = (
+    "storage: files tables columns",
+    "storage: files folders",
+    "machine: memory startup",
+    "data: words films groups split layout sources",
+    "image: limits decode preprocess store",
+    "evaluation: intervals decision predictions reliability scores compare adapting",
+    "evaluation: decision predictions findings scores_findings changed_findings",
+    "models: vgg zoo features model ensemble",
+    "models: gate reads model",
+    "audit: measure telling baselines document",
+    "training: loop preparation fitting finishing",
+    "runs: folder scoring pooling",
+    "export: onnx_file engine onnx opened",
+    "report: figures plots charts html",
+    "search: space algorithms trials workers",
+    "serving: answers predictor metrics app",
+    "hospital: dicom_out forms spool service web",
+    "commands: evaluate train paper demo",
+)
+
+
+def needed(arrows: dict[str, set[str]], name: str) -> set[str]:
+    """All that a module imports, and what that imports."""
+    found, left = set(), {name}
+    while left:
+        left = {other for each in left for other in arrows.get(each, ())} - found
+        found |= left
+    return found
+
+
+@pytest.mark.parametrize("line", ORDER)
+def test_imports_point_downwards_inside_a_room_too(line):
+    arrows, (own, _, names) = graph(), line.partition(": ")
+    modules = [f"plainfilm.{own}.{name}" for name in names.split()]
+    assert set(modules) <= arrows.keys()
+    for place, name in enumerate(modules):
+        assert not needed(arrows, name) & set(modules[place:]), name
+
+
+def test_what_is_needed_by_way_of_others_is_found():
+    assert needed({"a": {"b"}, "b": {"c"}, "d": {"a"}}, "a") == {"b", "c"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_private_names_stay_in_their_module(path):
+    tree = ast.parse(path.read_text())
+    ours = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "plainfilm" in (node.module or "")]
+    modules = {alias.asname or alias.name for node in ours for alias in node.names}
+    private = [alias.name for node in ours for alias in node.names if re.match("_[^_]", alias.name)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            private += [f"{node.value.id}.{node.attr}"] * bool(re.match("_[^_]", node.attr))
+    assert private == []
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) == "cli"], ids=lambda p: p.name)
+def test_a_command_is_called_by_names_and_no_tuple_hides_the_order(path):
+    tree = ast.parse(path.read_text())
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    ours = {a.name for node in imported if "plainfilm.commands" in (node.module or "") for a in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and dotted(node.func) in ours:
+            assert not any(isinstance(each, ast.Starred) for each in node.args), ast.unparse(node)
+            assert len(node.args) <= 4, ast.unparse(node)

@@ -266,7 +266,7 @@ def test_the_picture_shows_each_film_under_its_own_label_though_films_come_and_g
         return found
 
     monkeypatch.setattr(summary, "found_again", changed)
-    label(Model.load(model_file(tmp_path)), [str(folder)], tmp_path / "t.csv", tmp_path / "t.png")
+    label(Model.load(model_file(tmp_path)), [str(folder)], tmp_path / "t.csv", picture=tmp_path / "t.png")
     assert len(shown) >= 20 and all(film == row for film, row in shown)
 
 

@@ -217,7 +217,7 @@ def test_who_asks_must_be_reached(run, tmp_path):
 
     network = Network(dicomweb="http://127.0.0.1:1", answer="A@127.0.0.1:1", commit=True)
     with pytest.raises(InputError, match="--commit needs"):
-        receive(run, tmp_path / "spool", network, Patience(), print)
+        receive(run, tmp_path / "spool", network, Patience(), announce=print)
 
 
 def test_orthanc_commits_to_answers(orthanc: Orthanc, tools, run, tmp_path):

@@ -197,7 +197,7 @@ def test_one_service_a_spool(run, tmp_path):
     from plainfilm.storage.files import locked
 
     with locked(tmp_path / "spool"), pytest.raises(InputError, match="in use"):
-        receive(run, tmp_path / "spool", Network(port=0, answer="A@127.0.0.1:104"), Patience(), print)
+        receive(run, tmp_path / "spool", Network(port=0, answer="A@127.0.0.1:104"), Patience(), announce=print)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_network_that_does_not_hold_together_is_refused_in_a_sentence(run, tmp
     from plainfilm.commands.receive import Network, Patience, receive
 
     with pytest.raises(InputError, match=said):
-        receive(run, tmp_path / "spool", Network(**network), Patience(), print)
+        receive(run, tmp_path / "spool", Network(**network), Patience(), announce=print)
 
 
 def test_an_archive_that_is_not_there_is_unreachable(tmp_path):

@@ -36,8 +36,9 @@ def _run(options: argparse.Namespace) -> Any:
         with ranks.together():
             foreign = Foreign(options.preprocess, options.classes)
             model = opened(options.run, options.precision or "auto", options.engine, options.seed, foreign)
-        how = (options.montage, options.seed, options.force, options.resume, options.dicom)
-        return {**label(model, options.paths, options.out, *how), "out": str(options.out)}
+        how = {"picture": options.montage, "answers": options.dicom, "seed": options.seed}
+        kept = {"force": options.force, "resume": options.resume}
+        return {**label(model, options.paths, options.out, **how, **kept), "out": str(options.out)}
 
 
 def _show(result: Any) -> str:

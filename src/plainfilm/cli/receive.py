@@ -57,7 +57,7 @@ def announcer(options: argparse.Namespace) -> Any:
     """Return what prints the one line that says that the service is there."""
 
     def announce(about: dict[str, Any]) -> None:
-        print(json.dumps(about) if options.json else _show(about), flush=True)
+        print(json.dumps(about) if options.json else show_service(about), flush=True)
 
     return announce
 
@@ -79,10 +79,11 @@ def _run(options: argparse.Namespace) -> Any:
         authority=options.tls_ca,
         metrics_port=options.metrics_port,
     )
-    raise SystemExit(receive(options.run, options.spool, network, patience_of(options), announcer(options)))
+    raise SystemExit(receive(options.run, options.spool, network, patience_of(options), announce=announcer(options)))
 
 
-def _show(about: Any) -> str:
+def show_service(about: Any) -> str:
+    """Return the line that says which films are answered, by what, to whom."""
     films = " and ".join(str(about[key]) for key in ("films", "dicomweb") if key in about)
     said = f"{about['disclaimer'][:1].lower()}{about['disclaimer'][1:].rstrip('.')}"
     model = f"{about['model']} (model {about['hash'][:12]}…)"
@@ -98,5 +99,5 @@ COMMAND = Command(
     ),
     _flags,
     _run,
-    _show,
+    show_service,
 )

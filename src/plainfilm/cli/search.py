@@ -32,10 +32,16 @@ def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.search import search_settings
     from plainfilm.search.wanted import Wanted
 
-    asked = (options.algorithm, options.budget, options.objective, tuple(options.vary), options.population)
-    wanted = Wanted(*asked, not options.no_prune)
-    settings = given_settings(options)
-    found = search_settings(options.data, options.out, settings, wanted, options.resume, options.workers)
+    wanted = Wanted(
+        algorithm=options.algorithm,
+        budget=options.budget,
+        objective=options.objective,
+        vary=tuple(options.vary),
+        population=options.population,
+        prune=not options.no_prune,
+    )
+    how = {"resume": options.resume, "workers": options.workers}
+    found = search_settings(options.data, options.out, given_settings(options), wanted, **how)
     return {"out": str(options.out), "report": str(options.out / folders.REPORT), **found}
 
 

@@ -26,17 +26,17 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.train import train, train_folds, train_seeds, train_sites
 
-    what, how = (options.data, options.out, given_settings(options)), {"resume": options.resume}
+    data, out, settings, resume = options.data, options.out, given_settings(options), options.resume
     where = {"run": str(options.out), "report": str(options.out / folders.REPORT)}
     if options.no_probes and (options.seeds is not None or options.folds is not None):
         raise InputError("--no-probes: folds and seeds are not probed anyway; leave it out.")
     if options.seeds is not None:
-        return {**where, **train_seeds(*what, options.seeds, **how)}
+        return {**where, **train_seeds(data, out, settings, options.seeds, resume=resume)}
     if options.folds is None:
-        return {**where, "metrics": train(*what, **how, probes=not options.no_probes)}
+        return {**where, "metrics": train(data, out, settings, resume=resume, probes=not options.no_probes)}
     if options.folds.lstrip("-").isdigit():
-        return {**where, **train_folds(*what, int(options.folds), **how)}
-    return {**where, **train_sites(*what, options.folds, **how)}
+        return {**where, **train_folds(data, out, settings, int(options.folds), resume=resume)}
+    return {**where, **train_sites(data, out, settings, options.folds, resume=resume)}
 
 
 def _show(result: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.cli.base import Command, out_flag
-from plainfilm.cli.receive import _show, announcer, patience_flags, patience_of
+from plainfilm.cli.receive import announcer, patience_flags, patience_of, show_service
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +20,8 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Any:
     from plainfilm.commands.watch import watch
 
-    patience = patience_of(options)
-    how = (patience, options.metrics_port, announcer(options))
-    raise SystemExit(watch(options.run, options.folder, options.out, *how))
+    how = {"announce": announcer(options), "metrics_port": options.metrics_port}
+    raise SystemExit(watch(options.run, options.folder, options.out, patience_of(options), **how))
 
 
 COMMAND = Command(
@@ -31,5 +30,5 @@ COMMAND = Command(
     ("plainfilm watch runs/bn incoming/ --out answers/", "plainfilm watch runs/bn incoming/ --out answers/ --wait 2"),
     _flags,
     _run,
-    _show,
+    show_service,
 )

@@ -25,6 +25,7 @@ def label(
     model: Reads,
     paths: Sequence[str],
     out: Path,
+    *,
     picture: Path | None = None,
     seed: int = 0,
     force: bool = False,

@@ -58,7 +58,7 @@ class Patience:
     pictures: bool = True
 
 
-def receive(run: Path, spool: Path, network: Network, patience: Patience, announce: Callable[[Any], None]) -> int:
+def receive(run: Path, spool: Path, network: Network, patience: Patience, *, announce: Callable[[Any], None]) -> int:
     """Answer films with the model of ``run`` until SIGTERM or SIGINT; return 0, or 130 for SIGINT.
 
     ``announce`` is called once, with where films are taken and answers go, when they are. InputError when the model

@@ -22,7 +22,7 @@ from plainfilm.storage.tables import write_csv
 
 
 def search_settings(
-    data: str, out: Path, settings: dict[str, Any], wanted: Wanted, resume: bool = False, workers: int = 1
+    data: str, out: Path, settings: dict[str, Any], wanted: Wanted, *, resume: bool = False, workers: int = 1
 ) -> dict[str, Any]:
     """Search settings of the model ``settings["model"]`` on ``data`` into ``out``; return what search.json holds.
 

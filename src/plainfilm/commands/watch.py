@@ -25,7 +25,13 @@ State = tuple[int, int]  # size and time of a file's last change
 
 
 def watch(
-    run: Path, folder: Path, out: Path, patience: Patience, metrics_port: int | None, announce: Callable[[Any], None]
+    run: Path,
+    folder: Path,
+    out: Path,
+    patience: Patience,
+    *,
+    announce: Callable[[Any], None],
+    metrics_port: int | None = None,
 ) -> int:
     """Answer the DICOM films in ``folder`` and below into ``out`` until SIGTERM or SIGINT; return 0, or 130 for SIGINT.
 

@@ -75,7 +75,8 @@ def prepared(stage: str, folder: str) -> Callable[[], object]:
     import numpy as np
     import torch
 
-    from plainfilm.audit.document import audit
+    from plainfilm.audit.document import examine
+    from plainfilm.audit.measure import measure
     from plainfilm.commands.label import label
     from plainfilm.data.sources import load
     from plainfilm.evaluation.decision import Decision
@@ -91,7 +92,7 @@ def prepared(stage: str, folder: str) -> Callable[[], object]:
     quiet.set(True)
     p = Preprocess()
     if stage == "audit":
-        return lambda: audit(load(folder))
+        return lambda: examine(measure(load(folder)))
     if stage == "ingest":
         return lambda: ingest(load(folder), [p])
     if stage == "extraction":

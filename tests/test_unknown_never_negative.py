@@ -23,13 +23,12 @@ from plainfilm.evaluation.findings import (
     FindingsDecision,
     FindingsPredictions,
     chosen,
-    doubtful,
     pooled_findings,
     read_findings,
-    scored,
     write_findings,
 )
 from plainfilm.evaluation.operating import Rules, choose
+from plainfilm.evaluation.scores_findings import doubtful, scored
 from plainfilm.runs.findings import measure_findings
 from plainfilm.search.objectives import judged
 from plainfilm.search.trying import fit_heads

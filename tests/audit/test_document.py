@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageFilter
 from tests.audit.conftest import film, films, packed, picture
 
-from plainfilm.audit.document import audit
+from plainfilm.audit.document import examine
+from plainfilm.audit.measure import measure
 from plainfilm.audit.telling import learnt_from
 from plainfilm.data.demo_films import planted_faults
 from plainfilm.data.sources import load
@@ -15,6 +16,10 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.storage.files import to_json
+
+
+def audit(films, against=None, **how):
+    return examine(measure(films), measure(against) if against else None, **how)
 
 
 def test_every_planted_fault_of_the_demo_set_is_found_and_nothing_else():

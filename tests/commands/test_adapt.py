@@ -215,7 +215,7 @@ def two_hills(films: int, moved: float = 0.0) -> Predictions:
 
 def test_adapt_without_labels_finds_the_valley_between_the_scores(run, films_folder, tmp_path, capsys, monkeypatch):
     old, out = Model.load(run), tmp_path / "valley"
-    monkeypatch.setattr(commands_adapt, "_own_films", lambda _: two_hills(300))
+    monkeypatch.setattr(commands_adapt, "own_films", lambda _: two_hills(300))
     monkeypatch.setattr(commands_adapt, "predict_films", lambda *_: (two_hills(600, 1.5), [], []))
     assert main(["adapt", str(run), str(films_folder), "--out", str(out), "--unlabelled", "--quiet"]) == 0
     said, new = capsys.readouterr().out, Model.load(out)
@@ -231,7 +231,7 @@ def test_adapt_without_labels_says_what_it_lacks(run, films_folder, tmp_path, ca
     words = ["--out", str(tmp_path / "x"), "--unlabelled", "--quiet"]
     assert main(["adapt", str(run / "model.h5"), str(films_folder), *words]) == 2
     assert "is no run folder with predictions.csv" in capsys.readouterr().err
-    monkeypatch.setattr(commands_adapt, "_own_films", lambda _: two_hills(300))
+    monkeypatch.setattr(commands_adapt, "own_films", lambda _: two_hills(300))
     assert main(["adapt", str(run), str(films_folder), *words]) == 2
     assert "without labels" in capsys.readouterr().err and not (tmp_path / "x" / "model.h5").exists()
 

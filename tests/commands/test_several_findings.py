@@ -366,6 +366,7 @@ def test_each_finding_is_adapted_by_the_films_that_know_it(trained, tmp_path, ca
         )
         assert films.called[films.truth].mean() >= 0.85
     assert set(new.verdict["findings"]) == {"Effusion", "Pneumonia"} and "120 films" in new.verdict["protocol"]
+    assert found["red_lines"] == new.verdict["red_lines"][: len(found["red_lines"])]
     has_a_report(out, found)
     assert main(["evaluate", str(out), str(local), "--out", str(tmp_path / "again"), "--quiet"]) == 0
 

@@ -9,13 +9,14 @@ from scipy.special import expit
 from scipy.stats import t as student
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.adapting import _enough, adapt, adapt_unlabelled, cross_fitted
+from plainfilm.evaluation.adapting import _enough, adapt, cross_fitted
 from plainfilm.evaluation.adapting_findings import adapt_findings_by_hills
-from plainfilm.evaluation.calibration import estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions
 from plainfilm.evaluation.operating import Rules, choose
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.prevalence import estimate_prevalence, prevalence_interval
+from plainfilm.evaluation.unlabelled import adapt_to_prevalence
 
 OLD = Decision(("NORMAL", "SICK"), "SICK", refer=Band(0.4, 0.6))
 
@@ -90,11 +91,11 @@ def test_without_labels_the_threshold_follows_the_prior_odds():
     films = site(4000, shift=0.0, sharper=16 / 9)  # calibrated: log-odds of two normals with means ±2, variance 2.25
     rare = films.take(np.concatenate([np.flatnonzero(films.labels == 0), np.flatnonzero(films.labels == 1)[:200]]))
     share = float((rare.labels == 1).mean())
-    new, about = adapt_unlabelled(rare.probabilities, OLD, 0.5, None)
+    new, about = adapt_to_prevalence(rare.probabilities, OLD, 0.5, None)
     assert about["prevalence_estimated"] == pytest.approx(share, abs=0.02)
     assert np.log(new.threshold / (1 - new.threshold)) == pytest.approx(-np.log(share / (1 - share)), abs=0.3)
     assert new.rule == "fewest errors at a prevalence estimated without labels"
-    known, _ = adapt_unlabelled(rare.probabilities, OLD, 0.5, 0.5)
+    known, _ = adapt_to_prevalence(rare.probabilities, OLD, 0.5, 0.5)
     assert known.threshold == pytest.approx(0.5) and known.rule == "fewest errors at a known prevalence"
 
 
@@ -102,7 +103,7 @@ def test_without_labels_the_threshold_follows_the_prior_odds():
 def test_a_threshold_at_an_end_moves_and_leaves_a_band_of_numbers(old):
     films = site(400, shift=0.0)
     for band in ((0.0, 0.6), (0.4, 1.0), (0.4, 0.6)):
-        new, _ = adapt_unlabelled(films.probabilities, replace(OLD, threshold=old, refer=Band(*band)), 0.5, 0.1)
+        new, _ = adapt_to_prevalence(films.probabilities, replace(OLD, threshold=old, refer=Band(*band)), 0.5, 0.1)
         assert new.threshold == pytest.approx(0.9) and np.isfinite(new.refer).all()
 
 
@@ -112,7 +113,7 @@ def test_no_threshold_errs_less_at_a_known_prevalence_whatever_the_old_one(old, 
     films = site(40_000, shift=0.0, sharper=16 / 9)  # calibrated for one half, see above
     sick, well = (np.flatnonzero(films.labels == k) for k in (1, 0))
     rare = films.take(np.concatenate([well, sick[: round(len(well) * prevalence / (1 - prevalence))]]))
-    found, _ = adapt_unlabelled(rare.probabilities, replace(OLD, threshold=old), 0.5, prevalence)
+    found, _ = adapt_to_prevalence(rare.probabilities, replace(OLD, threshold=old), 0.5, prevalence)
     errors = {
         cut: (rare.by(threshold=cut).decided != rare.labels).mean()
         for cut in (*np.arange(0.02, 1, 0.02), found.threshold)

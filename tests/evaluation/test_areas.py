@@ -14,8 +14,8 @@ from plainfilm.evaluation.areas import (
     average_precision,
     average_precision_interval,
     cross_validated,
-    delong,
     flawless_area,
+    placements,
 )
 from plainfilm.evaluation.intervals import Bools, Floats, Interval, wilson
 
@@ -58,6 +58,14 @@ def films(rng: np.random.Generator, m: int, n: int, area: float) -> tuple[Bools,
     """Scores of m positive and n negative films whose true area under the curve is ``area`` (two normals)."""
     positive = np.arange(m + n) < m
     return positive, np.asarray(rng.normal(size=m + n) + positive * norm.ppf(area) * np.sqrt(2), dtype=np.float64)
+
+
+def delong(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
+    """The areas under the curves (M,) and their covariance (M, M) of M models on the same N films, by ``placements``:
+    DeLong, DeLong & Clarke-Pearson 1988, doi 10.2307/2531595. Films are taken as independent."""
+    m, n = int(positive.sum()), int((~positive).sum())
+    below, above = placements(positive, scores)
+    return below.mean(axis=1), np.atleast_2d(np.cov(below)) / m + np.atleast_2d(np.cov(above)) / n
 
 
 def test_delong_as_published() -> None:

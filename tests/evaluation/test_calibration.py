@@ -13,27 +13,25 @@ from scipy.stats import t
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.calibration import (
-    ReferBand,
     _log_loss,
     _moved,
-    adjust_prevalence,
-    calibration_line,
-    certainty,
-    ece_interval,
-    equal_mass_bins,
-    estimate_prevalence,
-    expected_calibration_error,
     fit_offsets,
     fit_temperature,
     proven_offsets,
     proven_temperature,
-    refer_band,
-    reliability,
-    risk_coverage,
 )
 from plainfilm.evaluation.decision import Band, Bools, Decision, apply_temperature, log_odds
 from plainfilm.evaluation.intervals import Floats, wilson, worth_patients
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.prevalence import adjust_prevalence, estimate_prevalence
+from plainfilm.evaluation.referral import ReferBand, certainty, refer_band, risk_coverage
+from plainfilm.evaluation.reliability import (
+    calibration_line,
+    ece_interval,
+    equal_mass_bins,
+    expected_calibration_error,
+    reliability,
+)
 
 CLASSES = ("normal", "bacterial", "viral")
 

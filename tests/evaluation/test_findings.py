@@ -14,6 +14,7 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation import findings as module
 from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, read_findings, write_findings
 from plainfilm.evaluation.operating import choose
+from plainfilm.evaluation.scores_findings import errors_together, means, scored
 
 NAMES = ("Effusion", "Nodule, small", "Pneumonia")
 
@@ -41,7 +42,7 @@ def test_a_file_of_findings_reads_back_exactly(tmp_path):
 @given(st.integers(0, 10**6), st.floats(0, 0.9))
 def test_unknown_is_never_negative(seed, unknown):
     p = table(films=60, unknown=unknown, seed=seed)
-    found = module.scored(p, np.random.default_rng(0))["findings"]
+    found = scored(p, np.random.default_rng(0))["findings"]
     for k, name in enumerate(NAMES):
         known = p.truth[:, k] >= 0
         assert found[name]["known"] == known.sum() and found[name]["positives"] == (p.truth[:, k] == 1).sum()
@@ -60,7 +61,7 @@ def test_hiding_cells_changes_nothing_of_the_others():
         whole.paths, whole.parts, whole.truth.copy(), whole.chances, whole.decision, whole.patients
     )
     hidden.truth[:200, 0] = -2
-    a, b = (module.scored(p, np.random.default_rng(0))["findings"] for p in (whole, hidden))
+    a, b = (scored(p, np.random.default_rng(0))["findings"] for p in (whole, hidden))
     assert a["Pneumonia"]["known"] == b["Pneumonia"]["known"] and b["Effusion"]["known"] == 100
     assert a["Pneumonia"]["scores"]["auroc"] == b["Pneumonia"]["scores"]["auroc"]
 
@@ -92,7 +93,7 @@ def test_findings_in_another_programs_words(tmp_path, header):
 
 
 def test_means_over_findings_lie_between_them():
-    found = module.scored(table(), np.random.default_rng(0))
+    found = scored(table(), np.random.default_rng(0))
     values = [each["scores"]["auroc"]["value"] for each in found["findings"].values()]
     for kind in ("macro", "weighted"):
         mean = found[f"{kind}_auroc"]
@@ -178,8 +179,8 @@ def test_the_interval_of_a_mean_holds_the_truth_and_is_narrower_than_if_findings
             own = p.of(name)
             found = auc_interval(own.truth, own.score, patients=own.patients)
             each[name] = {"scores": {"auroc": found.as_dict()}, "positives": int(own.truth.sum())}
-        mean = module.means(each, module.errors_together(p, NAMES))["macro_auroc"]
-        wide = module.means(each)["macro_auroc"]
+        mean = means(each, errors_together(p, NAMES))["macro_auroc"]
+        wide = means(each)["macro_auroc"]
         covered += mean["low"] <= true <= mean["high"]
         narrower += mean["high"] - mean["low"] < wide["high"] - wide["low"]
     assert narrower == 200 and 183 <= covered <= 199

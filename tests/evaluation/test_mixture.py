@@ -8,9 +8,9 @@ from scipy.special import expit
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation import mixture
-from plainfilm.evaluation.adapting import adapt_by_hills, expected_accuracy
 from plainfilm.evaluation.decision import Band, Decision
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.unlabelled import adapt_by_hills, expected_accuracy
 
 OLD = Decision(("NORMAL", "PNEUMONIA"), "PNEUMONIA", 0.5, 1.0, Band(0.4, 0.6))
 

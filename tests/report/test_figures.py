@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from plainfilm.evaluation.calibration import RiskCoverage
 from plainfilm.evaluation.intervals import Interval
+from plainfilm.evaluation.referral import RiskCoverage
 from plainfilm.report import figures, forest, network, plots
 
 UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))

@@ -12,30 +12,14 @@ from plainfilm.audit import baselines, facts
 from plainfilm.audit import columns as of_table
 from plainfilm.audit.advice import COVER_THEM
 from plainfilm.audit.duplicates import duplicates, inseparable
-from plainfilm.audit.measure import Measured, measure
+from plainfilm.audit.measure import Measured
 from plainfilm.audit.shift import ALL, shift
 from plainfilm.audit.telling import EACH, RULE, learnt_from, too_few
-from plainfilm.data.films import Films
 from plainfilm.data.findings import as_question
 from plainfilm.evaluation.decision import positive_class
 from plainfilm.evaluation.predictions import Predictions
 
 LITTLE_KNOWN = 0.95  # share of films with a patient below which that is said
-
-
-def audit(
-    films: Films,
-    against: Films | None = None,
-    seed: int = 0,
-    positive: str = "",
-    predictions: Predictions | None = None,
-) -> dict[str, Any]:
-    """Return the audit of ``films`` as a document, with ``against`` also whether that set is like them.
-
-    positive: the class that baselines tell from the others; empty = the one not called normal. predictions: of a model,
-    out of fold; they take the weak probe's place in naming doubtful labels. InputError when no film can be read.
-    """
-    return examine(measure(films), measure(against) if against else None, seed, positive, predictions)
 
 
 def examine(
@@ -45,7 +29,11 @@ def examine(
     positive: str = "",
     predictions: Predictions | None = None,
 ) -> dict[str, Any]:
-    """Return the document of films that are measured already; see ``audit``."""
+    """Return the audit of ``measured`` films as a document, with ``other`` also whether that set is like them.
+
+    positive: the class that baselines tell from the others; empty = the one not called normal. predictions: of a model,
+    out of fold; they take the weak probe's place in naming doubtful labels. InputError when no film can be read.
+    """
     rng = np.random.default_rng(seed)
     twins = duplicates(measured)
     found = {

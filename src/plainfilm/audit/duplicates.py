@@ -24,7 +24,6 @@ from plainfilm.storage.grown import Grown
 
 BITS = 384  # of a hash, one a coefficient
 STEEPNESS = 1.5  # power of the frequency that coefficients are weighted by
-BAND = 16  # bits that must all be equal before two films are compared
 FARTHEST = 3 * BITS // 8  # bits that may differ all the same: half do by chance, a quarter at a correlation of SAME
 NEIGHBOURS = 64  # films with an equal band that each is compared with; bounds the time on sets of look-alikes
 ALL_PAIRS = 512  # so few films are all compared: the medians that cut their hashes would mean little
@@ -114,7 +113,7 @@ def _detail(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def candidates(hashes: NDArray[np.uint8], farthest: int = FARTHEST) -> Pairs:
-    """Return the pairs of rows of (N, B / 8) hashes that have a whole band of BAND bits in common and differ in at most
+    """Return the pairs of rows of (N, B / 8) hashes that have a whole band of 16 bits in common and differ in at most
     ``farthest`` bits; each once.
 
     Any two hashes that differ in fewer bits than there are bands are found, and most that differ in far more. Time

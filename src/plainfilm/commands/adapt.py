@@ -12,35 +12,36 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from plainfilm.config import MAX_BAD
-from plainfilm.data.films import FILMS_HEADER, Films, Table, write_films
+from plainfilm.data.films import Films, Table, write_films
 from plainfilm.data.findings import question_of
 from plainfilm.data.sources import load, unlabelled
 from plainfilm.errors import InputError, refuse, require_share
 from plainfilm.evaluation import adapting, operating
 from plainfilm.evaluation.adapting_findings import adapt_findings, adapt_findings_by_hills
-from plainfilm.evaluation.chance import chance_line, tells_of_chance, worse_than_chance
+from plainfilm.evaluation.chance import as_said_of, chance_line_unless_worse
 from plainfilm.evaluation.decision import Decision
-from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, means, of_classes, write_findings
-from plainfilm.evaluation.guarantee import parsed
+from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, of_classes, write_findings
 from plainfilm.evaluation.operating import Rules
 from plainfilm.evaluation.predictions import Predictions, write_predictions
+from plainfilm.evaluation.scores_findings import means
+from plainfilm.evaluation.unlabelled import adapt_by_hills, adapt_to_prevalence, expected_rates
 from plainfilm.export.engine import OnnxModel
 from plainfilm.export.opened import opened
 from plainfilm.models.drift import Seen
 from plainfilm.progress import say
 from plainfilm.runs.external import (
     as_the_model_says,
+    keep_seen,
     label_films,
     predict_films,
-    seen_by_model,
     shared_with,
     with_the_findings,
 )
 from plainfilm.runs.findings import headline
 from plainfilm.runs.folder import RunFolder
+from plainfilm.runs.own import own_chance, own_films, own_findings
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed, write_json
-from plainfilm.storage.tables import write_csv
 
 if TYPE_CHECKING:
     from plainfilm.models.model import Model
@@ -94,7 +95,7 @@ def adapt_labelled(
     rule where too few films know it.
     """
     model = _model(run)
-    rules = rules_of(threshold, refer, guarantee)
+    rules = Rules.asked(threshold, refer, guarantee)
     fitted: Callable[..., tuple[Any, dict[str, Any], Predictions | FindingsPredictions]]
     if isinstance(model.decision, FindingsDecision):
         refuse("a model of several findings", {"classes": classes})
@@ -112,14 +113,12 @@ def adapt_labelled(
         new, found, after = fitted(Local(run, data, local, chances), model, out, rules, rng, force)
         films = films.with_films((replace(film, part="test") for film in good), quarantine=tuple(bad))
         write_films(films, out)
-        _keep_seen(RunFolder(run), out)
+        keep_seen(RunFolder(run), out)
         found |= {"quarantined": len(bad), "data_hash": films.data_hash, "shared": shared}
         found["red_lines"] = shared["red_lines"] + found.pop("lines")
         written = _write(out, data, model, new, found)
         about = {"model": model.name, "data": data, "synthetic": films.synthetic, "quarantine": bad}
-        if isinstance(after, FindingsPredictions):
-            return written | _report_findings(out, after, written, about)
-        return written | _report(out, RunFolder(run), after, cast(Decision, new), written, about)
+        return written | _report(out, RunFolder(run), after, new, written, about)
 
 
 class Local(NamedTuple):
@@ -142,7 +141,7 @@ def _fitted(
     by_chance = _against_chance(local.run, local.data, found["before"], force)
     write_predictions(out / folders.PREDICTIONS, after)
     decided = found["before" if found["kept"] else "after"]
-    found["lines"] = by_chance + found["lines"] + _still_off(decided)
+    found["lines"] = by_chance + found["lines"] + adapting.still_off(decided)
     if model.verdict.get("curve"):  # the old one is of another temperature and other films
         model.verdict = {**model.verdict, "curve": operating.operating_curve(after)}
     return new, found, after
@@ -173,71 +172,40 @@ def _fitted_to_findings(
     return new, found, after
 
 
-def rules_of(threshold: str, refer: str, guarantee: str, shifted: bool = False) -> Rules:
-    """Return how the operating point is chosen; InputError where both kinds of a refer band are asked for."""
-    if guarantee and refer:
-        raise InputError("--refer and --guarantee both set the films for a reader; leave one out.")
-    if guarantee:
-        parsed(guarantee)
-    return Rules(threshold or "auto", guarantee or refer or Rules().refer, shifted)
-
-
 def _against_chance(run: Path, data: str, before: dict[str, dict[str, float]], force: bool) -> list[str]:
     """Return a red line where the model is not shown to be better than chance and ``force`` takes it all the same;
     InputError without, and where it is worse: no threshold mends that."""
-    line = chance_line(before, f"the films of {data}")
-    if worse_than_chance(before):
-        raise InputError(f"{run}: {line[0].lower()}{line[1:]} If they are, say which is which by --classes.")
+    advice = "If they are, say which is which by --classes."
+    line = chance_line_unless_worse(before, f"the films of {data}", advice, str(run))
     if line and not force:
         raise InputError(
-            f"{run}: {line[0].lower()}{line[1:]} No threshold mends that, and nothing is written; give more films of "
+            f"{as_said_of(str(run), line)} No threshold mends that, and nothing is written; give more films of "
             "the site, or adapt it all the same with --force."
         )
     return [line] if line else []
 
 
 def _report(
-    out: Path, run: RunFolder, films: Predictions, decision: Decision, found: dict[str, Any], about: dict[str, Any]
+    out: Path,
+    run: RunFolder,
+    films: Predictions | FindingsPredictions,
+    new: Decision | FindingsDecision,
+    found: dict[str, Any],
+    about: dict[str, Any],
 ) -> dict[str, str]:
     """Write the report of the local films; return where it is, nothing without what draws it."""
-    about |= {"whose": f" of the site; {found['quarantined']} could not be read"}
     try:
         from plainfilm.report.adapted import adapted_report
-    except ImportError:
-        say("No report: it takes plainfilm[train].")
-        return {}
-    return {"report": str(adapted_report(out, run, films, decision, found, about))}
-
-
-def _report_findings(
-    out: Path, films: FindingsPredictions, found: dict[str, Any], about: dict[str, Any]
-) -> dict[str, str]:
-    """``_report`` for a model of several findings."""
-    try:
         from plainfilm.report.adapted_findings import adapted_findings_report
     except ImportError:
         say("No report: it takes plainfilm[train].")
         return {}
-    return {"report": str(adapted_findings_report(out, films, found, {**about, "version": version("plainfilm")}))}
-
-
-def _keep_seen(run: RunFolder, out: Path) -> None:
-    """Write the films that the model had seen beside the adapted one, where they are known."""
-    if run.has(folders.FILMS):
-        rows = seen_by_model(run)
-        write_csv(out / folders.SEEN_BEFORE, FILMS_HEADER, ([row[name] for name in FILMS_HEADER] for row in rows))
-
-
-def _still_off(after: dict[str, dict[str, float]]) -> list[str]:
-    """A temperature moves no probability across one half: at another prevalence it can't calibrate."""
-    found = after["calibration_intercept"]
-    if not (found["low"] > 0 or found["high"] < 0):
-        return []
-    way = "low" if found["value"] > 0 else "high"
-    return [
-        f"The probabilities stay too {way} here (calibration intercept {found['value']:.2f}, 95 % interval "
-        f"{found['low']:.2f} to {found['high']:.2f}): decide by the threshold, and don't read them as risks."
-    ]
+    if isinstance(films, FindingsPredictions):
+        place = adapted_findings_report(out, films, found, {**about, "version": version("plainfilm")})
+    else:
+        about["whose"] = f" of the site; {found['quarantined']} could not be read"
+        place = adapted_report(out, run, films, cast(Decision, new), found, about)
+    return {"report": str(place)}
 
 
 def adapt_unlabelled(
@@ -266,7 +234,7 @@ def adapt_unlabelled(
         return _findings_unlabelled(model, run, data, out, max_bad, seed)
     if "prior" not in model.verdict:
         raise InputError(f"{run} does not say for which prevalence it was trained; train it with this version.")
-    by_chance = _own_chance(run, model)
+    by_chance = own_chance(RunFolder(run), model.verdict.get("red_lines", []))
     with _new_folder(out):
         seen = Seen(model.gate)
         raw, _, bad = predict_films(_at_temperature_one(model), unlabelled(data), max_bad, seen)
@@ -274,13 +242,15 @@ def adapt_unlabelled(
         old, prior = _as_trained(model), model.verdict["prior"]
         if wanted is None:
             rng = np.random.default_rng(seed)
-            new, found = adapting.adapt_by_hills(cool, old, _own_films(run), prevalence, raw.patients, rng)
+            new, found = adapt_by_hills(cool, old, own_films(RunFolder(run)), prevalence, raw.patients, rng)
             moved = f"threshold moved by the scores of {len(cool)} films without labels"
         else:
-            new, found = adapting.adapt_unlabelled(cool, old, prior, prevalence, wanted, raw.patients)
+            new, found = adapt_to_prevalence(cool, old, prior, prevalence, wanted, raw.patients)
             moved = f"threshold moved to a prevalence of {found['prevalence_used']:.3f}"
-        expected = None if wanted is None or by_chance else _expected(run, old, new)
-        found |= {"expected": expected, "red_lines": by_chance + _as_a_set(seen)}
+        expected = None
+        if wanted is not None and not by_chance and (scored := RunFolder(run)).has(folders.METRICS):
+            expected = expected_rates(scored.scored, old, new)
+        found |= {"expected": expected, "red_lines": by_chance + seen.red_lines()}
         model.verdict = {**model.verdict, "protocol": f"{moved} ({new.rule}); not measured"}
         return _write_unlabelled(run, data, out, model, new, found, bad)
 
@@ -290,14 +260,13 @@ def _findings_unlabelled(
 ) -> dict[str, Any]:
     """``adapt_unlabelled`` for a model of several findings: each threshold moves with the hills of its own scores."""
     assert isinstance(model.decision, FindingsDecision)
-    own = _of_a_run(run).findings
+    own = own_findings(RunFolder(run))
     with _new_folder(out):
         seen = Seen(model.gate)
         asked, raw, _, bad = label_films(_at_temperature_one(model), unlabelled(data), max_bad, seen)
         patients = np.array([film.group for film in asked], dtype=np.str_)
-        own, rng = own.take(own.parts != "train"), np.random.default_rng(seed)
-        new, found = adapt_findings_by_hills(raw, model.decision, own, patients, rng)
-        found["red_lines"] = [*_as_a_set(seen), *found.pop("lines")]
+        new, found = adapt_findings_by_hills(raw, model.decision, own, patients, np.random.default_rng(seed))
+        found["red_lines"] = [*seen.red_lines(), *found.pop("lines")]
         moved = f"each finding's threshold moved by its scores on {found['films']} films without labels; not measured"
         model.verdict = {**model.verdict, "protocol": moved, "findings": {}}
         return _write_unlabelled(run, data, out, model, new, found, bad)
@@ -313,80 +282,10 @@ def _write_unlabelled(
     bad: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     """Write what is known of a model that films without labels adapted; return what adapt.json holds."""
-    model.verdict = {  # the scores were those of the old threshold; the curve holds for any prevalence
-        **model.verdict,
-        "scores": {},
-        "red_lines": list(dict.fromkeys([*found["red_lines"], *model.verdict.get("red_lines", [])])),
-    }
+    model.verdict = {**model.verdict, "scores": {}}  # they were those of the old threshold; the curve still holds
     write_films(Films(Table(), data, tuple(bad)), out)
-    _keep_seen(RunFolder(run), out)
+    keep_seen(RunFolder(run), out)
     return _write(out, data, model, new, {**found, "quarantined": len(bad)})
-
-
-def _own_chance(run: Path, model: Model | OnnxModel) -> list[str]:
-    """Return a red line where the model was not shown to be better than chance on the films that it was scored on;
-    InputError where it was worse: no threshold mends that."""
-    folder, said = RunFolder(run), model.verdict.get("red_lines", [])
-    if not folder.has(folders.METRICS):
-        return [line for line in said if tells_of_chance(line)]  # of a model.h5, or of one adapted before
-    scores, where = folder.scores(), f"its own {folder.part} films"
-    line = chance_line(scores, where)
-    if worse_than_chance(scores):
-        raise InputError(f"{run}: {line[0].lower()}{line[1:]} No threshold mends that; train it with the right names.")
-    return [f"{line} No threshold mends that: whatever is called positive here is called so at random."] * bool(line)
-
-
-def _as_a_set(seen: Seen) -> list[str]:
-    """Return the red line of films without labels that differ as a set from the training films."""
-    change = seen.change()
-    if change is None:
-        return []
-    return [
-        f"As a set, these {change.films:,} films differ from the training films: {change.words}. Without labels nobody "
-        "can know whether the model works on them at all: on other patients, or another disease, it may be at chance, "
-        "whatever accuracy is expected. Label 50 of them."
-    ]
-
-
-def _of_a_run(run: Path) -> RunFolder:
-    """Return the run's folder; InputError where it has no predictions."""
-    folder = RunFolder(run)
-    if not folder.has(folders.PREDICTIONS):
-        raise InputError(
-            f"{run} is no run folder with predictions.csv, by which a threshold is found without labels; name the run, "
-            "or give --prevalence."
-        )
-    return folder
-
-
-def _own_films(run: Path) -> Predictions:
-    """Return the run's films that trained nothing, with their labels."""
-    folder = _of_a_run(run)
-    own = folder.predictions.take(folder.predictions.parts != "train")
-    if np.bincount(own.labels, minlength=2).min() < adapting.FEWEST:
-        raise InputError(
-            f"{run} has fewer than {adapting.FEWEST} films of a class besides those that trained it; give labelled "
-            "films, or --prevalence."
-        )
-    return own
-
-
-def _expected(run: Path, old: Decision, new: Decision) -> dict[str, dict[str, float]] | None:
-    """Return sensitivity and specificity of the old and the new threshold on the films that the run was scored on: a
-    change of prevalence alone leaves both as they are. None for what is no run with its predictions."""
-    folder = RunFolder(run)
-    if not folder.has(folders.METRICS):
-        return None
-    p = folder.scored
-
-    def at(decision: Decision) -> dict[str, float]:
-        told = replace(p, decision=decision)
-        return {
-            "sensitivity": float(told.called[told.truth].mean()),
-            "specificity": float((~told.called[~told.truth]).mean()),
-        }
-
-    return {"before": at(old), "after": at(new)}
 
 
 def _model(run: Path) -> Model | OnnxModel:
@@ -416,12 +315,13 @@ def _write(
     about = {"from_model": model.hash, "from": old, "data": data, "to": new.operating, **found}
     model.decision = new
     model.provenance = {**model.provenance, "adapted": about}
+    red_lines = dict.fromkeys([*found["red_lines"], *model.verdict.get("red_lines", [])])
+    model.verdict = {**model.verdict, "red_lines": list(red_lines)}
     if "after" in found:
         decided = found["before" if found["kept"] else "after"]
         model.verdict = {
             **model.verdict,
             "protocol": adapting.protocol(found, Path(data).name),
-            "red_lines": list(dict.fromkeys([*found["red_lines"], *model.verdict.get("red_lines", [])])),
             "part": "local films",
             "films": found["films"],
             "scores": {name: decided[name] for name in model.verdict.get("scores", decided)},

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.commands.adapt import rules_of
 from plainfilm.errors import InputError
 from plainfilm.evaluation import adapting, operating
-from plainfilm.evaluation.chance import chance_line, worse_than_chance
+from plainfilm.evaluation.chance import chance_line_unless_worse
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.point import floored, point_of
@@ -43,7 +42,7 @@ def adapt_predictions(
         raise InputError(f"--out {out}: an operating point is a JSON file; give a name that ends in .json.")
     if out.exists() and not force:
         raise InputError(f"{out} exists; choose another name, or add --force to replace it.")
-    rules = rules_of(threshold, refer, guarantee, shifted=True)
+    rules = operating.Rules.asked(threshold, refer, guarantee, shifted=True)
     handed = read_table_of(file, told=Told.of(columns, scores, positive))
     operating.check(rules.threshold, rules.refer, handed.predictions.classes)
     decision, found = _fitted(file, handed, rules, force, seed)
@@ -68,9 +67,8 @@ def _fitted(
         raise InputError(f"{file} has a threshold for each film, of cross-validation; give the films of one model.")
     old = replace(raw.decision, rule="as given")
     decision, _, found = adapting.adapt(raw, old, rules, np.random.default_rng(seed), force)
-    line = chance_line(found["before"], f"the films of {file}")
-    if worse_than_chance(found["before"]):
-        raise InputError(f"{line} If they are, name the class that the scores are for: --positive NAME.")
+    advice = "If they are, name the class that the scores are for: --positive NAME."
+    line = chance_line_unless_worse(found["before"], f"the films of {file}", advice)
     if found["kept"] and not decision.promises:
         gain = found["difference"]["balanced_accuracy"]
         raise InputError(

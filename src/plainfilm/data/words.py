@@ -18,7 +18,6 @@ PART_NAMES = {
     **{name: "val" for name in ("validierung", "validierungs", "validacion")},
     "prueba": "test",
 }
-PART_COLUMNS = ("split", "part")  # names of the column that says a film's part
 OF_A_PART = re.compile(r"_?(set|split|part|data|images|films|folder|files)$")  # "train_set", "Test images"
 
 # What pandas, R, Excel (in English and German), Stata and others write where nothing is known; see

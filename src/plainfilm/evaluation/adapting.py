@@ -13,27 +13,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation import calibration, mixture
-from plainfilm.evaluation.calibration import DRAWS, adjust_prevalence, ece_gap, estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.compare import differences
-from plainfilm.evaluation.decision import FLOOR, Band, Decision
+from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.guarantee import PREVALENCES, at_prevalence, holds_until
 from plainfilm.evaluation.intervals import Interval, rate
-from plainfilm.evaluation.mixture import Hills
 from plainfilm.evaluation.operating import Rules, choose, referring
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import ORDER, named, scores
+from plainfilm.evaluation.referral import useless
+from plainfilm.evaluation.reliability import DRAWS, ece_gap
+from plainfilm.evaluation.scores import scores
+from plainfilm.evaluation.tables import ORDER, named
 
 FOLDS = 5
 FEWEST = 10  # films a class: below this a threshold is a guess
 SIZES = (25, 50, 100, 200, 400)  # local films in the learning curve
 FEW = 50  # patients: below this a gain is seldom shown
 REPEATS = 40
-EDGE = 0.005  # a prevalence nearer to 0 or 1 can't be told from none or all
-WITHIN = 0.05  # of an expected accuracy
 ENOUGH = 0.01  # mean loss of balanced accuracy against all films fitted, that no longer matters
 OF_ORDER = tuple(named(about=ORDER))  # scores that depend on the films' order alone
 COMPARED = tuple(name for name in named("runs") if name not in OF_ORDER)
@@ -144,6 +141,19 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     return [line for line, applies in said.items() if applies]
 
 
+def still_off(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return a red line where the probabilities are off as a whole: a temperature moves none across one half, so at
+    another prevalence it can't calibrate them."""
+    found = scores["calibration_intercept"]
+    if not (found["low"] > 0 or found["high"] < 0):
+        return []
+    way = "low" if found["value"] > 0 else "high"
+    return [
+        f"The probabilities stay too {way} here (calibration intercept {found['value']:.2f}, 95 % interval "
+        f"{found['low']:.2f} to {found['high']:.2f}): decide by the threshold, and don't read them as risks."
+    ]
+
+
 def _referring(p: Predictions, referred: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
     wrong = p.decided != p.labels
     return {
@@ -240,8 +250,8 @@ def referral_in_words(decision: Decision, refer: Mapping[str, Mapping[str, float
     if not refer:
         return f"{band}."
     share, error = (f"{r['value']:.3f} ({r['low']:.3f} to {r['high']:.3f})" for r in refer.values())
-    useless = calibration.useless(refer["share"]["value"])
-    return f"{band}: {share} of the films; errors among the others {error}; cross-fitted. {useless}".rstrip()
+    warned = useless(refer["share"]["value"])
+    return f"{band}: {share} of the films; errors among the others {error}; cross-fitted. {warned}".rstrip()
 
 
 def _enough(curve: list[dict[str, float]]) -> int | None:
@@ -250,146 +260,3 @@ def _enough(curve: list[dict[str, float]]) -> int | None:
     best = max(row["mean"] for row in curve)
     enough = next(row for row in curve if row["mean"] >= best - ENOUGH)
     return int(enough["films"]) if enough is not curve[-1] else None  # more was tried, and brought no more
-
-
-def adapt_unlabelled(
-    probabilities: NDArray[np.float64],
-    old: Decision,
-    trained: float,
-    prevalence: float | None,
-    aim: float = 0.5,
-    patients: NDArray[np.str_] | None = None,
-) -> tuple[Decision, dict[str, Any]]:
-    """Return the old rule of decision moved to another prevalence, for films without labels, and what it rests on.
-
-    ``probabilities``: (N, 2) at the old temperature; ``trained``: the share that training gave the positive class;
-    ``patients`` (N,): whose film each is, for the interval of the estimate. ``prevalence``: its share at the new site
-    where it is known, else it is estimated from the probabilities (Saerens et al. 2002), which assumes that films of a
-    class look as in training; that can't be checked without labels. A film is
-    called positive where its probability, corrected for the new prevalence, reaches ``aim``: with 0.5 errors are
-    fewest. The old threshold does not enter: one that balances the classes or holds a sensitivity does so at any
-    prevalence. The refer band keeps its place about the threshold, in log-odds.
-    """
-    if probabilities.shape[1] != 2:
-        raise InputError("adapt without labels works with two classes; give labelled films.")
-    score = probabilities[:, old.column]
-    shares = _shares(trained, old)
-    estimate = float(estimate_prevalence(probabilities, shares)[old.column])
-    wanted = estimate if prevalence is None else prevalence
-    if not EDGE <= wanted <= 1 - EDGE:
-        raise InputError(
-            f"The prevalence comes out as {wanted:.4f}, which no threshold is made for: these films differ "
-            "from the training films, or are all of one class; give labelled films, or --prevalence where it is known."
-        )
-    moved = adjust_prevalence(probabilities, shares, np.clip(_shares(wanted, old), 1e-6, 1))
-    threshold = float(expit(logit(aim) + logit(trained) - logit(wanted)))
-    shift = float(logit(threshold) - logit(np.clip(old.threshold, FLOOR, 1 - FLOOR)))
-    band = old.refer and Band(*(_moved(bound, shift) for bound in old.refer))
-    goal = "fewest errors" if aim == 0.5 else f"corrected probability {aim:g}"
-    rule = f"{goal} at {'a known prevalence' if prevalence is not None else 'a prevalence estimated without labels'}"
-    new = replace(old, threshold=threshold, rule=rule, refer=band, promises=())  # which hold at no other prevalence
-    about = {
-        "films": len(probabilities),
-        "prevalence_trained": trained,
-        "prevalence_estimated": estimate,
-        "prevalence_interval": prevalence_interval(score, trained, estimate, patients).as_dict(),
-        "prevalence_used": wanted,
-        "called_positive_before": float((old.decide(probabilities) == old.column).mean()),
-        "called_positive_after": float((new.decide(probabilities) == new.column).mean()),
-        "mean_probability_before": float(score.mean()),
-        "mean_probability_after": float(moved[:, old.column].mean()),
-    }
-    return new, about
-
-
-class NoHills(InputError):
-    """Scores of films without labels that are not those of the two classes, moved; ``reasons``: why not."""
-
-    def __init__(self, reasons: Sequence[str]) -> None:
-        self.reasons = "; ".join(reasons)
-        super().__init__(
-            f"--threshold balanced can't be found without labels: {self.reasons}. Give 50 labelled films, or leave it "
-            "out to move the threshold to a prevalence."
-        )
-
-
-def adapt_by_hills(
-    probabilities: NDArray[np.float64],
-    old: Decision,
-    own: Predictions,
-    prevalence: float | None,
-    patients: NDArray[np.str_],
-    rng: np.random.Generator,
-) -> tuple[Decision, dict[str, Any]]:
-    """Return the old rule of decision with its threshold moved as the valley between the two hills of the scores has
-    moved, on films without labels, and what it rests on: see ``evaluation.mixture``.
-
-    ``probabilities``: (N, 2) at the old temperature; ``own``: the run's films that trained nothing, by the old rule;
-    ``prevalence``: where it is known. The valley is where the mean of sensitivity and specificity is largest, whatever
-    the prevalence. InputError for fewer than 50 films and where the scores are not those of the two classes, moved.
-    """
-    if len(probabilities) < FEW:
-        raise InputError(f"--threshold balanced without labels needs {FEW} films, and there are {len(probabilities)}.")
-    scores, known = _log_odds(probabilities[:, old.column]), known_hills(own)
-    hills = mixture.fitted(scores, known, prevalence)
-    if reasons := mixture.against(hills, scores):
-        raise NoHills(reasons)
-    shift = hills.valley - known.valley
-    middle = float(logit(np.clip(old.threshold, FLOOR, 1 - FLOOR)))
-    threshold = float(expit(middle + shift))
-    band = old.refer and Band(*(_moved(bound, shift) for bound in old.refer))
-    rule = "old threshold moved with the two hills of the log-odds, without labels"
-    new = replace(old, threshold=threshold, rule=rule, refer=band, promises=())
-    draws = mixture.swayed(scores, known, prevalence, patients, rng)
-    low, high = np.quantile(draws, (0.025, 0.975), axis=0)
-    ends = (float(expit(middle + end - known.valley)) for end in (low[0], high[0]))
-    about = {
-        "films": len(scores),
-        "threshold_interval": dict(zip(("value", "low", "high"), (threshold, *ends), strict=True)),
-        "prevalence_trained": known.share,
-        "prevalence_estimated": hills.share,
-        "prevalence_interval": {"value": hills.share, "low": float(low[1]), "high": float(high[1])},
-        "prevalence_used": hills.share,
-        "called_positive_before": float((old.decide(probabilities) == old.column).mean()),
-        "called_positive_after": float((new.decide(probabilities) == new.column).mean()),
-        "accuracy_expected": expected_accuracy(own, scores, float(old.threshold)),
-        "hills": {
-            "log_odds_moved": {name: hills.moved[int(name == old.positive)] for name in old.classes},
-            "deviations_apart": hills.apart,
-        },
-        "assumption": "each class's log-odds are spread as on the run's own films, only moved",
-    }
-    return new, about
-
-
-def expected_accuracy(own: Predictions, scores: NDArray[np.float64], threshold: float) -> dict[str, float]:
-    """Return what is expected of the accuracy, at ``threshold``, on films without labels with the log-odds ``scores``
-    (N,): that on the films of ``own`` less what the mean confidence has lost (Guillory et al. 2021, arXiv 2107.03315,
-    "difference of confidences").
-
-    ``within``: the largest error under 90 simulated changes of look (LOG.md, 2026-11-30). Where a class's scores moved
-    half-way to the other's it was off by .1, and it knows nothing of other diseases.
-    """
-    middle = float(logit(np.clip(threshold, FLOOR, 1 - FLOOR)))
-    here, there = (float(expit(np.abs(each - middle)).mean()) for each in (_log_odds(own.score), scores))
-    right = float(((own.score >= threshold) == own.truth).mean())
-    return {"value": float(np.clip(right - (here - there), 0, 1)), "within": WITHIN, "own": right}
-
-
-def _log_odds(score: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(logit(np.clip(score, FLOOR, 1 - FLOOR)))
-
-
-def known_hills(p: Predictions) -> Hills:
-    """Return the hills of labelled films."""
-    return mixture.of_classes(_log_odds(p.score), p.truth)
-
-
-def _shares(share: float, decision: Decision) -> NDArray[np.float64]:
-    """Return (2,) the shares of both classes where the positive one has ``share``."""
-    return np.array([1 - share, share] if decision.column == 1 else [share, 1 - share])
-
-
-def _moved(probability: float, shift: float) -> float:
-    """Return the probability whose log-odds are ``shift`` higher; 0 and 1 stay."""
-    return probability if probability in (0.0, 1.0) else float(expit(logit(probability) + shift))

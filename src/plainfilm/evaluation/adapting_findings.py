@@ -15,6 +15,7 @@ from plainfilm.evaluation.chance import chance_line, worse_than_chance
 from plainfilm.evaluation.decision import Floats
 from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions, both
 from plainfilm.evaluation.operating import Rules
+from plainfilm.evaluation.unlabelled import NoHills, adapt_by_hills
 
 MAY_HARM = (
     "Thresholds that were moved without labels can make a finding worse: in simulated sites balanced accuracy rose by "
@@ -67,7 +68,7 @@ def adapt_findings(
 def adapt_findings_by_hills(
     raw: Floats, old: FindingsDecision, own: FindingsPredictions, patients: NDArray[np.str_], rng: np.random.Generator
 ) -> tuple[FindingsDecision, dict[str, Any]]:
-    """Return the old rule with each finding's threshold moved as ``adapting.adapt_by_hills`` does, on films without
+    """Return the old rule with each finding's threshold moved as ``unlabelled.adapt_by_hills`` does, on films without
     labels, and what that rests on: under "findings" what it finds of each, or "not_adapted" with the reason.
 
     ``raw``: (N, F) probabilities at temperature 1; ``own``: the run's films that trained nothing, by the old rule;
@@ -81,9 +82,9 @@ def adapt_findings_by_hills(
         yes = int(known.truth.sum())
         try:
             if min(yes, len(known) - yes) < adapting.FEWEST:
-                raise adapting.NoHills([f"{yes} of {len(known)} films of the run that trained nothing have it"])
-            new, each[name] = adapting.adapt_by_hills(rule.tempered(both(raw[:, k])), rule, known, None, patients, rng)
-        except adapting.NoHills as error:
+                raise NoHills([f"{yes} of {len(known)} films of the run that trained nothing have it"])
+            new, each[name] = adapt_by_hills(rule.tempered(both(raw[:, k])), rule, known, None, patients, rng)
+        except NoHills as error:
             new, each[name] = rule, {"not_adapted": error.reasons}
         rules.append(new)
     kept = [name for name, found in each.items() if "not_adapted" in found]

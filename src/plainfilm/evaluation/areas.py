@@ -41,22 +41,6 @@ def placements(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
     return below, above
 
 
-def delong(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
-    """Return the areas under the curves (M,) and their covariance (M, M) of M models on the same N films.
-
-    NaN where they can't be known: areas without a film of both classes, covariance without two of each.
-    DeLong, DeLong & Clarke-Pearson 1988, doi 10.2307/2531595. Films are taken as independent.
-    """
-    models = len(scores)
-    m, n = int(positive.sum()), int((~positive).sum())
-    if min(m, n) == 0:
-        return np.full(models, np.nan), np.full((models, models), np.nan)
-    below, above = placements(positive, scores)
-    if min(m, n) == 1:
-        return below.mean(axis=1), np.full((models, models), np.nan)
-    return below.mean(axis=1), np.atleast_2d(np.cov(below)) / m + np.atleast_2d(np.cov(above)) / n
-
-
 def area(positive: Bools, score: Floats, parts: NDArray[Any] | None = None) -> Estimate:
     """Return the area under the ROC curve of ``score`` (N,), NaN when a class is missing.
 

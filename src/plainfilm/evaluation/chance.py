@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plainfilm.errors import InputError
 from plainfilm.evaluation.scores import by_patient
 
 NOT_BETTER, WORSE = "Not shown to be better than chance on", "Worse than chance on"
@@ -36,6 +37,20 @@ def chance_line(scores: Mapping[str, Any], where: str) -> str:
 def worse_than_chance(scores: Mapping[str, Any]) -> bool:
     """Return whether the whole interval of the area under the curve lies below 0.5."""
     return _number((by_patient(scores, "auroc") or {}).get("high")) < CHANCE
+
+
+def chance_line_unless_worse(scores: Mapping[str, Any], where: str, advice: str, model: str = "") -> str:
+    """Return ``chance_line``; InputError where the model is worse than chance, which no threshold mends: the line as a
+    sentence about the ``model`` that is named, with ``advice`` behind it."""
+    line = chance_line(scores, where)
+    if worse_than_chance(scores):
+        raise InputError(f"{as_said_of(model, line)} {advice}")
+    return line
+
+
+def as_said_of(model: str, line: str) -> str:
+    """Return a line with the model before it, where it has a name."""
+    return f"{model}: {line[0].lower()}{line[1:]}" if model else line
 
 
 def tells_of_chance(line: str) -> bool:

@@ -13,11 +13,12 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.areas import auc_interval
 from plainfilm.evaluation.compare import paired_delong
 from plainfilm.evaluation.compare_findings import mean_area_test
-from plainfilm.evaluation.findings import FindingsPredictions, errors_together, means, too_few
+from plainfilm.evaluation.findings import FindingsPredictions, too_few
 from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.probes import probe_rows, red_lines
 from plainfilm.evaluation.robustness import Corruption
+from plainfilm.evaluation.scores_findings import errors_together, means
 
 Row = dict[str, Any]
 

@@ -16,7 +16,6 @@ from scipy.stats import binom
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.areas import area, two_sided_spread
-from plainfilm.evaluation.calibration import DRAWS, ece_gap
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.intervals import (
     Bools,
@@ -32,6 +31,7 @@ from plainfilm.evaluation.intervals import (
     summed,
 )
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.reliability import DRAWS, ece_gap
 from plainfilm.evaluation.scores import estimates, scores
 from plainfilm.evaluation.tables import one_film_moves
 

@@ -15,11 +15,11 @@ from scipy.special import ndtri
 
 from plainfilm.errors import InputError
 from plainfilm.evaluation.areas import area, two_sided_spread
-from plainfilm.evaluation.calibration import DRAWS
 from plainfilm.evaluation.compare import POWER, SIGNIFICANT, Paired, add_words, align, paired, scores_of
 from plainfilm.evaluation.findings import FindingsPredictions, too_few
 from plainfilm.evaluation.intervals import Gap, numbered, spread, student_quantile
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.reliability import DRAWS
 
 
 def compare_findings(

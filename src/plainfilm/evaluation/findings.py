@@ -1,4 +1,4 @@
-"""Several findings per film: predictions, their rule of decision and their scores.
+"""Several findings per film: their rule of decision, and predictions of them.
 
 Each finding is a question of yes or no about the films of which its answer is known, so that all that is written for
 two classes holds for it: ``FindingsPredictions.of`` gives these films as ``Predictions``. A cell that nobody knows is
@@ -7,7 +7,7 @@ never negative: its film is not among them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,10 @@ from plainfilm.data.findings import no
 from plainfilm.data.roles import candidates
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.decision import FLOOR, Bools, Decision
-from plainfilm.evaluation.intervals import Floats, Interval, correlations, numbered, together
+from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.pairs import pairs
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scales import as_probabilities
-from plainfilm.evaluation.scores import estimates, scores
 from plainfilm.storage.tables import read_csv, read_table, write_csv
 
 Cells = NDArray[np.int8]
@@ -35,14 +34,6 @@ Cells = NDArray[np.int8]
 FEWEST = 2  # known films of either answer, below which a finding is not scored
 CUT = "threshold_"  # how the column of a finding's own thresholds begins in predictions.csv
 NONE = "none"  # the label of a film with no finding
-AVERAGED = (
-    "auroc",
-    "auprc",
-    "balanced_accuracy",
-    "sensitivity",
-    "specificity",
-    "brier",
-)  # scores with a mean over findings
 
 
 @dataclass(frozen=True)
@@ -377,76 +368,12 @@ def _cell(path: str | Path, text: str) -> int:
     return int(known) if known in ("1", "0") else UNKNOWN
 
 
-def scored(p: FindingsPredictions, rng: np.random.Generator) -> dict[str, Any]:
-    """Return the scores of one part: means over findings, and under "findings" each finding's.
-
-    A finding has ``known``, ``positives``, and ``scores`` ({score: {"value", "low", "high"}}) or, with fewer than two
-    films of either answer, ``not_scored`` with the reason. ``macro`` and ``weighted`` (by positives) means are over the
-    findings that are scored; see ``means`` for their intervals.
-    """
-    each: dict[str, Any] = {}
-    for name in p.findings:
-        films = p.of(name)
-        found: dict[str, Any] = {"known": len(films), "positives": int(films.truth.sum())}
-        if few := too_few(films):
-            each[name] = found | {"not_scored": few}
-        else:
-            each[name] = found | {"scores": {key: i.as_dict() for key, i in scores(films, rng).items()}}
-    names = [name for name, found in each.items() if "scores" in found]
-    return {**means(each, errors_together(p, names)), "findings": each}
-
-
 def too_few(films: Predictions) -> str:
     """Return why a finding can't be scored on the films of which it is known; empty where it can."""
     yes = int(films.truth.sum())
     if min(yes, len(films) - yes) >= FEWEST:
         return ""
     return f"{yes} positive and {len(films) - yes} negative films are known; at least {FEWEST} of either are needed"
-
-
-def means(each: Mapping[str, Any], together_by: Mapping[str, Floats] | None = None) -> dict[str, Any]:
-    """Return {"macro_<score>", "weighted_<score>"} over those findings of ``each`` (see ``scored``) that are scored.
-
-    Bounds are recovered from the findings' own (``intervals.together``) with ``together_by``: of each score how far the
-    findings' estimates err together, (F, F) for the F that are scored. Without it they are taken to err fully together,
-    which is the widest.
-    """
-    scored_ones = [one for one in each.values() if "scores" in one]
-    found: dict[str, Any] = {}
-    for score in AVERAGED:
-        kept = [
-            k for k, one in enumerate(scored_ones) if score in one["scores"] and _known(one["scores"][score].values())
-        ]
-        if not kept:
-            continue
-        parts = [Interval(**scored_ones[k]["scores"][score]) for k in kept]
-        matrix = np.ones((len(kept), len(kept)))
-        if together_by:
-            matrix = together_by[score][np.ix_(kept, kept)]
-        positives = np.array([scored_ones[k]["positives"] for k in kept], dtype=np.float64)
-        for kind, weights in (("macro", np.ones(len(kept))), ("weighted", positives)):
-            share = weights / weights.sum()
-            value = float(share @ [part.value for part in parts])
-            mean = together(value, parts, share, matrix)
-            found[f"{kind}_{score}"] = Interval(value, max(mean.low, 0.0), min(mean.high, 1.0)).as_dict()
-    return found
-
-
-def errors_together(p: FindingsPredictions, names: Sequence[str]) -> dict[str, Floats]:
-    """Return for each averaged score the correlation (F, F) of the findings' estimates, patients whole: the films that
-    know two findings pull on both."""
-    pulls = {score: np.zeros((len(names), len(p))) for score in AVERAGED}
-    for row, name in enumerate(names):
-        known = p.truth[:, p.findings.index(name)] >= 0
-        for score, estimate in estimates(p.of(name)).items():
-            if score in pulls:
-                pulls[score][row, known] = estimate.pulls
-    whose = numbered(p.patients)
-    return {score: correlations(values, whose, 1.0) for score, values in pulls.items()}
-
-
-def _known(values: Iterable[float | None]) -> bool:
-    return all(value is not None and bool(np.isfinite(value)) for value in values)
 
 
 def cooccurrence(truth: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -494,22 +421,3 @@ def pooled_findings(tables: Sequence[FindingsPredictions], names: Sequence[str])
         np.repeat(np.array(names, dtype=np.str_), sizes),
     )
     return together.take(np.argsort(np.array(together.paths), kind="stable"))
-
-
-def doubtful(p: FindingsPredictions, most: int) -> tuple[list[dict[str, Any]], int]:
-    """Return the known cells whose own answer the model finds least likely, ``most`` at most and only those below 0.5,
-    and how many these are: {"path", "finding", "label" (1 or 0), "p_own_label"}."""
-    own = np.where(p.truth == 1, p.chances, 1 - p.chances)
-    own = np.where(p.truth >= 0, own, 1.0)
-    lowest = np.argsort(own, axis=None, kind="stable")[:most]
-    listed = [
-        {
-            "path": p.paths[film],
-            "finding": p.findings[k],
-            "label": int(p.truth[film, k]),
-            "p_own_label": float(own[film, k]),
-        }
-        for film, k in zip(*np.unravel_index(lowest, own.shape), strict=True)
-        if own[film, k] < 0.5
-    ]
-    return listed, int((own < 0.5).sum())

@@ -11,15 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.evaluation.calibration import (
-    estimate_prevalence,
-    fit_offsets,
-    fit_temperature,
-    moved,
-    prevalence_interval,
-)
+from plainfilm.evaluation.calibration import fit_offsets, fit_temperature, moved
 from plainfilm.evaluation.findings import FindingsPredictions, both, too_few
 from plainfilm.evaluation.intervals import Interval, rate
+from plainfilm.evaluation.prevalence import estimate_prevalence, prevalence_interval
 from plainfilm.evaluation.scores import ppv_npv_at
 
 FEWEST = 20  # unknown films, and known ones of either answer, below which nothing is estimated

@@ -13,10 +13,11 @@ from scipy.special import expit
 from plainfilm.config import name_values
 from plainfilm.errors import InputError
 from plainfilm.evaluation import guarantee
-from plainfilm.evaluation.calibration import fit_offsets, fit_temperature, proven_temperature, refer_band
+from plainfilm.evaluation.calibration import fit_offsets, fit_temperature, proven_temperature
 from plainfilm.evaluation.decision import Band, Decision, log_odds
 from plainfilm.evaluation.intervals import numbered
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.referral import refer_band
 from plainfilm.evaluation.scores import rates_at, sensitivity_threshold, youden_threshold
 
 GRID = np.round(np.arange(0.01, 1.0, 0.01), 2)  # thresholds that a user can try, with what they would have meant
@@ -28,6 +29,16 @@ class Rules(NamedTuple):
     threshold: str = "auto"
     refer: str = "share=0.05"
     shifted: bool = False
+
+    @classmethod
+    def asked(cls, threshold: str, refer: str, promised: str, shifted: bool = False) -> Rules:
+        """Return the rules by the texts of --threshold, --refer and --guarantee, "" where one is not given; InputError
+        where both kinds of a refer band are asked for, or a promise is none."""
+        if promised and refer:
+            raise InputError("--refer and --guarantee both set the films for a reader; leave one out.")
+        if promised:
+            guarantee.parsed(promised)
+        return cls(threshold or "auto", promised or refer or "share=0.05", shifted)
 
 
 def choose(

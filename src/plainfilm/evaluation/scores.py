@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,59 +15,13 @@ from plainfilm.evaluation.areas import (
     average_precision,
     average_precision_interval,
 )
-from plainfilm.evaluation.calibration import DRAWS, calibration_line, ece_interval
 from plainfilm.evaluation.intervals import UNKNOWN, Estimate, Floats, Interval, numbered, rate, ratio
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.reliability import DRAWS, calibration_line, ece_interval
 from plainfilm.evaluation.tables import RATES, decision_intervals, table_estimates
 
 PREVALENCES = (0.5, 0.3, 0.1, 0.05, 0.02)
-DECISIONS, ORDER, CALIBRATION = "decisions", "order", "calibration"  # what a score is about
 BY_PATIENT = "_by_patient"  # end of names in metrics.json of earlier versions, beside plain ones that knew no patients
-
-
-class Score(NamedTuple):
-    """A score by name: how it is called, what it is about, and where it stands.
-
-    ``places``: "tile" (a report's first figures), "model" (what a model file says of itself), "runs" (repeated and
-    adapted runs), "search" (what a search can make better). ``proportion``: within 0..1. How it is computed stands in
-    ``estimates``.
-    """
-
-    name: str
-    words: str
-    about: str
-    places: str
-    proportion: bool = True
-    smaller: bool = False  # is better
-
-
-SCORES = (
-    Score("accuracy", "Accuracy", DECISIONS, "tile model runs search"),
-    Score("balanced_accuracy", "Balanced accuracy", DECISIONS, "tile model runs search"),
-    Score("sensitivity", "Sensitivity", DECISIONS, "tile model runs search"),
-    Score("specificity", "Specificity", DECISIONS, "tile model runs search"),
-    Score("ppv", "PPV", DECISIONS, "model search"),
-    Score("npv", "NPV", DECISIONS, "model search"),
-    Score("f1_macro", "F1 (macro)", DECISIONS, "runs search"),
-    Score("precision_macro", "Precision (macro)", DECISIONS, "search"),
-    Score("recall_macro", "Recall (macro)", DECISIONS, "search"),
-    Score("mcc", "Matthews' coefficient", DECISIONS, "runs search", proportion=False),
-    Score("auroc", "AUROC", ORDER, "tile model runs search"),
-    Score("auprc", "Area under precision–recall", ORDER, "runs search"),
-    Score("brier", "Brier score", CALIBRATION, "model runs search", smaller=True),
-    Score("ece", "Expected calibration error", CALIBRATION, "model runs search", smaller=True),
-    Score("calibration_slope", "Slope (1 is calibrated)", CALIBRATION, "", proportion=False),
-    Score("calibration_intercept", "Intercept (0 is calibrated)", CALIBRATION, "", proportion=False),
-)
-
-
-def named(place: str = "", about: str = "") -> dict[str, str]:
-    """Return {name: words} of the scores that stand in ``place`` and are ``about`` something; of all, if not named."""
-    return {
-        score.name: score.words
-        for score in SCORES
-        if (not place or place in score.places.split()) and about in ("", score.about)
-    }
 
 
 def by_patient(found: Mapping[str, Any], name: str) -> Any:

@@ -1,8 +1,10 @@
-"""Scores of decisions: the table of truth by decision, and what is read from it, with intervals by patient."""
+"""The list of all scores; those of decisions: the table of truth by decision, and what is read from it, with intervals
+by patient."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,52 @@ from plainfilm.evaluation.predictions import Predictions
 
 RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
 STEP = 1e-4  # of a film, for derivatives
+HIGHEST = {"mcc": 1.0}  # of scores that are no shares
+DECISIONS, ORDER, CALIBRATION = "decisions", "order", "calibration"  # what a score is about
+
+
+class Score(NamedTuple):
+    """A score by name: how it is called, what it is about, and where it stands.
+
+    ``places``: "tile" (a report's first figures), "model" (what a model file says of itself), "runs" (repeated and
+    adapted runs), "search" (what a search can make better). How it is computed stands in ``from_tables``, where it is
+    about decisions, else in ``scores.scores``.
+    """
+
+    name: str
+    words: str
+    about: str
+    places: str
+    smaller: bool = False  # is better
+
+
+SCORES = (
+    Score("accuracy", "Accuracy", DECISIONS, "tile model runs search"),
+    Score("balanced_accuracy", "Balanced accuracy", DECISIONS, "tile model runs search"),
+    Score("sensitivity", "Sensitivity", DECISIONS, "tile model runs search"),
+    Score("specificity", "Specificity", DECISIONS, "tile model runs search"),
+    Score("ppv", "PPV", DECISIONS, "model search"),
+    Score("npv", "NPV", DECISIONS, "model search"),
+    Score("f1_macro", "F1 (macro)", DECISIONS, "runs search"),
+    Score("precision_macro", "Precision (macro)", DECISIONS, "search"),
+    Score("recall_macro", "Recall (macro)", DECISIONS, "search"),
+    Score("mcc", "Matthews' coefficient", DECISIONS, "runs search"),
+    Score("auroc", "AUROC", ORDER, "tile model runs search"),
+    Score("auprc", "Area under precision–recall", ORDER, "runs search"),
+    Score("brier", "Brier score", CALIBRATION, "model runs search", smaller=True),
+    Score("ece", "Expected calibration error", CALIBRATION, "model runs search", smaller=True),
+    Score("calibration_slope", "Slope (1 is calibrated)", CALIBRATION, ""),
+    Score("calibration_intercept", "Intercept (0 is calibrated)", CALIBRATION, ""),
+)
+
+
+def named(place: str = "", about: str = "") -> dict[str, str]:
+    """Return {name: words} of the scores that stand in ``place`` and are ``about`` something; of all, if not named."""
+    return {
+        score.name: score.words
+        for score in SCORES
+        if (not place or place in score.places.split()) and about in ("", score.about)
+    }
 
 
 def confusion(p: Predictions) -> NDArray[np.int64]:
@@ -124,7 +172,7 @@ def decision_intervals(p: Predictions, whose: NDArray[np.int64], level: float = 
 
     Shares of films: ``rate``. F1: of the films that are of the class or called so, the share J that are both, turned
     into 2 J / (1 + J). Means of classes: ``together``, with the correlation of the classes' films. Matthews'
-    coefficient: ``_matthews_interval``.
+    coefficient, and any other: ``_by_recall_and_share``.
     """
     decided, truth, called = p.decided, p.truth, p.called
     right, every = decided == p.labels, np.ones(len(p), bool)
@@ -153,8 +201,9 @@ def decision_intervals(p: Predictions, whose: NDArray[np.int64], level: float = 
                 related = np.ones_like(related)
             found[f"{kind}_macro"] = _mean_of(known[f"{kind}_macro"].value, [some[k] for k in there], related, level)
         found["balanced_accuracy"] = found["recall_macro"]
-        found["mcc"] = _matthews_interval(p, whose, level)
-    return {name: found[name] if estimate.value == estimate.value else UNKNOWN for name, estimate in known.items()}
+    defined = [name for name, estimate in known.items() if estimate.value == estimate.value]
+    found |= _by_recall_and_share([name for name in defined if name not in found], p, whose, level)
+    return {name: found[name] if name in defined else UNKNOWN for name in known}
 
 
 def _f1(value: float, low: float, high: float) -> Interval:
@@ -170,10 +219,12 @@ def _mean_of(value: float, parts: Sequence[Interval], known: Floats, level: floa
     return Interval(value, max(low, 0.0), min(high, 1.0))
 
 
-def _matthews_interval(p: Predictions, whose: NDArray[np.int64], level: float) -> Interval:
-    """Return Matthews' coefficient with an interval put together as ``together`` does, from how far it moves when each
-    class's recall goes to its own bounds (errors shared out as they are, evenly where there are none) and each class's
-    share of the films to its own."""
+def _by_recall_and_share(
+    names: Sequence[str], p: Predictions, whose: NDArray[np.int64], level: float
+) -> dict[str, Interval]:
+    """Return scores of ``from_tables`` with an interval put together as ``together`` does, from how far each moves when
+    a class's recall goes to its own bounds (errors shared out as they are, evenly where there are none) and when its
+    share of the films does."""
     counts, k = confusion(p).astype(np.float64), len(p.classes)
     true = counts.sum(axis=1)
     tables, weights = [counts], []
@@ -184,13 +235,19 @@ def _matthews_interval(p: Predictions, whose: NDArray[np.int64], level: float) -
         tables += [_with_recall(counts, int(c), bound) for bound in recall[1:]]
         tables += [_with_share(counts, int(c), bound) for bound in share[1:]]
         weights += [1.0, (k - 1) / k]  # shares sum to 1: of two classes both say the same
-    value, *moved = from_tables(np.stack(tables), p.decision)["mcc"].tolist()
+    found = from_tables(np.stack(tables), p.decision)
+    return {name: _moved(found[name], np.array(weights), HIGHEST.get(name, np.inf)) for name in names}
+
+
+def _moved(values: Floats, weights: Floats, highest: float) -> Interval:
+    """Return the first of ``values`` with an interval by pairs of the others, (1 + 2 M,), within ±``highest``."""
+    value, *moved = values.tolist()
     down, up = (
         np.array([max(0.0, *(sign * (m - value) for m in pair)) for pair in zip(moved[::2], moved[1::2], strict=True)])
         for sign in (-1, 1)
     )
-    low, high = (float(np.sqrt(np.array(weights) @ side**2)) for side in (down, up))
-    return Interval(value, max(value - low, -1.0), min(value + high, 1.0))
+    low, high = (float(np.sqrt(weights @ side**2)) for side in (down, up))
+    return Interval(value, max(value - low, -highest), min(value + high, highest))
 
 
 def _with_recall(counts: Floats, c: int, recall: float) -> Floats:

@@ -45,12 +45,6 @@ class Depth(NamedTuple):
         rows, columns = self.values.shape
         return {"rows": rows, "columns": columns, **dict(zip(self._fields[1:], self[1:], strict=True))}
 
-    def eight_bits(self) -> np.ndarray:
-        """Return (H, W) uint8 as seen through the window."""
-        x = self.low + self.step * self.values
-        shown = dicom.windowed(x, self.centre, self.width, "LINEAR")
-        return np.asarray(np.rint(255 * (1 - shown if self.inverted else shown)), np.uint8)
-
 
 def depth(data: bytes) -> Depth:
     """Return the film in ``data``, of any kind that ``decode`` reads. FilmError as there."""

@@ -138,6 +138,17 @@ class Seen:
         rows = sorted(self._kept)
         return changed(self.gate, np.array([row[1] for row in rows]), np.array([row[2] for row in rows]))
 
+    def red_lines(self) -> list[str]:
+        """Return what must be said first of films without labels that differ as a set from the training films."""
+        change = self.change()
+        if change is None:
+            return []
+        return [
+            f"As a set, these {change.films:,} films differ from the training films: {change.words}. Without labels "
+            "nobody can know whether the model works on them at all: on other patients, or another disease, it may be "
+            "at chance, whatever accuracy is expected. Label 50 of them."
+        ]
+
 
 class Watch:
     """Looks at films one after the other and says when they have begun to differ from the training films.

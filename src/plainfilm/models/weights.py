@@ -69,11 +69,6 @@ class Weights:
     source: str
     path: Path
 
-    @property
-    def released(self) -> bool:
-        """Whether these are the released ImageNet values."""
-        return self.sha256 == RELEASED_SHA256
-
 
 def digest(arrays: Arrays) -> str:
     """Return the SHA-256, in hex, over names, shapes and little-endian float32 values, in the order of ``arrays``."""

@@ -9,7 +9,7 @@ from typing import Any
 from plainfilm.evaluation.adapting import COMPARED, enough_in_words, protocol, referral_in_words
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import named
+from plainfilm.evaluation.tables import named
 from plainfilm.report.elsewhere import Adapted, elsewhere_report
 from plainfilm.report.words import Table, with_interval
 from plainfilm.runs.folder import RunFolder, interval

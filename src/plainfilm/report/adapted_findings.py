@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from plainfilm.evaluation.adapting import protocol
-from plainfilm.evaluation.findings import FindingsPredictions, errors_together, means, scored
+from plainfilm.evaluation.findings import FindingsPredictions
+from plainfilm.evaluation.scores_findings import errors_together, means, scored
 from plainfilm.report.findings_page import findings_elsewhere_report
 from plainfilm.report.words import Table, with_interval
 from plainfilm.runs.folder import interval

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import command_line
-from plainfilm.evaluation.scores import named
+from plainfilm.evaluation.tables import named
 from plainfilm.report import practice, verdict
 from plainfilm.report.provenance import pairs
 from plainfilm.report.spoken import Spoken, spoken

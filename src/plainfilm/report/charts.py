@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation import calibration as calibrating
 from plainfilm.evaluation import scores, tables
 from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Bools, Interval
+from plainfilm.evaluation.reliability import reliability
 from plainfilm.report import figures, plots
 from plainfilm.report.forest import intervals
 from plainfilm.report.network import NAMES
@@ -48,10 +48,10 @@ PIXELS_AN_INCH = 120  # of a figure on the page
 ON_PAGE = round(PIXELS_AN_INCH * figures.WIDE)
 DECISIVE = {
     name: words
-    for name, words in scores.named(about=scores.DECISIONS).items()
+    for name, words in tables.named(about=tables.DECISIONS).items()
     if name not in ("accuracy", "precision_macro", "recall_macro")  # accuracy is a tile; Table I has the others
 }
-CALIBRATED = scores.named(about=scores.CALIBRATION)
+CALIBRATED = tables.named(about=tables.CALIBRATION)
 BEFORE_DRAWS = 500  # resamples of patients for scores that stand beside the final ones
 
 Rate = Callable[[Bools, Bools], float]  # (called positive, truly positive) of (N,) films -> a share
@@ -336,9 +336,9 @@ def _precision(called: Bools, true: Bools) -> float:
 
 
 def _reliability(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
-    table, error = calibrating.reliability(run.scored), run.score("ece")
+    table, error = reliability(run.scored), run.score("ece")
     fitted = run.calibrated
-    before = calibrating.reliability(run.as_trained) if fitted else []
+    before = reliability(run.as_trained) if fitted else []
     was, shown = before_in_words(run), score_in_words(run, "ece")
     rows = [["in use", *row] if fitted else row for row in _bins(table)] + [[was, *row] for row in _bins(before)]
     alt = f"{title_of(run)}: expected calibration error {shown} over {count(len(table), 'bin')} of films."
@@ -384,7 +384,7 @@ def search(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
 def calibration_before(run: RunFolder) -> dict[str, str]:
     """Return the calibration scores, as they are to read, of the probabilities as the network was trained to give."""
     found = scores.scores(run.as_trained, np.random.default_rng(run.config["seed"]), BEFORE_DRAWS)
-    return {name: with_interval(found[name]) for name in scores.named(about=scores.CALIBRATION)}
+    return {name: with_interval(found[name]) for name in tables.named(about=tables.CALIBRATION)}
 
 
 def decisions(runs: list[RunFolder]) -> Table:

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plainfilm.evaluation.calibration import reliability
 from plainfilm.evaluation.findings import FindingsPredictions, cooccurrence
 from plainfilm.evaluation.intervals import Interval
+from plainfilm.evaluation.reliability import reliability
 from plainfilm.evaluation.scores import roc_points
 from plainfilm.report import charts, evidence
 from plainfilm.report.card import write_card

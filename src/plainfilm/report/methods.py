@@ -27,7 +27,7 @@ def write_methods(run: RunFolder) -> Path:
     known, said = answers(run), spoken(run)
     sections = {
         "Data": _data(run, said),
-        "Model and training": _model(run, known),
+        "Model and training": _model(known),
         "Evaluation": _evaluation(run, known, said),
         "Software": f"Analyses used {known[23]}. The seed was {run.config['seed']}.",
     }
@@ -50,7 +50,7 @@ def _data(run: RunFolder, spoken: Spoken) -> str:
     )
 
 
-def _model(run: RunFolder, known: dict[int, str]) -> str:
+def _model(known: dict[int, str]) -> str:
     return (
         f"The model was {known[22]}. Its weights began as: {known[24]}. Training: {known[25]}. "
         f"The final state was {known[26]}."

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from plainfilm.evaluation.calibration import RiskCoverage
 from plainfilm.evaluation.intervals import Floats, Interval
+from plainfilm.evaluation.referral import RiskCoverage
 from plainfilm.report.figures import (
     BLACK,
     GREY,

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 
-from plainfilm.evaluation import calibration, scores
+from plainfilm.evaluation import scores
 from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Interval, rate
 from plainfilm.evaluation.predictions import Predictions
+from plainfilm.evaluation.referral import RiskCoverage, risk_coverage, useless
 from plainfilm.report import plots
 from plainfilm.report.charts import Chart, Points, drawn
 from plainfilm.report.words import (
@@ -166,7 +167,7 @@ def referral(run: RunFolder, folder: Path) -> dict[str, Any]:
     """Return the risk-coverage curve with the refer band, the table of what the band does, and it in a sentence."""
     parts = {"validation": run.validation, part_in_words(run.part): run.scored}
     tables = {name: p for name, p in parts.items() if p is not None}
-    curves = {name: calibration.risk_coverage(p) for name, p in tables.items()}
+    curves = {name: risk_coverage(p) for name, p in tables.items()}
     kept = {name: _kept(p) for name, p in tables.items()}
     lines = [plots.Kept(name, curves[name], _point_of(*kept[name]) if run.decision.refer else None) for name in tables]
     areas = "; ".join(f"{name}: area {curve.area:.3f}" for name, curve in curves.items())
@@ -226,10 +227,10 @@ def _in_words(run: RunFolder, kept: dict[str, tuple[Interval, Interval, Interval
         f"{percent(1 - coverage.value)} of the {count(len(run.scored), 'scored film')}. Of the others "
         f"{percent(error.value)} are decided wrongly, against {percent(all_films.value)} of all films without a reader."
     )
-    return f"{said} {calibration.useless(1 - coverage.value)}".rstrip()
+    return f"{said} {useless(1 - coverage.value)}".rstrip()
 
 
-def _coverages(curves: dict[str, calibration.RiskCoverage]) -> Table:
+def _coverages(curves: dict[str, RiskCoverage]) -> Table:
     shares = np.arange(1, 11) / 10
     columns = [
         [number(float(curve.risk[np.searchsorted(curve.coverage, share - 1e-9)])) for share in shares]

@@ -37,7 +37,7 @@ TOGETHER = 0.3  # |Spearman| from which a setting is said to go with the score
 def search_report(out: Path, found: dict[str, Any], trials: list[Trial]) -> Path:
     """Write ``out``/report.html and figures for the search that search.json (``found``) and its trials describe."""
     names = found["objective"].split(",")
-    trade = _trade(found, trials, names, out) if len(names) > 1 else None
+    trade = _trade(trials, names, out) if len(names) > 1 else None
     page = {
         "title": f"Search: {found['settings']['model']} by {found['algorithm']}",
         "lead": f"{found['data']}: {count(found['films']['train'], 'training film')}, "
@@ -148,7 +148,7 @@ def _points(axes: Axes, x: Floats, values: Floats, trials: Sequence[Trial]) -> N
             axes.scatter(x[own], values[own], s=20, color=colour, marker=marker, alpha=0.75, label=state)
 
 
-def _trade(found: dict[str, Any], trials: list[Trial], names: Sequence[str], out: Path) -> Chart:
+def _trade(trials: list[Trial], names: Sequence[str], out: Path) -> Chart:
     """Return the Pareto front of the first two objectives."""
     scored = [trial for trial in trials if trial.scores]
     best = front(trials, names)

@@ -15,8 +15,7 @@ from plainfilm.evaluation.compare import compare
 from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.intervals import Interval
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import named
-from plainfilm.evaluation.tables import confusion
+from plainfilm.evaluation.tables import confusion, named
 from plainfilm.report import external, findings
 from plainfilm.report.findings import FEW_FILMS
 from plainfilm.report.reference import SCORES, TABLE_I, why_not_comparable

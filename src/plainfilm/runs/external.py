@@ -6,6 +6,7 @@ import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from plainfilm.config import MAX_BAD, name_pairs, quoted
 from plainfilm.data import identity
-from plainfilm.data.films import Film, FilmError, Films, read_films
+from plainfilm.data.films import FILMS_HEADER, Film, FilmError, Films, read_films
 from plainfilm.data.sources import load
 from plainfilm.data.words import same_class
 from plainfilm.errors import InputError
@@ -26,6 +27,7 @@ from plainfilm.models.drift import Seen
 from plainfilm.progress import bar
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders
+from plainfilm.storage.tables import write_csv
 
 if TYPE_CHECKING:
     from plainfilm.models.reads import Reads
@@ -99,6 +101,13 @@ def seen_by_model(run: RunFolder) -> list[dict[str, str]]:
     if not run.has(folders.ADAPTED):
         return [row for row in run.films if row["part"] in ("train", "val")]
     return run.films + (read_films(run.folder / folders.SEEN_BEFORE) if run.has(folders.SEEN_BEFORE) else [])
+
+
+def keep_seen(run: RunFolder, out: Path) -> None:
+    """Write the films that the run's model had seen into the folder of one adapted from it, where they are known."""
+    if run.has(folders.FILMS):
+        rows = seen_by_model(run)
+        write_csv(out / folders.SEEN_BEFORE, FILMS_HEADER, ([row[name] for name in FILMS_HEADER] for row in rows))
 
 
 def shared_with(run: RunFolder, films: Sequence[Film]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from plainfilm.data.films import PARTS
 from plainfilm.evaluation.columns import Groups, by_columns_of_findings, usual
-from plainfilm.evaluation.findings import FindingsPredictions, holds_findings, read_findings, scored
+from plainfilm.evaluation.findings import FindingsPredictions, holds_findings, read_findings
 from plainfilm.evaluation.hidden import hidden
+from plainfilm.evaluation.scores_findings import scored
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.scoring import columns_of
 from plainfilm.storage import folders
@@ -29,7 +30,7 @@ def measure_findings(
     columns: Mapping[str, Groups] | None = None,
     by: str = "",
 ) -> MetricsDocument:
-    """Return {"protocol": …, part: …} for every part that has films: see ``evaluation.findings.scored``,
+    """Return {"protocol": …, part: …} for every part that has films: see ``evaluation.scores_findings.scored``,
     and "hidden" of a finding with enough unknown films, see ``evaluation.hidden``.
     With ``columns`` (by name, the cell of each film) also "by", as ``runs.scoring.measure`` has it."""
     metrics: dict[str, Any] = {"protocol": protocol}

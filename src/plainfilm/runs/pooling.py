@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from plainfilm.evaluation.findings import doubtful, means, pooled_findings, write_findings
+from plainfilm.evaluation.findings import pooled_findings, write_findings
 from plainfilm.evaluation.predictions import Predictions, write_predictions
-from plainfilm.evaluation.scores import named, scores
+from plainfilm.evaluation.scores import scores
+from plainfilm.evaluation.scores_findings import doubtful, means
 from plainfilm.evaluation.subgroups import groupings, subgroups, worst_subgroup
+from plainfilm.evaluation.tables import named
 from plainfilm.runs.findings import in_all, measure_findings, scored_part
 from plainfilm.runs.folder import RunFolder
 from plainfilm.runs.scoring import columns_of, measure

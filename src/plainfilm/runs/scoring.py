@@ -15,7 +15,8 @@ from plainfilm.evaluation.findings import FindingsPredictions
 from plainfilm.evaluation.handed_in import Told
 from plainfilm.evaluation.operating import operating_curve
 from plainfilm.evaluation.predictions import Predictions, read_table_of
-from plainfilm.evaluation.scores import named, one_class_predicted, scores
+from plainfilm.evaluation.scores import one_class_predicted, scores
+from plainfilm.evaluation.tables import named
 from plainfilm.progress import say
 from plainfilm.runs.folder import RunFolder
 from plainfilm.storage import folders

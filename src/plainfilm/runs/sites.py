@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.evaluation.findings import means
 from plainfilm.evaluation.intervals import UNKNOWN, Interval
 from plainfilm.evaluation.scores import by_patient
+from plainfilm.evaluation.scores_findings import means
 from plainfilm.runs.findings import in_all
 from plainfilm.storage import folders
 from plainfilm.storage.files import read_json

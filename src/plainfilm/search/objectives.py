@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.evaluation.calibration import expected_calibration_error
 from plainfilm.evaluation.findings import FindingsPredictions, too_few
 from plainfilm.evaluation.intervals import UNKNOWN, Bools, Floats, Interval, rate
 from plainfilm.evaluation.operating import balanced_threshold
 from plainfilm.evaluation.predictions import Predictions
-from plainfilm.evaluation.scores import SCORES, estimates, named, scores
+from plainfilm.evaluation.reliability import expected_calibration_error
+from plainfilm.evaluation.scores import estimates, scores
+from plainfilm.evaluation.tables import SCORES, named
 
 SENSITIVITY = 0.95  # at which ``specificity_at_95`` is read
 COSTS = ("seconds", "flops")  # of fitting; of one film's way through the network

@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from PIL import Image
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
@@ -31,6 +30,21 @@ from plainfilm.image.decode import decode
 from plainfilm.image.depth import Depth, depth
 from plainfilm.models.answer import Answer
 from plainfilm.models.reads import Reads
+from plainfilm.serving.answers import (
+    PNG,
+    UPLOADS,
+    VALUES,
+    About,
+    Element,
+    Header,
+    Health,
+    NoneRead,
+    Prediction,
+    Problem,
+    WatchSays,
+    form,
+    refusals,
+)
 from plainfilm.serving.counted import Counted
 from plainfilm.serving.door import Door, refused
 from plainfilm.serving.limits import Limits, Memory, Refusal
@@ -43,120 +57,6 @@ PREVIEW_SIDE = 1024  # pixels
 ABOUT_FILM = "X-Film"  # header of an answer that is a picture: what else is known of the film, as JSON
 GONE_SECONDS = 0.25  # after which, and so often, it is asked whether a client still waits
 T = TypeVar("T")
-
-
-class Problem(BaseModel):
-    """Why a request was not answered, in one sentence."""
-
-    error: str
-
-
-class GateSays(BaseModel):
-    """``score``: share of held-out training films at least as unusual; ``reason``: null unless the film is flagged."""
-
-    score: float
-    reason: str | None
-
-
-class Labelled(BaseModel):
-    """A film's label. ``refer``: a reader should look at it; ``reason`` says why."""
-
-    name: str
-    label: str
-    probabilities: dict[str, float]
-    threshold: float | None
-    refer: bool
-    reason: str | None
-    gate: GateSays | None
-
-
-class Unreadable(BaseModel):
-    """A film without a label, and why."""
-
-    name: str
-    error: str
-
-
-class Prediction(BaseModel):
-    """Films in the order sent; ``model`` is the SHA-256 of the model's file; ``warning``: the latest films, of all
-    requests, differ as a set from the training films."""
-
-    model: str
-    warning: str | None
-    films: list[Labelled | Unreadable]
-
-
-class NoneRead(Prediction):
-    """None of the films could be read."""
-
-    error: str
-
-
-class WatchSays(BaseModel):
-    """Whether the latest films differ as a set from the training films; ``evidence``: 0 none, 1 where ``alarm`` is
-    raised; ``false_alarms``: how often it is raised for films like the training films."""
-
-    films: int
-    evidence: float
-    alarm: bool
-    warning: str | None
-    false_alarms: str
-
-
-class About(BaseModel):
-    """The model that answers; ``verdict`` is what its report says in short."""
-
-    name: str
-    hash: str
-    classes: list[str]
-    positive: str
-    threshold: float | None
-    thresholds: dict[str, float] | None  # of a model of findings: each one's
-    temperature: float
-    refer: Annotated[list[float], Field(min_length=2, max_length=2)] | None
-    preprocess: dict[str, Any]
-    verdict: dict[str, Any]
-    gate: str | None
-    watch: WatchSays | None
-    disclaimer: str
-
-
-class Element(BaseModel):
-    """One element of a DICOM header: ``tag`` as 8 hex digits, DICOM's keyword and name, its value as text."""
-
-    tag: str
-    keyword: str
-    name: str
-    value: str
-
-
-class Header(BaseModel):
-    """What a film's DICOM header says of the picture; of the person only where ``identity`` was asked for."""
-
-    elements: list[Element]
-
-
-class Health(BaseModel):
-    """The service is there; ``queue``: films that wait for an answer."""
-
-    status: Literal["ok"]
-    queue: int
-
-
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Problem} for status in (400, 401, 403, 421, *statuses)}
-
-
-def _form(many: bool) -> dict[str, Any]:
-    film = {"type": "string", "format": "binary"}
-    films = {"type": "array", "items": film, "minItems": 1} if many else film
-    schema = {"type": "object", "properties": {"films": films}, "required": ["films"]}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
-
-
-UPLOADS = _refusals(408, 412, 413, 415, 422, 503)
-PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, **UPLOADS}
-VALUES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}, **UPLOADS}
 
 
 class Service:
@@ -362,17 +262,17 @@ def description() -> dict[str, Any]:
 def _add_routes(app: FastAPI, service: Service) -> None:
     app.get("/", include_in_schema=False)(service.page)
     app.get("/docs", include_in_schema=False)(service.docs)
-    app.get("/health", response_model=Health, responses=_refusals())(service.health)
-    app.get("/model", response_model=About, responses=_refusals())(service.about)
-    metrics: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}, **_refusals()}
+    app.get("/health", response_model=Health, responses=refusals())(service.health)
+    app.get("/model", response_model=About, responses=refusals())(service.about)
+    metrics: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}, **refusals()}
     app.get("/metrics", response_class=Response, responses=metrics)(service.counters)
     found = {**UPLOADS, 422: {"model": NoneRead | Problem}}
-    app.post("/predict", response_model=Prediction, responses=found, openapi_extra=_form(True))(service.predict)
+    app.post("/predict", response_model=Prediction, responses=found, openapi_extra=form(True))(service.predict)
     drawn = {**PNG, 501: {"model": Problem}}
-    app.post("/explain", response_class=Response, responses=drawn, openapi_extra=_form(False))(service.explain)
-    app.post("/preview", response_class=Response, responses=PNG, openapi_extra=_form(False))(service.preview)
-    app.post("/pixels", response_class=Response, responses=VALUES, openapi_extra=_form(False))(service.pixels)
-    app.post("/header", response_model=Header, responses=UPLOADS, openapi_extra=_form(False))(service.header)
+    app.post("/explain", response_class=Response, responses=drawn, openapi_extra=form(False))(service.explain)
+    app.post("/preview", response_class=Response, responses=PNG, openapi_extra=form(False))(service.preview)
+    app.post("/pixels", response_class=Response, responses=VALUES, openapi_extra=form(False))(service.pixels)
+    app.post("/header", response_model=Header, responses=UPLOADS, openapi_extra=form(False))(service.header)
     app.mount("/static", StaticFiles(directory=WEB))
 
 

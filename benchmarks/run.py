@@ -3,6 +3,7 @@
 `make bench` prints the table and writes benchmarks/results.md. Every side is a process of its own (turns.py); what
 each does is written plainly in ours.py, keras_tf.py, plain_torch.py and scikit.py. Films: those of --data, else the
 originals beside the repository, else synthetic ones as large. A part alone: python benchmarks/run.py --only decode
+Ours beside an earlier checkout of ours, both in 32 bits: python benchmarks/run.py --before ../before --out TABLE.md
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ ORIGINALS = HERE.parents[1] / "shared" / "data" / "chest_xray_full_sample" / "tr
 WEIGHTS = HERE.parents[1] / "shared" / "weights"
 KERAS = HERE.parent / ".venv-bench" / "bin" / "python"
 OURS, TORCH, KERAS_TF, SCIKIT = "ours.py", "plain_torch.py", "keras_tf.py", "scikit.py"
+EARLIER = "earlier.py"
 PRODUCT = 5 * 2 * 1536**3  # operations of a unit of ours.product
 STEP_FLOPS, VGG16_FLOPS = 3 * 0.317e9, 30.7e9  # operations a film: forward and two gradients; forward
 
@@ -143,6 +145,11 @@ def _in_16_bits(plain: dict[str, Any], bn: dict[str, Any]) -> list[Row]:
     ]
 
 
+def before(row: Row) -> Row:
+    """Return the row with the same work of an earlier checkout in place of the others."""
+    return replace(row, others=((EARLIER, row.work, "the same, before"),), target="≥ 1", only_others={}, flops=0)
+
+
 def measured(row: Row, most: int) -> Iterator[str]:
     """Run one row; yield a line of the table for each of the others (or one for ours alone)."""
     cores = row.cores or os.cpu_count() or 1
@@ -217,6 +224,7 @@ def _options() -> argparse.Namespace:
     )
     text = "the whole paper, such as 600,10; with --data on all its films; --only paper: all real ones, 30 epochs"
     parser.add_argument("--paper", metavar="FILMS,EPOCHS", default="", help=text)
+    parser.add_argument("--before", type=Path, help="an earlier checkout, whose own work stands in for the others")
     parser.add_argument("--out", type=Path, default=HERE / "results.md", help="(default %(default)s)")
     return parser.parse_args()
 
@@ -231,6 +239,9 @@ def main() -> None:
         made, there = Path(scratch) / "films", ORIGINALS.is_dir()
         folder = options.data or str(as_in_the_set(ORIGINALS, made) if there else large_films(made, 48))
         table = [row for row in rows(folder) if not only or row.stage in only]
+        if options.before:
+            os.environ |= {"PLAINFILM_BEFORE": str(options.before.resolve()), "PLAINFILM_PRECISION": "32"}
+            table = [before(row) for row in table if not row.work.endswith("_16")]
         if "paper" in only and not options.paper and PAPER.is_dir():
             options.paper, options.data = "0,30", options.data or str(PAPER)
         if options.paper:

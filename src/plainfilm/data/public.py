@@ -422,7 +422,7 @@ SETS = (
         # stanfordmlgroup.github.io/competitions/chexpert; tensorflow.org/datasets/catalog/chexpert says the same
         "Stanford University Dataset Research Use Agreement: registration, research only, no redistribution",
         "stanfordmlgroup.github.io/competitions/chexpert, 11 GB (small) or 471 GB, registration",
-        "read from reports by a program; 1, 0, -1 uncertain, empty not mentioned",
+        "read from reports by a program; 1, 0, -1 uncertain, empty not mentioned; No Finding is never 0: leave it out",
         "Irvin et al. 2019, arXiv 1901.07031",
         _chexpert,
         tail=3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import Counter
 from dataclasses import replace
 from typing import NamedTuple
@@ -229,11 +230,19 @@ def _check(films: Films, classes: tuple[str, ...], parts: tuple[str, ...]) -> No
                 " a column or --patient-regex."
             )
         raise InputError(f"There are too few films or patients to split: {'; '.join(lacking)}. {advice}")
+    _check_findings(films)
+
+
+def _check_findings(films: Films) -> None:
+    """InputError unless the films that train hold both answers of each finding; it names the findings that they do."""
     truth = films.truth[films.where("train")]
-    for name, yes, no in zip(films.findings, (truth == 1).any(0), (truth == 0).any(0), strict=True):
-        if not yes or not no:
-            kind = "negative" if yes else "positive"
-            raise InputError(f"No film that trains is {kind} for {name}; leave it out of --findings, or add films.")
+    asked = zip(films.findings, (truth == 1).any(0), (truth == 0).any(0), strict=True)
+    lacking = {name: "negative" if yes else "positive" for name, yes, no in asked if not (yes and no)}
+    if lacking:
+        said = " and ".join(f"{kind} for {name}" for name, kind in lacking.items())
+        others = ",".join(name for name in films.findings if name not in lacking)
+        advice = f"give --findings {shlex.quote(others)}, or add films" if others else "add films"
+        raise InputError(f"No film that trains is {said}; {advice}.")
 
 
 def crossing(films: Films) -> dict[str, int]:

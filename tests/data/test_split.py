@@ -189,9 +189,7 @@ def test_a_finding_that_no_film_teaches_is_named_before_anything_is_trained():
     cells[:, 1] = -2
     cells[0, 1], cells[1, 1] = 1, 0
     patients = [f"p{k // 2}" for k in range(40)]
-    with pytest.raises(
-        InputError, match=r"is (positive|negative) for B; give --findings A, or add films"
-    ):
+    with pytest.raises(InputError, match=r"is (positive|negative) for B; give --findings A, or add films"):
         for seed in range(8):
             folds(of_findings(cells, patients, ("A", "B")), 2, "grouped", seed)
 

@@ -26,7 +26,7 @@ from plainfilm.data.films import FilmError
 from plainfilm.data.sources import load
 from plainfilm.image import codecs
 from plainfilm.image.decode import decode, decoded
-from plainfilm.image.dicom import DicomFacts, facts, windowed
+from plainfilm.image.dicom import DicomFacts, Rendering, _ends_of, facts, looked_up, possible, windowed
 
 SHIPPED = Path(pydicom.data.__file__).parent / "test_files"
 JPEG, RLE, J2K = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90"
@@ -131,6 +131,22 @@ def compressed(values: np.ndarray, syntax: str, **elements: object) -> bytes:
     else:
         film.compress(syntax, encoding_plugin="pydicom" if syntax == RLE else "pylibjpeg")
     return written(film)
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2"])
+def test_the_ends_of_the_values_give_the_table_that_each_value_gives(kind):
+    rng = np.random.default_rng(0)
+    low, high = np.iinfo(kind).min, np.iinfo(kind).max
+    for window in (None, (40.0, 200.0, "LINEAR"), (40.0, 200.0, "SIGMOID")):
+        for slope, intercept in ((1.0, 0.0), (0.3, -1024.0), (-2.0, 7.0), (0.0, 1.0)):
+            first, last = np.sort(rng.integers(low, high, 2))
+            stored = rng.integers(first, last, (9, 7), kind, endpoint=True)
+            bits = 8 * stored.itemsize
+            rendering = Rendering(bits, slope, intercept, None, None, window, bool(rng.integers(2)), None)
+            assert not rendering.needs_each
+            whole, ends = rendering.table(*possible(stored)), rendering.table(*_ends_of(stored))
+            assert (whole == ends).all()
+            assert (looked_up(stored, ends) == whole[stored.view(f"u{stored.itemsize}")]).all()
 
 
 def test_compressed_films_equal_their_source():

@@ -14,11 +14,14 @@ import time
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian as EXPLICIT
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, Verification
 
+from plainfilm.hospital.client import COMMAND, LAST, Client, Peer, _command, object_in
 from plainfilm.hospital.receiver import NO_ROOM, TAKEN, Limits, _Memory
 from plainfilm.hospital.source import CR, DX, hashed
+from plainfilm.models.reads import batches
 
 IN_TIME = 10  # seconds
 # pynetdicom leaves a socket that could not connect to the garbage collector.
@@ -55,6 +58,46 @@ def test_a_film_is_on_the_disk_as_sent_when_it_is_acknowledged(room, film):
     kept = dcmread(waiting[0].path)
     assert kept.PixelData in {dcmread(io.BytesIO(film(n))).PixelData for n in (0, 1)}
     assert {each.film for each in waiting} == {hashed(dcmread(io.BytesIO(film(n))).SOPInstanceUID) for n in (0, 1)}
+
+
+def pieces(context: int, flags: int, data: bytes, size: int) -> list[bytes]:
+    """The PDVs of one part of a message, ``size`` bytes of it in each (PS3.8, 9.3.1.1); the last one says so."""
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
+    last = [0] * (len(parts) - 1) + [LAST]
+    return [
+        struct.pack(">LBB", len(part) + 2, context, flags | end) + part for part, end in zip(parts, last, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("size", "together"), [(16, 1), (5000, 1), (5000, 3), (2**16, 2), (2**17 - 6, 1), (2**20, 1)])
+def test_pieces_of_any_size_become_the_film(room, film, size, together):
+    """``together``: PDVs in one PDU; command and data may share one."""
+    here, sent = room(), []
+    with here.open() as port:
+        client = Client("MODALITY", Peer("PLAINFILM", "127.0.0.1", port), [(DX, EXPLICIT)])
+        for message, number in enumerate((0, 2), 1):
+            data = film(number, 300 if size > 16 else 64)
+            about, body = object_in(data)[0], data[144 + int.from_bytes(data[140:144], "little") :]
+            pdvs = [*pieces(1, COMMAND, _command(*about, message), 40), *pieces(1, 0, body, size)]
+            client._socket.sendall(b"".join(pdu(4, b"".join(some)) for some in batches(pdvs, together)))
+            assert client._status() == TAKEN
+            sent.append(body)
+        client.close()
+    kept = [each.path.read_bytes() for each in here.service.spool.quiet(0)]
+    assert sorted(data[144 + int.from_bytes(data[140:144], "little") :] for data in kept) == sorted(sent)
+
+
+def test_half_a_film_is_forgotten_when_its_sender_hangs_up(room, film):
+    here, data = room(), film(0, 300)
+    body = data[144 + int.from_bytes(data[140:144], "little") :]
+    with here.open() as port:
+        for end in (12, 5000, 5006, 40_000):  # within the command's, a header's, a piece's bytes
+            client = Client("MODALITY", Peer("PLAINFILM", "127.0.0.1", port), [(DX, EXPLICIT)])
+            pdvs = [*pieces(1, COMMAND, _command(*object_in(data)[0], 1), 200), *pieces(1, 0, body, 4700)]
+            client._socket.sendall(b"".join(pdu(4, each) for each in pdvs)[:end])
+            client.abort()
+        assert stored(port, film(2)) == [TAKEN]
+    assert len(here.service.spool.quiet(0)) == 1
 
 
 def test_what_is_no_film_is_passed_over_and_said(room, film, capfd):

@@ -9,16 +9,20 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydicom import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from plainfilm.data.films import FilmError
@@ -35,6 +39,8 @@ ECHO = "1.2.840.10008.1.1"
 TAKEN, NO_ROOM, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
 PDU_BYTES = 2**17  # offered to senders; larger ones save nothing
 FILM_BYTES = 64 * 2**20  # of a film; CR and DX have one channel, of 25 megapixels at most: 50 MB
+DATA, MIDDLE = 4, 0  # a PDU's kind, and the flags of a piece of data that is not the last (PS3.8, 9.3.1, E.2)
+PIECE = struct.Struct(">LBB")  # what stands before it: the length of the rest, its context, its flags
 MOST_PDU_BYTES = 2**20  # of one PDU, whatever it says: an association request may list hundreds of contexts
 
 
@@ -109,9 +115,31 @@ class _Limited(AssociationSocket):
     limits: Limits
     memory: _Memory
     under_way = 0  # bytes since the last whole message
+    _ahead = b""  # what was read and is not yet asked for
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return ``nr_bytes`` bytes, fewer when the peer hangs up. OSError, which ends it all, beyond the limits."""
+        ahead, self._ahead = self._ahead[:nr_bytes], self._ahead[nr_bytes:]
+        return bytearray(ahead) + self._received(nr_bytes - len(ahead)) if ahead else self._received(nr_bytes)
+
+    def pieces(self) -> bool:
+        """Read as many PDUs as are there and are nothing but the next piece of a film's data, into its message; return
+        whether there is another one, which is pynetdicom's to read: it copies each several times on its way."""
+        while self.ready:
+            message = self.assoc.dimse.message
+            if not isinstance(message, C_STORE_RQ) or message.data_set is None:
+                return True
+            head = self._received(6)
+            length = int.from_bytes(head[2:], "big")
+            plain = len(head) == 6 and head[0] == DATA and length > PIECE.size
+            body = self._received(length) if plain else bytearray()
+            if not plain or len(body) < length or PIECE.unpack_from(body) != (length - 4, message.context_id, MIDDLE):
+                self._ahead = bytes(head + body)
+                return True
+            message.data_set.write(memoryview(body)[PIECE.size :])
+        return False
+
+    def _received(self, nr_bytes: int) -> bytearray:
         assert self.socket is not None
         if nr_bytes > MOST_PDU_BYTES:
             raise OSError(f"a PDU of {nr_bytes} bytes")
@@ -147,7 +175,20 @@ class _Handler(RequestHandler):
         limited = _Limited(made, client_socket=self.request)
         limited.limits, limited.memory = self.server.limits, self.server.memory
         made.dul.socket = limited
+        made.dul._read_pdu_data = partial(_read, made.dul, made.dul._read_pdu_data)  # type: ignore[method-assign]
         return made
+
+
+def _read(dul: DULServiceProvider, theirs: Callable[[], None]) -> None:
+    """Read what has come: pieces of a film by ourselves, all else by ``theirs``."""
+    assert isinstance(dul.socket, _Limited)
+    try:
+        another = dul.socket.pieces()
+    except OSError:
+        dul.event_queue.put("Evt17")  # as where they read: the connection is closed
+        return
+    if another:
+        theirs()
 
 
 class _Server(ThreadedAssociationServer):

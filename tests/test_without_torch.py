@@ -98,15 +98,30 @@ def test_films_are_scored_and_the_scores_of_two_files_compared(exported, films_f
     assert done.returncode == 0, done.stderr
 
 
+def test_a_label_waits_for_nothing_that_it_does_not_need(exported, films_folder, tmp_path):
+    """Half of SciPy took longer to import than all else together."""
+    spared = WITHOUT.replace("sys.exit(main())", "main(); print(*sorted(sys.modules))")
+    words = [exported, next(films_folder.rglob("*.jpeg")), "--out", tmp_path / "a.csv", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", spared, "label", *map(str, words)], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "onnxruntime" in loaded and not {"scipy.stats", "scipy.optimize", "pandas", "fastapi"} & loaded
+
+
 def test_films_are_answered_over_http(exported, make_film):
-    command = [sys.executable, "-c", WITHOUT, "serve", str(exported), "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    answers_over_http([sys.executable, "-c", WITHOUT], exported, make_film(1, True))
+
+
+def answers_over_http(command: list[object], model: Path, film: bytes) -> None:
+    words = [*map(str, command), "serve", str(model), "--port", "0", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
             url = json.loads(process.stdout.readline())["url"]
             with urllib.request.urlopen(f"{url}/health") as page:
                 assert json.load(page)["status"] == "ok"
-            body = b"--x\r\nContent-Disposition: form-data; name=films; filename=a\r\n\r\n" + make_film(1, True)
+            body = b"--x\r\nContent-Disposition: form-data; name=films; filename=a\r\n\r\n" + film
             kind = {"Content-Type": "multipart/form-data; boundary=x"}
             asked = urllib.request.Request(f"{url}/predict", body + b"\r\n--x--\r\n", kind)
             with urllib.request.urlopen(asked) as page:
@@ -210,8 +225,11 @@ def test_a_run_says_that_it_needs_torch(exported, films_folder, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_the_small_environment_is_small_and_starts_at_once(exported, films_folder, tmp_path):
-    """`pip install plainfilm` alone: size on the disk, then one film's label, from the start of the process."""
+def test_the_small_environment_is_small_starts_at_once_and_evaluates_and_serves(
+    exported, films_folder, make_film, tmp_path
+):
+    """`pip install plainfilm` alone: size on the disk, one film's label from the start of the process, scores; then
+    with `[serve]` films over HTTP."""
     place = tmp_path / "env"
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
     python, source = place / "bin" / "python", tmp_path / "source"
@@ -219,11 +237,8 @@ def test_the_small_environment_is_small_and_starts_at_once(exported, films_folde
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    subprocess.run(
-        [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", str(source)],
-        check=True,
-        capture_output=True,
-    )
+    install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt"]
+    subprocess.run([*install, str(source)], check=True, capture_output=True)
     listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "scikit-learn", "timm"} & set(listed.lower().split())
     size = sum(path.lstat().st_size for path in place.rglob("*") if not NOT_OURS & {*path.parts}) / 1e6
@@ -232,6 +247,12 @@ def test_the_small_environment_is_small_and_starts_at_once(exported, films_folde
     seconds, memory = min(each[0] for each in used), max(each[1] for each in used)
     print(f"{size:.0f} MB on disk; label of one film {seconds:.2f} s of a core, {memory:.0f} MB of memory")
     assert size <= MOST_MEGABYTES and seconds <= MOST_SECONDS and memory <= MOST_MEMORY
+    ours = [python, "-m", "plainfilm"]
+    words = ["evaluate", exported, films_folder, "--out", tmp_path / "on", "--json", "--quiet"]
+    done = subprocess.run([*ours, *words], check=True, capture_output=True, text=True)
+    assert 0 <= json.loads(done.stdout)["test"]["auroc"]["value"] <= 1
+    subprocess.run([*install, f"{source}[serve]"], check=True, capture_output=True)
+    answers_over_http(ours, exported, make_film(1, True))
 
 
 ONCE = """

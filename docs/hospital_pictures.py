@@ -2,7 +2,7 @@
 
     python docs/hospital_pictures.py
 
-Needs Orthanc with its web viewer, DCMTK and chromium (Debian: see the page's first command).
+Needs Orthanc with its web viewer, DCMTK and chromium (Debian: see the page's first command), and npm for OHIF.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import httpx
+from hospital_ohif import ohif, picture_of_answer
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
@@ -63,14 +64,17 @@ def pictures() -> None:
     """Take all pictures of the archive's pages as they are now."""
     series = httpx.get(f"{ARCHIVE}/series?expand").json()
     by_modality = {each["MainDicomTags"]["Modality"]: each for each in series}
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    flags = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # OHIF draws with WebGL
+    with sync_playwright() as started, ohif(ARCHIVE) as address:
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         page = browser.new_page(viewport={"width": 1100, "height": 620})
         shown(page, f"/app/explorer.html#study?uuid={by_modality['DX']['ParentStudy']}", "hospital-study.png")
         viewer = f"/web-viewer/app/viewer.html?series={by_modality['OT']['ID']}"
         shown(page, viewer, "hospital-picture.webp", 6)
         page.set_content(as_page(by_modality["SR"]["Instances"][0]))
         save(page.screenshot(), "hospital-report.png")
+        (study,) = httpx.get(f"{ARCHIVE}/studies?expand").json()
+        save(picture_of_answer(page, address, study["MainDicomTags"]["StudyInstanceUID"]), "hospital-ohif.webp")
         browser.close()
 
 

@@ -7,6 +7,7 @@ import io
 import subprocess
 from dataclasses import replace
 from datetime import datetime
+from importlib.metadata import version
 
 import highdicom as hd
 import numpy as np
@@ -85,7 +86,7 @@ def test_the_report_says_what_a_reader_and_a_machine_need(made, model):
     said = texts(data)
     assert said["Intended use"].startswith("Research use only")
     assert "sensitivity 0.91 (0.82-0.96)" in said["Comment"]
-    assert model.hash in str(read) and "plainfilm 0" in str(read)
+    assert model.hash in str(read) and f"plainfilm {version('plainfilm')}" in str(read)
 
 
 def test_answers_lie_in_the_films_study_with_its_patient_in_series_of_their_own(made, film):

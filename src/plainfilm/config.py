@@ -6,7 +6,6 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from numbers import Integral, Real
 from typing import Any
 
@@ -236,6 +235,8 @@ OF_ENSEMBLES = (  # settings that mean something to an ensemble: the others are 
 
 def newer(made: str) -> bool:
     """Return whether plainfilm ``made`` (such as "0.2.0") is newer than this one."""
+    from importlib.metadata import version  # 20 ms, which --help does not wait for
+
     ours, theirs = ([int(n) for n in re.findall(r"\d{1,9}", text)[:3]] for text in (version("plainfilm"), made))
     return theirs > ours
 

@@ -85,6 +85,8 @@ def test_a_small_set_gets_more_epochs_unless_they_are_given(table, tmp_path, cap
     steps = few.epochs * -(-40 // few.batch)
     assert few.epochs > asked.epochs and asked.fewest_steps <= steps < asked.fewest_steps + -(-40 // few.batch)
     assert f"{few.epochs} epochs instead of {asked.epochs}, since 40 films are few" in capsys.readouterr().err
+    single = lengthened(asked, asked.batch + 1)  # the film left over goes with the batch before it: one step an epoch
+    assert single.epochs == asked.fewest_steps and "400 steps" in capsys.readouterr().err
     assert lengthened(few, 40) == few  # resumed: by the settings that were written down
     assert lengthened(TrainConfig(model="best", epochs=3), 40).epochs == 3
     assert lengthened(TrainConfig(model="vgg"), 40) == TrainConfig(model="vgg")  # the paper's, whatever the films

@@ -30,7 +30,7 @@ from plainfilm.models.weights import Weights
 from plainfilm.models.zoo import Recipe
 from plainfilm.progress import say
 from plainfilm.storage import folders
-from plainfilm.training.loop import class_weights
+from plainfilm.training.loop import batches, class_weights
 from plainfilm.training.task import Findings, finding_weights
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Pre
 def lengthened(config: TrainConfig, films: int) -> TrainConfig:
     """Return the settings with as many epochs of ``films`` training films as make ``fewest_steps`` steps, and no fewer
     than they had; says so where they grow."""
-    steps = max(1, -(-films // config.batch))  # an epoch
+    steps = max(1, len(batches(films, config.batch)))  # an epoch
     epochs = -(-config.fewest_steps // steps)
     if epochs <= config.epochs:
         return config

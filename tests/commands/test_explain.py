@@ -112,12 +112,12 @@ def test_a_sheet_says_what_decided_and_marks_films_of_the_band_apart_from_unusua
     even = np.ones((60, 60), np.float32)
     of = Explained("x.png", "A", "B", 0.5, "0.5", np.zeros((60, 60), np.uint8), even, (0, 0, 1, 1), (0, 0))
     films = [
-        replace(of, decided="B 0.480 < 0.500", refers=True),
-        replace(of, decided="B 0.100 < 0.500", unusual="dark", refers=True),
-        replace(of, decided="B 0.900 ≥ 0.500"),
+        replace(of, whose="B", weighed="0.480 < 0.500", refers=True),
+        replace(of, whose="B", weighed="0.100 < 0.500", unusual="dark", refers=True),
+        replace(of, whose="B", weighed="0.900 ≥ 0.500"),
     ]
     texts = [[text.get_text() for text in axes.texts] for axes in sheet(films).axes]
-    said = ["B 0.480 < 0.500\nmap: B\nx", "B 0.100 < 0.500\nmap: B\nx", "B 0.900 ≥ 0.500\nmap: B\nx"]
+    said = ["B\n0.480 < 0.500\nmap: B\nx", "B\n0.100 < 0.500\nmap: B\nx", "B\n0.900 ≥ 0.500\nmap: B\nx"]
     assert [shown[-1] for shown in texts] == said
     assert ["READER" in shown[0] for shown in texts] == [True, False, False]
     assert ["UNUSUAL" in shown[0] for shown in texts] == [False, True, False]

@@ -40,8 +40,14 @@ class Explained:
     part: tuple[float, float, float, float]  # left, top, width, height of what the model saw, in shares of the film
     outside: tuple[float, float]
     unusual: str = ""  # why it looks unlike the training films
-    decided: str = ""  # whose probability decided, and on which side of the threshold it lies
+    whose: str = ""  # class or finding whose probability decided
+    weighed: str = ""  # that probability beside its threshold, such as "0.167 < 0.180"
     refers: bool = False  # whether the band sends it to a reader
+
+    @property
+    def decided(self) -> str:
+        """What decided, in one line; the class's own probability where no threshold is known."""
+        return f"{self.whose} {self.weighed}" if self.weighed else self.told
 
 
 class _Mapped(NamedTuple):
@@ -166,18 +172,18 @@ class Explainer:
             (part.left / width, part.top / height, part.width / width, part.height / height),
             outside,
             self._unusual(film.pixels),
-            self._decided(film.p, film.target),
+            *self._decided(film.p, film.target),
             self.model.decision.reason(film.p) is not None,
         )
 
-    def _decided(self, p: np.ndarray, target: int) -> str:
-        """Return what decided a film of (K,) probabilities, such as "PNEUMONIA 0.167 < 0.180"; of several findings that
-        of the one explained."""
+    def _decided(self, p: np.ndarray, target: int) -> tuple[str, str]:
+        """Return what decided a film of (K,) probabilities, such as "PNEUMONIA" and "0.167 < 0.180"; of several
+        findings that of the one explained."""
         rule, names = self.model.decision, self.model.classes
         if isinstance(rule, FindingsDecision):
-            return f"{names[target]} {rule.weighed(p, target)}"
+            return names[target], rule.weighed(p, target)
         said = int(rule.decide(p[None])[0])
-        return f"{rule.decided_by or names[said]} {rule.weighed(p, said)}"
+        return rule.decided_by or names[said], rule.weighed(p, said)
 
     def _unusual(self, pixels: np.ndarray) -> str:
         """Return why a film looks unlike the training films; empty when it does not."""

@@ -62,7 +62,7 @@ def picture(film: Explained) -> Figure:
 
 def _said(film: Explained) -> str:
     whose = "" if film.explained == film.said else f"; shown: evidence for {label(film.explained, 30)}"
-    told = f"Decided: {label(film.said, 30)} ({label(film.decided or film.told, 60)}){whose}."
+    told = f"Decided: {label(film.said, 30)} ({label(film.decided, 60)}){whose}."
     if film.unusual:
         told = f"⚠ Unusual: {label(film.unusual, 60)}. {told}"
     elif film.refers:
@@ -126,7 +126,7 @@ def sheet(films: Sequence[Explained]) -> Figure:
     columns = min(SHEET_COLUMNS, len(films))
     rows = -(-len(films) // SHEET_COLUMNS)
     cell = WIDE / SHEET_COLUMNS
-    side, text = cell - 0.12, 4 * LINE + 0.12
+    side, text = cell - 0.12, 5 * LINE + 0.12
     height = rows * (side + text) + 0.62
     figure = Figure(figsize=(max(WIDE, columns * cell), height))
     figure.text(
@@ -143,7 +143,7 @@ def sheet(films: Sequence[Explained]) -> Figure:
         if mark := mark_of(bool(film.unusual), film.refers):
             write_mark(axes, mark)
         of = f"map: {label(film.explained, 18)}" if film.heat.any() else "no map"
-        lines = (label(film.decided or film.told, 30), of, label(Path(film.path).stem, 22))
+        lines = (label(film.whose, 18), film.weighed or film.told, of, label(Path(film.path).stem, 22))
         axes.annotate("\n".join(lines), (0, 0), (0, -4), xycoords="axes fraction", textcoords="offset points", va="top")
     return figure
 

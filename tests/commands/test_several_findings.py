@@ -499,3 +499,22 @@ def test_scores_by_columns_are_by_finding(tmp_path, capsys):
     assert told in (out / "fold-0" / "claim-2024.md").read_text()
     assert main(["evaluate", str(out), "--by", "scanner"]) == 2
     assert "there is no column 'scanner'" in capsys.readouterr().err
+
+
+def test_a_finding_that_is_never_negative_is_left_out_of_all_and_the_others_go_on(tmp_path, capsys):
+    table = films_with_findings(tmp_path / "films", 60, hidden=0)
+    rows = read(table)
+    with open(table, "w", newline="") as handle:  # as CheXpert's and MIMIC-CXR's: 1 or empty
+        writer = csv.DictWriter(handle, [*rows[0], "No Finding"])
+        writer.writeheader()
+        writer.writerows(
+            {**row, "No Finding": "" if "1" in [row[name] for name in FINDINGS] else "1.0"} for row in rows
+        )
+    words = ["train", str(table), "--findings", "all", "--model", "vgg-bn", "--epochs", "1", "--size", "32"]
+    assert main([*words, "--no-probes", "--out", str(tmp_path / "run")]) == 0
+    assert "Not trained on, since only one answer is known of any film: No Finding" in capsys.readouterr().err
+    assert read_findings(tmp_path / "run" / "predictions.csv").findings == FINDINGS
+    assert main([*words, "--folds", "2", "--out", str(tmp_path / "folds"), "--quiet"]) == 0
+    assert main(["evaluate", str(tmp_path / "run"), str(table), "--out", str(tmp_path / "again"), "--quiet"]) == 0
+    said = [*words[:3], "Mass,No Finding", *words[4:], "--out", str(tmp_path / "named")]
+    assert main(said) == 2 and "No film that trains is negative for No Finding" in capsys.readouterr().err

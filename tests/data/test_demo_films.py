@@ -17,9 +17,12 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from plainfilm.data import demo_anatomy as anatomy
 from plainfilm.data import demo_films as phantom
-from plainfilm.data import demo_signs
+from plainfilm.data import demo_plate, demo_signs
 from plainfilm.data.demo_films import PhantomFilm, draw, phantom_set, planted_faults
+from plainfilm.data.demo_plate import Body, Plate, Pose
+from plainfilm.data.demo_pneumonia import opacity
 from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 
@@ -38,9 +41,14 @@ def sound(drawn: dict[PhantomFilm, bytes]) -> dict[PhantomFilm, bytes]:
     return {film: data for film, data in drawn.items() if not film.cut}
 
 
-def plate_of(film: PhantomFilm) -> phantom._Plate:
-    body = phantom._drawn(phantom._Body, phantom._rng(film, 0, "body"))
-    return phantom._Plate(body, phantom._drawn(phantom._Pose, phantom._rng(film, film.number, "pose")))
+def plate_of(film: PhantomFilm) -> Plate:
+    body = demo_plate.drawn(Body, phantom._rng(film, 0, "body"))
+    return Plate(body, demo_plate.drawn(Pose, phantom._rng(film, film.number, "pose")))
+
+
+def taken(film: PhantomFilm, plate: Plate) -> np.ndarray:
+    """Return the share of air that pneumonia has taken."""
+    return opacity(plate, film.number, phantom._rng(film, 0, "pneumonia"))
 
 
 # ------------------------------------------------------------------------------------------------------------ the set
@@ -160,8 +168,8 @@ def test_the_marks_do_not_look_at_the_label() -> None:
 def test_lungs_are_darker_than_mediastinum_and_air_is_black(sound: dict[PhantomFilm, bytes]) -> None:
     for film, data in list(sound.items())[:40]:  # the first are the normal ones
         plate, grey = plate_of(film), pixels(data)
-        lungs = plate.turned(phantom._air(plate, phantom._above_diaphragm(plate)))
-        heart = plate.turned(phantom._mediastinum(plate))
+        lungs = plate.turned(anatomy.air(plate, anatomy.above_diaphragm(plate)))
+        heart = plate.turned(anatomy._mediastinum(plate))
         assert film.label == "NORMAL"
         assert grey[lungs > 0.6].mean() + 30 < grey[heart > 0.9].mean()
         assert grey.min() < 25 and np.percentile(grey, 99.5) > 140
@@ -171,8 +179,8 @@ def test_pneumonia_whitens_the_lung_it_is_in_and_little_else() -> None:
     changes = []
     for film in [f for f in phantom_set(60, seed=1) if f.label == "PNEUMONIA"][:20]:
         plate = plate_of(film)
-        air = phantom._air(plate, phantom._above_diaphragm(plate))
-        lost = plate.turned((air * phantom._opacity(film, plate)).astype(np.float32))
+        air = anatomy.air(plate, anatomy.above_diaphragm(plate))
+        lost = plate.turned((air * taken(film, plate)).astype(np.float32))
         change = pixels(draw(film)) - pixels(draw(replace(film, label="NORMAL")))
         outside = plate.turned(air) < 0.01
         assert abs(change[outside].mean()) < 0.5
@@ -184,7 +192,7 @@ def test_pneumonia_whitens_the_lung_it_is_in_and_little_else() -> None:
 def test_some_pneumonia_is_too_subtle_for_anyone() -> None:
     strength = []
     for film in [f for f in phantom_set(300, seed=2) if f.label == "PNEUMONIA"]:
-        strength.append(phantom._opacity(film, plate_of(film)).max())
+        strength.append(taken(film, plate_of(film)).max())
     assert 0.01 < np.mean(np.array(strength) < 0.08) < 0.12
 
 

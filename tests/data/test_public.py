@@ -411,7 +411,6 @@ def make(root: Path, table: Path, name: str, form: str) -> Path:
     text = unpacked(table)
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_bytes(table.read_bytes() if name.endswith(".gz") else text)
-    csv.field_size_limit(2**24)
     first = root / "first.png"
     first.write_bytes(picture())
     for row in islice(csv.DictReader(io.StringIO(text.decode())), FEW):

@@ -9,14 +9,13 @@ from typing import Any
 from plainfilm.catalogue import ENSEMBLE
 from plainfilm.commands.train import train_prepared
 from plainfilm.config import PAPER_MODELS, TrainConfig
-from plainfilm.data.sources import load
 from plainfilm.errors import InputError
 from plainfilm.models.zoo import recipe
 from plainfilm.report.html import paper_report
 from plainfilm.report.table import collect, write_table
 from plainfilm.storage import folders
 from plainfilm.storage.files import sealed
-from plainfilm.training.preparation import prepare
+from plainfilm.training.preparation import films_to_train, prepare
 
 
 def paper(
@@ -35,7 +34,7 @@ def paper(
     folders.require_free(out, folders.PAPER, resume=resume)
     configs = [TrainConfig(**{**settings, "model": recipe(name).name, "split": "paper"}) for name in models]
 
-    films = load(data, **configs[0].reading)
+    films = films_to_train(data, configs[0])
     prepared = prepare(films, configs, data)
     with sealed(out, resumes=True):
         for one in prepared:

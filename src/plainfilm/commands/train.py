@@ -14,7 +14,6 @@ from plainfilm.catalogue import ENSEMBLE
 from plainfilm.commands.evaluate import evaluate_runs
 from plainfilm.config import TrainConfig, of_no_use
 from plainfilm.data.films import PARTS, FilmError, Films
-from plainfilm.data.sources import load
 from plainfilm.data.split import crossing, folds, leave_out
 from plainfilm.errors import InputError, command_line
 from plainfilm.evaluation.decision import positive_class, positive_is_a_guess
@@ -44,7 +43,7 @@ from plainfilm.storage.documents import FitDocument, MetricsDocument
 from plainfilm.storage.files import SUMS, locked
 from plainfilm.training.finishing import as_trained, finish, prior
 from plainfilm.training.fitting import fit
-from plainfilm.training.preparation import Prepared, changed, prepare
+from plainfilm.training.preparation import Prepared, changed, films_to_train, prepare
 from plainfilm.training.record import config_document, model_document
 from plainfilm.training.schedules import DESCRIPTIONS
 
@@ -76,7 +75,7 @@ def train(
 
 def _loaded(data: str | Films, settings: dict[str, Any]) -> tuple[Films, TrainConfig]:
     config = TrainConfig(**settings)
-    return load(data, **config.reading) if isinstance(data, str) else data, config
+    return films_to_train(data, config), config
 
 
 def _name(data: str | Films) -> str:

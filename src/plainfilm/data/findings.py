@@ -177,6 +177,22 @@ def _two_classes(films: Films, name: str) -> Films:
     return replace(asked, notes=(*films.notes, *[note] * bool(left)))
 
 
+def answerable(films: Films, findings: str) -> Films:
+    """Return ``films`` as they are trained on if ``findings`` is "all": without the findings no film is known to
+    have, or none to lack (No Finding of CheXpert is never 0). They become columns, and a note names them."""
+    if findings.strip().lower() != ALL or not films.findings:
+        return films
+    truth = films.truth
+    both = (truth == 1).any(axis=0) & (truth == 0).any(axis=0)
+    names = tuple(name for name, kept in zip(films.findings, both, strict=True) if kept)
+    away = [name for name in films.findings if name not in names]
+    if not away or len(names) < 2:
+        return films
+    table, also, _ = _asked(films, names)
+    note = f"Not trained on, since only one answer is known of any film: {', '.join(away)}"
+    return replace(films, films=table, also=(*films.also, *also), notes=(*films.notes, note))
+
+
 def known_cells(films: Films) -> dict[str, dict[str, int]]:
     """Return {finding: {"positive", "negative", "unknown"}} over all films."""
     counts = {"positive": films.truth == 1, "negative": films.truth == 0, "unknown": films.truth < 0}

@@ -83,7 +83,7 @@ def dealt_by_marks(marks: np.ndarray, groups: np.ndarray, shares: Sequence[float
     _, whose, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     starts = np.cumsum([0, *sizes[:-1]])
     counts = np.add.reduceat(marks[np.argsort(whose, kind="stable")], starts, axis=0, dtype=np.int64)
-    counts = np.column_stack([counts, sizes])  # the last mark: being a film
+    counts = np.column_stack([counts, sizes]).astype(np.float64)  # the last mark: being a film
     totals = np.maximum(counts.sum(axis=0), 1)
     missing = [share * totals for share in shares]
     weights = [1 / (share * totals**1.5) for share in shares]
@@ -93,9 +93,10 @@ def dealt_by_marks(marks: np.ndarray, groups: np.ndarray, shares: Sequence[float
         mark = int(np.where(remaining > 0, remaining, np.inf).argmin())
         there = left[counts[left, mark] > 0]
         for group in there[np.argsort(-counts[there, mark], kind="stable")].tolist():
-            lacks = [counts[group] @ (lack * weight) for lack, weight in zip(missing, weights, strict=True)]
-            part_of[group] = part = int(np.argmax(lacks))
-            missing[part] = missing[part] - counts[group]
+            own = counts[group]
+            lacks = [own.dot(lack * weight) for lack, weight in zip(missing, weights, strict=True)]
+            part_of[group] = part = lacks.index(max(lacks))
+            missing[part] -= own
     return np.asarray(part_of[whose], np.int64)
 
 

@@ -52,12 +52,19 @@ def key(patient: str) -> str:
     Capitals, blanks, full-width letters, zeros in front, a float's ``.0``, separators of thousands and words such as
     ``patient`` don't count. A ``pseudonym`` of a DICOM header is its own key, and that of the ID it was made of.
     """
-    return patient if PSEUDONYMS.fullmatch(patient) else pseudonym(patient) if plain(patient) else ""
+    if PSEUDONYMS.fullmatch(patient):
+        return patient
+    known = plain(patient)
+    return _hashed(known) if known else ""
 
 
 def pseudonym(identity: str) -> str:
     """Return what stands for a PatientID: "dicom-" and 16 hex digits of the SHA-256 of its plain form."""
-    return PSEUDONYM + hashlib.sha256(plain(identity).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return _hashed(plain(identity))
+
+
+def _hashed(known: str) -> str:
+    return PSEUDONYM + hashlib.sha256(known.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def plain(patient: str) -> str:

@@ -180,7 +180,7 @@ def _second_copy(folder: str, place: tuple[str, str] | None) -> bool:
 
 
 def _ends_as_film(name: str) -> bool:
-    return name.lower().endswith(tuple(FILM_ENDINGS))
+    return name.lower().endswith(FILM_ENDINGS)
 
 
 def _table_inside(source: Source, root: Path, name: str) -> tuple[list[str], Rows] | None:

@@ -63,7 +63,7 @@ class Place:
         return self._by_tail.get(_tail(path, tail), "")
 
     def _films(self) -> Iterator[str]:
-        return (name for name in self._names() if name.lower().endswith(tuple(FILM_ENDINGS)))
+        return (name for name in self._names() if name.lower().endswith(FILM_ENDINGS))
 
 
 def _tail(path: str, names: int) -> str:

@@ -99,7 +99,7 @@ POS, NEG, UNK = POSITIVE % 256, NEGATIVE % 256, UNKNOWN % 256
 
 def _named_cells(table: Tabled, number: int, row: Cells, findings: Sequence[str]) -> bytes:
     try:
-        return bytes([BYTES[row[name]] for name in findings])
+        return bytes(map(BYTES.__getitem__, map(row.__getitem__, findings)))
     except KeyError as error:
         raise InputError(
             f"{table.path}, row {number}: {error.args[0]!r} is no finding's value (1, 0, -1 for uncertain, or empty)."
@@ -422,7 +422,7 @@ SETS = (
         # stanfordmlgroup.github.io/competitions/chexpert; tensorflow.org/datasets/catalog/chexpert says the same
         "Stanford University Dataset Research Use Agreement: registration, research only, no redistribution",
         "stanfordmlgroup.github.io/competitions/chexpert, 11 GB (small) or 471 GB, registration",
-        "read from reports by a program; 1, 0, -1 uncertain, empty not mentioned; No Finding is never 0: leave it out",
+        "read from reports by a program; 1, 0, -1 uncertain, empty not mentioned; No Finding is never 0: not learnt",
         "Irvin et al. 2019, arXiv 1901.07031",
         _chexpert,
         tail=3,

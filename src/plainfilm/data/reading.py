@@ -21,9 +21,11 @@ MAX_OTHER = 16 * 2**20  # a file that begins as no film does
 MAX_FILMS = 5_000_000
 READABLE = "pictures (JPEG, PNG, TIFF, BMP, …) or DICOM files"
 
-PICTURE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif"}
-PICTURE_ENDINGS |= {".pgm", ".ppm", ".pnm", ".pbm"}
-FILM_ENDINGS = PICTURE_ENDINGS | {".dcm", ".dicom", ".dic", ".ima"}
+PICTURE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif"),
+    *(".pgm", ".ppm", ".pnm", ".pbm"),
+)
+FILM_ENDINGS = (*PICTURE_ENDINGS, ".dcm", ".dicom", ".dic", ".ima")
 # Pictures that are not read: each has a row with its reason. By its last ending, or by where its first bytes are what.
 FOREIGN_ENDINGS = {
     **{ending: "HEIC picture" for ending in (".heic", ".heif", ".hif")},

@@ -186,6 +186,8 @@ def _from_path(path: Path, how: Reading) -> Films:
 def _ask_headers(films: Films, pattern: str) -> Films:
     """Take from the headers of DICOM films the patient, where neither the table nor ``pattern`` names one, and the
     columns (``dicom.COLUMNS``) that the table lacks."""
+    if not any(map(_may_have_header, films.films.paths)):
+        return films
     patients, headers = [], []
     for place, (patient, path) in enumerate(zip(films.films.patients, films.films.paths, strict=True)):
         own, about = _header(films.films[place]) if _may_have_header(path) else ("", {})
@@ -203,7 +205,7 @@ def _ask_headers(films: Films, pattern: str) -> Films:
 
 
 def _may_have_header(path: str) -> bool:
-    return not path.lower().endswith(tuple(PICTURE_ENDINGS))
+    return not path.lower().endswith(PICTURE_ENDINGS)
 
 
 def _header(film: Film) -> tuple[str, dict[str, str]]:

@@ -14,7 +14,6 @@ import numpy as np
 from plainfilm.catalogue import row
 from plainfilm.config import TrainConfig, number_list
 from plainfilm.data.films import Films
-from plainfilm.data.sources import load
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.findings import FindingsDecision
@@ -32,7 +31,7 @@ from plainfilm.search.space import settings_of
 from plainfilm.search.trying import Fitted, fit_head, fit_heads, table, train_epochs
 from plainfilm.training.fitting import material_of, stages, start_network
 from plainfilm.training.loop import class_weights
-from plainfilm.training.preparation import Prepared, prepare
+from plainfilm.training.preparation import Prepared, films_to_train, prepare
 from plainfilm.training.task import finding_weights
 
 
@@ -52,7 +51,7 @@ class Bench:
     @staticmethod
     def open(data: str, out: Path, config: TrainConfig, names: tuple[str, ...]) -> Bench:
         """Load, split and decode; InputError where films or settings are at fault."""
-        films = load(data, **config.reading)
+        films = films_to_train(data, config)
         first = prepare(films, [config], data)[0]
         if not films.findings and (worst := [name for name in names if name.startswith(objectives.LOWEST)]):
             raise InputError(

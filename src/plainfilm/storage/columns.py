@@ -76,9 +76,12 @@ class Texts(Column[str]):
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), BLOCK):
-            ends = self._ends.array[start : start + BLOCK + 1].tolist()
-            view = self._bytes.view
-            yield from [str(view[a:b], "utf-8", "surrogateescape") for a, b in pairwise(ends)]
+            raw, bounds = self._block(start)
+            if raw.isascii():  # a letter a byte: decoded once, then cut
+                text = raw.decode("ascii")
+                yield from [text[a:b] for a, b in bounds]
+            else:
+                yield from [raw[a:b].decode("utf-8", "surrogateescape") for a, b in bounds]
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (N,) the places in the order of the texts, equal ones as they are, and (N,) whether each text, in that
@@ -90,14 +93,19 @@ class Texts(Column[str]):
         if longest <= LONGEST and self._bytes.array.max(initial=0) < 128:  # ASCII, and short: the bytes are the keys
             width = max(1, longest)
             for start in range(0, len(self), BLOCK):
-                bounds = pairwise(self._ends.array[start : start + BLOCK + 1].tolist())
-                keys = np.array([self._bytes.view[begin:end].tobytes() for begin, end in bounds], f"S{width}")
+                raw, bounds = self._block(start)
+                keys = np.array([raw[begin:end] for begin, end in bounds], f"S{width}")
                 padded.extend(keys.view(np.uint8))
         else:
             width = max(1, max(len(self._key(place)) for place in range(len(self))))
             for places in _blocks(range(len(self))):
                 padded.extend(b"".join([self._key(place).ljust(width, b"\0") for place in places]))
         return ranked(padded.array.view(f"S{width}"))
+
+    def _block(self, start: int) -> tuple[bytes, Iterator[tuple[int, int]]]:
+        """Return the bytes of the texts of a block, end to end, and where in them each begins and ends."""
+        ends = self._ends.array[start : start + BLOCK + 1]
+        return self._bytes.view[ends[0] : ends[-1]].tobytes(), pairwise((ends - ends[0]).tolist())
 
     def _key(self, place: int) -> bytes:
         """Return bytes in whose order the texts are as Python sorts them, by code points; of long ones the beginning

@@ -162,15 +162,16 @@ def _header(path: str | Path, names: Sequence[str], known: Collection[str]) -> l
 
 
 def _named(path: str | Path, header: list[str], rows: Iterable[tuple[int, list[str]]]) -> Rows:
-    wide = len(header)
+    wide, unnamed = len(header), "" in header
     for number, row in rows:
         if len(row) != wide:
             if any(cell.strip() for cell in row[wide:]):
                 raise InputError(f"{path}, row {number}: has more cells than the header has names ({wide}).")
             row = row + [""] * (wide - len(row))
-        if any(row) and any(map(str.strip, row)):
+        if any(map(str.strip, row)):
             named = dict(zip(header, row, strict=False))
-            named.pop("", None)
+            if unnamed:
+                del named[""]
             yield number, named
 
 

@@ -14,7 +14,8 @@ import torch
 from plainfilm.catalogue import Trained
 from plainfilm.config import OF_ENSEMBLES, TrainConfig, number_list
 from plainfilm.data.films import Films, read_films
-from plainfilm.data.sources import unlabelled
+from plainfilm.data.findings import answerable
+from plainfilm.data.sources import load, unlabelled
 from plainfilm.data.split import split, used
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation import operating
@@ -84,6 +85,11 @@ class Prepared:
     def __post_init__(self) -> None:
         if len(self.films) != len(self.pixels):  # every row would be another film's
             raise PlainfilmError(f"{len(self.pixels)} rows of pixels for {len(self.films)} films: this is a bug.")
+
+
+def films_to_train(data: str | Films, config: TrainConfig) -> Films:
+    """Return the films of a source, read as the settings say, or those given, with the findings that can be learnt."""
+    return answerable(load(data, **config.reading) if isinstance(data, str) else data, config.findings)
 
 
 def prepare(films: Films, configs: Sequence[TrainConfig], data: str) -> list[Prepared]:

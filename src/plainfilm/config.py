@@ -53,7 +53,11 @@ class TrainConfig:
     label_smoothing: float = _setting(0.0, "share of each label given to all classes alike")
     mixup: float = _setting(0.0, "films mixed in pairs by a share drawn from Beta(mixup, mixup); 0 = never")
     average: float = _setting(0.0, "share kept a step by the moving average that the result is; 0 = none")
-    sample_by: str = _setting("", "column of DATA's table, such as site, whose values are drawn alike within a batch")
+    sample_by: str = _setting(
+        "",
+        "columns of DATA's table, such as site, whose values are drawn alike within a batch; of several with commas "
+        "their combinations; `class` is the films' own: site,class",
+    )
     patience: int = _setting(0, "epochs without a lower validation loss before it stops; 0 = never")
     class_weights: str = _setting(
         "balanced", "`balanced` (largest count / count of the class), `none`, or NAME=WEIGHT,NAME=WEIGHT"
@@ -91,6 +95,11 @@ class TrainConfig:
         "raw", "a logistic regression's features as they are, or each over its own deviation", ("raw", "standardised")
     )
     cv_folds: int = _setting(3, "folds of that grid search")
+    choose_by: str = _setting(
+        "",
+        "column of DATA's table, such as site, whose values are left out in turn to choose C and what `search` tries; "
+        "empty = folds by patient, and validation films",
+    )
     positive: str = _setting("", "class that counts as positive; empty = the one not called normal")
     threshold: str = _setting(
         "auto",

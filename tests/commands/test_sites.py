@@ -151,3 +151,41 @@ def test_sites_are_drawn_alike(tmp_path):
     other = material.order(torch.Generator().manual_seed(1))
     assert other.tolist() != order.tolist()
     assert load(write_sites(tmp_path / "data", 8)).coded("site").tolist() == [0, 1] * 4
+
+
+def test_sites_and_classes_are_drawn_alike_and_class_weights_follow(tmp_path):
+    from dataclasses import replace
+
+    import torch
+
+    from plainfilm.config import TrainConfig
+    from plainfilm.training.fitting import material_of, start_network
+    from plainfilm.training.preparation import prepare
+
+    rows = [*[("sick", "A")] * 30, *[("well", "A")] * 6, *[("sick", "B")] * 6, *[("well", "B")] * 18]
+    films = load(write_sites(tmp_path / "data", 60))
+    made = zip(films, rows, strict=True)
+    films = films.with_films(
+        replace(film, label=label, patient=f"p{k}", columns={"site": site})
+        for k, (film, (label, site)) in enumerate(made)
+    )
+    drawn = {}
+    for setting in ("", "site", "site,class"):
+        prepared = prepare(films, [TrainConfig(size=16, sample_by=setting)], "set")[0]
+        train, weights = prepared.films.where("train"), prepared.class_weights
+        network, _ = start_network(prepared)
+        material = material_of(prepared, network, weights)[0]
+        orders = [material.order(torch.Generator().manual_seed(seed)) for seed in range(20)]
+        counts = np.bincount(prepared.films.labels[np.concatenate(orders)]) / 20
+        expected = list(prepared.drawn.values())
+        assert np.allclose(counts, expected, atol=1) and sum(expected) == pytest.approx(len(train), abs=1e-3)
+        drawn[setting] = weights, prepared.drawn
+        codes = 2 * prepared.films.coded("site") + prepared.films.labels
+        if setting == "site,class":
+            shares = np.bincount(codes[orders[0][:24]], minlength=4)
+            assert shares.tolist() == [6, 6, 6, 6] and weights == {"sick": 1, "well": 1}
+    assert drawn[""][0]["well"] > 1 and drawn["site"][0]["well"] == pytest.approx(
+        max(drawn["site"][1].values()) / drawn["site"][1]["well"], abs=1e-3
+    )
+    with pytest.raises(InputError, match="no column 'scanner'"):
+        films.drawn_alike("scanner,class")

@@ -7,7 +7,17 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scores import scores
-from plainfilm.search.objectives import COSTS, OBJECTIVES, cost, interval, judged, parse, specificity_at
+from plainfilm.search.objectives import (
+    COSTS,
+    OBJECTIVES,
+    cost,
+    interval,
+    interval_over,
+    judged,
+    judged_over,
+    parse,
+    specificity_at,
+)
 
 
 def predictions(seed: int = 0, count: int = 60) -> Predictions:
@@ -82,3 +92,16 @@ def test_of_findings_the_mean_or_the_worst_is_judged():
     assert cost("worst_brier", 0.2) == 0.2 and cost("worst_auroc", 0.9) == -0.9
     truth[:, 0] = -2
     assert judged(p, ["worst_auroc"])["worst_auroc"] == each[1]["auroc"]
+
+
+def test_of_several_tests_the_mean_or_the_worst_is_judged():
+    each = [predictions(seed) for seed in range(3)]
+    values = [judged(p, ["auroc", "brier"]) for p in each]
+    found = judged_over(each, ["auroc", "worst_auroc", "worst_brier", "seconds"])
+    assert found["auroc"] == pytest.approx(np.mean([value["auroc"] for value in values]))
+    assert found["worst_auroc"] == min(value["auroc"] for value in values)
+    assert found["worst_brier"] == max(value["brier"] for value in values)
+    mean, worst = (interval_over(each, name, 0) for name in ("auroc", "worst_auroc"))
+    alone = [interval(p, "auroc", 0) for p in each]
+    assert mean.low < mean.value < mean.high and mean.high - mean.low < min(one.high - one.low for one in alone)
+    assert worst == min(alone)

@@ -7,10 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from plainfilm.catalogue import ENSEMBLE
+from plainfilm.catalogue import ENSEMBLE, row
 from plainfilm.commands.evaluate import evaluate_runs
 from plainfilm.config import TrainConfig, of_no_use
 from plainfilm.data.films import PARTS, FilmError, Films
@@ -18,7 +17,6 @@ from plainfilm.data.split import crossing, folds, leave_out
 from plainfilm.errors import InputError, command_line
 from plainfilm.evaluation.decision import positive_class, positive_is_a_guess
 from plainfilm.evaluation.findings import FindingsPredictions
-from plainfilm.image.store import Rows
 from plainfilm.machine import ranks
 from plainfilm.models.model import Model
 from plainfilm.models.precision import Precision
@@ -75,6 +73,11 @@ def train(
 
 def _loaded(data: str | Films, settings: dict[str, Any]) -> tuple[Films, TrainConfig]:
     config = TrainConfig(**settings)
+    if config.choose_by and row(config.model).trained.by_steps:
+        raise InputError(
+            f"choose_by={config.choose_by}: {config.model} is trained by steps, and nothing of it is chosen; use it "
+            "with `search`, or with a logistic regression."
+        )
     return films_to_train(data, config), config
 
 
@@ -246,20 +249,14 @@ def train_sites(
     left = leave_out(prepared.films, column, config.seed)
     tested = prepared.films.where_in(column, [site.site for site in left])
     random = folds(prepared.films.at(tested), min(len(left), MOST_RANDOM), "grouped", config.seed)
-    jobs = ((f"fold-{k}", _some(prepared, site.films, site.places)) for k, site in enumerate(left))
+    jobs = ((f"fold-{k}", prepared.at(site.films, site.places)) for k, site in enumerate(left))
     names = _train_all(jobs, out, resume)
-    beside = ((f"fold-{k}", _some(prepared, fold, tested)) for k, fold in enumerate(random))
+    beside = ((f"fold-{k}", prepared.at(fold, tested)) for k, fold in enumerate(random))
     compared = _train_all(beside, out / RANDOM, resume)
     audit = _audit_of_the_set(prepared, RunFolder(out / names[0]))
     evaluate_runs(out / RANDOM, Repetition("folds", compared, random[0].protocol, config.seed, audit=audit))
     about = {"column": column, "sites": [site.site for site in left], "random": RANDOM}
     return evaluate_runs(out, Repetition("folds", names, f"one {column} left out at a time", config.seed, about, audit))
-
-
-def _some(prepared: Prepared, films: Films, places: np.ndarray) -> Prepared:
-    """Return ``prepared`` with ``films``, which are those at ``places`` of its own with other parts."""
-    pixels = prepared.pixels
-    return replace(prepared, films=films, pixels=Rows(pixels.data, pixels.order[places], pixels.about))
 
 
 def train_seeds(

@@ -16,6 +16,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from plainfilm.config import pieces
 from plainfilm.data.frames import to_frame, to_html
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.storage import folders
@@ -25,6 +26,7 @@ from plainfilm.storage.grown import Grown
 from plainfilm.storage.tables import read_csv, write_csv
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+OWN_CLASS = "class"  # among the columns of ``sample_by``
 
 POSITIVE, NEGATIVE, UNCERTAIN, UNKNOWN = 1, 0, -1, -2  # a finding's cell; below 0 nobody knows
 
@@ -333,6 +335,16 @@ class Films:
         """Return (N,) int64 which of the different cells of ``column``, in sorted order, each film has."""
         cells = self.column(column)
         return cells.mapped(sorted(cells.different).index, np.int64)
+
+    def drawn_alike(self, names: str) -> np.ndarray:
+        """Return (N,) int64 which combination of columns each film has; ``names``: of the columns, with commas between,
+        or ``class`` for the films' own class. InputError for one that is not there, and for the class of findings."""
+        each = []
+        for name in map(str.strip, pieces(names)):
+            if name == OWN_CLASS and self.findings:
+                raise InputError(f"sample_by={names}: the films have findings, no class; name columns alone.")
+            each.append(self.labels if name == OWN_CLASS else self.coded(name))
+        return np.unique(np.stack(each, 1), axis=0, return_inverse=True)[1].reshape(-1)
 
     def where_in(self, column: str, cells: Collection[str]) -> np.ndarray:
         """(M,) positions of the films whose cell of ``column`` is one of ``cells``."""

@@ -85,6 +85,32 @@ def folds(films: Films, count: int, how: str = "grouped", seed: int = 0) -> list
     return [fold(number) for number in range(count)]
 
 
+class Source(NamedTuple):
+    """One value of a column, such as a site: which films it holds out, and which may be learnt from without it."""
+
+    name: str
+    held: np.ndarray  # (N,) bool
+    taken: np.ndarray  # (N,) bool
+
+
+def sources(films: Films, column: str, labels: np.ndarray | None = None) -> list[Source]:
+    """Return the values of ``column`` that can be left out, each with FEW_A_CLASS films of each class or more.
+
+    Nothing of a source is in what may be learnt from without it: no patient and, where contents are known, no content.
+    Films whose source is not known are in neither. ``labels``: (N,) whole numbers in place of the films' own classes;
+    without, films of findings need FEW_A_CLASS of either answer of one of them.
+    """
+    which, names = films.coded(column), sorted(films.column(column).different)
+    group_of = groups(films.films)
+    known = np.array([bool(name) for name in names])[which]
+    held = {name: which == k for k, name in enumerate(names) if name}
+    return [
+        Source(name, own, known & ~np.isin(group_of, group_of[own]))
+        for name, own in held.items()
+        if _fewest(films, own, labels) >= FEW_A_CLASS
+    ]
+
+
 class LeftOut(NamedTuple):
     """One site left out: its name, the films that train, validate and test without it, and their places among all."""
 
@@ -103,36 +129,44 @@ def leave_out(films: Films, column: str, seed: int = 0) -> list[LeftOut]:
     MOST_SITES.
     """
     films = _hashed(films)
-    which, names = films.coded(column), sorted(films.column(column).different)
-    tested = [k for k, name in enumerate(names) if name and _fewest(films, which == k) >= FEW_A_CLASS]
+    tested = sources(films, column)
     if not 2 <= len(tested) <= MOST_SITES:
-        raise InputError(
-            f"--folds {column}: {len(tested)} of its {len(names)} values have {FEW_A_CLASS} films per class"
-            f"{', or of either answer of a finding,' * bool(films.findings)} or more;"
-            f" 2 to {MOST_SITES} can be left out in turn."
-        )
-    group_of = groups(films.films)
-    known = np.array([bool(name) for name in names])[which]
+        raise InputError(f"--folds {column}: {_too_few_or_many(films, column, len(tested))}")
 
-    def without(k: int) -> LeftOut:
-        test = which == k
-        shared = np.isin(group_of, group_of[test]) & ~test
-        places = np.flatnonzero(known & ~shared)
+    def without(k: int, source: Source) -> LeftOut:
+        places = np.flatnonzero(source.held | source.taken)
         kept = films.at(places)
-        rest = np.flatnonzero(which[places] != k)
+        rest = np.flatnonzero(source.taken[places])
         parts = np.full(len(kept), "test", object)
         parts[rest] = _by_group(kept.at(rest), OFFICIAL_SHARES, np.random.default_rng((seed, k)))
-        stamp = f"{column} {names[k]} left out; {_stamp(films, FOLD_STAMPS['grouped'])}"
+        stamp = f"{column} {source.name} left out; {_stamp(films, FOLD_STAMPS['grouped'])}"
         done = kept.with_parts(parts, stamp, ("grouped", seed))
         _check(done, films.classes, PARTS)
-        return LeftOut(names[k], done, places)
+        return LeftOut(source.name, done, places)
 
-    return [without(k) for k in tested]
+    names = sorted(films.column(column).different)
+    return [without(names.index(source.name), source) for source in tested]
 
 
-def _fewest(films: Films, some: np.ndarray) -> int:
-    """Return how many of the films at the mask ``some`` the rarest class has; of findings the rarer answer of the one
-    that has most."""
+def require_sources(films: Films, column: str) -> None:
+    """InputError unless two values of ``column`` or more can be left out in turn."""
+    if not 2 <= (count := len(sources(films, column))) <= MOST_SITES:
+        raise InputError(f"--choose-by {column}: {_too_few_or_many(films, column, count)}")
+
+
+def _too_few_or_many(films: Films, column: str, count: int) -> str:
+    return (
+        f"{count} of its {len(films.column(column).different)} values have {FEW_A_CLASS} films per class"
+        f"{', or of either answer of a finding,' * bool(films.findings)} or more;"
+        f" 2 to {MOST_SITES} can be left out in turn."
+    )
+
+
+def _fewest(films: Films, some: np.ndarray, labels: np.ndarray | None = None) -> int:
+    """Return how many of the films at the mask ``some`` the rarest class (or of ``labels``) has; of findings the rarer
+    answer of the one that has most."""
+    if labels is not None:
+        return int(np.bincount(labels[some], minlength=labels.max() + 1).min())
     if not films.findings:
         return int(np.bincount(films.labels[some], minlength=len(films.classes)).min())
     truth = films.truth[some]

@@ -41,6 +41,14 @@ class Interval(NamedTuple):
 UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
+def mean_of(each: Sequence[Interval]) -> Interval:
+    """Return the mean of estimates on different patients, with the interval from theirs: arms add as variances do."""
+    value, low, high = np.array(each, dtype=np.float64).T
+    down, up = (float(np.sqrt(np.square(arm).sum())) / len(each) for arm in (value - low, high - value))
+    middle = float(np.mean(value))
+    return Interval(middle, middle - down, middle + up)
+
+
 def ratio(a: ArrayLike, b: ArrayLike) -> Floats:
     """Return a / b, NaN where b is 0."""
     a, b = np.broadcast_arrays(a, b)

@@ -21,7 +21,9 @@ from scipy.linalg.blas import dsyrk
 from torch import nn
 
 from plainfilm.data.groups import stratified_folds
+from plainfilm.data.split import Source
 from plainfilm.errors import InputError
+from plainfilm.evaluation.areas import area
 from plainfilm.image.store import Rows, Versions
 from plainfilm.models.newton import Blocks, Floats, Problems, chances, solve
 
@@ -37,9 +39,10 @@ class Fit:
     weight: np.ndarray  # (K, D) float32
     bias: np.ndarray  # (K,) float32
     regularisation: float  # the chosen C
-    scores: dict[float, float]  # C -> mean accuracy over the folds
+    scores: dict[float, float]  # C -> mean over the folds of accuracy, over sources of AUROC
     iterations: int  # Newton steps
     optimality: float  # |gradient| / |gradient of the loss alone| in the features' space: 0 at the optimum
+    score: str = "accuracy"  # what ``scores`` are
 
     def put_into(self, layer: nn.Linear) -> None:
         """Copy the fit into a network's last layer: from here on there is one module from film to logits."""
@@ -57,32 +60,32 @@ def fit_logistic(  # noqa: PLR0913 - the quantities of one fit
     folds: int,
     seed: int,
     standardise: bool = False,
+    sources: Sequence[Source] = (),
 ) -> Fit:
     """Fit an L2-penalised logistic regression to the features (D) of ``films`` (N positions), labels (N,) 0..K-1.
 
     C is chosen among ``values`` by a grid search over ``folds`` stratified folds that keep ``groups`` (N,) together:
-    the best mean accuracy wins, the smaller C at a tie. With ``standardise`` every feature is first divided by its
+    the best mean accuracy wins, the smaller C at a tie. Where there are ``sources``, each is held out in place of a
+    fold and the best mean AUROC wins (of more than two classes accuracy): what is ranked right at a place that the fit
+    has not seen. With ``standardise`` every feature is first divided by its
     standard deviation, so that the penalty treats all alike; the result is for features as they are. Memory: N × N
     float64 where N is below D and MOST_FILMS, else as much at most; beyond that features are read once a product, and
     some ten numbers are held for each film, fold and value of C. InputError when there are too few films for the
     folds, PlainfilmError when a fit does not converge.
     """
-    fewest = min(len(set(groups[labels == k])) for k in range(labels.max() + 1))
-    if fewest < folds:
-        raise InputError(
-            f"A class has {fewest} patients or films to train on; a {folds}-fold grid search needs {folds}."
-        )
+    held_out, taken = _by_source(labels, sources) if sources else _by_group(labels, groups, folds, seed)
+    count = held_out.shape[1]
     grid = np.array(sorted(values), dtype=np.float64)
     own = scaled(features, films, standardise)
     blocks, width = _coordinates(own)
     truth = np.eye(labels.max() + 1)[labels] if labels.max() > 1 else labels[:, None].astype(np.float64)
-    held_out = stratified_folds(labels, groups, folds, seed)[:, None] == np.arange(folds)  # (N, folds)
-    taken = 1.0 - np.pad(held_out, ((0, 0), (0, 1)))  # the last takes all films
+    taken = np.pad(taken.astype(np.float64), ((0, 0), (0, 1)), constant_values=1.0)  # the last takes all films
     taken = np.repeat(taken, len(grid), axis=1)  # (N, (folds + 1) values), values within folds
-    solution = solve(Problems(blocks, width, truth, taken, np.tile(grid, folds + 1)))
-    scores = _accuracies(solution.logits[:, : folds * len(grid)], labels, held_out)  # (values,)
+    solution = solve(Problems(blocks, width, truth, taken, np.tile(grid, count + 1)))
+    judged = _areas if sources and labels.max() == 1 else _accuracies
+    scores = judged(solution.logits[:, : count * len(grid)], labels, held_out)  # (values,)
     best = int(scores.argmax())
-    chosen = folds * len(grid) + best
+    chosen = count * len(grid) + best
     whole = Problems(own.blocks, own.width, truth, taken[:, [chosen]], grid[[best]])
     weights = solution.weights[:, [chosen]]
     if width != own.width:
@@ -97,7 +100,27 @@ def fit_logistic(  # noqa: PLR0913 - the quantities of one fit
         dict(zip(grid.tolist(), scores.tolist(), strict=True)),
         int(solution.steps[chosen]),
         float(np.abs(gradient).max() / np.abs(by_loss).max()),
+        "AUROC" if judged is _areas else "accuracy",
     )
+
+
+def _by_group(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N, folds) bool which films each fold holds out and which it is fitted to: groups whole."""
+    fewest = min(len(set(groups[labels == k])) for k in range(labels.max() + 1))
+    if fewest < folds:
+        raise InputError(
+            f"A class has {fewest} patients or films to train on; a {folds}-fold grid search needs {folds}."
+        )
+    held_out = stratified_folds(labels, groups, folds, seed)[:, None] == np.arange(folds)
+    return held_out, ~held_out
+
+
+def _by_source(labels: np.ndarray, sources: Sequence[Source]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same of sources, each left out in turn."""
+    for source in sources:
+        if not np.bincount(labels[source.taken], minlength=labels.max() + 1).all():
+            raise InputError(f"Without the films of {source.name} a class has none to train on; leave --choose-by out.")
+    return np.stack([each.held for each in sources], 1), np.stack([each.taken for each in sources], 1)
 
 
 @dataclass(frozen=True)
@@ -193,6 +216,15 @@ def _accuracies(logits: Floats, labels: np.ndarray, held_out: np.ndarray) -> Flo
     found = logits[..., 0] > 0 if logits.shape[2] == 1 else logits.argmax(2)
     right = (found == labels[:, None]).reshape(*held_out.shape, -1)  # (N, folds, values)
     return np.average([right[out, fold].mean(0) for fold, out in enumerate(held_out.T)], axis=0)
+
+
+def _areas(logits: Floats, labels: np.ndarray, held_out: np.ndarray) -> Floats:
+    """Return the mean AUROC over the folds for each value of C, of logits (N, folds · values, 1) of two classes."""
+    score = logits[..., 0].reshape(*held_out.shape, -1)  # (N, folds, values)
+    each = [
+        [area(labels[out] == 1, column).value for column in score[out, fold].T] for fold, out in enumerate(held_out.T)
+    ]
+    return np.asarray(np.mean(each, axis=0))
 
 
 def _carried_back(whole: Problems, weights: Floats, logits: Floats) -> Floats:

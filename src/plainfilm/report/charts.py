@@ -374,10 +374,13 @@ def search(run: RunFolder, folder: Path, runs: list[RunFolder]) -> Chart:
     warning = " It lies at the end of the grid: a better one may lie beyond." if edge else ""
     found = run.model["search"]
     fit = f"{found['iterations']:,} iterations, off the optimum by {found['optimality']:.1e}"
-    alt = f"{run.title}: mean accuracy {tried[chosen]:.3f} at the chosen C = {chosen:g}.{warning}"
-    caption = f"{run.title}: cross-validated inside the training part; ring: the C chosen. Final fit: {fit}.{warning}"
-    table = Table("Mean accuracy of the folds", ["C", "Mean accuracy", ""], rows)
-    figure = plots.grid_search(tried, chosen)
+    score = found.get("score", "accuracy")  # older runs name none
+    alt = f"{run.title}: mean {score} {tried[chosen]:.3f} at the chosen C = {chosen:g}.{warning}"
+    by = run.settings["choose_by"] if score == "AUROC" else ""
+    how = f"one {by} left out at a time" if by else "cross-validated"
+    caption = f"{run.title}: {how} inside the training part; ring: the C chosen. Final fit: {fit}.{warning}"
+    table = Table(f"Mean {score} of the folds", ["C", f"Mean {score}", ""], rows)
+    figure = plots.grid_search(tried, chosen, score)
     return drawn(folder, _file("grid_search", run, runs), figure, f"{run.title}: grid search", alt, caption, table)
 
 

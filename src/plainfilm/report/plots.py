@@ -274,8 +274,8 @@ def risk_coverage(parts: Sequence[Kept]) -> Figure:
 
 
 @styled
-def grid_search(scores: Mapping[float, float], chosen: float) -> Figure:
-    """Draw the mean cross-validated accuracy (0..1) of each C; the ring is the one chosen."""
+def grid_search(scores: Mapping[float, float], chosen: float, score: str = "accuracy") -> Figure:
+    """Draw the mean cross-validated ``score`` (0..1) of each C; the ring is the one chosen."""
     figure = Figure(figsize=(NARROW, 2.7), layout="constrained")
     axes = figure.subplots()
     pairs = sorted((float(c), score) for c, score in scores.items())
@@ -289,7 +289,7 @@ def grid_search(scores: Mapping[float, float], chosen: float) -> Figure:
     axes.set_xticks(values, [f"{c:g}" for c in values], rotation=0 if len(values) < 7 else 45)
     axes.minorticks_off()
     axes.margins(0.16, 0.3)
-    axes.set(xlabel="C (smaller: more regularised)", ylabel="Mean accuracy of the folds")
+    axes.set(xlabel="C (smaller: more regularised)", ylabel=f"Mean {score} of the folds")
     axes.grid(axis="y")
     return figure
 

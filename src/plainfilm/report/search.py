@@ -41,7 +41,7 @@ def search_report(out: Path, found: dict[str, Any], trials: list[Trial]) -> Path
     page = {
         "title": f"Search: {found['settings']['model']} by {found['algorithm']}",
         "lead": f"{found['data']}: {count(found['films']['train'], 'training film')}, "
-        f"{count(found['films']['val'], 'validation film')}; positive: {found['positive']}",
+        f"{count(found['films']['val'], 'film')} {_by(found)}; positive: {found['positive']}",
         "synthetic": found["synthetic"],
         "version": found["plainfilm"],
         "protocol": f"Validation scores; {found['protocol']}. The test part was not opened",
@@ -58,6 +58,11 @@ def search_report(out: Path, found: dict[str, Any], trials: list[Trial]) -> Path
         "how": _how(found),
     }
     return write_page(out, "search.html", page)
+
+
+def _by(found: dict[str, Any]) -> str:
+    column = found["settings"].get("choose_by")
+    return f"that judge, one {column} left out at a time" if column else "to validate"
 
 
 def red_lines(found: dict[str, Any], trials: list[Trial], names: Sequence[str]) -> list[str]:

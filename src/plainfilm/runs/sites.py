@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.evaluation.intervals import UNKNOWN, Interval
+from plainfilm.evaluation.intervals import UNKNOWN, Interval, mean_of
 from plainfilm.evaluation.scores import by_patient
 from plainfilm.evaluation.scores_findings import means
 from plainfilm.runs.findings import in_all
@@ -88,9 +88,5 @@ def _tested(runs: Sequence[Path]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _mean(rows: Sequence[Mapping[str, Any]]) -> Interval:
-    """Return the mean AUROC of tests on different films, with the interval from theirs: arms add as variances do."""
-    of = [Interval(**{k: np.nan if v is None else v for k, v in row["auroc"].items()}) for row in rows]
-    value = float(np.mean([one.value for one in of]))
-    down = float(np.sqrt(sum((one.value - one.low) ** 2 for one in of))) / len(of)
-    up = float(np.sqrt(sum((one.high - one.value) ** 2 for one in of))) / len(of)
-    return Interval(value, value - down, value + up)
+    """Return the mean AUROC of tests on different films, with its interval."""
+    return mean_of([Interval(**{k: np.nan if v is None else v for k, v in row["auroc"].items()}) for row in rows])

@@ -8,7 +8,7 @@ import numpy as np
 
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.findings import FindingsPredictions, too_few
-from plainfilm.evaluation.intervals import UNKNOWN, Bools, Floats, Interval, rate
+from plainfilm.evaluation.intervals import UNKNOWN, Bools, Floats, Interval, mean_of, rate
 from plainfilm.evaluation.operating import balanced_threshold
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.reliability import expected_calibration_error
@@ -19,7 +19,7 @@ SENSITIVITY = 0.95  # at which ``specificity_at_95`` is read
 COSTS = ("seconds", "flops")  # of fitting; of one film's way through the network
 _SMALLER = tuple(score.name for score in SCORES if score.smaller)
 SMALLER = (*_SMALLER, *(f"worst_{name}" for name in _SMALLER), *COSTS)
-LOWEST = "worst_"  # before a score: that of the finding which has the worst, instead of the mean over findings
+LOWEST = "worst_"  # before a score: that of the finding or source which has the worst, instead of the mean over them
 OF_FILMS = (*named("search"), "specificity_at_95")
 OBJECTIVES = (*OF_FILMS, *(LOWEST + name for name in OF_FILMS), *COSTS)
 DRAWS = 300  # for the interval of a trial's calibration error
@@ -69,19 +69,43 @@ def judged(p: Predictions | FindingsPredictions, names: Sequence[str]) -> dict[s
     wanted = [name for name in names if name not in COSTS]
     if isinstance(p, FindingsPredictions):
         each = [judged(films, [name.removeprefix(LOWEST) for name in wanted]) for films in _scorable(p)]
-        return {name: _overall(name, [found[name.removeprefix(LOWEST)] for found in each]) for name in wanted}
+        return {name: over([found[name.removeprefix(LOWEST)] for found in each], name) for name in wanted}
     truth, score = p.truth, p.score
     found = {name: one.value for name, one in estimates(_balanced(p)).items()}
     found["ece"], found["specificity_at_95"] = expected_calibration_error(truth, score), specificity_at(truth, score)
     return {name: found[name] for name in wanted}
 
 
+def judged_over(each: Sequence[Predictions | FindingsPredictions], names: Sequence[str]) -> dict[str, float]:
+    """Return the scores ``names`` of films judged in several tests, a source left out in each: the mean over them or,
+    with ``LOWEST`` before the name, the worst."""
+    found = [judged(p, [_within(p, name) for name in names]) for p in each]
+    wanted = [name for name in names if name not in COSTS]
+    return {name: over([one[_within(p, name)] for one, p in zip(found, each, strict=True)], name) for name in wanted}
+
+
+def _within(p: Predictions | FindingsPredictions, name: str) -> str:
+    """Return what ``name`` is within one test: findings have a worst one there too."""
+    return name if isinstance(p, FindingsPredictions) else name.removeprefix(LOWEST)
+
+
+def interval_over(each: Sequence[Predictions | FindingsPredictions], name: str, seed: int) -> Interval:
+    """Return a score of ``judged_over`` with its 95 % interval; the patients of the tests are different ones."""
+    found = [interval(p, _within(p, name), seed) for p in each]
+    known = [one for one in found if not np.isnan(one.value)]
+    if not known or len(known) == 1:
+        return known[0] if known else UNKNOWN
+    if not name.startswith(LOWEST):
+        return mean_of(known)
+    return (max if name in SMALLER else min)(known, key=lambda one: one.value)
+
+
 def _scorable(p: FindingsPredictions) -> list[Predictions]:
     return [films for films in map(p.of, p.findings) if not too_few(films)]
 
 
-def _overall(name: str, values: Sequence[float]) -> float:
-    """Return the mean over findings, or the worst; NaN where none is scored."""
+def over(values: Sequence[float], name: str) -> float:
+    """Return the mean over findings or sources, or the worst where ``name`` asks for it; NaN where none is scored."""
     known = [value for value in values if not np.isnan(value)]
     if not known:
         return float("nan")

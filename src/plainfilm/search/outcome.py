@@ -9,7 +9,7 @@ from plainfilm.config import TrainConfig
 from plainfilm.errors import command_line
 from plainfilm.search.journal import Trial
 from plainfilm.search.run import front
-from plainfilm.search.trials import Bench
+from plainfilm.search.trials import Bench, by_epochs
 
 
 def outcome(bench: Bench, trials: list[Trial]) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def outcome(bench: Bench, trials: list[Trial]) -> dict[str, Any]:
         "default": asdict(trials[0]),
         "best": asdict(best),
         "front": [trial.number for trial in found],
-        "sentence": sentence(trials, best, names[0], bench.first.films.where("val").size),
+        "sentence": sentence(trials, best, names[0], bench.judged),
         "train": command(bench, best),
     }
 
@@ -44,8 +44,8 @@ def _row(trial: Trial, values: list[str], names: tuple[str, ...]) -> list[Any]:
     return [trial.number, *tried, *scores, low, high, round(trial.seconds, 2), trial.spent, trial.state, trial.reason]
 
 
-def sentence(trials: list[Trial], best: Trial, name: str, films: int) -> str:
-    """Return the outcome in words that do not say too much."""
+def sentence(trials: list[Trial], best: Trial, name: str, judged: str) -> str:
+    """Return the outcome in words that do not say too much; ``judged``: on which films."""
     if not best.scores:
         return "No trial came to an end: every one failed."
     value, given = best.scores[name], trials[0].scores.get(name)
@@ -57,8 +57,8 @@ def sentence(trials: list[Trial], best: Trial, name: str, films: int) -> str:
         inside = f" {sum(low <= other <= high for other in done) - 1} of the other trials lie inside that interval."
     against = "failed" if given is None else f"{given:.4f}"
     return (
-        f"Best of {len(done)} finished trials: {name} {value:.4f} ({known}, {films} validation"
-        f" films); the settings as given: {against}.{inside}"
+        f"Best of {len(done)} finished trials: {name} {value:.4f} ({known}, {judged});"
+        f" the settings as given: {against}.{inside}"
         " The best of many, on the films it was chosen on, is too good to be true; the test part was not opened."
     )
 
@@ -66,6 +66,8 @@ def sentence(trials: list[Trial], best: Trial, name: str, films: int) -> str:
 def command(bench: Bench, best: Trial) -> str:
     """Return the command that trains the best trial's model, every setting that is not the default written out."""
     settings = bench.settings(best.values) | {"patience": bench.config.patience}
+    if by_epochs(bench.config):
+        settings |= {"choose_by": ""}  # which chooses nothing in a training by steps
     defaults = asdict(TrainConfig(model=bench.config.model))
     flags = [
         word

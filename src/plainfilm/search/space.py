@@ -106,7 +106,7 @@ def _known(name: str) -> str:
     names = [*fields, *(f"augment.{kind}" for kind in LIMITS), WEIGHT]
     if name not in names:
         raise InputError(f"--vary: there is no setting '{name}'.{did_you_mean(name, names)}")
-    if name in ("model", "split", "seed", "epochs", "patience", "positive", "max_bad", *READING):
+    if name in ("model", "split", "seed", "epochs", "patience", "positive", "max_bad", "choose_by", *READING):
         raise InputError(f"--vary {name}: trials that differ in it can't be compared; set it with --{name}.")
     return name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from torch import nn
 
 from plainfilm.config import TrainConfig
 from plainfilm.data.films import Films
+from plainfilm.data.split import Source
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.findings import FindingsDecision, FindingsPredictions
 from plainfilm.evaluation.intervals import Floats
@@ -24,6 +24,7 @@ from plainfilm.models.linear import fit_logistic
 from plainfilm.training.feed import Material
 from plainfilm.training.loop import Inputs, Judge, judged, train_network
 
+Left = Callable[[np.ndarray, np.ndarray], list[Source]]  # positions of films and their labels -> their sources
 Score = Callable[[Floats], float]  # (V, K) probabilities of the validation films -> the first objective
 
 
@@ -49,14 +50,13 @@ def train_epochs(  # noqa: PLR0913 - those of train_network, and when to stop
 ) -> Fitted:
     """Train ``network`` as ``training.loop.train_network`` does, but stop when the curve of its scores is hopeless.
 
-    After each epoch ``folder``/checkpoint.h5 is written; a trial that was killed goes on from there. The folder is gone
-    when the trial is done. PlainfilmError when the loss is not finite.
+    After each epoch ``folder``/checkpoint.h5 is written; a trial that was killed goes on from there.
+    PlainfilmError when the loss is not finite.
     """
     judge = Judge(lambda trained: score(probabilities_of(trained, inputs, material, material.val)), hopeless)
     config = replace(config, compile="off")  # a minute of compiling is more than most trials take
     progress, _ = train_network(network, inputs, material, config, folder, resume=True, bits=bits, judge=judge)
     last = probabilities_of(judged(network, bits), inputs, material, material.val)
-    shutil.rmtree(folder)
     return Fitted(progress.curve, last, sum(progress.seconds), judge.gives_up(progress))
 
 
@@ -83,14 +83,18 @@ def fit_head(  # noqa: PLR0913 - the quantities of one fit
     strengths: Sequence[float],
     folds: int,
     seed: int,
+    left: Left = lambda *_: [],
 ) -> Fitted:
     """Fit a logistic regression to coordinates (N, R) of the films at ``train``, with C among ``strengths``.
 
-    Several are chosen from as ``train`` does it: by ``folds`` folds of the training films, ``groups`` (N,) together.
+    Several are chosen from as ``train`` does it: by ``folds`` folds of the training films, ``groups`` (N,) together, or
+    by the sources that ``left`` finds among them.
     """
     began = time.perf_counter()
     rows = Rows(coordinates, np.arange(len(coordinates)), {})
-    fit = fit_logistic(rows, train, labels[train], groups[train], strengths, folds, seed)
+    fit = fit_logistic(
+        rows, train, labels[train], groups[train], strengths, folds, seed, sources=left(train, labels[train])
+    )
     probabilities = softmax(coordinates[val] @ fit.weight.T + fit.bias, axis=1)
     return Fitted([], probabilities, time.perf_counter() - began, False)
 
@@ -104,11 +108,12 @@ def fit_heads(  # noqa: PLR0913 - those of fit_head
     strengths: Sequence[float],
     folds: int,
     seed: int,
+    left: Left = lambda *_: [],
 ) -> Fitted:
     """As ``fit_head``, for findings ``truth`` (N, F): one for each, fitted to the training films of which it is
     known; below 0 nobody knows."""
     each = [
-        fit_head(coordinates, np.maximum(cells, 0), train[cells[train] >= 0], val, groups, strengths, folds, seed)
+        fit_head(coordinates, np.maximum(cells, 0), train[cells[train] >= 0], val, groups, strengths, folds, seed, left)
         for cells in truth.T.astype(np.int64)
     ]
     chances = np.stack([fitted.probabilities[:, 1] for fitted in each], axis=1)

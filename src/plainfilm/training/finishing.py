@@ -210,7 +210,7 @@ def prior(prepared: Prepared, model: Model) -> float:
     if prepared.members:
         return float(np.mean([member["prior"] for member in model.provenance["members"]]))
     films = prepared.films
-    shares = np.bincount(films.labels[films.where("train")], minlength=len(films.classes)).astype(np.float64)
+    shares = np.array([prepared.drawn[name] for name in films.classes])
     if prepared.recipe.trained.by_steps and not model.decision.offsets:  # a logistic regression has no weights
         shares *= [prepared.class_weights[name] for name in films.classes]
     return float(shares[model.decision.column] / shares.sum())

@@ -16,6 +16,7 @@ from torch import nn
 from plainfilm.catalogue import Trained
 from plainfilm.config import number_list
 from plainfilm.data.films import Films
+from plainfilm.data.split import Source, sources
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.findings import FindingsDecision
 from plainfilm.image.augment import Augment
@@ -110,7 +111,7 @@ def material_of(
     learn_scale(prepared, network, rows)
     names = films.findings or films.classes
     each = np.array([weights[name] for name in names], dtype=np.float32)
-    groups = films.coded(prepared.config.sample_by) if prepared.config.sample_by else None
+    groups = films.drawn_alike(prepared.config.sample_by) if prepared.config.sample_by else None
     wanted = films.truth.astype(np.float32) if films.findings else films.labels
     parts = films.where("train"), films.where("val")
     material = Material(rows, wanted, *parts, each, changed, groups, prepared.findings, prepared.elsewhere)
@@ -242,7 +243,13 @@ def _fit_last(prepared: Prepared, features: Versions, last: torch.nn.Linear) -> 
 
 
 def _found(fit: Fit) -> dict[str, Any]:
-    return {"C": fit.regularisation, "scores": fit.scores, "iterations": fit.iterations, "optimality": fit.optimality}
+    return {
+        "C": fit.regularisation,
+        "score": fit.score,
+        "scores": fit.scores,
+        "iterations": fit.iterations,
+        "optimality": fit.optimality,
+    }
 
 
 def _fit_logistic(prepared: Prepared, features: Versions, train: np.ndarray, labels: np.ndarray) -> Fit:
@@ -255,11 +262,25 @@ def _fit_logistic(prepared: Prepared, features: Versions, train: np.ndarray, lab
     standardise = config.features == "standardised"
     count = len(features.rows)
     every = np.concatenate([train + version * len(films) for version in range(count)])
+    left = [
+        Source(each.name, np.tile(each.held, count), np.tile(each.taken, count))
+        for each in left_in_turn(films.at(train), config.choose_by, labels)
+    ]
     labels, groups = np.tile(labels, count), np.tile(groups, count)
-    fit = fit_logistic(features, every, labels, groups, values, config.cv_folds, config.seed, standardise)
+    fit = fit_logistic(features, every, labels, groups, values, config.cv_folds, config.seed, standardise, left)
     tried = ", ".join(f"{value:g}" for value in values)
     say(f"Logistic regression: C = {fit.regularisation:g} is the best of {tried}; {fit.iterations} steps of Newton.")
     return fit
+
+
+def left_in_turn(films: Films, column: str, labels: np.ndarray) -> list[Source]:
+    """Return the sources of ``column`` that choose C of a logistic regression on ``films`` with ``labels`` (N,) 0 or 1:
+    none where no column is named, and where fewer than two are left, as in a fold that leaves one of two out."""
+    left = sources(films, column, labels) if column else []
+    if column and len(left) < 2:
+        say(f"C is chosen by folds of patients: these films have fewer than two values of {column} to leave out.")
+        return []
+    return left
 
 
 FITS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class Inputs(Protocol):
         """Return float32 input (B, …) of rows (B, …)."""
 
 
-def class_weights(setting: str, counts: dict[str, int]) -> dict[str, float]:
+def class_weights(setting: str, counts: Mapping[str, float]) -> dict[str, float]:
     """Return {class: weight in the loss} for ``balanced`` (largest count / count), ``none`` or NAME=WEIGHT,…
 
     Names are matched whatever their case. InputError for an unknown class, a missing one, or a weight not above 0.

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from plainfilm.catalogue import Trained
@@ -16,7 +17,7 @@ from plainfilm.config import OF_ENSEMBLES, TrainConfig, number_list
 from plainfilm.data.films import Films, read_films
 from plainfilm.data.findings import answerable
 from plainfilm.data.sources import load, unlabelled
-from plainfilm.data.split import split, used
+from plainfilm.data.split import require_sources, split, used
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation import operating
 from plainfilm.evaluation.decision import positive_class
@@ -71,7 +72,20 @@ class Prepared:
         films = self.films
         if films.findings:
             return finding_weights(self.config.class_weights, films.truth[films.where("train")], films.findings)
-        return class_weights(self.config.class_weights, films.weighed)
+        return class_weights(self.config.class_weights, self.drawn if self.config.sample_by else films.weighed)
+
+    @property
+    def drawn(self) -> dict[str, float]:
+        """How many films of each class an epoch draws: those that train or, with ``sample_by``, each of its groups
+        alike."""
+        films, train = self.films, self.films.where("train")
+        each = np.ones(len(train))
+        if self.config.sample_by and self.recipe.trained.by_steps:
+            groups = films.drawn_alike(self.config.sample_by)[train]
+            _, whose, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+            each = len(train) / (len(sizes) * sizes[whose])
+        counts = np.bincount(films.labels[train], each, len(films.classes))
+        return {name: float(count.round(6)) for name, count in zip(films.classes, counts, strict=True)}
 
     @property
     def findings(self) -> Findings | None:
@@ -81,6 +95,11 @@ class Prepared:
             return None
         weights = torch.tensor([self.class_weights[name] for name in films.findings])
         return Findings(weights, float((films.truth[films.where("train")] >= 0).sum(1).mean()))
+
+    def at(self, films: Films, places: np.ndarray) -> Prepared:
+        """Return the same with ``films`` alone, which are those at ``places`` of its own, with any parts."""
+        pixels = self.pixels
+        return replace(self, films=films, pixels=Rows(pixels.data, pixels.order[places], pixels.about))
 
     def __post_init__(self) -> None:
         if len(self.films) != len(self.pixels):  # every row would be another film's
@@ -175,7 +194,11 @@ def _check_settings(films: Films, config: TrainConfig) -> None:
         positive_class(films.classes, config.positive or None)
         class_weights(config.class_weights, films.counts)
     if config.sample_by:
-        films.coded(config.sample_by)
+        films.drawn_alike(config.sample_by)
+    if config.choose_by and config.split == "paper":
+        raise InputError(f"--choose-by {config.choose_by} keeps patients together; leave --split paper out.")
+    if config.choose_by:
+        require_sources(films, config.choose_by)
 
 
 def _weights(recipes: Sequence[Recipe | Joined], given: str) -> dict[str, Weights]:

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
+from plainfilm import cli
 from plainfilm.cli import COMMANDS, main
 from plainfilm.evaluation.predictions import read_predictions
 from plainfilm.models.model import Model
@@ -276,6 +278,27 @@ def test_help_loads_neither_torch_nor_numpy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "plainfilm.cli" in done.stdout
     assert not [name for name in ("'torch'", "'numpy'", "'rich'") if name in done.stdout]
+
+
+def loaded_by(*words: str) -> set[str]:
+    code = "import sys; from plainfilm.cli import main; main(sys.argv[1:]); print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_no_command_and_a_command_only_its_own_page():
+    pages = {f"plainfilm.cli.{name}" for name in COMMANDS}
+    overview, one = loaded_by("--help"), loaded_by("models", "--help")
+    assert "plainfilm.cli" in overview and not overview & (pages | {"argparse", "plainfilm.storage", "socket"})
+    assert one & pages == {"plainfilm.cli.models"}
+
+
+def test_every_page_is_a_command_of_its_own_name():
+    own = {path.stem for path in Path(cli.__file__).parent.glob("*.py")} - {"__init__", "base", "pages"}
+    assert own == set(COMMANDS) and len(COMMANDS) == len(own)
+    assert all(command.name == name for name, command in COMMANDS.items())
+    with pytest.raises(KeyError):
+        COMMANDS["base"]
 
 
 def test_a_bug_is_reported_as_one_and_shows_details_on_request(monkeypatch, capsys):

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import re
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from plainfilm.cli import (
-    adapt,
-    apply,
-    audit,
-    compare,
-    demo,
-    doctor,
-    evaluate,
-    explain,
-    export,
-    fetch,
-    label,
-    models,
-    paper,
-    plan,
-    receive,
-    search,
-    serve,
-    train,
-    watch,
-)
-from plainfilm.cli.base import DATA, parser_of
+from plainfilm.cli.pages import DATA, DOES
 from plainfilm.config import DISCLAIMER
 from plainfilm.errors import CheckFailed, InputError, PlainfilmError, did_you_mean
 from plainfilm.machine import ranks
 from plainfilm.machine.startup import tune_process
-from plainfilm.storage.files import to_json
+
+if TYPE_CHECKING:
+    import argparse
+
+    from plainfilm.cli.base import Command
 
 NO_MEMORY = "There is not enough memory; use fewer films, a smaller --batch or a machine with more."
 # how torch, its libraries, threads and the loader say so: none of them as a MemoryError
@@ -78,28 +61,28 @@ TRAINING = {
     "h5py": "h5py",
 }
 SHARED = ("audit", "train", "label")  # what several processes of one torchrun can do together
-PAGES = (
-    demo,
-    paper,
-    train,
-    search,
-    audit,
-    evaluate,
-    compare,
-    plan,
-    adapt,
-    apply,
-    label,
-    serve,
-    receive,
-    watch,
-    explain,
-    export,
-    fetch,
-    models,
-    doctor,
-)
-COMMANDS = {page.COMMAND.name: page.COMMAND for page in PAGES}
+
+
+class Commands(Mapping[str, "Command"]):
+    """The commands by name; each is loaded when it is asked for, so that none waits for the others' files."""
+
+    def __getitem__(self, name: str) -> Command:
+        """Return the command ``name``; KeyError where there is none."""
+        if name not in DOES:
+            raise KeyError(name)
+        command: Command = import_module(f"plainfilm.cli.{name}").COMMAND
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield their names, in the order of help."""
+        return iter(DOES)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(DOES)
+
+
+COMMANDS = Commands()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: C901, PLR0911, PLR0912 - each way to end has its sentence and its exit code
@@ -130,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: C901, PLR0911,
         if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
             return _complain(f"This needs {TRAINING[error.name]}; run: pip install 'plainfilm[train]'.", 2)
         if os.environ.get("PLAINFILM_DEBUG"):
+            import traceback
+
             traceback.print_exc()
         hint = "set PLAINFILM_DEBUG=1 for the details and report it"
         return _complain(f"This is a bug in plainfilm ({type(error).__name__}: {_line(error)}); {hint}.", 1)
@@ -153,11 +138,15 @@ def _run(words: list[str]) -> int:
     except CheckFailed as check:  # done all the same: what failed is to be read as well
         result, failed = check.result, check
     if not ranks.rank():
+        from plainfilm.storage.files import to_json
+
         print(to_json(result) if options.json else command.show(result))
     return _complain(str(failed), failed.exit_code) if failed else 0
 
 
 def _interrupted(words: Sequence[str]) -> str:
+    from plainfilm.cli.base import parser_of
+
     command = COMMANDS.get(words[0]) if words else None
     if command and "--resume" in parser_of(command).format_usage():
         return "Interrupted; what was finished is kept. Go on with the same command and --resume."
@@ -205,8 +194,10 @@ def _parse(words: list[str]) -> argparse.Namespace | None:
 
         print(f"plainfilm {version('plainfilm')}")
         return None
-    if words[0] not in COMMANDS:
-        raise InputError(f"There is no command '{words[0]}'.{did_you_mean(words[0], COMMANDS)}")
+    if words[0] not in DOES:
+        raise InputError(f"There is no command '{words[0]}'.{did_you_mean(words[0], DOES)}")
+    from plainfilm.cli.base import parser_of
+
     try:
         options = parser_of(COMMANDS[words[0]]).parse_args(words[1:])
     except SystemExit:  # --help was shown
@@ -216,8 +207,8 @@ def _parse(words: list[str]) -> argparse.Namespace | None:
 
 
 def _overview() -> str:
-    width = max(len(name) for name in COMMANDS)
-    lines = [f"  {command.name:<{width}}  {command.does}" for command in COMMANDS.values()]
+    width = max(map(len, DOES))
+    lines = [f"  {name:<{width}}  {does}" for name, does in DOES.items()]
     return "\n".join(
         [
             "plainfilm turns a folder of chest X-rays into a classifier whose figures can be believed.",

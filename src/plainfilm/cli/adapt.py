@@ -8,7 +8,6 @@ from typing import Any
 
 from plainfilm.cli.base import (
     CLASSES,
-    DATA,
     Command,
     given,
     max_bad_flag,
@@ -18,6 +17,7 @@ from plainfilm.cli.base import (
     show_red_lines,
     table_flags,
 )
+from plainfilm.cli.pages import DATA
 from plainfilm.config import READING
 from plainfilm.errors import InputError, refuse
 from plainfilm.evaluation.digits import edge
@@ -180,7 +180,6 @@ def _hills(result: Any) -> list[str]:
 
 COMMAND = Command(
     "adapt",
-    "a model, or another program's scores, taken to a new site: threshold and temperature from local films",
     (
         "plainfilm adapt runs/bn local_films/ --out runs/bn-here",
         "plainfilm adapt theirs.csv --columns label=Target,score=prob --guarantee npv=0.98 --out operating.json",

@@ -31,7 +31,6 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "apply",
-    "labels for another program's scores, by an operating point of adapt",
     (
         "plainfilm apply operating.json new_scores.csv --out labelled.csv",
         "plainfilm apply operating.json scores.csv --columns score=Pneumonia,path=Image --out labelled.csv",

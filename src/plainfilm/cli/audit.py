@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plainfilm.cli.base import DATA, Command, given, number, reading_flags
+from plainfilm.cli.base import Command, given, number, reading_flags
+from plainfilm.cli.pages import DATA
 from plainfilm.config import READING
 
 
@@ -55,7 +56,6 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "audit",
-    "what is wrong with a data set before training, and whether another set is like it",
     ("plainfilm audit chest_xray/ --out audit", "plainfilm audit chest_xray/ --against other_hospital/ --strict"),
     _flags,
     _run,

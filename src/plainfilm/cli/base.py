@@ -8,15 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from plainfilm.cli.pages import DOES
 from plainfilm.config import MAX_BAD, PAPER_MODELS, PRECISIONS, READING, TrainConfig, from_text
 from plainfilm.errors import InputError
 
 METAVARS = {str: "TEXT", int: "N", float: "X"}
 CLASSES = "what DATA calls the model's classes, where the names differ: healthy=NORMAL,sick=PNEUMONIA"
-DATA = (
-    "class folders, {train,val,test}/CLASS folders, a CSV or Parquet, a public set as shipped (fetch --list), a zip,"
-    " a MedMNIST npz, or demo:N"
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,10 +25,9 @@ class Parser(argparse.ArgumentParser):
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """One command: what it does in a line, two examples, its flags, and what runs it."""
+    """One command: its name, two examples, its flags, and what runs it."""
 
     name: str
-    does: str
     examples: tuple[str, str]
     flags: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], Any]  # returns what --json prints
@@ -42,7 +38,7 @@ def parser_of(command: Command) -> Parser:
     """Return the argument parser of one command; docs/cli.md is made from it."""
     parser = Parser(
         prog=f"plainfilm {command.name}",
-        description=command.does,
+        description=DOES[command.name],
         epilog="examples:\n" + "\n".join(f"  {example}" for example in command.examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

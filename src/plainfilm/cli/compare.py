@@ -58,7 +58,6 @@ def _by_finding(result: Any) -> list[str]:
 
 COMMAND = Command(
     "compare",
-    "paired comparison of models on the same films",
     ("plainfilm compare out/vgg out/vgg-bn", "plainfilm compare runs/bn theirs.csv --out comparison"),
     _flags,
     _run,

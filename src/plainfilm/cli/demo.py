@@ -27,7 +27,6 @@ def _run(options: argparse.Namespace) -> Any:
 
 COMMAND = Command(
     "demo",
-    "synthetic films and the whole comparison on them",
     ("plainfilm demo", "plainfilm demo --out demo-small --films 120 --models vgg,vgg-bn --epochs 10"),
     _flags,
     _run,

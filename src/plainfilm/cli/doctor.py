@@ -86,7 +86,6 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "doctor",
-    "versions, devices, free disk, weights, speed; or the state of a folder that plainfilm wrote",
     ("plainfilm doctor --bench", "plainfilm doctor runs/bn"),
     _flags,
     _run,

@@ -8,7 +8,6 @@ from typing import Any
 
 from plainfilm.cli.base import (
     CLASSES,
-    DATA,
     Command,
     given,
     max_bad_flag,
@@ -23,6 +22,7 @@ from plainfilm.cli.base import (
     show_runs,
     table_flags,
 )
+from plainfilm.cli.pages import DATA
 from plainfilm.config import READING
 from plainfilm.errors import CheckFailed
 from plainfilm.storage import folders
@@ -100,7 +100,6 @@ def _shown(result: Any) -> str:
 
 COMMAND = Command(
     "evaluate",
-    "all scores of a run, of a run on other films, or of any model's predictions.csv",
     ("plainfilm evaluate runs/bn", "plainfilm evaluate runs/bn other_hospital/ --out on-other"),
     _flags,
     _run,

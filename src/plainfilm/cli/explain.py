@@ -47,7 +47,6 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "explain",
-    "heat maps with their sanity figures",
     (
         "plainfilm explain runs/bn new_films/ --out maps",
         "plainfilm explain runs/bn a.jpeg b.png --out maps --class PNEUMONIA --checks 0",

@@ -36,7 +36,6 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "export",
-    "a deployment file, checked against the original",
     (
         "plainfilm export runs/bn --format onnx --out bn.onnx",
         "plainfilm export runs/bn --format safetensors --out bn.safetensors --force",

@@ -36,7 +36,6 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "fetch",
-    "public sets and weights into the cache, checked and resumable",
     ("plainfilm fetch --list", "plainfilm fetch kermany pneumoniamnist-224"),
     _flags,
     _run,

@@ -50,7 +50,6 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "label",
-    "labels for films, folders and zips",
     (
         "plainfilm label runs/bn new_films/ --out labels.csv",
         "plainfilm label theirs.onnx new_films/ --preprocess imagenet224 --classes NORMAL,PNEUMONIA --out labels.csv",

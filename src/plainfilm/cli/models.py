@@ -28,7 +28,6 @@ def _line(m: dict[str, Any], width: int) -> str:
 
 COMMAND = Command(
     "models",
-    "every model that can be named",
     ("plainfilm models", "plainfilm models --json"),
     no_flags,
     _run,

@@ -6,7 +6,6 @@ import argparse
 from typing import Any
 
 from plainfilm.cli.base import (
-    DATA,
     Command,
     given_settings,
     model_names,
@@ -15,6 +14,7 @@ from plainfilm.cli.base import (
     settings_flags,
     show_table,
 )
+from plainfilm.cli.pages import DATA
 from plainfilm.storage import folders
 
 
@@ -35,7 +35,6 @@ def _run(options: argparse.Namespace) -> Any:
 
 COMMAND = Command(
     "paper",
-    "the paper: three models, Table I beside the paper's figures, Figures 1-4, one report",
     ("plainfilm paper chest_xray/ --out out/", "plainfilm paper films.zip --out out/ --models vgg-bn,vgg16-lr"),
     _flags,
     _run,

@@ -98,7 +98,6 @@ def _table(title: str, rows: dict[str, dict[str, int]]) -> list[str]:
 
 COMMAND = Command(
     "plan",
-    "how many films a study needs: for its intervals, a comparison, a new site",
     (
         "plainfilm plan --prevalence 0.3 --sensitivity 0.9 --specificity 0.9 --auroc 0.95 --width 0.1",
         "plainfilm plan --pilot runs/bn --difference 0.03 --drop 0.05 --out plan",

@@ -92,7 +92,6 @@ def show_service(about: Any) -> str:
 
 COMMAND = Command(
     "receive",
-    "films from a hospital's network, answers back to its archive",
     (
         "plainfilm receive runs/bn --ae-title PLAINFILM --port 11112 --answer ORTHANC@127.0.0.1:4242",
         "plainfilm receive runs/bn --dicomweb http://127.0.0.1:8042/dicom-web",

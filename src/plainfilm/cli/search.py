@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from plainfilm.cli.base import DATA, Command, given_settings, out_flag, settings_flags
+from plainfilm.cli.base import Command, given_settings, out_flag, settings_flags
+from plainfilm.cli.pages import DATA
 from plainfilm.storage import folders
 
 
@@ -53,7 +54,6 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "search",
-    "settings chosen by random search, TPE or metaheuristics, on validation films alone",
     (
         "plainfilm search chest_xray/ --out search --model vgg-bn --epochs 10 --budget 400",
         "plainfilm search chest_xray/ --out heads --model vgg16-lr --algorithm cmaes --objective specificity_at_95",

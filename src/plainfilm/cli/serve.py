@@ -38,7 +38,6 @@ def _show(service: Any) -> str:
 
 COMMAND = Command(
     "serve",
-    "a model behind an HTTP API and a page",
     ("plainfilm serve runs/bn", "plainfilm serve runs/bn --host 0.0.0.0 --token TEXT"),
     _flags,
     _run,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from plainfilm.cli.base import DATA, Command, given_settings, out_flag, settings_flags, show_run, show_runs
+from plainfilm.cli.base import Command, given_settings, out_flag, settings_flags, show_run, show_runs
+from plainfilm.cli.pages import DATA
 from plainfilm.errors import InputError
 from plainfilm.storage import folders
 
@@ -47,7 +48,6 @@ def _show(result: Any) -> str:
 
 COMMAND = Command(
     "train",
-    "one model",
     (
         "plainfilm train chest_xray/ --out runs/bn --model vgg-bn",
         "plainfilm train films.csv --out runs/small --split paper --set epochs=5 --set augment=rotation=5",

@@ -26,7 +26,6 @@ def _run(options: argparse.Namespace) -> Any:
 
 COMMAND = Command(
     "watch",
-    "a folder whose DICOM films are answered as they come",
     ("plainfilm watch runs/bn incoming/ --out answers/", "plainfilm watch runs/bn incoming/ --out answers/ --wait 2"),
     _flags,
     _run,

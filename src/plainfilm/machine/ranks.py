@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +64,8 @@ def cores() -> int:
 
 def job() -> str:
     """Return what is the same for every process that one torchrun starts and starts again; empty when alone."""
+    import socket  # for nothing else, and help does not wait for it
+
     name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
     own = f"{socket.gethostname()}:{os.getppid()}" if name == "none" else name
     return own if started() > 1 else ""

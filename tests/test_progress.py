@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -28,3 +29,26 @@ def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch, capsys, told):
         assert 2 <= len(lines) <= 6
         assert all(line.startswith("Training: ") and " of 12 after " in line for line in lines)
         assert "left; val loss 0.31" in lines[0]
+
+
+def test_rich_is_loaded_only_where_a_bar_may_be_seen(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rich.console", None)  # importing it fails
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    with progress.bar("Training", 2) as shown:
+        shown.step()
+        shown.line("a line above the bar")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with pytest.raises(ModuleNotFoundError), progress.bar("Training", 2):
+        pass
+
+
+def test_a_bar_that_is_seen_counts_and_shows_its_note(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress.bar("Training", 12) as shown:
+        shown.step(5)
+        shown.note("val loss 0.31")
+        shown.line("a line above the bar")
+    seen = capsys.readouterr().err
+    assert "Training" in seen and "5/12" in seen and "val loss 0.31" in seen and "a line above the bar" in seen

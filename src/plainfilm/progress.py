@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -23,35 +24,41 @@ def say(text: str) -> None:
 
 
 class Bar:
-    """One running bar; ``step`` moves it, ``note`` changes the text at its end."""
+    """One running bar; ``step`` moves it, ``note`` changes the text at its end. ``drawn``: None where nobody sees it,
+    whoever reads a log has a line a minute then."""
 
-    def __init__(self, progress: Progress, task: int) -> None:
-        self._progress, self._task = progress, task
-        self._logged = time.monotonic()
+    def __init__(self, title: str, total: int, drawn: Progress | None = None) -> None:
+        self._title, self._total, self._done, self._note = title, total, 0, ""
+        self._began = self._logged = time.monotonic()
+        self._drawn = drawn
+        self._task = drawn.add_task(title, total=total, note="") if drawn else None
 
     def step(self, count: int = 1) -> None:
         """Count ``count`` more as done."""
-        self._progress.advance(self._task, count)  # type: ignore[arg-type]
-        if self._progress.disable and time.monotonic() - self._logged >= LOG_SECONDS:
+        self._done += count
+        if self._drawn:
+            self._drawn.advance(self._task, count)  # type: ignore[arg-type]
+        elif time.monotonic() - self._logged >= LOG_SECONDS:
             self._logged = time.monotonic()
             self._log()
 
     def _log(self) -> None:
-        """Say how far it is, for whoever reads a log; only the newest numbers of a bar that is not drawn."""
-        task = self._progress.tasks[self._task]
-        done, total, spent = task.completed, task.total or 0, task.elapsed or 0.0
-        left = f", about {minutes(spent * (total - done) / done)} left" if done else ""
-        note = f"; {task.fields['note']}" if task.fields["note"] else ""
-        say(f"{task.description}: {done:,.0f} of {total:,.0f} after {minutes(spent)}{left}{note}")
+        """Say how far it is."""
+        spent = time.monotonic() - self._began
+        left = f", about {minutes(spent * (self._total - self._done) / self._done)} left" if self._done else ""
+        note = f"; {self._note}" if self._note else ""
+        say(f"{self._title}: {self._done:,} of {self._total:,} after {minutes(spent)}{left}{note}")
 
     def note(self, text: str) -> None:
         """Show ``text`` behind the bar (loss and accuracy so far, say)."""
-        self._progress.update(self._task, note=text)  # type: ignore[arg-type]
+        self._note = text
+        if self._drawn:
+            self._drawn.update(self._task, note=text)  # type: ignore[arg-type]
 
     def line(self, text: str) -> None:
         """Print a line above the bar, where there is one to be seen."""
-        if not self._progress.disable:
-            self._progress.console.print(text, highlight=False)
+        if self._drawn:
+            self._drawn.console.print(text, highlight=False)
 
 
 def minutes(seconds: float) -> str:
@@ -62,7 +69,9 @@ def minutes(seconds: float) -> str:
 @contextmanager
 def bar(title: str, total: int) -> Iterator[Bar]:
     """Show a bar named ``title`` that counts to ``total`` while the block runs."""
-    # Loaded by what shows a bar, not by help.
+    if quiet.get() or not _may_be_seen():
+        yield Bar(title, total)
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -74,6 +83,9 @@ def bar(title: str, total: int) -> Iterator[Bar]:
     )
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Bar(title, total)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -83,5 +95,11 @@ def bar(title: str, total: int) -> Iterator[Bar]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=quiet.get() or not console.is_terminal) as progress:
-        yield Bar(progress, progress.add_task(title, total=total, note=""))
+    with Progress(*columns, console=console) as progress:
+        yield Bar(title, total, progress)
+
+
+def _may_be_seen() -> bool:
+    """Whether standard error may be a terminal; rich, which takes a while to load, then decides."""
+    told = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE") == "1"
+    return bool(told or (sys.stderr and not sys.stderr.closed and sys.stderr.isatty()))

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit, logit, softmax
 
 from plainfilm.errors import InputError
-from plainfilm.evaluation.decision import Band, Decision, positive_class, positive_is_a_guess
+from plainfilm.evaluation.decision import Band, Decision, positive_class, positive_is_a_guess, sigmoid
 from plainfilm.evaluation.guarantee import Guarantee
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -81,6 +81,11 @@ def test_near_is_by_log_odds_before_the_temperature() -> None:
     assert rule.near(p, 0.2).tolist() == [False, True, True, False, True, False, False]
     assert not rule.near(p, 0.0).any()
     assert rule.near(P, 0.0).tolist() == [False, True, False]  # on the edge
+
+
+def test_the_sigmoid_is_scipys_to_the_last_bit() -> None:
+    odds = np.random.default_rng(0).uniform(-27.7, 27.7, 20_000)
+    assert np.array_equal(sigmoid(odds), expit(odds)) and np.isnan(sigmoid(np.array([np.nan]))).all()
 
 
 def test_it_reads_back_from_json_as_it_was() -> None:

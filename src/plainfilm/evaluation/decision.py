@@ -6,13 +6,13 @@ that of one class per film. A task of another kind (several findings per film) i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit, logsumexp
 
 from plainfilm.errors import InputError, did_you_mean
 from plainfilm.evaluation.digits import beside, edge, shown
@@ -195,7 +195,7 @@ class Decision:
             return np.zeros(len(probabilities), dtype=bool)
         # By log-odds, as the band was chosen: in 32 bits 1 - 3e-8 is 1, while the other class still holds 3e-8.
         odds = log_odds(probabilities, self.column) if self.two else log_odds(np.sort(probabilities, axis=1), -1)
-        score, (low, high) = expit(odds), self.refer
+        score, (low, high) = sigmoid(odds), self.refer
         return np.asarray((score >= low) & ((score < high) | (high >= 1)))
 
     def reason(self, probabilities: Floats) -> str | None:
@@ -227,6 +227,8 @@ class Decision:
     def near(self, probabilities: Floats, margin: float) -> Bools:
         """Return (N,) whether label or referral of a film of (N, K) probabilities may change where differences of its
         logits, as the network gives them, change by up to ``margin``; no other film can."""
+        from scipy.special import logit
+
         ranked = np.log(np.maximum(np.sort(probabilities, axis=1), TINY))
         odds = log_odds(probabilities, self.column) if self.two else log_odds(np.exp(ranked), -1)
         cuts = logit(np.array(self.edges(self.column)))
@@ -262,6 +264,14 @@ def log_odds(probabilities: Floats, k: int) -> Floats:
     return np.asarray(np.log(np.maximum(probabilities[:, k], FLOOR)) - np.log(np.maximum(other, FLOOR)))
 
 
+def sigmoid(odds: Floats) -> Floats:
+    """Return (N,) 1 / (1 + exp(-x)) of (N,) log-odds as ``log_odds`` gives them.
+
+    It is scipy.special.expit to the last bit, whose package takes a tenth of the time in which a film gets its label.
+    """
+    return np.array([1 / (1 + math.exp(-x)) for x in odds.tolist()])
+
+
 def softened(logits: Logits, temperature: float) -> Logits:
     """Return what the last softmax takes: ``logits`` over the temperature."""
     return logits / temperature  # type: ignore[operator,return-value]
@@ -275,6 +285,8 @@ def apply_temperature(probabilities: Floats, temperature: float) -> Floats:
 
 
 def _softmax(logits: Floats) -> Floats:
+    from scipy.special import logsumexp
+
     return np.asarray(np.exp(logits - logsumexp(logits, axis=1, keepdims=True)))
 
 

@@ -15,15 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from plainfilm.data import words
 from plainfilm.data.films import CELLS, FINDING, UNKNOWN, Films
 from plainfilm.data.findings import no
 from plainfilm.data.roles import candidates
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.evaluation.decision import FLOOR, Bools, Decision
-from plainfilm.evaluation.intervals import Floats
+from plainfilm.evaluation.decision import FLOOR, Bools, Decision, Floats
 from plainfilm.evaluation.pairs import pairs
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.scales import as_probabilities
@@ -121,6 +119,8 @@ class FindingsDecision:
 
     def decide(self, probabilities: Floats) -> NDArray[np.int64]:
         """Return (N,) the finding that lies farthest above its threshold, or least below, in log-odds."""
+        from scipy.special import logit
+
         beyond = logit(np.clip(probabilities, FLOOR, 1 - FLOOR)) - logit(np.clip(self.thresholds, FLOOR, 1 - FLOOR))
         return np.asarray(beyond.argmax(axis=1), dtype=np.int64)
 

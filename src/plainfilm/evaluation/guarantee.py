@@ -7,14 +7,15 @@ the cuts were found on; at another prevalence NPV and PPV no longer hold, and ``
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv
 
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.evaluation.intervals import Bools, Floats
+
+if TYPE_CHECKING:
+    from plainfilm.evaluation.intervals import Bools, Floats
 
 NAMES = ("npv", "ppv", "sensitivity", "specificity")
 BELOW = ("npv", "sensitivity")  # they promise something of films below a cut; the others of films above one
@@ -111,6 +112,8 @@ def at_least(right: ArrayLike, n: ArrayLike, confidence: float = CONFIDENCE) -> 
     ``right`` may have a fraction: a patient with several films counts by the share of them that is right, which varies
     less than a whole patient would (Hoeffding 1963), so that the bound is on the safe side.
     """
+    from scipy.special import betaincinv
+
     right, n = np.asarray(right, dtype=np.float64), np.asarray(n, dtype=np.float64)
     some = np.maximum(right, 1e-12)  # of none the bound is 0, which the function can't be asked
     return np.where(right > 0, betaincinv(some, n - some + 1, 1 - confidence), 0.0)

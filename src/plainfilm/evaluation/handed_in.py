@@ -24,8 +24,7 @@ from plainfilm.data.frames import frame_rows, is_frame
 from plainfilm.data.identity import one_spelling
 from plainfilm.data.roles import ROLES, candidates, only
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.evaluation.decision import Decision
-from plainfilm.evaluation.intervals import Floats
+from plainfilm.evaluation.decision import Decision, Floats
 from plainfilm.evaluation.pairs import pairs
 from plainfilm.evaluation.scales import KINDS, Scale, as_probabilities
 from plainfilm.progress import bar, say

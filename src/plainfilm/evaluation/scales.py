@@ -6,13 +6,14 @@ calibrated only where somebody asks for it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import expit
 
 from plainfilm.errors import InputError, did_you_mean
-from plainfilm.evaluation.intervals import Floats
+
+if TYPE_CHECKING:
+    from plainfilm.evaluation.intervals import Floats
 
 KINDS = ("probability", "percent", "logit", "rank")
 RANGES = {"probability": (0.0, 1.0), "percent": (0.0, 100.0)}
@@ -36,6 +37,8 @@ class Scale(NamedTuple):
             z = (scores - self.centre) / self.spread
             return np.asarray(np.where(z > 0, 0.5 + z, 0.5) / (1 + np.abs(z)))
         if self.kind == "logit":
+            from scipy.special import expit
+
             return np.asarray(expit(scores))
         return scores / 100 if self.kind == "percent" else scores
 

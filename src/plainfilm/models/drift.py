@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import kolmogorov
 
 from plainfilm.models.gate import DESCRIBED, Gate
 
@@ -69,6 +68,8 @@ def changed(gate: Gate, described: np.ndarray, classes: NDArray[np.int64]) -> Ch
     """
     if len(described) < FEWEST or not len(gate.sample):
         return None
+    from scipy.special import kolmogorov
+
     weights = _weights(gate.sampled, classes)
     size = len(described) / (1 + len(described) * float(weights @ weights))
     root = np.sqrt(size)
@@ -164,8 +165,9 @@ class Watch:
     STAKE = 1.5  # 0..2: how much a film's rank moves a bet
 
     def __init__(self, gate: Gate) -> None:
-        self._sorted = {int(c): np.sort(gate.sample[gate.sampled == c], 0) for c in np.unique(gate.sampled)}
-        self._all = np.sort(gate.sample, 0)
+        # (len(DESCRIBED), N): all films of a measure side by side, which each film that comes is counted among
+        self._known = {int(c): gate.sample[gate.sampled == c].T.copy() for c in np.unique(gate.sampled)}
+        self._all = gate.sample.T.copy()
         self._bets = np.zeros(3 * len(DESCRIBED))
         self.films = 0
 
@@ -183,7 +185,7 @@ class Watch:
     def false_alarms(self) -> str:
         """How often the alarm is raised for films like the training films, as it was counted with real films."""
         for kept, films in self.MEASURED:
-            if len(self._all) >= kept:
+            if self._all.shape[1] >= kept:
                 return f"films like the training films raise a false alarm about once in {films:,}"
         least, films = self.MEASURED[-1]
         return f"with fewer than {least} training films kept, false alarms come more often than once in {films:,} films"
@@ -207,9 +209,9 @@ class Watch:
 
     def see(self, described: Sequence[float] | np.ndarray, of: int) -> bool:
         """Take one film's ``Verdict.described`` and the class it got; return whether the alarm is raised."""
-        known = self._sorted.get(of, self._all)
-        below = (known < described).sum(0) + 0.5 * (known == described).sum(0)
-        rank = (below + 0.5) / (len(known) + 1) - 0.5  # -½..½, even for films like the training films
+        known, own = self._known.get(of, self._all), np.asarray(described, np.float64)[:, None]
+        below = np.count_nonzero(known < own, 1) + 0.5 * np.count_nonzero(known == own, 1)
+        rank = (below + 0.5) / (known.shape[1] + 1) - 0.5  # -½..½, even for films like the training films
         stakes = self.STAKE * np.concatenate([rank, -rank, 2 * np.abs(rank) - 0.5])
         self._bets = np.minimum((self._bets + 1) * (1 + stakes), 1e300)
         self.films += 1

@@ -17,7 +17,6 @@ from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
 from plainfilm.evaluation.digits import edge
 from plainfilm.evaluation.findings import FindingsDecision
-from plainfilm.evaluation.intervals import Interval
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import Gate
 
@@ -86,6 +85,8 @@ class Reads:
         )
 
     def _repr_html_(self) -> str:
+        from plainfilm.evaluation.intervals import Interval  # with SciPy, which a label does not wait for
+
         scores = self.verdict.get("scores", {})
         rows = [(name, str(Interval(**found))) for name, found in scores.items()]
         decision = "the likeliest class"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+import plainfilm.models.gate
 from plainfilm.data.demo_films import draw, phantom_set
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
-from plainfilm.models.gate import FRAMED, LIMITS, MEASURES, QUANTILES, UNSEEN, Gate, Shapes, fit_gate
+from plainfilm.models.gate import FRAMED, LIMITS, MEASURES, QUANTILES, UNDO, UNSEEN, Gate, Shapes, fit_gate
 from plainfilm.models.looks import DETAIL, DIRECTIONS, PARTS, STATISTICS, detail, edges, statistics, thumbnails
 from plainfilm.models.novelty import Insight
 
@@ -507,3 +509,35 @@ def test_insight_is_stored_and_judges_the_same(gate, demo, saw):
         Gate.from_arrays({**both.arrays(), "insight_axes": np.ones((3, 3))})
     with pytest.raises(ValueError, match="arrays"):
         Gate.from_arrays({k: v for k, v in both.arrays().items() if k != "insight_limit"})
+
+
+def test_a_film_is_measured_once(gate, demo, monkeypatch):
+    taken: Counter[str] = Counter()
+
+    def counted(place, name):
+        real = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *given: (taken.update([name]), real(*given))[1])
+
+    for name in ("thumbnails", "detail", "statistics", "edges"):
+        counted(plainfilm.models.gate, name)
+    counted(Shapes, "far")
+    gate.judge(demo[0][:1])
+    assert set(taken.values()) == {1} and len(taken) == 5
+
+
+def test_what_undoing_would_gain_is_the_difference_of_the_distances(gate, demo):
+    for films in (thumbnails(demo[0][:1]), thumbnails(demo[0][:5])):
+        own, *gains = gate.shapes.measures(films).T
+        assert np.array_equal(own, gate.shapes.distance(films))
+        for gain, (sign, turns) in zip(gains, UNDO.values(), strict=True):
+            undone = np.ascontiguousarray(sign * np.rot90(films, turns, (1, 2)))
+            assert np.array_equal(gain, own - gate.shapes.distance(undone))
+
+
+@pytest.mark.parametrize(("down", "across"), [(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (-1, -1), (1, -1)])
+def test_an_edge_has_the_direction_of_its_half_turn(down, across):
+    y, x = np.mgrid[:DETAIL, :DETAIL]
+    slope = (down * y + across * x).astype(np.float32)[None]
+    found = edges(slope).reshape(PARTS**2, DIRECTIONS)
+    step = (np.arctan2(down, across) % np.pi) * DIRECTIONS / np.pi
+    assert (found.argmax(1) == round(step) % DIRECTIONS).all() and (found.max(1) > 0.99).all()

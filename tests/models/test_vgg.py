@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -84,3 +86,23 @@ def test_names():
         recipe("vgg_bn")
     with pytest.raises(InputError, match="size=16 is too small"):
         recipe("vgg16-lr").build(2, Preprocess(size=16, scaling="caffe"))
+
+
+@pytest.mark.parametrize("name", ["vgg", "vgg-bn"])
+def test_activations_in_place_change_no_answer_and_no_gradient(name):
+    network = recipe(name).build(2, Preprocess())
+    initialise(network, torch.Generator().manual_seed(0))
+    apart = deepcopy(network)
+    in_place = [layer for layer in apart.modules() if isinstance(layer, nn.ReLU)]
+    assert len(in_place) == 7 and all(layer.inplace for layer in in_place)
+    for layer in in_place:
+        layer.inplace = False
+    films = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    for mode in (True, False):
+        found = []
+        for each in (network, apart):
+            torch.manual_seed(2)  # the same dropout
+            logits = each.train(mode)(films)
+            logits.square().sum().backward()
+            found.append([logits, *(weight.grad for weight in each.parameters())])
+        assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

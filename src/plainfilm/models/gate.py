@@ -46,6 +46,10 @@ WIDER = 1.5  # limits of a gate with too few films for the conformal quantile
 
 # How to undo what was done to a film: the sign of its greys, and quarter turns against the clock.
 UNDO = {"inverted": (-1, 0), "upside_down": (1, 2), "turned_right": (1, 1), "turned_left": (1, 3)}
+# A thumbnail as it is and with each of it undone: where its pixels come from, and the sign of its greys.
+_TURNS = (0, *(turns for _, turns in UNDO.values()))
+_WAYS = np.stack([np.rot90(np.arange(SIDE**2).reshape(SIDE, SIDE), turns).ravel() for turns in _TURNS])
+_GREYS = np.array([1, *(sign for sign, _ in UNDO.values())], np.float32)[:, None, None]
 UNDONE = {
     "inverted": "inverted: what is light in the training films is dark here",
     "upside_down": "upside down",
@@ -104,14 +108,16 @@ class Shapes(Cloud):
 
     def measures(self, thumbnails: np.ndarray) -> Floats:
         """Return (B, 1 + len(UNDO)): the distance, and how much nearer the film would be with each thing undone."""
-        own = self.distance(thumbnails)
-        undone = [self.distance(sign * np.rot90(thumbnails, turns, (1, 2))) for sign, turns in UNDO.values()]
-        return np.stack([own, *(own - other for other in undone)], 1)
+        ways = thumbnails.reshape(len(thumbnails), -1)[:, _WAYS].swapaxes(0, 1)
+        own, *others = self.far(np.multiply(ways, _GREYS, order="C"))
+        return np.stack([own, *(own - other for other in others)], 1)
 
     def components(self, thumbnails: np.ndarray) -> Floats:
         """Return (B, COMPONENTS): how far films lie along the first axes; 0 where few films gave fewer."""
         along = (thumbnails.reshape(len(thumbnails), -1) - self.mean) @ self.axes[:COMPONENTS].T
-        return np.pad(along.astype(np.float64), ((0, 0), (0, COMPONENTS - along.shape[1])))
+        found = np.zeros((len(thumbnails), COMPONENTS))
+        found[:, : along.shape[1]] = along
+        return found
 
 
 @dataclass(frozen=True)

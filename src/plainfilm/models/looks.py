@@ -15,6 +15,12 @@ DETAIL = 64  # side of the picture that edges are taken of, and at most that of 
 PARTS = 3  # that each side of a film is cut into for its edges
 DIRECTIONS = 12  # of edges, over half a circle
 FLAT = 1e-3  # added to a squared length, so that a part without any edge has none
+HALF = np.float32(np.pi)
+# What does not depend on the films: pixels of a thumbnail's outermost two rows and columns; where the histogram of the
+# part of a pixel that has neighbours begins, among those of its film.
+BORDER = np.flatnonzero(np.pad(np.zeros((SIDE - 4, SIDE - 4), bool), 2, constant_values=True))
+_PART = np.arange(DETAIL - 2) * PARTS // (DETAIL - 2)
+HISTOGRAM = DIRECTIONS * (PARTS * _PART[:, None] + _PART)
 
 
 class Statistic(NamedTuple):
@@ -55,6 +61,8 @@ def thumbnails(pixels: np.ndarray) -> np.ndarray:
 
 def _averaged(pixels: np.ndarray, side: int) -> np.ndarray:
     """Return (B, side, side) float32 means over equal squares of (B, S, S) uint8, each pixel counted by its share."""
+    if pixels.shape[1] == side:
+        return pixels.astype(np.float32)
     average = _shares(pixels.shape[1], side)
     return np.asarray(average @ pixels.astype(np.float32) @ average.T)
 
@@ -89,18 +97,18 @@ def statistics(pixels: np.ndarray, small: np.ndarray | None = None, fine: np.nda
         pixels = np.rint(detail(pixels) if fine is None else fine).astype(np.uint8)
     grey = pixels.astype(np.float32) / 255
     contrast = grey.std((1, 2))
-    bends = [np.abs(np.diff(grey, 2, axis)).mean((1, 2)) for axis in (1, 2)]
-    frame = np.ones((SIDE, SIDE), bool)
-    frame[2:-2, 2:-2] = False
+    steps = grey[:, 1:] - grey[:, :-1], grey[:, :, 1:] - grey[:, :, :-1]
+    bends = steps[0][:, 1:] - steps[0][:, :-1], steps[1][:, :, 1:] - steps[1][:, :, :-1]
+    down, across = (np.abs(bend).mean((1, 2)) for bend in bends)
     columns = (
         grey.mean((1, 2)),
         contrast,
         (pixels <= 4).mean((1, 2)),
         (pixels >= 251).mean((1, 2)),
         _entropy(pixels),
-        np.log((bends[0] + bends[1]) / (contrast + 0.01) + 1e-3),
+        np.log((down + across) / (contrast + 0.01) + 1e-3),
         (small * small[:, :, ::-1]).sum((1, 2)) / ((small**2).sum((1, 2)) + 1e-6),
-        small[:, frame].mean(1),
+        small.reshape(len(small), -1)[:, BORDER].mean(1),
     )
     return np.stack(columns, 1).astype(np.float64)
 
@@ -122,16 +130,18 @@ def edges(fine: np.ndarray) -> np.ndarray:
     """
     across, down = fine[:, 1:-1, 2:] - fine[:, 1:-1, :-2], fine[:, 2:, 1:-1] - fine[:, :-2, 1:-1]
     length = np.hypot(across, down)
-    turn = np.arctan2(down, across) % np.pi * (DIRECTIONS / np.pi)
+    angle = np.arctan2(down, across)
+    turn = np.where(angle < 0, angle + HALF, np.where(angle < HALF, angle, 0)) * np.float32(DIRECTIONS / np.pi)  # 0..π
     lower = np.floor(turn)
     nearer = turn - lower
-    part = np.arange(DETAIL - 2) * PARTS // (DETAIL - 2)
-    first = DIRECTIONS * (PARTS * part[:, None] + part + PARTS**2 * np.arange(len(fine))[:, None, None])
+    below = lower.astype(np.int64)
+    below[below == DIRECTIONS] = 0
+    above = below + 1
+    above[above == DIRECTIONS] = 0
+    first = HISTOGRAM + PARTS**2 * DIRECTIONS * np.arange(len(fine))[:, None, None]
     count = len(fine) * PARTS**2 * DIRECTIONS
-    histograms = np.zeros(count)
-    for step, share in ((0, 1 - nearer), (1, nearer)):
-        bins = first + (lower.astype(np.int64) + step) % DIRECTIONS
-        histograms += np.bincount(bins.ravel(), (share * length).ravel(), count)
+    histograms = np.bincount((first + below).ravel(), ((1 - nearer) * length).ravel(), count)
+    histograms += np.bincount((first + above).ravel(), (nearer * length).ravel(), count)
     parts = histograms.reshape(len(fine), PARTS**2, DIRECTIONS)
     parts = parts / np.sqrt((parts**2).sum(-1, keepdims=True) + FLAT)
     return np.asarray(parts.reshape(len(fine), -1), np.float32)

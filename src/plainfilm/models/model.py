@@ -105,7 +105,8 @@ class Model(Reads):
     @torch.inference_mode()
     def _passed(self, pixels: np.ndarray, features: Features | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         device = next(self.network.parameters()).device
-        self.network.eval()
+        if self.network.training:
+            self.network.eval()
         x = self.preprocess.tensor(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
         x = x.contiguous(memory_format=torch.channels_last)
         if not hasattr(self.network, "forward_wide"):

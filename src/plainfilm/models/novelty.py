@@ -41,25 +41,29 @@ class Cloud:
         return cls(*(array.astype(np.float32) for array in (mean, axes, spread, beside)))
 
     def distance(self, films: np.ndarray) -> Floats:
-        """Return (B,) logarithms of the distance of (B, …) films, about 0 for the films themselves.
+        """Return (B,) logarithms of the distance of (B, …) films, about 0 for the films themselves."""
+        return self.far(films.reshape(len(films), -1))
+
+    def far(self, flat: np.ndarray) -> Floats:
+        """Return (…, B) logarithms of the distance of (…, B, D) films.
 
         The squared distance is the mean of two: along the axes in units of their spread (Mahalanobis's), and beside
         them in units of what they leave over, each as a mean over its directions.
         """
-        centred = films.reshape(len(films), -1) - self.mean
+        centred = flat - self.mean
         along = centred @ self.axes.T
-        beside = (((centred - along @ self.axes) / self.beside) ** 2).mean(1)
-        inside = ((along / self.spread) ** 2).sum(1) / max(1, len(self.spread))
+        beside = (((centred - along @ self.axes) / self.beside) ** 2).mean(-1)
+        inside = ((along / self.spread) ** 2).sum(-1) / max(1, len(self.spread))
         return np.asarray(0.5 * np.log(1e-9 + (inside + beside).astype(np.float64) / 2))
 
 
 class Leading(Cloud):
     """A cloud in which only the directions count in which the training films differ most."""
 
-    def distance(self, films: np.ndarray) -> Floats:
-        """Return (B,) logarithms of the distance of (B, …) films along the axes, about 0 for the films themselves."""
-        along = (films.reshape(len(films), -1) - self.mean) @ self.axes.T
-        return np.asarray(0.5 * np.log(1e-9 + ((along / self.spread) ** 2).sum(1) / max(1, len(self.spread))))
+    def far(self, flat: np.ndarray) -> Floats:
+        """Return (…, B) logarithms of the distance of (…, B, D) films along the axes."""
+        along = (flat - self.mean) @ self.axes.T
+        return np.asarray(0.5 * np.log(1e-9 + ((along / self.spread) ** 2).sum(-1) / max(1, len(self.spread))))
 
 
 def _principal(centred: Floats, count: int) -> tuple[Floats, Floats]:

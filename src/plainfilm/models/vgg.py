@@ -63,7 +63,7 @@ def _front(words: list[str], width: int, batch_norm: bool) -> tuple[list[nn.Modu
         elif word.startswith("D"):
             layers.append(Dropout(float(word[1:])))
         else:
-            layers += [nn.Conv2d(width, int(word), 3, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(width, int(word), 3, padding=1), _relu()]
             width = int(word)
             layers += [BatchNorm2d(width, **BATCH_NORM)] if batch_norm else []  # type: ignore[arg-type]
     return layers, width
@@ -77,10 +77,15 @@ def _back(words: list[str], width: int, classes: int, batch_norm: bool) -> list[
         elif word == "N":
             layers.append(Standardise(width))
         else:
-            layers += [nn.Linear(width, int(word)), nn.ReLU()]
+            layers += [nn.Linear(width, int(word)), _relu()]
             width = int(word)
             layers += [nn.BatchNorm1d(width, **BATCH_NORM)] if batch_norm else []  # type: ignore[arg-type]
     return [*layers, nn.Linear(width, classes)]
+
+
+def _relu() -> nn.ReLU:
+    """In place: nobody needs what comes before it, and a copy takes a twentieth of a film's time."""
+    return nn.ReLU(inplace=True)
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:

@@ -235,6 +235,7 @@ def main() -> None:
     only = {name for name in options.only.split(",") if name}
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["PLAINFILM_CACHE"] = f"{scratch}/cache"
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # commands start from compiled files, as installed ones do
         os.environ.setdefault("PLAINFILM_WEIGHTS", str(WEIGHTS) if WEIGHTS.is_dir() else "")
         made, there = Path(scratch) / "films", ORIGINALS.is_dir()
         folder = options.data or str(as_in_the_set(ORIGINALS, made) if there else large_films(made, 48))

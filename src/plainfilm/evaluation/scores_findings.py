@@ -63,7 +63,9 @@ def means(each: Mapping[str, Any], together_by: Mapping[str, Floats] | None = No
 
 def errors_together(p: FindingsPredictions, names: Sequence[str]) -> dict[str, Floats]:
     """Return for each averaged score the correlation (F, F) of the findings' estimates, patients whole: the films that
-    know two findings pull on both."""
+    know two findings pull on both. Of no findings there is nothing."""
+    if not names:
+        return {}
     pulls = {score: np.zeros((len(names), len(p))) for score in AVERAGED}
     for row, name in enumerate(names):
         known = p.truth[:, p.findings.index(name)] >= 0

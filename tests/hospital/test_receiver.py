@@ -21,6 +21,7 @@ from pynetdicom.sop_class import CTImageStorage, Verification
 from plainfilm.hospital.client import COMMAND, LAST, Client, Peer, _command, object_in
 from plainfilm.hospital.receiver import NO_ROOM, TAKEN, Limits, _Memory
 from plainfilm.hospital.source import CR, DX, hashed
+from plainfilm.hospital.spool import Draft, Full
 from plainfilm.models.reads import batches
 
 IN_TIME = 10  # seconds
@@ -97,7 +98,54 @@ def test_half_a_film_is_forgotten_when_its_sender_hangs_up(room, film):
             client._socket.sendall(b"".join(pdu(4, each) for each in pdvs)[:end])
             client.abort()
         assert stored(port, film(2)) == [TAKEN]
+        wait_until(lambda: not list(here.root.rglob("*.tmp")))
     assert len(here.service.spool.quiet(0)) == 1
+
+
+def test_a_film_lies_on_the_disk_while_it_comes_and_takes_no_memory(room, film):
+    here, data = room(), film(0, 2000)
+    with here.open(Limits(memory_bytes=2 * 2**20)) as port:
+        client = Client("MODALITY", Peer("PLAINFILM", "127.0.0.1", port), [(DX, EXPLICIT)])
+        body = data[144 + int.from_bytes(data[140:144], "little") :]
+        pdvs = [*pieces(1, COMMAND, _command(*object_in(data)[0], 1), 200), *pieces(1, 0, body, 2**16)]
+        client._socket.sendall(b"".join(pdu(4, each) for each in pdvs[:-1]))
+        wait_until(lambda: sum(path.stat().st_size for path in here.root.rglob("*.tmp")) > len(body) - 2**16)
+        assert here.service.spool.waiting() == 0
+        client._socket.sendall(pdu(4, pdvs[-1]))
+        assert client._status() == TAKEN
+        client.close()
+    assert here.service.spool.waiting() == 1
+
+
+def test_a_disk_that_fills_while_a_film_comes_refuses_it_and_takes_the_next(room, film, monkeypatch):
+    here, write = room(), Draft.write
+
+    def full(draft: Draft, data) -> None:
+        if draft._size > 300_000:
+            raise Full
+        write(draft, data)
+
+    monkeypatch.setattr(Draft, "write", full)
+    with here.open() as port:
+        assert stored(port, film(0, 1000), film(2)) == [NO_ROOM, TAKEN]
+    assert here.service.spool.waiting() == 1 and not list(here.root.rglob("*.tmp"))
+
+
+def test_what_is_no_film_takes_no_room(room, film):
+    here = room(reserve=10**18)
+    with here.open() as port:
+        assert stored(port, film(0, 1000, SOPClassUID=CTImageStorage)) == [TAKEN]
+
+
+def test_open_associations_without_work_take_next_to_no_processor(room):
+    with room().open() as port:
+        clients = [Client("MODALITY", Peer("PLAINFILM", "127.0.0.1", port), [(DX, EXPLICIT)]) for _ in range(12)]
+        begun = time.process_time()
+        time.sleep(2)
+        taken = time.process_time() - begun
+        for client in clients:
+            client.close()
+    assert taken < 0.4  # looked at once a millisecond, they take 0.6 of an idle machine
 
 
 def test_what_is_no_film_is_passed_over_and_said(room, film, capfd):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from pydicom.uid import UID
 
-from plainfilm.hospital.source import derived, hashed, identity
+from plainfilm.data.dicom import HEAD
+from plainfilm.hospital.source import derived, hashed, identity, identity_by
 
 
 def test_identity_repeats_patient_and_study_and_no_pixel(film):
@@ -23,6 +25,15 @@ def test_values_that_an_archive_would_stumble_over_are_left_out(film):
     found = identity(film(3, StudyDate="20261399", StudyTime="2460", PatientSex="female", PatientBirthDate="19000101"))
     assert (found.StudyDate, found.StudyTime, found.PatientSex) == ("", "", "")
     assert found.PatientBirthDate == "19000101"
+
+
+def test_the_first_bytes_say_whose_film_it_is_and_the_whole_where_they_end_too_early(film):
+    data, long = film(3, 400), film(3, 400, PatientComments="x" * 70_000)
+    assert identity_by(data[:HEAD], lambda: pytest.fail("read")) == identity(data)
+    asked = []
+    assert identity_by(long[:HEAD], lambda: asked.append(1) or long) == identity(data) and asked
+    for end in range(200, 1500):  # cut off anywhere: never a value that is only begun
+        assert identity_by(data[:end], lambda: data) == identity(data)
 
 
 def test_derived_uids_are_valid_and_the_same_for_the_same_parts():

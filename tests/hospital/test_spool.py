@@ -12,7 +12,7 @@ MADE = Answered(None, {"SC": b"picture", "SR": b"report"}, {"film": "f", "study"
 
 def test_films_survive_a_restart_and_leave_no_trace_when_done(tmp_path):
     spool = Spool(tmp_path, 0)
-    spool.put("f", "s", b"film")
+    spool.put("f", "s", spool.draft(b"film"))
     (tmp_path / "films" / "s" / ".f.dcm.00000001-00000002.tmp").write_bytes(b"half a film")
     again = Spool(tmp_path, 0)
     (found,) = again.quiet(0)
@@ -27,32 +27,32 @@ def test_films_survive_a_restart_and_leave_no_trace_when_done(tmp_path):
 
 def test_a_study_is_due_when_none_of_its_films_is_new(tmp_path):
     spool = Spool(tmp_path, 0)
-    spool.put("a", "one", b"1")
+    spool.put("a", "one", spool.draft(b"1"))
     spool._latest["one"] -= 10
-    spool.put("b", "two", b"2")
+    spool.put("b", "two", spool.draft(b"2"))
     assert [film.film for film in spool.quiet(5)] == ["a"]
-    spool.put("c", "one", b"3")
+    spool.put("c", "one", spool.draft(b"3"))
     assert spool.quiet(5) == []
 
 
 def test_films_leave_the_reserve_to_answers(tmp_path):
     spool = Spool(tmp_path, 10**18)
     with pytest.raises(Full):
-        spool.put("f", "s", b"film")
+        spool.put("f", "s", spool.draft(b"film"))
     assert spool.waiting() == 0 and not list(spool.films.iterdir())
 
 
 def test_a_film_that_could_not_be_written_is_not_here(tmp_path, monkeypatch):
     spool = Spool(tmp_path, 0)
-    monkeypatch.setattr("plainfilm.hospital.spool.write_bytes", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr("os.fsync", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
-        spool.put("f", "s", b"film")
-    assert spool.waiting() == 0 and spool.quiet(0) == []
+        spool.put("f", "s", spool.draft(b"film"))
+    assert spool.waiting() == 0 and spool.quiet(0) == [] and not list(spool.films.iterdir())
 
 
 def test_what_is_given_up_lies_together_with_its_reason(tmp_path):
     spool = Spool(tmp_path, 0)
-    spool.put("f", "s", b"film")
+    spool.put("f", "s", spool.draft(b"film"))
     spool.keep("f", MADE)
     spool.give_up("f", "s", "Nobody wants it.")
     assert sorted(path.name for path in spool.failed.iterdir()) == ["f.dcm", "f.txt", "f.zip"]

@@ -123,6 +123,8 @@ def serving(
         counters = Counters(kept.waiting)
         watching = watched(counters, "127.0.0.1", metrics_port) if metrics_port is not None else None
         answering, how = Answering(model, patience.pictures), (patience.wait, patience.give_up * 3600)
+        answering.prepare()
+        memory.settle()
         service = Service(answering, kept, trail, counters, archive, *how, commitments)
         yield service, Door(kept, trail, counters, model.hash)
         if watching:

@@ -12,10 +12,10 @@ import numpy as np
 from plainfilm.data.films import FilmError
 from plainfilm.evaluation.findings import thresholds_of
 from plainfilm.hospital.dicom_out import KEY, PICTURE, REPORT, About
-from plainfilm.hospital.forms import Forms
+from plainfilm.hospital.forms import Forms, nobody
 from plainfilm.hospital.picture import picture
 from plainfilm.hospital.sentences import summary
-from plainfilm.hospital.source import hashed, identity
+from plainfilm.hospital.source import hashed, identity, keep_quiet
 from plainfilm.image.decode import decoded
 from plainfilm.models.answer import Answer, answer, look
 from plainfilm.models.reads import Reads
@@ -36,6 +36,11 @@ class Answering:
         self.model, self.pictures = model, pictures
         self._forms = Forms(model)
         self._own = threading.local()
+
+    def prepare(self) -> None:
+        """Load what writes reports, before the first film comes."""
+        keep_quiet()
+        self._forms.report(About(nobody(), self.model, datetime.now()), FilmError("none"))
 
     def answer(self, data: bytes) -> Answered:
         """Return the answer to the film in ``data``; one that can't be read is answered too, with the reason.

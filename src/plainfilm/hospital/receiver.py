@@ -6,13 +6,17 @@ for TLS while nobody else is accepted. ``_Limited`` and ``_Server`` put an end t
 
 from __future__ import annotations
 
+import io
 import logging
+import queue
+import select
 import socket
 import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,6 +26,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dsutils import create_file_meta, encode_file_meta
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
@@ -29,8 +34,8 @@ from plainfilm.data.films import FilmError
 from plainfilm.errors import InputError
 from plainfilm.hospital.commitment import MODEL as COMMITMENT
 from plainfilm.hospital.counters import Counters
-from plainfilm.hospital.source import FILMS, hashed, identity
-from plainfilm.hospital.spool import Full, Spool
+from plainfilm.hospital.source import FILMS, hashed, identity_by
+from plainfilm.hospital.spool import Draft, Full, Spool
 from plainfilm.hospital.trail import Trail
 from plainfilm.progress import say
 
@@ -41,6 +46,7 @@ PDU_BYTES = 2**17  # offered to senders; larger ones save nothing
 FILM_BYTES = 64 * 2**20  # of a film; CR and DX have one channel, of 25 megapixels at most: 50 MB
 DATA, MIDDLE = 4, 0  # a PDU's kind, and the flags of a piece of data that is not the last (PS3.8, 9.3.1, E.2)
 PIECE = struct.Struct(">LBB")  # what stands before it: the length of the rest, its context, its flags
+LOOK = 0.05  # seconds that an association waits for something to do, before it looks if its time is over
 MOST_PDU_BYTES = 2**20  # of one PDU, whatever it says: an association request may list hundreds of contexts
 
 
@@ -56,6 +62,32 @@ class Limits:
     pdu_seconds: float = 30.0  # for a PDU to arrive, and for TLS to be agreed
 
 
+class Coming(io.BytesIO):
+    """A film on its way to the disk. pynetdicom writes to it as to memory, and takes no error: ``draft`` is None once
+    the disk has no room for it, and what comes then goes nowhere, as all does without a ``spool``."""
+
+    def __init__(self, spool: Spool | None, data: bytes) -> None:
+        super().__init__()
+        self.draft: Draft | None = None
+        with suppress(Full, OSError):
+            self.draft = spool.draft(data) if spool else None
+
+    def write(self, data: Any) -> int:
+        """Write the next bytes; return how many they are."""
+        if self.draft:
+            try:
+                self.draft.write(data)
+            except (Full, OSError):
+                self.close()
+        return len(data)
+
+    def close(self) -> None:
+        """Forget what is not kept."""
+        if self.draft:
+            self.draft.drop()
+        self.draft = None
+
+
 class Door:
     """What becomes of each film that comes: into the spool, passed over, or refused. The same for every way in."""
 
@@ -69,10 +101,24 @@ class Door:
 
     def take(self, data: bytes, kind: str) -> int:
         """Return the C-STORE status for the DICOM file ``data`` of storage class ``kind``."""
-        if kind not in FILMS:
-            return self._said(TAKEN, "passed over", f"Passed over an object that is no CR or DX film ({kind[:64]}).")
+        return self.finish(self.begin(kind, data), kind)
+
+    def begin(self, kind: str, data: bytes) -> Coming:
+        """Return where a film of storage class ``kind`` is to go, whose file begins with ``data``."""
+        return Coming(self.spool if kind in FILMS else None, data)
+
+    def finish(self, coming: Coming, kind: str) -> int:
+        """Return the C-STORE status for a film that is whole."""
+        with coming:
+            if kind not in FILMS:
+                return self._said(
+                    TAKEN, "passed over", f"Passed over an object that is no CR or DX film ({kind[:64]})."
+                )
+            return self._kept(coming.draft) if coming.draft else self._full()
+
+    def _kept(self, draft: Draft) -> int:
         try:
-            found = identity(data)
+            found = identity_by(draft.head, draft.whole)
         except FilmError as error:
             return self._said(NOT_UNDERSTOOD, "not understood", f"Refused an object: {error}.")
         film, study = hashed(found.SOPInstanceUID), hashed(found.StudyInstanceUID)
@@ -81,10 +127,13 @@ class Door:
         if self.spool.has(film, study):
             return self._said(TAKEN, "known", "")
         try:
-            self.spool.put(film, study, data)
-        except (Full, OSError):
-            return self._said(NO_ROOM, "no room", "Refused a film: the spool's disk is full; its sender keeps it.")
+            self.spool.put(film, study, draft)
+        except OSError:
+            return self._full()
         return self._said(TAKEN, "taken", "")
+
+    def _full(self) -> int:
+        return self._said(NO_ROOM, "no room", "Refused a film: the spool's disk is full; its sender keeps it.")
 
     def _said(self, status: int, outcome: str, sentence: str) -> int:
         self.counters.films.labels(outcome).inc()
@@ -109,13 +158,78 @@ class _Memory:
             self.taken -= count
 
 
+class _Heard(queue.Queue[Any]):
+    """A queue that tells of each thing that is put into it."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put ``item`` in, then tell."""
+        super().put(item, block, timeout)
+        self.tell()
+
+
+class _Checkpoint(threading.Event):
+    """Where pynetdicom's loop over what peers ask for comes by each time, once a millisecond: here it waits for news.
+
+    ``asked`` are the queues that it looks into, each of which rings ``news``."""
+
+    def __init__(self, news: threading.Event, asked: tuple[queue.Queue[Any], ...]) -> None:
+        super().__init__()
+        self.set()
+        self.news, self.asked = news, asked
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for news, for LOOK seconds at most, then until it is set."""
+        self.news.clear()
+        if all(each.empty() for each in self.asked):
+            self.news.wait(LOOK)
+        return super().wait(timeout)
+
+
 class _Limited(AssociationSocket):
     """A peer's socket that reads no more, and waits no longer, than the limits allow."""
 
     limits: Limits
     memory: _Memory
+    door: Door
     under_way = 0  # bytes since the last whole message
+    held = 0  # of these, in memory
     _ahead = b""  # what was read and is not yet asked for
+
+    def __init__(self, assoc: Association, client_socket: socket.socket) -> None:
+        super().__init__(assoc, client_socket=client_socket)
+        self._rings, self._bell = socket.socketpair()
+
+    def ring(self) -> None:
+        """There is something to send: whoever waits for something to read goes on."""
+        with suppress(OSError):  # it is over
+            self._bell.send(b".")
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read, within LOOK seconds while nothing is to be sent. pynetdicom asks once a
+        millisecond, and gets its answer at once."""
+        if self.socket is None or not self._is_connected:
+            return False
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
+        try:
+            found, _, _ = select.select([self.socket, self._rings], [], [], LOOK)
+            if self._rings in found:
+                self._rings.recv(4096)
+        except (OSError, ValueError):  # closed
+            self.event_queue.put("Evt17")
+            return False
+        return self.socket in found
+
+    def hang_up(self) -> None:
+        """Let go of what the connection had."""
+        self.whole()
+        self._rings.close()
+        self._bell.close()
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return ``nr_bytes`` bytes, fewer when the peer hangs up. OSError, which ends it all, beyond the limits."""
@@ -129,6 +243,9 @@ class _Limited(AssociationSocket):
             message = self.assoc.dimse.message
             if not isinstance(message, C_STORE_RQ) or message.data_set is None:
                 return True
+            if not isinstance(message.data_set, Coming):
+                message.data_set = self._coming(message)
+            self._give_back()  # what has come is on the disk
             head = self._received(6)
             length = int.from_bytes(head[2:], "big")
             plain = len(head) == 6 and head[0] == DATA and length > PIECE.size
@@ -139,11 +256,20 @@ class _Limited(AssociationSocket):
             message.data_set.write(memoryview(body)[PIECE.size :])
         return False
 
+    def _coming(self, message: C_STORE_RQ) -> Coming:
+        """Return where the film is to go that ``message`` begins, with what has come of it."""
+        kind, instance = message.command_set.AffectedSOPClassUID, message.command_set.AffectedSOPInstanceUID
+        syntax = self.assoc._accepted_cx[message.context_id or 0].transfer_syntax[0]
+        meta = create_file_meta(sop_class_uid=kind, sop_instance_uid=instance, transfer_syntax=syntax)
+        data = message.data_set.getvalue() if message.data_set else b""
+        return self.door.begin(str(kind), b"".join((bytes(128), b"DICM", encode_file_meta(meta), data)))
+
     def _received(self, nr_bytes: int) -> bytearray:
         assert self.socket is not None
         if nr_bytes > MOST_PDU_BYTES:
             raise OSError(f"a PDU of {nr_bytes} bytes")
         self.under_way += nr_bytes
+        self.held += nr_bytes
         fits = self.memory.take(nr_bytes)
         if not fits or self.under_way > self.limits.film_bytes + MOST_PDU_BYTES:
             raise OSError("a film that is too large, or too many at once")
@@ -162,8 +288,12 @@ class _Limited(AssociationSocket):
 
     def whole(self) -> None:
         """A message is whole: what it took is free again."""
-        self.memory.give_back(self.under_way)
+        self._give_back()
         self.under_way = 0
+
+    def _give_back(self) -> None:
+        self.memory.give_back(self.held)
+        self.held = 0
 
 
 class _Handler(RequestHandler):
@@ -173,8 +303,12 @@ class _Handler(RequestHandler):
         made = super()._create_association()
         made.dul.event_queue.get_nowait()  # the news of the connection, which each socket tells once
         limited = _Limited(made, client_socket=self.request)
-        limited.limits, limited.memory = self.server.limits, self.server.memory
+        limited.limits, limited.memory, limited.door = self.server.limits, self.server.memory, self.server.door
         made.dul.socket = limited
+        made.dul.to_provider_queue = _Heard(limited.ring)
+        news = threading.Event()
+        made.dimse.msg_queue, made.dul.to_user_queue = _Heard(news.set), _Heard(news.set)
+        made._reactor_checkpoint = _Checkpoint(news, (made.dimse.msg_queue, made.dul.to_user_queue))
         made.dul._read_pdu_data = partial(_read, made.dul, made.dul._read_pdu_data)  # type: ignore[method-assign]
         return made
 
@@ -194,6 +328,7 @@ def _read(dul: DULServiceProvider, theirs: Callable[[], None]) -> None:
 class _Server(ThreadedAssociationServer):
     """Accepts at once and leaves TLS to the connection's own thread; beyond ``connections`` it hangs up."""
 
+    door: Door
     limits = Limits()
     memory = _Memory(Limits().memory_bytes)
     request_queue_size = 128
@@ -263,7 +398,7 @@ def listen(
     if report:
         entity.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
         handlers.append((evt.EVT_N_EVENT_REPORT, _reported, [report]))
-    kind = type("_Bounded", (_Server,), {"limits": limits, "memory": _Memory(limits.memory_bytes)})
+    kind = type("_Bounded", (_Server,), {"limits": limits, "memory": _Memory(limits.memory_bytes), "door": door})
     try:
         how = {"evt_handlers": handlers, "ssl_context": at.tls, "server_class": kind, "request_handler": _Handler}
         server: ThreadedAssociationServer = entity.make_server((at.host, at.port), at.title, **how)  # type: ignore[arg-type]
@@ -280,8 +415,9 @@ _COUNTED = ((evt.EVT_ACCEPTED, "accepted"), (evt.EVT_REJECTED, "rejected"), (evt
 
 
 def _stored(event: evt.Event, door: Door) -> int:
-    request = event.request
-    return door.take(event.encoded_dataset(), str(request.AffectedSOPClassUID))
+    request: Any = event.request
+    kind, found = str(request.AffectedSOPClassUID), request.DataSet
+    return door.finish(found, kind) if isinstance(found, Coming) else door.take(event.encoded_dataset(), kind)
 
 
 def _reported(event: evt.Event, report: Callable[[Dataset], int]) -> tuple[int, None]:
@@ -297,8 +433,11 @@ def _whole(event: evt.Event) -> None:
 def _gone(event: evt.Event) -> None:
     """Forget what a connection left half sent: pynetdicom keeps it until a garbage collection comes, which may be long,
     and closes no socket that has failed."""
-    _whole(event)
-    event.assoc.dimse.message = None
+    if isinstance(event.assoc.dul.socket, _Limited):
+        event.assoc.dul.socket.hang_up()
+    message, event.assoc.dimse.message = event.assoc.dimse.message, None
+    if message and isinstance(message.data_set, Coming):
+        message.data_set.close()
 
 
 def _counted(event: evt.Event, counters: Counters, outcome: str) -> None:

@@ -11,6 +11,8 @@ import logging
 import re
 import uuid
 import warnings
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from plainfilm.data import dicom
@@ -39,13 +41,13 @@ REPEATED = (
 )
 _OPTIONAL = {"StudyDescription", "IssuerOfPatientID"}
 UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_LAST = 0x00200013  # Instance Number
 _FORMS = {  # of values that an archive would stumble over (PS3.5, 6.2); others are repeated as they are
     "Date": r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])",
     "Time": r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?",
     "Sex": "[MFO]",
     "Name": r"[^\\]*",
 }
+KNOWN = 64  # films whose identity is remembered from the door to the answer
 _LONGEST = 1024  # characters of a value; a name has 64 a part, a description 64
 _QUIET = ("ignore", None, Warning, re.compile(r"highdicom\b"), 0)
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -56,14 +58,37 @@ def identity(data: bytes) -> Dataset:
 
     Texts are decoded: an answer is UTF-8, whatever the film is. FilmError without usable UIDs.
     """
+    return identity_by(data[: dicom.HEAD], lambda: data)
+
+
+def identity_by(head: bytes, whole: Callable[[], bytes]) -> Dataset:
+    """Return the ``identity`` of a film by its first dicom.HEAD bytes; ``whole`` gives all where these don't say it."""
+    keep_quiet()
+    return _by_head(head) or _kept(_read(whole()))
+
+
+@lru_cache(KNOWN)
+def _by_head(head: bytes) -> Dataset | None:
+    """None where the first bytes may end before all is known: Rows stand behind it, in every picture."""
+    try:
+        found = _read(head)
+    except FilmError:
+        return None
+    return _kept(found) if "Rows" in found else None
+
+
+def _read(data: bytes) -> Dataset:
     dicom.library()
     from pydicom.datadict import tag_for_keyword
+
+    names = ("SpecificCharacterSet", *REPEATED, *UIDS, "InstanceNumber")
+    return dicom.read(data, dicom.ROWS, [*(int(tag_for_keyword(name) or 0) for name in names), dicom.ROWS])
+
+
+def _kept(found: Dataset) -> Dataset:
     from pydicom.dataset import Dataset
 
-    _keep_quiet()
-    names = ("SpecificCharacterSet", *REPEATED, *UIDS, "InstanceNumber")
-    wanted = [int(tag_for_keyword(name) or 0) for name in names]
-    found = dicom.read(data, _LAST, wanted)
+    found.pop(dicom.ROWS, None)
     kept = Dataset()
     kept.SpecificCharacterSet = "ISO_IR 192"
     for name in UIDS:
@@ -90,7 +115,7 @@ def derived(*parts: str) -> str:
     return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 
 
-def _keep_quiet() -> None:
+def keep_quiet() -> None:
     """Keep pydicom's and highdicom's remarks on values off terminal and log: they quote values, which may be names."""
     dicom.silence()
     if _QUIET not in warnings.filters:

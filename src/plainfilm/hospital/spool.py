@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import secrets
 import shutil
 import threading
 import time
@@ -22,10 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from plainfilm.data.dicom import HEAD
 from plainfilm.hospital.answering import Answered
 from plainfilm.storage.files import to_json, write_bytes, write_text
 
 LINE = "trail.json"  # within an answer
+STEP = 2**20  # bytes of a film that are sent on to the disk while more come
 
 
 class Waiting(NamedTuple):
@@ -38,6 +41,58 @@ class Waiting(NamedTuple):
 
 class Full(Exception):
     """The disk has no room for another film; those that are here can still be answered."""
+
+
+class Draft:
+    """A film that is still coming: a file in ``spool`` without a name. ``head``: its first bytes, for who asks whose
+    film it is. OSError when it can't be opened."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.head = b""
+        self._spool, self._size, self._on_its_way = spool, 0, 0
+        self.path = spool.films / f".{secrets.token_hex(8)}.tmp"
+        self._file = self.path.open("xb", buffering=0)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append ``data``. Full (or OSError) when there is no room for it."""
+        if not self._size or self._size - self._on_its_way + len(data) >= STEP:
+            self._check_room(len(data))
+        if len(self.head) < HEAD:
+            self.head += bytes(data[: HEAD - len(self.head)])
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+        self._size += len(data)
+        if self._size - self._on_its_way >= STEP:
+            self._send_on()
+
+    def _check_room(self, count: int) -> None:
+        if shutil.disk_usage(self._spool.root).free < self._spool.reserve + count:
+            raise Full
+
+    def whole(self) -> bytes:
+        """Return all that has been written."""
+        return self.path.read_bytes()
+
+    def keep(self, path: Path) -> None:
+        """Give it its name, once all of it is on the disk. It is no draft any more."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(self.path, path)
+
+    def drop(self) -> None:
+        """Forget it, unless it is kept."""
+        if not self._file.closed:
+            self._file.close()
+            self.path.unlink(missing_ok=True)
+
+    def _send_on(self) -> None:
+        """Have the system begin to write what is here, so that little is left to wait for at the end. By this call
+        Linux drops what is on the disk already, of which there is nothing yet."""
+        if hasattr(os, "posix_fadvise"):
+            about = self._on_its_way, self._size - self._on_its_way, os.POSIX_FADV_DONTNEED
+            os.posix_fadvise(self._file.fileno(), *about)
+        self._on_its_way = self._size
 
 
 class Spool:
@@ -56,18 +111,27 @@ class Spool:
         for path in self.films.glob("*/*.dcm"):
             self._enter(path.parent.name, path.stem, path)
 
-    def put(self, film: str, study: str, data: bytes) -> None:
-        """Keep a film: on the disk when this returns. Full (or OSError) when it can't be, and then it is not here."""
-        if shutil.disk_usage(self.root).free < self.reserve + len(data):
-            raise Full
+    def draft(self, data: bytes = b"") -> Draft:
+        """Return a film that begins with ``data``. Full (or OSError) when there is no room for it."""
+        made = Draft(self)
+        try:
+            made.write(data)
+        except BaseException:
+            made.drop()
+            raise
+        return made
+
+    def put(self, film: str, study: str, draft: Draft) -> None:
+        """Keep a film: on the disk when this returns. OSError when it can't be, and then it is not here."""
         path = self.films / study / f"{film}.dcm"
         with self._lock:  # a study's folder is not taken away meanwhile
             path.parent.mkdir(exist_ok=True)
             self._enter(study, film, path)
         try:
-            write_bytes(path, data)
+            draft.keep(path)
             _to_disk(path.parent)
         except BaseException:
+            draft.drop()
             self._leave(film, study)
             raise
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError
@@ -173,3 +174,19 @@ def test_what_was_cut_away_has_no_evidence():
 
 def test_a_map_is_interpolated_to_the_input():
     assert on_input(np.eye(4, dtype=np.float32)[None], SIZE).shape == (1, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+def test_a_map_over_the_film_is_the_one_that_pillow_draws(resize):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        width, height, cells = (int(n) for n in rng.integers((100, 100, 2), (900, 900, 15)))
+        heat, p = rng.random((cells, cells), np.float32), Preprocess(size=SIZE, resize=resize)
+        part = seen(p, width, height)
+        x, y = cells / part.width, cells / part.height
+        shown = (width // 2, height // 2)
+        step = (width / shown[0] * x, height / shown[1] * y)
+        matrix = (step[0], 0, -part.left * x, 0, step[1], -part.top * y)
+        drawn = Image.fromarray(heat).transform(shown, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+        away = np.abs(on_film(heat, p, width, height, shown) - np.asarray(drawn)) > 1e-5
+        assert away.mean() <= 2 / min(shown)  # two lines, where pixels' middles lie on the edge of what was seen

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError, did_you_mean
@@ -201,12 +200,24 @@ def on_film(heat: Map, preprocess: Preprocess, width: int, height: int, shown: t
     ``shown``: (width, height) of the picture of the film, when it is drawn at another size than its own.
     """
     part = seen(preprocess, width, height)
-    shown = shown or (width, height)
-    across, down = heat.shape[1] / part.width, heat.shape[0] / part.height  # cells a pixel of the film
-    step = width / shown[0] * across, height / shown[1] * down
-    matrix = (step[0], 0, -part.left * across, 0, step[1], -part.top * down)
-    image = Image.fromarray(np.ascontiguousarray(heat, np.float32))
-    return np.asarray(image.transform(shown, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+    wide, high = shown or (width, height)
+    across = _between(heat.shape[1], wide, -part.left / part.width, width / part.width)
+    down = _between(heat.shape[0], high, -part.top / part.height, height / part.height)
+    return np.asarray(down @ np.asarray(heat, np.float32) @ across.T)
+
+
+def _between(cells: int, count: int, first: float, all_of_it: float) -> NDArray[np.float32]:
+    """Return (count, cells): which shares of a map's cells make each of the pixels side by side. They are interpolated
+    between the middles of two cells; outside there is none. The pixels begin at ``first`` and are together as wide as
+    ``all_of_it``, the map being 1."""
+    at = (first + (np.arange(count) + 0.5) * all_of_it / count) * cells
+    below = np.floor(at - 0.5)
+    shares = np.zeros((count, cells), np.float32)
+    rows = np.arange(count)
+    inside = (at >= 0) & (at < cells)
+    for cell, share in ((below, below + 1.5 - at), (below + 1, at - 0.5 - below)):
+        np.add.at(shares, (rows, cell.clip(0, cells - 1).astype(np.int64)), np.where(inside, share, 0))
+    return shares
 
 
 def on_input(maps: Map, size: int) -> Map:

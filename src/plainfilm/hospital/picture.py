@@ -32,7 +32,7 @@ def picture(
     (some networks have none) the film stands alone.
     """
     film = _sized(grey)
-    tiles, below = [np.repeat(film[..., None], 3, 2)], []
+    tiles, below = [film[..., None]], []
     try:
         tiles.append(blended(film, map_over(model, pixels, grey.shape, film.shape, target)))
         below.append(f"Heat map of {model.classes[target]}. {WARNING}")
@@ -54,22 +54,31 @@ def _wrapped(lines: Sequence[str]) -> list[str]:
 def _with_words(tiles: Sequence[NDArray[np.uint8]], above: Sequence[str], below: Sequence[str]) -> NDArray[np.uint8]:
     top, bottom = (2 * MARGIN + LINE * len(lines) for lines in (above, below))
     height, width = tiles[0].shape[:2]
-    sheet = Image.new("RGB", (max(width * len(tiles), 2 * LONGEST), top + height + bottom))
+    sheet = np.zeros((top + height + bottom, max(width * len(tiles), 2 * LONGEST), 3), np.uint8)
     for number, tile in enumerate(tiles):  # burnt into each film too: a viewer may crop what is beside it
-        sheet.paste(Image.fromarray(tile), (number * width, top))
-        burnt = _burnt()
-        sheet.paste(burnt, (number * width + MARGIN, top + MARGIN), burnt)
+        left = number * width
+        sheet[top : top + height, left : left + width] = tile
+        _burn(sheet[top + MARGIN :, left + MARGIN :])
     for start, lines in ((MARGIN, above), (top + height + MARGIN, below)):
         for number, line in enumerate(lines):
-            sheet.paste(_line(line, sheet.width - MARGIN), (MARGIN, start + number * LINE))
-    return np.asarray(sheet)
+            at = start + number * LINE
+            sheet[at : at + LINE, MARGIN:] = _line(line, sheet.shape[1] - MARGIN)
+    return sheet
+
+
+def _burn(place: NDArray[np.uint8]) -> None:
+    patch = _burnt()
+    corner = place[: patch.height, : patch.width]
+    image = Image.fromarray(corner)
+    image.paste(patch, (0, 0), patch)
+    corner[:] = np.asarray(image)
 
 
 @lru_cache(256)  # most lines are the same for all films, or nearly all
-def _line(text: str, width: int) -> Image.Image:
+def _line(text: str, width: int) -> NDArray[np.uint8]:
     strip = Image.new("RGB", (width, LINE))
     ImageDraw.Draw(strip).text((0, 0), text, "yellow" if text == STAMP else "white", _font())
-    return strip
+    return np.asarray(strip)
 
 
 @cache

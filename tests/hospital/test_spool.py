@@ -42,9 +42,10 @@ def test_films_leave_the_reserve_to_answers(tmp_path):
     assert spool.waiting() == 0 and not list(spool.films.iterdir())
 
 
-def test_a_film_that_could_not_be_written_is_not_here(tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", ["os.fsync", "os.replace"])
+def test_a_film_that_could_not_be_written_is_not_here(tmp_path, monkeypatch, step):
     spool = Spool(tmp_path, 0)
-    monkeypatch.setattr("os.fsync", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(step, lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
         spool.put("f", "s", spool.draft(b"film"))
     assert spool.waiting() == 0 and spool.quiet(0) == [] and not list(spool.films.iterdir())

@@ -82,16 +82,16 @@ class Draft:
 
     def drop(self) -> None:
         """Forget it, unless it is kept."""
-        if not self._file.closed:
-            self._file.close()
-            self.path.unlink(missing_ok=True)
+        self._file.close()
+        self.path.unlink(missing_ok=True)
 
     def _send_on(self) -> None:
         """Have the system begin to write what is here, so that little is left to wait for at the end. By this call
         Linux drops what is on the disk already, of which there is nothing yet."""
         if hasattr(os, "posix_fadvise"):
             about = self._on_its_way, self._size - self._on_its_way, os.POSIX_FADV_DONTNEED
-            os.posix_fadvise(self._file.fileno(), *about)
+            with suppress(OSError):  # a disk that takes no advice
+                os.posix_fadvise(self._file.fileno(), *about)
         self._on_its_way = self._size
 
 

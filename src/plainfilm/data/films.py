@@ -226,7 +226,7 @@ class Table(Sequence[Film]):
 
     def take(self, places: Iterable[int]) -> Table:
         """Return the films at ``places``, in that order."""
-        rows = np.fromiter(places, np.int64)
+        rows = places if isinstance(places, np.ndarray) else np.fromiter(places, np.int64)
         rows = np.where(rows < 0, rows + len(self), rows)
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"place {rows.max()} of {len(self)} films")
@@ -241,7 +241,7 @@ class Table(Sequence[Film]):
         """Return the films in the order of their paths: this very table where it has it."""
         if all(a <= b for a, b in pairwise(self.paths)):
             return self
-        return self.take(self.paths.ranked()[0].tolist())
+        return self.take(self.paths.ranked()[0])
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def _named(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 def lost_digits(patients: Iterable[str]) -> str:
     """Return a sentence where a spreadsheet wrote long numbers as 1.23457E+11, so that many patients became one; ""."""
-    cut = next((name for name in patients if EXPONENT.fullmatch(name.strip().casefold())), "")
+    cut = next((name for name in patients if "+" in name and EXPONENT.fullmatch(name.strip().casefold())), "")
     return f"Patients such as {cut} lost digits in a spreadsheet: format that column as text and save it again" * bool(
         cut
     )

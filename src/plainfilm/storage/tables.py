@@ -168,7 +168,7 @@ def _named(path: str | Path, header: list[str], rows: Iterable[tuple[int, list[s
             if any(cell.strip() for cell in row[wide:]):
                 raise InputError(f"{path}, row {number}: has more cells than the header has names ({wide}).")
             row = row + [""] * (wide - len(row))
-        if any(map(str.strip, row)):
+        if (row and row[0].strip()) or any(map(str.strip, row)):
             named = dict(zip(header, row, strict=False))
             if unnamed:
                 del named[""]

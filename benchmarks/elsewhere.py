@@ -29,7 +29,18 @@ from plainfilm.data.films import Film
 from plainfilm.data.sources import load
 from plainfilm.data.split import split
 from plainfilm.evaluation import robustness
-from plainfilm.evaluation.robustness import Change, Corruption, Grey
+from plainfilm.evaluation.robustness import (
+    Change,
+    Corruption,
+    Grey,
+    blur,
+    contrast,
+    enlarge,
+    gamma,
+    jpeg,
+    noise,
+    shading,
+)
 from plainfilm.image.decode import decode
 from plainfilm.models.model import Model
 from plainfilm.progress import bar
@@ -55,6 +66,7 @@ CANDIDATES = {
     "mixup": [*look(), "--mixup", ".2"],
     "side-160": [*look(), "--size", "160"],
     "side-160-noise": [*look(noise="25"), "--size", "160"],
+    "side-160-noise15": [*look(noise="15"), "--size", "160"],
     "side-160-noise-zoom": [*look(noise="25", zoom=".3"), "--size", "160"],
 }
 
@@ -70,14 +82,12 @@ def scanner(*changes: Change) -> Change:
     return made
 
 
-_gamma, _blur, _noise = robustness.gamma, robustness.blur, robustness.noise
-_contrast, _jpeg, _shading, _nearer = robustness.contrast, robustness.jpeg, robustness.shading, robustness.enlarge
 SCANNERS = (
-    scanner(partial(_gamma, power=0.7), partial(_blur, share=0.01), partial(_jpeg, quality=50)),
-    scanner(partial(_contrast, factor=0.7), partial(_noise, share=0.05), partial(_nearer, across=1.12, down=1.12)),
-    scanner(partial(_gamma, power=1.5), partial(_contrast, factor=1.3), partial(_shading, share=0.3)),
-    scanner(partial(_blur, share=0.012), partial(_contrast, factor=0.8), partial(_nearer, across=1, down=1.12)),
-    scanner(partial(_shading, share=0.4), partial(_jpeg, quality=20), partial(_nearer, across=1.12, down=1)),
+    scanner(partial(gamma, power=0.7), partial(blur, share=0.01), partial(jpeg, quality=50)),
+    scanner(partial(contrast, factor=0.7), partial(noise, share=0.05), partial(enlarge, across=1.12, down=1.12)),
+    scanner(partial(gamma, power=1.5), partial(contrast, factor=1.3), partial(shading, share=0.3)),
+    scanner(partial(blur, share=0.012), partial(contrast, factor=0.8), partial(enlarge, across=1, down=1.12)),
+    scanner(partial(shading, share=0.4), partial(jpeg, quality=20), partial(enlarge, across=1.12, down=1)),
 )
 BATTERY = tuple(change for change in robustness.CORRUPTIONS if change.kind != "inverted")
 LOOKS = (*BATTERY, *(Corruption(f"scanner {i}", "", made) for i, made in enumerate(SCANNERS, 1)))

@@ -87,6 +87,7 @@ def dealt_by_marks(marks: np.ndarray, groups: np.ndarray, shares: Sequence[float
     totals = np.maximum(counts.sum(axis=0), 1)
     missing = [share * totals for share in shares]
     weights = [1 / (share * totals**1.5) for share in shares]
+    wanted = [lack * weight for lack, weight in zip(missing, weights, strict=True)]
     luck, part_of = rng.permutation(len(sizes)), np.full(len(sizes), -1, np.int64)
     while (left := luck[part_of[luck] < 0]).size:
         remaining = counts[left].sum(axis=0)
@@ -94,9 +95,10 @@ def dealt_by_marks(marks: np.ndarray, groups: np.ndarray, shares: Sequence[float
         there = left[counts[left, mark] > 0]
         for group in there[np.argsort(-counts[there, mark], kind="stable")].tolist():
             own = counts[group]
-            lacks = [own.dot(lack * weight) for lack, weight in zip(missing, weights, strict=True)]
+            lacks = [own.dot(want) for want in wanted]
             part_of[group] = part = lacks.index(max(lacks))
             missing[part] -= own
+            wanted[part] = missing[part] * weights[part]
     return np.asarray(part_of[whose], np.int64)
 
 

@@ -83,10 +83,7 @@ def load(data: Any, patient_regex: str = "", fewest: int = 2, **reading: str) ->
     """
     how = Reading(patient_regex, **reading)
     films = _read(data, how)
-    patterns = (patient_regex,) if patient_regex else known_patterns(films.films.paths)
-    known = zip(films.films.paths, films.films.patients, strict=True)
-    named = (patient or find_patient(path, *patterns) for path, patient in known)
-    films = _one_spelling_of_patients(films.with_films(films.films.with_patients(named)))
+    films = _one_spelling_of_patients(films.with_films(_with_patients(films.films, patient_regex)))
     films = replace(films, synthetic=any(patient.startswith(SYNTHETIC) for patient in films.films.patients))
     films = _one_spelling(films)
     films = replace(films, notes=(*films.notes, *_columns_kept(films)))
@@ -103,6 +100,15 @@ def load(data: Any, patient_regex: str = "", fewest: int = 2, **reading: str) ->
         raise InputError(f"{data} holds one class only ({only}); a classifier needs at least two class folders.")
     give_back()
     return films
+
+
+def _with_patients(table: Table, pattern: str) -> Table:
+    """Return the films with the patients that their paths name, where nothing else does."""
+    if all(table.patients):
+        return table
+    patterns = (pattern,) if pattern else known_patterns(table.paths)
+    known = zip(table.paths, table.patients, strict=True)
+    return table.with_patients(patient or find_patient(path, *patterns) for path, patient in known)
 
 
 def _one_spelling_of_patients(films: Films) -> Films:

@@ -30,6 +30,7 @@ from pynetdicom.dsutils import create_file_meta, encode_file_meta
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from plainfilm.data.dicom import HEAD
 from plainfilm.data.films import FilmError
 from plainfilm.errors import InputError
 from plainfilm.hospital.commitment import MODEL as COMMITMENT
@@ -64,22 +65,36 @@ class Limits:
 
 class Coming(io.BytesIO):
     """A film on its way to the disk. pynetdicom writes to it as to memory, and takes no error: ``draft`` is None once
-    the disk has no room for it, and what comes then goes nowhere, as all does without a ``spool``."""
+    the disk has no room for it, and what comes then goes nowhere, as all does without a ``spool``. ``head``: its first
+    bytes, which say whose film it is whether there is room or not."""
 
     def __init__(self, spool: Spool | None, data: bytes) -> None:
         super().__init__()
+        self.head = data[:HEAD]
         self.draft: Draft | None = None
         with suppress(Full, OSError):
             self.draft = spool.draft(data) if spool else None
 
     def write(self, data: Any) -> int:
         """Write the next bytes; return how many they are."""
+        if len(self.head) < HEAD:
+            self.head += bytes(data[: HEAD - len(self.head)])
         if self.draft:
             try:
                 self.draft.write(data)
             except (Full, OSError):
                 self.close()
         return len(data)
+
+    def whole(self) -> bytes:
+        """Return all of it that is here."""
+        return self.draft.whole() if self.draft else self.head
+
+    def keep(self, spool: Spool, film: str, study: str) -> None:
+        """Have ``spool`` keep it under these names. Full (or OSError) when there is no room for it."""
+        if not self.draft:
+            raise Full
+        spool.put(film, study, self.draft)
 
     def close(self) -> None:
         """Forget what is not kept."""
@@ -114,12 +129,14 @@ class Door:
                 return self._said(
                     TAKEN, "passed over", f"Passed over an object that is no CR or DX film ({kind[:64]})."
                 )
-            return self._kept(coming.draft) if coming.draft else self._full()
+            return self._kept(coming)
 
-    def _kept(self, draft: Draft) -> int:
+    def _kept(self, coming: Coming) -> int:
         try:
-            found = identity_by(draft.head, draft.whole)
+            found = identity_by(coming.head, coming.whole)
         except FilmError as error:
+            if not coming.draft:  # all of it may say more
+                return self._full()
             return self._said(NOT_UNDERSTOOD, "not understood", f"Refused an object: {error}.")
         film, study = hashed(found.SOPInstanceUID), hashed(found.StudyInstanceUID)
         if self.trail.knows(film, self.model_hash):
@@ -127,8 +144,8 @@ class Door:
         if self.spool.has(film, study):
             return self._said(TAKEN, "known", "")
         try:
-            self.spool.put(film, study, draft)
-        except OSError:
+            coming.keep(self.spool, film, study)
+        except (Full, OSError):
             return self._full()
         return self._said(TAKEN, "taken", "")
 

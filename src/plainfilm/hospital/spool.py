@@ -23,7 +23,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plainfilm.data.dicom import HEAD
 from plainfilm.hospital.answering import Answered
 from plainfilm.storage.files import to_json, write_bytes, write_text
 
@@ -44,11 +43,9 @@ class Full(Exception):
 
 
 class Draft:
-    """A film that is still coming: a file in ``spool`` without a name. ``head``: its first bytes, for who asks whose
-    film it is. OSError when it can't be opened."""
+    """A film that is still coming: a file in ``spool`` without a name. OSError when it can't be opened."""
 
     def __init__(self, spool: Spool) -> None:
-        self.head = b""
         self._spool, self._size, self._on_its_way = spool, 0, 0
         self.path = spool.films / f".{secrets.token_hex(8)}.tmp"
         self._file = self.path.open("xb", buffering=0)
@@ -57,8 +54,6 @@ class Draft:
         """Append ``data``. Full (or OSError) when there is no room for it."""
         if not self._size or self._size - self._on_its_way + len(data) >= STEP:
             self._check_room(len(data))
-        if len(self.head) < HEAD:
-            self.head += bytes(data[: HEAD - len(self.head)])
         left = memoryview(data)
         while left:
             left = left[self._file.write(left) :]

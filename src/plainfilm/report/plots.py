@@ -286,7 +286,8 @@ def grid_search(scores: Mapping[float, float], chosen: float, score: str = "accu
     axes.plot(chosen, best, marker="o", ms=13, mfc="none", mec=VERMILLION, mew=1.8)
     axes.annotate(f"C = {chosen:g}: {best:.3f}", (chosen, best), (0, 11), textcoords="offset points", ha="center")
     axes.set_xscale("log")
-    axes.set_xticks(values, [f"{c:g}" for c in values], rotation=0 if len(values) < 7 else 45)
+    short = [f"{c:g}" if c >= 0.001 else np.format_float_scientific(c, trim="-", exp_digits=1) for c in values]
+    axes.set_xticks(values, short, rotation=0 if len(values) < 7 else 45)
     axes.minorticks_off()
     axes.margins(0.16, 0.3)
     axes.set(xlabel="C (smaller: more regularised)", ylabel=f"Mean {score} of the folds")

@@ -15,6 +15,7 @@ STRANGE = ["", "a", "Größe/影.png", "b\udcffc", "x" * 300, "\0"]
 def test_texts_come_back_as_they_were():
     texts = Texts(STRANGE)
     assert list(texts) == STRANGE and texts[-1] == "\0" and texts[1:3] == STRANGE[1:3] and len(texts) == 6
+    assert texts.filled.tolist() == [bool(text) for text in STRANGE] and Texts().filled.tolist() == []
     with pytest.raises(IndexError):
         texts[6]
 

@@ -55,7 +55,7 @@ def patients(measured: Measured) -> dict[str, Any]:
     """Return how many films name their patient, films a patient, and the patients in several classes or parts."""
     films = measured.films.films
     order, again = films.patients.ranked()
-    unknown = len(order) - sum(map(bool, films.patients))  # the empty ones come first
+    unknown = int((~films.patients.filled).sum())  # the empty ones come first
     order, begins = order[unknown:], np.flatnonzero(~again[unknown:])
     sizes = np.diff(begins, append=len(order))
     each = np.bincount(np.minimum(sizes, FILMS_OF_PATIENT), minlength=FILMS_OF_PATIENT + 1)

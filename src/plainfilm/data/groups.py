@@ -23,7 +23,8 @@ def groups(films: Table) -> Groups:
 
     Groups are numbered by the least of their contents, so that neither paths nor their order change how they are dealt.
     """
-    contents = Texts(sha256 or path for sha256, path in zip(films.hashes, films.paths, strict=True))
+    both = zip(films.hashes, films.paths, strict=True)
+    contents = Texts(sha256 or path for sha256, path in both) if films.hashes.filled.any() else films.paths
     order, again = contents.ranked()
     rank = np.empty(len(films), np.int64)
     rank[order] = np.arange(len(films))
@@ -33,8 +34,7 @@ def groups(films: Table) -> Groups:
 def same_patient(films: Table) -> Pairs:
     """Return pairs that join the films of each known patient."""
     order, again = films.patients.ranked()
-    known = np.fromiter(map(bool, films.patients), bool, len(films))
-    return same(order, again & known[order])
+    return same(order, again & films.patients.filled[order])
 
 
 def same(order: NDArray[np.int64], again: NDArray[np.bool_]) -> Pairs:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -100,21 +99,21 @@ def one_spelling(patients: Texts) -> tuple[Texts, str]:
 
     Unknown patients stay "".
     """
-    order, again = Texts(map(key, patients)).ranked()
-    spelt = np.empty(len(patients), np.int64)  # which spelling each has
-    ranks, same = patients.ranked()
-    spelt[ranks] = np.cumsum(~same)
-    several = np.flatnonzero(again & (np.diff(spelt[order], prepend=-1) != 0))
-    if not several.size:
-        return patients, ""
-    starts = np.flatnonzero(~again)
+    places, again = patients.ranked()
+    first, films = places[~again], np.diff(np.append(np.flatnonzero(~again), len(places)))  # of each spelling
+    order, alike = Texts(map(key, patients.take(first))).ranked()
+    starts = np.flatnonzero(~alike)
     kept: dict[str, str] = {}
     said = []
-    for group in np.unique(np.searchsorted(starts, several, "right") - 1).tolist():
-        end = starts[group + 1] if group + 1 < len(starts) else len(order)
-        names = [name for name, _ in Counter(patients[i] for i in sorted(order[starts[group] : end])).most_common()]
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=False):
+        if end - start == 1:
+            continue
+        spellings = sorted(order[start:end], key=lambda spelling: (-films[spelling], first[spelling]))
+        names = [patients[int(first[spelling])] for spelling in spellings]
         kept |= dict.fromkeys(names, names[0])
         said.append(" and ".join(names[:SHOWN]))
+    if not kept:
+        return patients, ""
     return Texts(kept.get(patient, patient) for patient in patients), _sentence(said)
 
 

@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -97,13 +98,18 @@ BYTES = {word: value % 256 for word, value in WORDS.items()}
 POS, NEG, UNK = POSITIVE % 256, NEGATIVE % 256, UNKNOWN % 256
 
 
-def _named_cells(table: Tabled, number: int, row: Cells, findings: Sequence[str]) -> bytes:
-    try:
-        return bytes(map(BYTES.__getitem__, map(row.__getitem__, findings)))
-    except KeyError as error:
-        raise InputError(
-            f"{table.path}, row {number}: {error.args[0]!r} is no finding's value (1, 0, -1 for uncertain, or empty)."
-        ) from None
+def _named_cells(table: Tabled, findings: Sequence[str]) -> Callable[[int, Cells], bytes]:
+    """Return what makes the cells of two ``findings`` or more of a row, by its number."""
+    asked = itemgetter(*findings)
+
+    def cells(number: int, row: Cells) -> bytes:
+        try:
+            return bytes(map(BYTES.__getitem__, asked(row)))
+        except KeyError as error:
+            said = f"{error.args[0]!r} is no finding's value (1, 0, -1 for uncertain, or empty)"
+            raise InputError(f"{table.path}, row {number}: {said}.") from None
+
+    return cells
 
 
 def _further(
@@ -171,11 +177,12 @@ def _chexpert(given: Given) -> Listing:
         for table in tables:
             name = table.path.rpartition("/")[2].partition(".")[0].lower()
             part = next((p for word, p in (("valid", "val"), ("test", "test"), ("train", "train")) if word in name), "")
+            cells = _named_cells(table, findings)
             for number, row in table.rows:
                 patient = CHEXPERT_PATIENT.search(row[path])
                 yield Row(
                     row[path],
-                    _named_cells(table, number, row, findings),
+                    cells(number, row),
                     patient[0] if patient else "",
                     part,
                     "" if row[side] == "Frontal" else row[side] or "no view",
@@ -364,10 +371,8 @@ def _mimic(given: Given) -> Listing:
     """Labels are by study, films by dicom_id: joined here. Views come from the metadata alone."""
     preferred = sorted(given.tables["labels"], key=lambda table: "chexpert" not in table.path.lower())[0]
     findings = tuple(name for name in preferred.header if name not in ("subject_id", "study_id"))
-    labels = {
-        row["study_id"].removesuffix(".0"): _named_cells(preferred, number, row, findings)
-        for number, row in preferred.rows
-    }
+    cells = _named_cells(preferred, findings)
+    labels = {row["study_id"].removesuffix(".0"): cells(number, row) for number, row in preferred.rows}
     parts = {row["dicom_id"]: row["split"] for table in given.tables.get("split", []) for _, row in table.rows}
     (films,) = given.tables["metadata"]
     renamed = {"ViewPosition": "view"}

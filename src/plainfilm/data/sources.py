@@ -104,7 +104,7 @@ def load(data: Any, patient_regex: str = "", fewest: int = 2, **reading: str) ->
 
 def _with_patients(table: Table, pattern: str) -> Table:
     """Return the films with the patients that their paths name, where nothing else does."""
-    if all(table.patients):
+    if table.patients.filled.all():
         return table
     patterns = (pattern,) if pattern else known_patterns(table.paths)
     known = zip(table.paths, table.patients, strict=True)

@@ -175,7 +175,7 @@ def _fewest(films: Films, some: np.ndarray, labels: np.ndarray | None = None) ->
 
 def _stamp(films: Films, stamp: str) -> str:
     """Return the words of a split; those of one by patient hold only where patients are known."""
-    known = sum(map(bool, films.films.patients)) / max(len(films), 1)
+    known = films.films.patients.filled.sum() / max(len(films), 1)
     if stamp != STAMPS["grouped"] or known >= KNOWN:
         return stamp
     return "patients unknown; split by film" if not known else f"patients separate where known ({known:.0%} of films)"
@@ -194,7 +194,7 @@ def _hashed(films: Films) -> Films:
         except FilmError:
             return film
 
-    return films if all(films.films.hashes) else films.with_films(hashed(film) for film in films)
+    return films if films.films.hashes.filled.all() else films.with_films(hashed(film) for film in films)
 
 
 def _paper(films: Films, rng: np.random.Generator) -> np.ndarray:

@@ -62,6 +62,11 @@ class Texts(Column[str]):
         self._bytes.extend(b"".join(encoded))
         self._ends.extend(ends)
 
+    @property
+    def filled(self) -> np.ndarray:
+        """(N,) bool: which texts are not empty."""
+        return np.diff(self._ends.array) > 0
+
     def take(self, places: Iterable[int]) -> Texts:
         """Return the texts at ``places``, in that order."""
         rows, taken = _indices(places), Texts()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.config import TrainConfig
+from plainfilm.data.films import Film, FilmError
 from plainfilm.data.sources import load
 from plainfilm.data.split import split
 from plainfilm.image.decode import decode
@@ -70,15 +72,23 @@ class ByGroup:
         return float(F.cross_entropy(logits, groups % 2, reduction="sum")), float(right)
 
 
-def pixels_of(data: Path) -> dict[tuple[str, int], np.ndarray]:
+def pixels_of(data: str) -> dict[tuple[str, int], np.ndarray]:
     """Return (N, SIDE, SIDE) uint8 of some films of (part, class)."""
-    films, rng, found = split(load(str(data)), "grouped", 0), np.random.default_rng(0), {}
+    films, rng, found = split(load(data), "grouped", 0), np.random.default_rng(0), {}
     for part, most in (("train", 800), ("test", 300)):
         for label, name in enumerate(CLASSES):
             of = [film for film in films if film.part == part and film.label == name]
-            drawn = rng.permutation(len(of))[:most]
-            found[part, label] = np.stack([PREPROCESS.pixels(decode(of[i].read())) for i in drawn])
+            drawn = (pixels for i in rng.permutation(len(of)) if (pixels := _pixels(of[i])) is not None)
+            found[part, label] = np.stack([*islice(drawn, most)])
     return found
+
+
+def _pixels(film: Film) -> np.ndarray | None:
+    """Return (SIDE, SIDE) uint8; None of a film that can't be read, as some of the demo set can't."""
+    try:
+        return PREPROCESS.pixels(decode(film.read()))
+    except FilmError:
+        return None
 
 
 def at_sites(films: dict[int, np.ndarray], counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +145,7 @@ def row(way: str, films: dict[tuple[str, int], np.ndarray], seed: int) -> list[s
     return [str(seed), way, *(f"{value:.3f}" for value in values), " ".join(f"{share:.2f}" for share in shares)]
 
 
-def main(data: Path, seeds: str, ways: list[str]) -> None:
+def main(data: str, seeds: str, ways: list[str]) -> None:
     """Print the table."""
     torch.set_num_threads(1)
     films = pixels_of(data)
@@ -147,4 +157,4 @@ def main(data: Path, seeds: str, ways: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

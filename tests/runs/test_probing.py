@@ -21,6 +21,7 @@ from plainfilm.data.sources import load
 from plainfilm.data.split import split
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.evaluation.exchange import EXCHANGES
 from plainfilm.evaluation.predictions import Predictions, read_predictions, write_predictions
 from plainfilm.evaluation.probes import COVERS
 from plainfilm.evaluation.robustness import CORRUPTIONS
@@ -77,7 +78,8 @@ def test_probes_json_holds_what_the_report_reads(run):
     written = json.loads((run / "probes.json").read_text())
     assert written["part"] == "test" and written["films"] == written["scored"] == found["films"] > 5
     assert {row["name"] for row in written["robustness"]} == {c.name for c in CORRUPTIONS}
-    assert [row["name"] for row in written["probes"][:5]] == ["untouched", *COVERS, "padded, not cropped"]
+    names = ["untouched", *COVERS, "padded, not cropped", *EXCHANGES]
+    assert [row["name"] for row in written["probes"][: len(names)]] == names
     for row in written["robustness"]:
         assert {"flipped", "auroc", "auroc_change", "balanced_accuracy_change"} <= set(row)
         assert set(row["flipped"]) == {"value", "low", "high"}
@@ -246,6 +248,6 @@ def test_a_large_network_has_its_subgroups_without_being_asked(films_folder, tmp
 
 
 def test_probes_cost_at_most_a_fifth_of_a_training():
-    versions = 1 + len(CORRUPTIONS) + len(COVERS) + 1
+    versions = 1 + len(CORRUPTIONS) + len(COVERS) + 1 + len(EXCHANGES)
     assert probing.affordable(12, 3_389) == 3 * 12 * 3_389 // (5 * versions) < 1_000
     assert probing.affordable(30, 3_389) == probing.MOST_FILMS and probing.affordable(1, 50) == probing.FEW_FILMS

@@ -14,7 +14,7 @@ from plainfilm.report.words import Table, count, part_in_words, with_interval
 from plainfilm.runs.folder import RunFolder, interval
 
 HEADINGS = {
-    "model": "Films as they are, and partly covered",
+    "model": "Films as they are, covered, with other looks",
     "source": "Source of a film, predicted from the model's features",
     "baseline": "Known without a lung",
 }

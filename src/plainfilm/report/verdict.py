@@ -116,7 +116,7 @@ def _was(n: int) -> str:
 
 
 def standing(run: RunFolder) -> list[str]:
-    """Return the worst subgroup, and how often the test part was opened, in a sentence each."""
+    """Return the worst subgroup, what may be left elsewhere, how often the test part was opened: a sentence each."""
     worst = run.probes.get("worst_subgroup")
     if run.of_findings:
         return [_opened(run.metrics.get("test_openings"))] if run.part == "test" else []
@@ -125,6 +125,8 @@ def standing(run: RunFolder) -> list[str]:
         lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({probing(run)})."]
     elif "robustness" not in run.probes:
         lines.append(f"Robustness, shortcuts: {NOT_DONE} ({probing(run)}).")
+    if left := run.probes.get("elsewhere"):
+        lines.append(left["sentence"])
     lines += not_to_be_read_as_risks(run)
     if run.part == "test":
         lines.append(_opened(run.metrics.get("test_openings")))

@@ -15,6 +15,7 @@ from plainfilm.evaluation.changed_findings import (
     scored_names,
     worst_finding,
 )
+from plainfilm.evaluation.exchange import EXCHANGES, left_elsewhere
 from plainfilm.evaluation.findings import FindingsPredictions
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.probes import baseline_rows, probe_rows, red_lines, source_rows
@@ -30,15 +31,17 @@ def changes(
     looked: Looked, said: Predictions, preprocess: Preprocess, baselines: Sequence[Mapping[str, Any]], seed: int
 ) -> ProbesDocument:
     """Return ``untouched`` (scores on the probed films), ``robustness``, ``worst_corruption`` and
-    ``worst_in_one_class``; ``probes``; ``red_lines``, sentences. See ``evaluation.robustness`` and ``.probes`` for the
-    rows.
+    ``worst_in_one_class``; ``elsewhere``; ``probes``; ``red_lines``, sentences. See ``evaluation.robustness``,
+    ``.exchange`` and ``.probes`` for the rows.
 
     said: what was said of these films, for their labels and patients; baselines: of audit.json.
     """
     tables = {name: replace(said, probabilities=chances) for name, chances in looked.chances.items()}
     clean = tables[UNTOUCHED]
     sturdy = robustness(clean, {corruption: tables[corruption.name] for corruption in CORRUPTIONS})
-    probes = probe_rows(clean, {name: tables[name] for name in covers_of(preprocess)})
+    exchanged = [name for name in EXCHANGES if name in tables]
+    probes = probe_rows(clean, {name: tables[name] for name in (*covers_of(preprocess), *exchanged)})
+    worst = worst_in_one_class(sturdy)
     labels = [clean.classes[k] for k in clean.labels]
     sources = {"film series": series(clean.paths), "source folder": source_folders(clean.paths, labels)}
     untouched = scores(clean, np.random.default_rng(seed))
@@ -47,7 +50,8 @@ def changes(
         "untouched": cast(Scores, kept),
         "robustness": sturdy,
         "worst_corruption": worst_corruption(sturdy),
-        "worst_in_one_class": worst_in_one_class(sturdy),
+        "worst_in_one_class": worst,
+        "elsewhere": left_elsewhere(probes, worst),
         "probes": [*probes, *baseline_rows(baselines), *source_rows(looked.features, sources, clean, seed)],
         "red_lines": red_lines(probes),
     }

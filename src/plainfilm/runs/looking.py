@@ -16,6 +16,7 @@ from torch import nn
 
 from plainfilm.data.films import Film, FilmError
 from plainfilm.errors import InputError
+from plainfilm.evaluation.exchange import EXCHANGES, Lenders, with_look
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.probes import COVERS, cover, other_resize
 from plainfilm.evaluation.robustness import CORRUPTIONS, WORKING_SIDE, Grey, reduced
@@ -29,7 +30,7 @@ from plainfilm.models.reads import Reads
 from plainfilm.progress import bar
 
 UNTOUCHED = "untouched"
-VERSIONS = 1 + len(CORRUPTIONS) + len(COVERS) + 1  # of each film that is probed
+VERSIONS = 1 + len(CORRUPTIONS) + len(COVERS) + 1 + len(EXCHANGES)  # of each film that is probed
 AT_ONCE = 10  # changes of a film a pass: each thread holds the maps of so many
 _caught: ContextVar[list[np.ndarray] | None] = ContextVar("caught", default=None)
 
@@ -43,16 +44,19 @@ class Looked:
     brightness: Floats  # (N,) 0..255
 
 
-def look(model: Reads, films: Sequence[Film], seed: int) -> Looked:
-    """Decode each of ``films``, which have their hashes, once and label it as it is and under every change: a film a
-    core, changes and passes in one thread, so that no thread waits for another's share of a film. InputError for one
-    that is not what it was."""
-    names = (UNTOUCHED, *(c.name for c in CORRUPTIONS), *covers_of(model.preprocess))
+def look(model: Reads, films: Sequence[Film], seed: int, lenders: Lenders | None = None) -> Looked:
+    """Decode each of ``films``, which have their hashes, and label it as it is and under every change: a film a core,
+    changes and passes in one thread, so that no thread waits for another's share of a film. ``lenders``: whose look
+    each film gets as well. InputError for a film that is not what it was."""
+    exchanges = EXCHANGES if lenders is not None else ()
+    names = (UNTOUCHED, *(c.name for c in CORRUPTIONS), *covers_of(model.preprocess), *exchanges)
     answered = partial(_answered, model=model, names=names, seed=seed)
     cores = ranks.cores()
     found = []
+    lent = np.transpose(lenders).tolist() if lenders is not None else [[]] * len(films)
+    jobs = [(film, [films[i] for i in own]) for film, own in zip(films, lent, strict=True)]
     with blas_alone(), _last_layer(model), bar("Probing films", len(films) * len(names)) as progress:
-        for each in prefetched(answered, films, cores, 2 * cores, alone):
+        for each in prefetched(answered, jobs, cores, 2 * cores, alone):
             found.append(each)
             progress.step(len(names))
     brightness, probabilities, features = zip(*found, strict=True)
@@ -60,10 +64,12 @@ def look(model: Reads, films: Sequence[Film], seed: int) -> Looked:
     return Looked(chances, np.stack(features), np.array(brightness))
 
 
-def _answered(film: Film, model: Reads, names: Sequence[str], seed: int) -> tuple[float, Floats, np.ndarray]:
-    """Return a film's mean grey, its probabilities (V, K) under each of the changes, and what reached the network's
-    last layer when it was untouched, (D,) float32."""
-    mean, pictures = _versions(film, model.preprocess, seed)
+def _answered(
+    job: tuple[Film, Sequence[Film]], model: Reads, names: Sequence[str], seed: int
+) -> tuple[float, Floats, np.ndarray]:
+    """Return the mean grey of a film, given with those that lend it their look, its probabilities (V, K) under each of
+    the changes, and what reached the network's last layer when it was untouched, (D,) float32."""
+    mean, pictures = _versions(*job, model.preprocess, seed)
     pixels = np.stack([pictures[name] for name in names])
     caught: list[np.ndarray] = []
     _caught.set(caught)
@@ -72,14 +78,16 @@ def _answered(film: Film, model: Reads, names: Sequence[str], seed: int) -> tupl
     return mean, np.concatenate(parts), caught[0][0] if caught else np.zeros(0, np.float32)
 
 
-def _versions(film: Film, preprocess: Preprocess, seed: int) -> tuple[float, dict[str, Grey]]:
-    """Return a film's mean grey and the network's (S, S) uint8 pixels of it: untouched, spoilt, covered, by name."""
-    grey = reduced(_decoded(film), max(WORKING_SIDE, preprocess.size))
-    resize = preprocess.resize
+def _versions(film: Film, lending: Sequence[Film], preprocess: Preprocess, seed: int) -> tuple[float, dict[str, Grey]]:
+    """Return a film's mean grey and the network's (S, S) uint8 pixels of it by name: untouched, spoilt, covered, with
+    another's look."""
+    side, resize = max(WORKING_SIDE, preprocess.size), preprocess.resize
+    grey, *others = (reduced(_decoded(each), side) for each in (film, *lending))
     changed = {
         UNTOUCHED: grey,
         **{corruption.name: corruption(grey, seed, film.sha256) for corruption in CORRUPTIONS},
         **{name: cover(grey, area, resize) for name, area in COVERS.items()},
+        **{name: with_look(grey, other, resize) for name, other in zip(EXCHANGES, others, strict=False)},
     }
     other, name = other_resize(resize)
     pixels = {key: preprocess.pixels(picture) for key, picture in changed.items()}

@@ -11,6 +11,7 @@ import numpy as np
 
 from plainfilm.data.films import Film, Films, read_films
 from plainfilm.errors import InputError
+from plainfilm.evaluation.exchange import Lenders, lenders
 from plainfilm.evaluation.findings import FindingsPredictions, of_classes, rarest
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.predictions import Predictions
@@ -57,7 +58,7 @@ def probe(
     said = _said(run, model)
     facts = _scored_films(run, said)
     rows = _drawn(said, films or count_for(run), seed)
-    looked = look(model, _films(run, [facts[i] for i in rows], source), seed)
+    looked = look(model, _films(run, [facts[i] for i in rows], source), seed, _lenders(said, rows, seed))
     found: ProbesDocument = {
         **_about(run.part, said, len(rows), seed),
         **_changes(model, said, rows, looked, run.audit, seed),
@@ -74,7 +75,7 @@ def probe_films(
     """Return what ``probe`` finds, without subgroups, of up to ``count`` of ``films`` that belong to no run; ``said``
     of them, in their order. InputError as there."""
     rows = _drawn(said, count, seed)
-    looked = look(model, [films[i] for i in rows], seed)
+    looked = look(model, [films[i] for i in rows], seed, _lenders(said, rows, seed))
     found: ProbesDocument = {
         **_about("test", said, len(rows), seed),
         **_changes(model, said, rows, looked, {}, seed),
@@ -105,6 +106,11 @@ def _said(run: RunFolder, model: Reads) -> Predictions | FindingsPredictions:
 def _drawn(said: Predictions | FindingsPredictions, count: int, seed: int) -> np.ndarray:
     """Return the rows of the films to probe, drawn evenly from the classes, or from those with each rare finding."""
     return stratified(rarest(said.truth) if isinstance(said, FindingsPredictions) else said.labels, count, seed)
+
+
+def _lenders(said: Predictions | FindingsPredictions, rows: np.ndarray, seed: int) -> Lenders | None:
+    """Return who lends films of classes their look; those of findings have no other class that could."""
+    return lenders(said.labels[rows], seed) if isinstance(said, Predictions) else None
 
 
 def _changes(

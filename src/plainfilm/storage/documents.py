@@ -156,6 +156,7 @@ class ProbesDocument(TypedDict, total=False):
     robustness: list[Row]  # one row per change of the films
     worst_corruption: Row | None  # the change that flips most labels
     worst_in_one_class: Row | None  # the worst change of one class alone
+    elsewhere: Row  # what is left of the AUROC with exposure and borders of other films; {} where that can't be told
     worst_finding: Row | None  # of several findings: the one that a change costs most
     probes: list[Row]  # one row per covered part of the films
     red_lines: list[str]  # sentences that stand in the verdict

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data.public import SETS, fleiss
+from plainfilm.data.public import SETS
+from plainfilm.data.public_rows import fleiss
 from plainfilm.data.sources import load
 from plainfilm.data.words import years
 from plainfilm.errors import InputError

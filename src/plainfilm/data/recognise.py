@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from plainfilm.data.films import NEGATIVE, POSITIVE, UNCERTAIN, UNKNOWN, Cells, FilmError, Films, Table
 from plainfilm.data.place import Place
-from plainfilm.data.public import SETS, Given, Listing, PublicSet, Row, Tabled
+from plainfilm.data.public import SETS, PublicSet
+from plainfilm.data.public_rows import Given, Listing, Row, Tabled
 from plainfilm.data.reading import is_folder
 from plainfilm.errors import InputError
 from plainfilm.storage.columns import Words

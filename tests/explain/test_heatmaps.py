@@ -10,9 +10,12 @@ from torch import nn
 
 from plainfilm.errors import InputError, PlainfilmError
 from plainfilm.evaluation.decision import Decision
-from plainfilm.explain.heatmaps import heat_map, on_film, on_input, seen
+from plainfilm.explain import heatmaps
+from plainfilm.explain.heatmaps import heat_map, on_film, on_input, seen, watched
 from plainfilm.image.preprocess import Preprocess
+from plainfilm.models.engines import Features
 from plainfilm.models.model import Model
+from plainfilm.models.zoo import recipe
 
 SIZE = 32
 
@@ -103,6 +106,34 @@ def test_the_model_is_left_as_it_was():
     assert network.training and not any(m._forward_hooks for m in network.modules())
     assert all(p.grad is None for p in network.parameters())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["vgg", "vgg-bn", "best"])
+def test_a_watched_models_answer_and_map_take_one_pass_and_are_the_models_own(name, monkeypatch):
+    model = model_of(recipe(name).build(2, Preprocess(size=SIZE)).eval(), channels=3)
+    kept, passes, plain = watched(model), [], heatmaps._passed
+    assert kept and kept.network is not model.network
+    few = films(3)
+    wanted = [(model.answered(film[None]), heat_map(model, film[None], 1)) for film in few]
+    monkeypatch.setattr(heatmaps, "_passed", lambda *a: (passes.append(1), plain(*a))[1])
+    for film, (answer, heat) in zip(few, wanted, strict=True):
+        assert all(map(np.array_equal, kept.answered(film[None]), answer))
+        assert np.array_equal(heat_map(kept, film[None], 1), heat) and kept.last is None
+    assert len(passes) == 3
+    kept.answered(few[:1])
+    assert np.array_equal(heat_map(kept, few[1:2], 1), wanted[1][1])  # another film than was answered last
+    assert len(passes) == 5
+
+
+def test_no_answer_changes_for_being_watched():
+    class Moody(Bright):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * (1 + torch.is_grad_enabled())
+
+    assert watched(model_of(Moody())) is None
+    other_engine = model_of(recipe("vgg").build(2, Preprocess(size=SIZE)).eval(), channels=3)
+    other_engine.features = Features(other_engine.network, 16)
+    assert watched(other_engine) is None
 
 
 def test_frozen_networks_have_maps_too():

@@ -9,7 +9,7 @@ import torch
 from plainfilm.errors import InputError
 from plainfilm.evaluation.decision import Decision
 from plainfilm.explain.checks import check_films
-from plainfilm.explain.heatmaps import METHODS, heat_map
+from plainfilm.explain.heatmaps import METHODS, heat_map, watched
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models import backbones
 from plainfilm.models.model import Model
@@ -52,6 +52,9 @@ def test_a_real_architecture_has_maps_and_passes_through_all_checks(name, monkey
         assert (one + other).max((1, 2)) == pytest.approx(1)
         assert not (one * other).any()  # two classes: what speaks for one speaks against the other
     assert not any(m._forward_hooks for m in model.network.modules())
+    if kept := watched(model):
+        assert all(map(np.array_equal, kept.answered(films[:1]), model.answered(films[:1])))
+        assert np.array_equal(heat_map(kept, films[:1], 1), heat_map(model, films[:1], 1))
     target = np.array([int(other[0].any())])
     (found,) = check_films(model, films[:1], target, METHODS[0], np.random.default_rng(0), lambda: None)
     assert -1 <= found.randomised_all < 0.9 and -1 <= found.randomised_head <= 1 and 0 <= found.blank <= 1

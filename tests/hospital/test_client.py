@@ -25,7 +25,7 @@ from plainfilm.hospital import archive as archives
 from plainfilm.hospital import client as clients
 from plainfilm.hospital.answering import Answering
 from plainfilm.hospital.archive import KEYS, PICTURES, REPORTS, Refused, Storage, Unreachable
-from plainfilm.hospital.client import Peer
+from plainfilm.hospital.client import Peer, object_in
 
 from .orthanc import free_port
 from .test_receiver import wait_until
@@ -87,6 +87,14 @@ def taking(**how: object) -> Iterator[tuple[Taking, Storage]]:
 def datasets(taken: list[bytes]) -> list[bytes]:
     """What came, without the head that the receiving side wrote: preamble and group 2."""
     return [data[144 + int.from_bytes(data[140:144], "little") :] for data in taken]
+
+
+def test_what_a_file_holds_is_read_as_pydicom_reads_it(files, film):
+    for data in (*files.values(), film(0), film(1)):
+        about, syntax = object_in(data)
+        meta = dcmread(io.BytesIO(data)).file_meta
+        assert about == (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID)
+        assert syntax == meta.TransferSyntaxUID
 
 
 @pytest.mark.parametrize("pdu", [1024, 16_382, 0])
@@ -175,7 +183,7 @@ def test_what_is_not_taken_is_told_apart_and_the_association_goes_on(files, stat
 
 def test_what_is_no_file_is_nobodys_fault_but_its_own(files):
     with taking() as (there, storage):
-        with pytest.raises(Exception, match="DICOM"):
+        with pytest.raises(KeyError):
             storage.send({"a": b"no file"})
         storage.send(files)
         assert len(there.taken) == 3

@@ -15,6 +15,7 @@ from pydicom import dcmread
 
 from plainfilm.data.films import FilmError
 from plainfilm.evaluation.decision import Decision
+from plainfilm.explain.overlay import rgbx
 from plainfilm.hospital.dicom_out import About, encoded, key_object, report, secondary_capture
 from plainfilm.hospital.forms import Forms, nobody
 from plainfilm.hospital.source import identity
@@ -77,7 +78,7 @@ def test_pictures_are_highdicoms_own(model, film, shape):
     forms, rng = Forms(model), np.random.default_rng(1)
     for number in range(2):
         about = About(identity(film(number, 32)), model, WHEN[number])
-        pixels = rng.integers(0, 256, (*shape, 3), np.uint8)
+        pixels = rgbx(rng.integers(0, 256, (*shape, 3), np.uint8))
         same(forms.secondary_capture(about, pixels), encoded(secondary_capture(about, pixels)))
 
 

@@ -19,7 +19,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, Verification
 
 from plainfilm.hospital.client import COMMAND, LAST, Client, Peer, _command, object_in
-from plainfilm.hospital.receiver import NO_ROOM, TAKEN, Limits, _Limited, _Memory
+from plainfilm.hospital.receiver import ECHO, NO_ROOM, TAKEN, Address, Limits, _Limited, _Memory, listen
 from plainfilm.hospital.source import CR, DX, hashed
 from plainfilm.hospital.spool import Draft, Full
 from plainfilm.models.reads import batches
@@ -148,6 +148,24 @@ def test_open_associations_without_work_are_seldom_looked_at(room, monkeypatch):
         for client in clients:
             client.close()
     assert 0 < counted < 12 * 100  # pynetdicom looks at each once a millisecond
+
+
+def test_associations_share_what_is_taken_and_leave_it_as_it_is(room):
+    """A copy for each took 50 ms of a processor, before a peer had said who it is."""
+    here = room()
+    at = Address("PLAINFILM", "127.0.0.1", 0)
+    server = listen(here.door, at, Limits())
+    try:
+        before = [(cx.abstract_syntax, list(cx.transfer_syntax)) for cx in server.contexts]
+        peer = Peer("PLAINFILM", "127.0.0.1", server.server_address[1])
+        clients = [Client("MODALITY", peer, [(DX, EXPLICIT), (ECHO, EXPLICIT)]) for _ in range(2)]
+        wait_until(lambda: len(server.active_associations) == 2)
+        assert all(each.acceptor.supported_contexts is server.contexts for each in server.active_associations)
+        assert [(cx.abstract_syntax, list(cx.transfer_syntax)) for cx in server.contexts] == before
+        for client in clients:
+            client.close()
+    finally:
+        server.shutdown()
 
 
 def test_what_is_no_film_is_passed_over_and_said(room, film, capfd):

@@ -146,7 +146,23 @@ def test_the_ends_of_the_values_give_the_table_that_each_value_gives(kind):
             assert not rendering.needs_each
             whole, ends = rendering.table(*possible(stored)), rendering.table(*_ends_of(stored))
             assert (whole == ends).all()
+            assert rendering.needs_ends == (window is None)
+            assert window is None or (rendering.table(*_ends_of(stored[:1])) == whole).all()
             assert (looked_up(stored, ends) == whole[stored.view(f"u{stored.itemsize}")]).all()
+
+
+@pytest.mark.parametrize(("kind", "middle"), [("<u2", 2048), ("<i2", 0)])
+@pytest.mark.parametrize("place", [(0, 0), (-1, -1)])
+def test_what_stands_above_a_single_value_is_taken_away(kind, middle, place):
+    values = (TWELVE.astype(int) - 2048 + middle).astype(kind)
+    values.view("<u2")[place] ^= 0xA000
+    assert (decode(dicom(values, BitsStored=12, WindowCenter=middle, WindowWidth=4096)) == FILM).all()
+
+
+def test_pixels_are_read_without_a_copy():
+    data = dicom(np.tile(TWELVE, (20, 20)), BitsStored=12)
+    found = headers.read(data)
+    assert found.PixelData.obj is data and bytes(found.PixelData) == np.tile(TWELVE, (20, 20)).tobytes()
 
 
 def test_compressed_films_equal_their_source():

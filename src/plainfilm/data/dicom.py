@@ -179,18 +179,24 @@ def silence() -> None:
 
 
 class _Limited(io.BytesIO):
-    """Bytes that can be read in a limited number of steps, so that a header can't take time or memory without end."""
+    """Bytes that can be read in a limited number of steps, so that a header can't take time or memory without end.
+
+    What is larger than any value but the pixels is a view of ``data``, not a copy."""
 
     def __init__(self, data: bytes, start: int = 0) -> None:
         super().__init__(data)
         self.seek(start)
         self.left = MAX_READS
+        self._all = memoryview(data)
 
     def read(self, size: int | None = -1) -> bytes:
         self.left -= 1
         if self.left < 0:
             raise FilmError(f"DICOM header of more than {MAX_READS // 2:,} elements")
-        return super().read(size)
+        if size is None or size <= MAX_VALUE:
+            return super().read(size)
+        start = self.tell()
+        return self._all[start : self.seek(min(start + size, len(self._all)))]  # type: ignore[return-value]
 
 
 def _stop_after(last: int, wanted: Collection[int]) -> Callable[[int, str | None, int], bool]:

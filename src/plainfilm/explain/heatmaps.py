@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +27,9 @@ from plainfilm.errors import InputError, PlainfilmError, did_you_mean
 from plainfilm.explain.occlusion import occlusion_maps
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.averaging import Ensemble
+from plainfilm.models.engines import Features
 from plainfilm.models.ensemble import apart
-from plainfilm.models.model import Model, batches
+from plainfilm.models.model import Model, batches, through
 from plainfilm.models.reads import Reads
 
 Map = NDArray[np.float32]
@@ -87,18 +89,65 @@ def _to_one(maps: Map) -> Map:
 
 
 def _maps(model: Model, pixels: np.ndarray, targets: list[int | None], method: str) -> Map:
-    device = next(model.network.parameters()).device
-    x = model.preprocess.tensor(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
-    with torch.enable_grad(), _recorded(model.network) as layers:
-        # Needed where all weights are frozen, and then the only thing that is differentiated to.
-        logits = model.network(x.contiguous(memory_format=torch.channels_last).requires_grad_())
-        decided = model.decision.decide(model.from_logits(logits.detach())).tolist()
-        wanted = [d if t is None else t for d, t in zip(decided, targets, strict=True)]
-        score = model.decision.evidence(logits, torch.tensor(wanted, device=device)[:, None]).sum()
+    logits, _, layers = model.taken(pixels) if isinstance(model, Watched) else _passed(model, pixels)
+    if None in targets:
+        decided = model.decision.decide(model.from_logits(logits)).tolist()
+        targets = [d if t is None else t for d, t in zip(decided, targets, strict=True)]
+    with torch.enable_grad():
+        score = model.decision.evidence(logits, torch.tensor(targets, device=logits.device)[:, None]).sum()
         features, gradients = _last_spatial(layers, score)
         weights = gradients.mean((1, 2), keepdim=True) if method == "grad-cam" else gradients
         maps = (features * weights).sum(3).clamp(min=0)
     return maps.detach().float().cpu().numpy()
+
+
+class Pass(NamedTuple):
+    """A pass that maps can be made of: (B, K) logits, (B, D) that the gate looks at (None: an ensemble has none), and
+    the outputs that may hold a map, in the order of the pass."""
+
+    logits: torch.Tensor
+    seen: torch.Tensor | None
+    layers: list[torch.Tensor]
+
+
+def _passed(model: Model, pixels: np.ndarray) -> Pass:
+    device = next(model.network.parameters()).device
+    x = model.preprocess.tensor(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+    with torch.enable_grad(), _recorded(model.network) as layers:
+        # Needed where all weights are frozen, and then the only thing that is differentiated to.
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        return Pass(*through(model.network, x), layers)
+
+
+@dataclass
+class Watched(Model):
+    """A model that keeps its last pass until the maps of the same films are made of it: a pass less per film."""
+
+    last: tuple[np.ndarray, Pass] | None = field(default=None, repr=False)  # pixels, and their pass
+
+    def _passed(self, pixels: np.ndarray, features: Features | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        found = _passed(self, pixels)
+        self.last = pixels, found
+        return found.logits.detach(), None if found.seen is None else found.seen.detach()
+
+    def taken(self, pixels: np.ndarray) -> Pass:
+        """Return the pass of (B, S, S) ``pixels`` and keep it no longer; a new one where it was not the last."""
+        last, self.last = self.last, None
+        return last[1] if last and np.array_equal(last[0], pixels) else _passed(self, pixels)
+
+
+def watched(model: Model) -> Watched | None:
+    """Return a twin of ``model`` that is ``Watched``; None where that would change an answer: its answers are
+    made by another engine or in 16 bits, or its layers compute otherwise for gradients."""
+    if model.features or isinstance(model.network, Ensemble):
+        return None
+    twin = model.twin()
+    kept = Watched(**{each.name: getattr(twin, each.name) for each in fields(twin)})
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *2 * [model.preprocess.size]), np.uint8)
+    pairs = zip(kept.answered(pixels), model.answered(pixels), strict=True)
+    same = all(np.array_equal(np.asarray(ours), np.asarray(theirs)) for ours, theirs in pairs)
+    kept.last = None
+    return kept if same else None
 
 
 @contextmanager

@@ -41,12 +41,23 @@ def _strengths() -> NDArray[np.uint8]:
 
 
 @cache
-def _blends() -> NDArray[np.uint8]:
-    """(256 · 256, 3): what each of 256 strengths of evidence makes of each of 256 grey values, strength by strength."""
+def _blends() -> NDArray[np.uint32]:
+    """(256 · 256,) ``rgbx``: what each of 256 strengths of evidence makes of each of 256 greys, by strength."""
     colours = _strengths().astype(np.float32)
     alpha = colours[:, None, 3:] / 255
     mixed = np.arange(256, dtype=np.float32)[None, :, None] * (1 - alpha) + colours[:, None, :3] * alpha
-    return np.asarray(mixed.round(), np.uint8).reshape(-1, 3)
+    return rgbx(np.asarray(mixed.round(), np.uint8).reshape(-1, 3))
+
+
+def rgbx(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return (…,) pixels of (…, 3) colours: four bytes each, of which the last means nothing. One number is copied and
+    looked up several times faster than three."""
+    return np.insert(colours, 3, 0, axis=-1).view(np.uint32)[..., 0]
+
+
+def colours_of(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Return (…, 3) colours of (…,) ``rgbx`` pixels, which they share."""
+    return pixels[..., None].view(np.uint8)[..., :3]
 
 
 def _levels(heat: Map) -> NDArray[np.uint8]:
@@ -60,7 +71,12 @@ def coloured(heat: Map) -> NDArray[np.uint8]:
 
 def blended(grey: NDArray[np.uint8], heat: Map) -> NDArray[np.uint8]:
     """Return (H, W, 3) colours: the map over the film of the same shape; where there is no evidence, the film alone."""
-    return np.asarray(_blends().take(_levels(heat).astype(np.uint16) << 8 | grey, axis=0))
+    return colours_of(blended_rgbx(grey, heat))
+
+
+def blended_rgbx(grey: NDArray[np.uint8], heat: Map) -> NDArray[np.uint32]:
+    """Return the same as (H, W) ``rgbx`` pixels."""
+    return np.asarray(_blends().take(_levels(heat).astype(np.uint16) << 8 | grey))
 
 
 def reduced(grey: NDArray[np.uint8], longest: int = LONGEST) -> NDArray[np.uint8]:
@@ -109,6 +125,16 @@ def map_over(
 
     (heat,) = heat_map(cast("Model", model), pixels[None], target, method)
     return on_film(heat, model.preprocess, film[1], film[0], (shown[1], shown[0]))
+
+
+def watched(model: Reads) -> Reads | None:
+    """Return a twin of ``model``, for one thread, that needs no further pass for the map of the film that it has just
+    answered; None where its answers would not be the model's to the last bit."""
+    if not hasattr(model, "network"):
+        return None
+    from plainfilm.explain import heatmaps
+
+    return heatmaps.watched(cast("Model", model))
 
 
 def _png(colours: NDArray[np.uint8]) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 
 from plainfilm.data.films import FilmError
 from plainfilm.evaluation.findings import thresholds_of
+from plainfilm.explain.overlay import watched
 from plainfilm.hospital.dicom_out import KEY, PICTURE, REPORT, About
 from plainfilm.hospital.forms import Forms, nobody
 from plainfilm.hospital.picture import picture
@@ -48,12 +49,13 @@ class Answering:
         FilmError when its header does not say whose film it is.
         """
         begun, about = time.perf_counter(), About(identity(data), self.model, datetime.now())
-        seen = _seen(self.model, data)
+        model, twin = self._models() if self.pictures else (self.model, self.model)
+        seen = _seen(model, data)
         found = seen.answer if isinstance(seen, _Seen) else seen
         files = {}
         if self.pictures and isinstance(seen, _Seen):
             target = int(self.model.decision.decide(seen.answer.probabilities[None])[0])
-            shown = picture(self._twin(), seen.grey, seen.pixels, summary(self.model, found), target)
+            shown = picture(twin, seen.grey, seen.pixels, summary(self.model, found), target)
             files[PICTURE] = self._forms.secondary_capture(about, shown)
         if isinstance(found, FilmError) or found.refer:
             files[KEY] = self._forms.key_object(about, found)
@@ -61,10 +63,12 @@ class Answering:
         line = {**_line(about, found), "milliseconds": round(1000 * (time.perf_counter() - begun), 1)}
         return Answered(found, files, line)
 
-    def _twin(self) -> Reads:
-        if not hasattr(self._own, "model"):
-            self._own.model = self.model.twin()
-        found: Reads = self._own.model
+    def _models(self) -> tuple[Reads, Reads]:
+        """Return this thread's model for answers and its twin for maps: one that makes both by one pass, if it can."""
+        if not hasattr(self._own, "models"):
+            both = watched(self.model)
+            self._own.models = (both, both) if both else (self.model, self.model.twin())
+        found: tuple[Reads, Reads] = self._own.models
         return found
 
 

@@ -7,14 +7,12 @@ message at once and reads what comes back. How an association is asked for and g
 
 from __future__ import annotations
 
-import io
 import socket
 import ssl
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pydicom.filereader import read_partial
 from pydicom.uid import UID
 from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
@@ -30,6 +28,9 @@ APPLICATION = UID("1.2.840.10008.3.1.1.1")  # DICOM's only one
 ACCEPTED, REJECTED, DATA = 2, 3, 4  # kinds of PDUs
 RELEASE = struct.pack(">BxLL", 5, 4, 0)
 COMMAND, LAST = 1, 2  # flags of a piece; the last one of a command or of its data
+FIRST = 144  # where the second element of a file begins, the first one being the length of group 2 (PS3.10, 7.1)
+WIDE = (b"OB", b"UN")  # elements of group 2 whose length has 32 bits
+KIND, NAME, SYNTAX = 0x0002, 0x0003, 0x0010  # elements of group 2: storage class, SOP instance, transfer syntax
 STORE, WITH_DATA = 0x0001, 0x0001
 CLASS, FIELD, MESSAGE, PRIORITY, HAS_DATA, STATUS, INSTANCE = 0x0002, 0x0100, 0x0110, 0x0700, 0x0800, 0x0900, 0x1000
 
@@ -76,9 +77,21 @@ class Object(NamedTuple):
 
 
 def object_in(data: bytes) -> tuple[Object, str]:
-    """Return which object the DICOM file ``data`` holds, and its transfer syntax."""
-    meta = read_partial(io.BytesIO(data[:4096]), stop_when=lambda *_: True).file_meta
-    return Object(meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID)
+    """Return which object the DICOM file ``data`` holds, and its transfer syntax. KeyError when it does not say so."""
+    uids, at, end = {}, FIRST, _body(data)
+    while at < end:
+        number, wide = int.from_bytes(data[at + 2 : at + 4], "little"), data[at + 4 : at + 6] in WIDE
+        start = at + (12 if wide else 8)
+        length = int.from_bytes(data[start - (4 if wide else 2) : start], "little")
+        uids[number] = data[start : start + length]
+        at = start + length
+    kind, instance, syntax = (uids[number].rstrip(b"\0 ").decode() for number in (KIND, NAME, SYNTAX))
+    return Object(kind, instance), syntax
+
+
+def _body(data: bytes) -> int:
+    """Return where the data set of a DICOM file begins: behind preamble, DICM, and group 2, which says its length."""
+    return FIRST + int.from_bytes(data[FIRST - 4 : FIRST], "little")
 
 
 class Client:
@@ -103,15 +116,15 @@ class Client:
     def store(self, data: bytes) -> int:
         """Return the status that the peer gives to the DICOM file ``data``. NotAccepted when it takes no such kind."""
         about, syntax = object_in(data)
-        body = 144 + int.from_bytes(
-            data[140:144], "little"
-        )  # behind preamble, DICM, and group 2, which says its length
         kind = about.kind, syntax
         if (context := self._contexts.get(kind)) is None:
             raise NotAccepted(f"the archive takes no objects of storage class {kind[0]} in transfer syntax {kind[1]}")
         self._messages = self._messages % 65_535 + 1
         command = _command(*about, self._messages)
-        pieces = [*_pieces(context, COMMAND, command, self._most), *_pieces(context, 0, data[body:], self._most)]
+        pieces = [
+            *_pieces(context, COMMAND, command, self._most),
+            *_pieces(context, 0, data[_body(data) :], self._most),
+        ]
         self._socket.sendall(b"".join(pieces))
         return self._status()
 

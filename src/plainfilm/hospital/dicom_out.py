@@ -26,6 +26,7 @@ from pydicom.valuerep import DA, DT, TM
 
 from plainfilm.config import DISCLAIMER
 from plainfilm.data.films import FilmError
+from plainfilm.explain.overlay import colours_of
 from plainfilm.hospital import concepts
 from plainfilm.hospital.sentences import Point, points, states, summary, verdict
 from plainfilm.hospital.source import derived
@@ -222,11 +223,11 @@ def _for_a_reader(found: Found) -> sr.QualitativeEvaluation:
 # --- the picture, and the key object ----------------------------------------------------------------------------------
 
 
-def secondary_capture(about: About, pixels: NDArray[np.uint8]) -> SOPClass:
-    """Return (H, W, 3) ``pixels`` as a Secondary Capture that names the film it was made from."""
+def secondary_capture(about: About, pixels: NDArray[np.uint32]) -> SOPClass:
+    """Return (H, W) ``rgbx`` pixels as a Secondary Capture that names the film it was made from."""
     film = about.film
     made = hd.sc.SCImage(
-        pixel_array=pixels,
+        pixel_array=colours_of(pixels),
         photometric_interpretation="YBR_FULL_422",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -261,14 +262,16 @@ def secondary_capture(about: About, pixels: NDArray[np.uint8]) -> SOPClass:
     return about.dated(made)
 
 
-def compressed(pixels: NDArray[np.uint8]) -> tuple[bytes, float]:
-    """Return (H, W, 3) pixels as JPEG in the items of PS3.5, A.4, and how many times smaller they are so.
+def compressed(pixels: NDArray[np.uint32]) -> tuple[bytes, float]:
+    """Return (H, W) ``rgbx`` pixels as JPEG in the items of PS3.5, A.4, and how many times smaller they are so.
 
     A picture of 2.5 MB would take an archive longer than the film takes us; the film itself lies beside it unchanged.
     """
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling="4:2:2")
-    return encapsulate([buffer.getvalue()]), round(pixels.nbytes / buffer.tell(), 2)
+    size = pixels.shape[1], pixels.shape[0]
+    image = Image.frombuffer("RGBX", size, pixels, "raw", "RGBX", 0, 1)  # no copy
+    image.save(buffer, "JPEG", quality=QUALITY, subsampling="4:2:2")
+    return encapsulate([buffer.getvalue()]), round(3 * pixels.size / buffer.tell(), 2)
 
 
 def key_object(about: About, found: Found) -> SOPClass:

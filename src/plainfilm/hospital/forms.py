@@ -70,7 +70,7 @@ class Forms:
         template = self._template((KEY,), self._key_object)
         return template.filled(_of_film(about, KEY) | {"request": request(self.model, found)})
 
-    def secondary_capture(self, about: About, pixels: NDArray[np.uint8]) -> bytes:
+    def secondary_capture(self, about: About, pixels: NDArray[np.uint32]) -> bytes:
         """Return the file of ``dicom_out.secondary_capture``."""
         template = self._template((PICTURE,), self._picture)
         return template.filled(_of_film(about, PICTURE) | _of_picture(pixels))
@@ -96,7 +96,7 @@ class Forms:
         return Template(encoded(key_object(about, example)), values)
 
     def _picture(self) -> Template:
-        about, pixels = About(nobody(), self.model, WHEN), np.zeros((*SIZE, 3), np.uint8)
+        about, pixels = About(nobody(), self.model, WHEN), np.zeros(SIZE, np.uint32)
         values = _of_film(about, PICTURE) | _of_picture(pixels)
         return Template(encoded(secondary_capture(about, pixels)), values)
 
@@ -140,7 +140,7 @@ def _example(what: str, k: int) -> CodedConcept:
     return CodedConcept(f"@{what} {k}", "SCT", f"@{what} {k} meaning")
 
 
-def _of_picture(pixels: NDArray[np.uint8]) -> Values:
+def _of_picture(pixels: NDArray[np.uint32]) -> Values:
     jpeg, ratio = compressed(pixels)
     return {"rows": pixels.shape[0], "columns": pixels.shape[1], "pixels": jpeg, "ratio": ratio}
 

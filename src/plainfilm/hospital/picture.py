@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from plainfilm.errors import PlainfilmError
-from plainfilm.explain.overlay import WARNING, blended, map_over
+from plainfilm.explain.overlay import WARNING, blended_rgbx, colours_of, map_over, rgbx
 from plainfilm.models.reads import Reads
 
 LONGEST = 640  # pixels of a film's longer side: the original lies beside it in the study
@@ -25,16 +25,16 @@ BURNT = "RESEARCH ONLY"
 
 def picture(
     model: Reads, grey: NDArray[np.uint8], pixels: NDArray[np.uint8], lines: Sequence[str], target: int
-) -> NDArray[np.uint8]:
-    """Return (H, W, 3): the film as decoded beside its heat map, ``lines`` above, the stamp across both.
+) -> NDArray[np.uint32]:
+    """Return (H, W) ``rgbx``: the film as decoded beside its heat map, ``lines`` above, the stamp across both.
 
     ``pixels`` are the (S, S) that the network saw, ``target`` the class or finding that the map is of. Without a map
     (some networks have none) the film stands alone.
     """
     film = _sized(grey)
-    tiles, below = [film[..., None]], []
+    tiles, below = [_greys().take(film)], []
     try:
-        tiles.append(blended(film, map_over(model, pixels, grey.shape, film.shape, target)))
+        tiles.append(blended_rgbx(film, map_over(model, pixels, grey.shape, film.shape, target)))
         below.append(f"Heat map of {model.classes[target]}. {WARNING}")
     except PlainfilmError as error:
         below.append(f"No heat map: {error}")
@@ -51,10 +51,15 @@ def _wrapped(lines: Sequence[str]) -> list[str]:
     return [part for line in lines for part in textwrap.wrap(line, PER_LINE)]
 
 
-def _with_words(tiles: Sequence[NDArray[np.uint8]], above: Sequence[str], below: Sequence[str]) -> NDArray[np.uint8]:
+@cache
+def _greys() -> NDArray[np.uint32]:
+    return rgbx(np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1))
+
+
+def _with_words(tiles: Sequence[NDArray[np.uint32]], above: Sequence[str], below: Sequence[str]) -> NDArray[np.uint32]:
     top, bottom = (2 * MARGIN + LINE * len(lines) for lines in (above, below))
-    height, width = tiles[0].shape[:2]
-    sheet = np.zeros((top + height + bottom, max(width * len(tiles), 2 * LONGEST), 3), np.uint8)
+    height, width = tiles[0].shape
+    sheet = np.zeros((top + height + bottom, max(width * len(tiles), 2 * LONGEST)), np.uint32)
     for number, tile in enumerate(tiles):  # burnt into each film too: a viewer may crop what is beside it
         left = number * width
         sheet[top : top + height, left : left + width] = tile
@@ -66,19 +71,19 @@ def _with_words(tiles: Sequence[NDArray[np.uint8]], above: Sequence[str], below:
     return sheet
 
 
-def _burn(place: NDArray[np.uint8]) -> None:
+def _burn(place: NDArray[np.uint32]) -> None:
     patch = _burnt()
-    corner = place[: patch.height, : patch.width]
+    corner = colours_of(place[: patch.height, : patch.width])
     image = Image.fromarray(corner)
     image.paste(patch, (0, 0), patch)
     corner[:] = np.asarray(image)
 
 
 @lru_cache(256)  # most lines are the same for all films, or nearly all
-def _line(text: str, width: int) -> NDArray[np.uint8]:
+def _line(text: str, width: int) -> NDArray[np.uint32]:
     strip = Image.new("RGB", (width, LINE))
     ImageDraw.Draw(strip).text((0, 0), text, "yellow" if text == STAMP else "white", _font())
-    return np.asarray(strip)
+    return rgbx(np.asarray(strip))
 
 
 @cache

@@ -80,7 +80,8 @@ def _rendered(found: Dataset) -> np.ndarray:
     if is_colour(found):
         return luminance(found)
     stored, rendering = stored_values(found), Rendering.of(found)
-    values, used = possible(stored) if rendering.needs_each else _ends_of(stored)
+    some = stored if rendering.needs_ends else stored[:1]
+    values, used = possible(stored) if rendering.needs_each else _ends_of(some)
     return looked_up(stored, rendering.table(values, used))
 
 
@@ -196,7 +197,7 @@ def _pixels(found: Dataset) -> np.ndarray:
     if syntax in dicom.NATIVE:
         return pixel_array(found, correct_unused_bits=False, view_only=True)
     about = {name: found.get(name) for name in NEEDED} | {"TransferSyntaxUID": syntax}
-    return decompress(about, found.PixelData)
+    return decompress(about, bytes(found.PixelData))
 
 
 def stored_values(found: Dataset) -> np.ndarray:
@@ -209,10 +210,19 @@ def stored_values(found: Dataset) -> np.ndarray:
     high = int(_number(found, "HighBit", bits - 1))
     if not bits - 1 <= high < allocated:
         raise FilmError("DICOM header with an impossible HighBit")
-    if bits < allocated:  # the shift back down repeats the sign bit of signed values
+    if high + 1 > bits or not _fits(pixels, bits):  # the shift back down repeats the sign bit of signed values
         pixels = pixels << (allocated - 1 - high)
         pixels >>= allocated - bits
     return np.ascontiguousarray(pixels)
+
+
+def _fits(pixels: np.ndarray, bits: int) -> bool:
+    """Whether all values have ``bits``, so that the bits above hold nothing but their sign."""
+    if pixels.dtype.itemsize * 8 == bits:
+        return True
+    if pixels.dtype.kind == "u":
+        return int(pixels.max()) < 1 << bits
+    return -(1 << bits - 1) <= int(pixels.min()) and int(pixels.max()) < 1 << bits - 1
 
 
 # --- from stored values to 8 bits -------------------------------------------------------------------------------------
@@ -265,6 +275,11 @@ class Rendering:
         """Whether ``table`` needs to know of each value if it is in the picture, and not of the ends alone: padding may
         be the end, and a table of the modality's may take the middle farther than the ends."""
         return self.padding is not None or self.modality is not None
+
+    @property
+    def needs_ends(self) -> bool:
+        """Whether ``table`` needs to know of the smallest and the largest value in the picture."""
+        return not self.voi and not self.window
 
     @property
     def _as_stored(self) -> bool:

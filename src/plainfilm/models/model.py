@@ -108,12 +108,7 @@ class Model(Reads):
         if self.network.training:
             self.network.eval()
         x = self.preprocess.tensor(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
-        x = x.contiguous(memory_format=torch.channels_last)
-        if not hasattr(self.network, "forward_wide"):
-            return self.network(x), None
-        network = cast("Backbone", self.network)
-        wide = (features if features and features.network is network else network.forward_wide)(x)
-        return network.forward_head(wide), network.seen(wide).float()
+        return through(self.network, x.contiguous(memory_format=torch.channels_last), features)
 
     def from_logits(self, logits: torch.Tensor) -> np.ndarray:
         """Return (B, K) float64 probabilities of logits, as the rule of decision has it."""
@@ -206,6 +201,17 @@ class Model(Reads):
     def engine(self) -> str:
         """What makes the probabilities: films that another has answered may differ in their last digits."""
         return "torch16" if self.bits == 16 else "torch"
+
+
+def through(
+    network: nn.Module, x: torch.Tensor, features: Features | None = None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return what ``Model.passed`` does, of films (B, C, S, S) float32 as the network takes them."""
+    if not hasattr(network, "forward_wide"):
+        return network(x), None
+    backbone = cast("Backbone", network)
+    wide = (features if features and features.network is network else backbone.forward_wide)(x)
+    return backbone.forward_head(wide), backbone.seen(wide).float()
 
 
 def _margin(about: Mapping[str, Any]) -> float | None:

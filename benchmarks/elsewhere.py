@@ -48,6 +48,7 @@ from plainfilm.progress import bar
 KEPT_OUT, POSITIVE = "/NORMAL2-", "PNEUMONIA"
 COUNTS = {"train": (397, 803), "val": (63, 187), "test": (137, 263), "elsewhere": (199, 0)}  # NORMAL, PNEUMONIA
 BUDGET = ["--model", "best", "--epochs", "10", "--size", "128", "--split", "official", "--no-probes", "--quiet"]
+BALANCED = ["--class-weights", "balanced"]  # as `best` has them; best-gpu's own are none
 LOOK = (
     "rotation=10,translation=.08,zoom={},stretch=.35,{},equalise=1,gamma=.8,contrast=.4,brightness=30,shading=.3,"
     "sharpness=1,noise={},erase=.3"
@@ -62,6 +63,8 @@ def look(style: str = "style=.8", noise: str = "10", zoom: str = ".15") -> list[
 CANDIDATES = {
     "base": look(),
     "base-1": [*look(), "--seed", "1"],
+    "noise": look(noise="25"),
+    "lite2": [*look(noise="25"), "--model", "best-gpu", "--batch", "32", "--average", ".998", *BALANCED],
     "cross": look("style=1,cross=1"),
     "mixup": [*look(), "--mixup", ".2"],
     "side-160": [*look(), "--size", "160"],

@@ -64,6 +64,8 @@ CANDIDATES = {
     "base": look(),
     "base-1": [*look(), "--seed", "1"],
     "noise": look(noise="25"),
+    "noise-1": [*look(noise="25"), "--seed", "1"],
+    "noise-2": [*look(noise="25"), "--seed", "2"],
     "lite2": [*look(noise="25"), "--model", "best-gpu", "--batch", "32", "--average", ".998", *BALANCED],
     "cross": look("style=1,cross=1"),
     "mixup": [*look(), "--mixup", ".2"],

@@ -71,10 +71,16 @@ def test_the_report_gives_back_what_label_writes_to_the_last_bit(model, film, tm
         assert texts(written.read_bytes()).get("Reason", "") == row["reason"]
 
 
-def test_a_picture_that_is_no_dicom_has_a_row_and_no_answer(model, make_film, tmp_path):
+def test_a_picture_that_is_no_dicom_has_a_row_and_no_answer_and_that_is_said(model, film, make_film, tmp_path, capsys):
     (tmp_path / "a.jpeg").write_bytes(make_film(1, True))
-    label(model, [str(tmp_path / "a.jpeg")], tmp_path / "a.csv", answers=tmp_path / "dicom")
+    (tmp_path / "b.jpeg").write_bytes(make_film(2, True))
+    films = [str(tmp_path / "b.jpeg"), str(tmp_path / "a.jpeg")]
+    label(model, films, tmp_path / "a.csv", answers=tmp_path / "dicom")
     assert not (tmp_path / "dicom").exists() and "a.jpeg" in (tmp_path / "a.csv").read_text()
+    assert f"Without an answer as DICOM: 2 ({films[1]}: no DICOM film)." in "".join(capsys.readouterr())
+    (tmp_path / "c.dcm").write_bytes(film(1))
+    label(model, [str(tmp_path / "c.dcm")], tmp_path / "c.csv", answers=tmp_path / "dicom")
+    assert "Without an answer" not in "".join(capsys.readouterr())
 
 
 def test_the_report_says_what_a_reader_and_a_machine_need(made, model):

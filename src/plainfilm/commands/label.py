@@ -11,7 +11,7 @@ import numpy as np
 from plainfilm.data.films import FilmError
 from plainfilm.errors import InputError
 from plainfilm.labels.place import companion, require_free
-from plainfilm.labels.rows import films_in, looked, row_maker
+from plainfilm.labels.rows import Answers, films_in, looked, row_maker
 from plainfilm.labels.summary import Counts, as_a_set, draw_montage
 from plainfilm.labels.writing import Work
 from plainfilm.machine import ranks
@@ -43,7 +43,8 @@ def label(
     a file is in the way and ``force`` is not given.
     """
     seen, counts = Seen(model.gate), Counts(np.random.default_rng(seed))
-    make = row_maker(model, seen, answers)
+    asked = Answers(answers) if answers else None
+    make = row_maker(model, seen, asked)
     with ranks.together():
         require_free(out, picture, paths, force)
         work = Work(model, make, paths, _count(model, paths), resume)
@@ -53,6 +54,8 @@ def label(
     work.write(out, force, parts, counts.add)
     if not counts.labels:
         say(f"None of the {counts.films} films can be read; {out} has their reasons.")
+    if asked and asked.without:
+        say(asked.sentence)
     if picture and counts.labels:
         draw_montage(model, paths, counts.sample, picture)
     about = {**counts.about, "as_a_set": as_a_set(seen, counts.labels.total())}

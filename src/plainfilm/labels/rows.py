@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from plainfilm.data.dicom import is_dicom
@@ -33,11 +34,32 @@ def films_in(paths: Sequence[str]) -> Iterator[Loose]:
     return chain.from_iterable(map(stream, paths))
 
 
-def row_maker(model: Reads, seen: Seen, answers: Path | None = None) -> Row:
+class Answers:
+    """The ``folder`` into which films are answered as DICOM besides, and how many could not be, from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.without = 0
+        self._example = ""
+        self._lock = Lock()
+
+    def lacks(self, path: str, why: str) -> None:
+        """Count a film that has no answer."""
+        with self._lock:
+            self.without += 1
+            self._example = min(self._example or f"{path}: {why}", f"{path}: {why}")
+
+    @property
+    def sentence(self) -> str:
+        """Say how many films have no answer, and why the first has none."""
+        return f"Without an answer as DICOM: {self.without:,} ({self._example})."
+
+
+def row_maker(model: Reads, seen: Seen, answers: Answers | None = None) -> Row:
     """Return what makes a film's row and notes in ``seen`` how the film looks.
 
-    ``answers``: a folder into which each film that is DICOM is answered as DICOM besides. InputError where the
-    libraries for that are not installed.
+    ``answers``: where each film that is DICOM is answered as DICOM besides. InputError where the libraries for that are
+    not installed.
     """
     return partial(_row, model, seen) if answers is None else _row_with_answer(model, seen, answers)
 
@@ -78,7 +100,7 @@ def _note(seen: Seen, path: str, found: Answer | FilmError, model: Reads) -> Non
         seen.add(path, found.gate.described, group_of(found.label, model.classes))
 
 
-def _row_with_answer(model: Reads, seen: Seen, folder: Path) -> Row:
+def _row_with_answer(model: Reads, seen: Seen, answers: Answers) -> Row:
     try:
         from plainfilm.hospital.answering import Answering
     except ModuleNotFoundError as error:
@@ -90,13 +112,15 @@ def _row_with_answer(model: Reads, seen: Seen, folder: Path) -> Row:
         try:
             data = read()
             if not is_dicom(data):
+                answers.lacks(path, "no DICOM film")
                 return _row(model, seen, (path, lambda: data))
             made = answering.answer(data)
-        except FilmError:  # no film, or nobody's: then there is a row, and no answer
+        except FilmError as error:  # no film, or nobody's: then there is a row, and no answer
+            answers.lacks(path, str(error))
             return _row(model, seen, named)
         _note(seen, path, made.found, model)
         for kind, written in made.files.items():
-            write_bytes(folder / f"{Path(path).stem}-{made.line['film'][:8]}-{kind}.dcm", written)
+            write_bytes(answers.folder / f"{Path(path).stem}-{made.line['film'][:8]}-{kind}.dcm", written)
         return cells(path, made.found, len(model.classes))
 
     return row

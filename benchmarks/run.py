@@ -47,7 +47,7 @@ class Row:
     films: int  # a unit; 1 where the unit's own seconds count
     others: tuple[tuple[str, str, str], ...] = ()
     target: str = ""
-    rounds: int = 9
+    rounds: int = 9  # 0: the first unit counts, with nothing warm
     cores: int = 0  # 0 = all
     settings: dict[str, Any] = field(default_factory=dict)  # of all sides
     only_others: dict[str, Any] = field(default_factory=dict)
@@ -159,7 +159,7 @@ def measured(row: Row, most: int) -> Iterator[str]:
         sides.append(Side(script, python, work, cores, **{**row.settings, **row.only_others}))
     if row.flops:
         sides.append(Side(OURS, sys.executable, row.product, cores))
-    ours, *others = in_turn(sides, min(row.rounds, most))
+    ours, *others = in_turn(sides, min(row.rounds, most)) if row.rounds else [[side.first] for side in sides]
     for side in sides:
         side.close()
     pace = _pace(row, ours)
@@ -187,7 +187,7 @@ def paper_row(epochs: int, folder: Path, out: Path) -> Row:
     settings = {"folder": str(folder), "epochs": epochs, "out": str(out)}
     films = len(list(folder.glob("*/*")))
     title = f"`plainfilm paper`, {films:,} films, {epochs} epochs"
-    return Row("paper", title, "paper", films, other, "≥ 1.8", 1, 0, settings, {"weights": str(weights)})
+    return Row("paper", title, "paper", films, other, "≥ 1.8", 0, 0, settings, {"weights": str(weights)})
 
 
 def head(films: str) -> list[str]:

@@ -57,7 +57,8 @@ class Side:
             text=True,
             env={**os.environ, **threads, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
         )
-        self._ask({"work": work, "cores": cores, "settings": {"threads": cores, **settings}})  # warms up as well
+        # The first unit warms up; it counts only where a unit is long enough that nothing else would be worth its time.
+        self.first = self._ask({"work": work, "cores": cores, "settings": {"threads": cores, **settings}})
 
     def turn(self) -> float:
         """Do one unit; return its seconds."""

@@ -12,6 +12,7 @@ from PIL import Image
 from tests.schemas import valid
 
 from plainfilm.cli import main
+from plainfilm.evaluation.exchange import UNRELATED
 from plainfilm.evaluation.findings import read_findings
 from plainfilm.models.model import Model
 from plainfilm.report.folds import folds_report
@@ -158,6 +159,9 @@ def test_probes_say_which_finding_loses_most(trained, tmp_path, capsys):
     covered = {row["name"]: row for row in found["probes"]}["lungs covered"]
     assert covered["auroc"]["value"] < 0.75  # the spots that were learnt lie there
     page = (run / "report.html").read_text()
+    left, row = found["elsewhere"], next(row for row in found["probes"] if row["name"] == UNRELATED)
+    assert left["unrelated"] == row["auroc"] and left["worst"]["finding"] == row["worst"]["finding"]
+    assert unbroken(left["sentence"]) in page and left["sentence"] in (run / "model-card.md").read_text()
     assert unbroken(found["worst_finding"]["sentence"]) in page and "Finding that loses most" in page
     assert f"means over {len(FINDINGS)} findings" in page and 'id="robustness"' in page
 

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from plainfilm.evaluation.exchange import EXCHANGES, OPPOSITE, UNRELATED, left_elsewhere, lenders, with_look
+from plainfilm.evaluation.exchange import (
+    EXCHANGES,
+    OPPOSITE,
+    UNRELATED,
+    any_other,
+    left_elsewhere,
+    left_elsewhere_of_findings,
+    lenders,
+    with_look,
+)
 from plainfilm.evaluation.probes import borders
 
 FRAME = borders(60, 80)
@@ -53,6 +62,12 @@ def test_each_film_lends_once_and_the_opposite_look_is_of_another_class():
     assert lenders(np.zeros(4, np.int64), 0) is None
 
 
+def test_films_of_findings_lend_once_to_any_other():
+    (own,) = any_other(9, 3)
+    assert sorted(own) == list(range(9)) and (own != np.arange(9)).all() and (any_other(9, 3) == own).all()
+    assert any_other(1, 0) is None
+
+
 def test_a_model_of_exposure_loses_all_and_one_of_content_nothing():
     truth = np.arange(200) % 2 == 1
     half = np.zeros((60, 80))
@@ -91,3 +106,13 @@ def test_the_sentence_names_what_is_left_and_there_is_none_where_it_cant_be_told
     assert left_elsewhere([], worst) == {}
     rows[0]["auroc"]["value"] = float("nan")
     assert left_elsewhere(rows, worst) == {} and len(EXCHANGES) == 2
+
+
+def test_the_sentence_of_findings_names_the_one_that_loses_most():
+    mean, least = ({"value": value, "low": 0.5, "high": 0.9} for value in (0.8, 0.6))
+    row = {"name": UNRELATED, "auroc": mean, "findings": {"Mass": {}, "Edema": {}}}
+    row["worst"] = {"finding": "Mass", "auroc": least, "change": {"value": -0.2, "low": -0.3, "high": -0.1}}
+    found = left_elsewhere_of_findings([{"name": "untouched"}, row])
+    assert found["unrelated"] == mean and found["worst"]["finding"] == "Mass"
+    assert all(said in found["sentence"] for said in ("0.800", "2 findings", "0.600", "Mass"))
+    assert left_elsewhere_of_findings([{"name": "untouched"}]) == {}

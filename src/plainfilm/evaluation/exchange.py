@@ -2,6 +2,7 @@
 
 At the next hospital other devices and habits go with the disease than here. So each film gets exposure and borders of
 another: of any other, which makes them say nothing, or of one of another class, which makes them say the opposite.
+Films with several findings have no other class: theirs get those of any other.
 """
 
 from __future__ import annotations
@@ -19,7 +20,19 @@ from plainfilm.evaluation.robustness import Grey
 
 UNRELATED, OPPOSITE = "look of any other film", "look of another class"
 EXCHANGES = (UNRELATED, OPPOSITE)
-Lenders = NDArray[np.int64]  # (len(EXCHANGES), N) the place of the film that lends each film its look
+Lenders = NDArray[np.int64]  # (1 or 2, N), a row an exchange: the place of the film that lends each film its look
+
+
+def any_other(films: int, seed: int) -> Lenders | None:
+    """Return who lends ``films`` films their look, drawn by ``seed``, each once; None for a single film."""
+    return _any_other(films, np.random.default_rng(seed))[None] if films > 1 else None
+
+
+def _any_other(films: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    order = rng.permutation(films)
+    found = np.empty(films, np.int64)
+    found[order] = np.roll(order, 1)
+    return found
 
 
 def lenders(labels: NDArray[np.int64], seed: int) -> Lenders | None:
@@ -28,9 +41,7 @@ def lenders(labels: NDArray[np.int64], seed: int) -> Lenders | None:
     if len(np.unique(labels)) < 2:
         return None
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
-    found = np.empty((len(EXCHANGES), len(labels)), np.int64)
-    found[0, order] = np.roll(order, 1)
+    found = np.stack([_any_other(len(labels), rng)] * len(EXCHANGES))
     for label in np.unique(labels):
         others = rng.permutation(np.flatnonzero(labels != label))
         found[1, labels == label] = np.resize(others, (labels == label).sum())
@@ -63,13 +74,29 @@ def left_elsewhere(rows: Sequence[Mapping[str, Any]], worst: Mapping[str, Any]) 
         return {}
     unrelated, opposite = found
     changed = f"; the worst change of one class's films leaves {Interval(**worst['auroc'])}" if worst else ""
-    sentence = (
-        f"Another hospital: where each film has exposure and borders of any other, AUROC {unrelated} is left; where it "
-        f"has those of another class's, {opposite}{changed}. Other diseases and ages aren't in this."
-    )
+    sentence = _sentence(f"AUROC {unrelated} is left; where it has those of another class's, {opposite}{changed}")
     return {
         "unrelated": unrelated.as_dict(),
         "opposite": opposite.as_dict(),
         "worst_change": worst.get("auroc"),
         "sentence": sentence,
     }
+
+
+def left_elsewhere_of_findings(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean AUROC that is left with the looks of any other films (``unrelated``), the ``worst`` finding there
+    and a ``sentence``; {} where looks were not exchanged. ``rows``: of ``probe_rows_of_findings``."""
+    found = next((row for row in rows if row["name"] == UNRELATED), None)
+    if found is None:
+        return {}
+    mean, worst = Interval(**found["auroc"]), found["worst"]
+    told = f"a mean AUROC of {mean} over {len(found['findings'])} findings is left"
+    told += f", {Interval(**worst['auroc'])} of {worst['finding']}, which loses most"
+    return {"unrelated": found["auroc"], "worst": worst, "sentence": _sentence(told)}
+
+
+def _sentence(left: str) -> str:
+    return (
+        f"Another hospital: where each film has exposure and borders of any other, {left}. Other diseases and ages "
+        "aren't in this."
+    )

@@ -39,7 +39,7 @@ from plainfilm.report.findings import (
 from plainfilm.report.methods import write_methods
 from plainfilm.report.page import write_page
 from plainfilm.report.tripod import write_tripod
-from plainfilm.report.verdict import Cell, bounds, data_name
+from plainfilm.report.verdict import Cell, bounds, data_name, standing
 from plainfilm.report.words import Table, count, number, part_in_words, with_interval
 from plainfilm.runs.findings import scored_part
 from plainfilm.runs.folder import RunFolder, interval
@@ -84,6 +84,7 @@ def findings_report(run: RunFolder) -> Path:
         "version": run.config["plainfilm"],
         "protocol": run.metrics["protocol"],
         "lines": red_lines(run, part),
+        "standing": standing(run),
         **_sections(films, cast(dict[str, Any], run.metrics), part, run.folder, more),
     }
     write_card(run)

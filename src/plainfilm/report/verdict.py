@@ -117,20 +117,19 @@ def _was(n: int) -> str:
 
 def standing(run: RunFolder) -> list[str]:
     """Return the worst subgroup, what may be left elsewhere, how often the test part was opened: a sentence each."""
-    worst = run.probes.get("worst_subgroup")
+    left, opened = run.probes.get("elsewhere"), run.metrics.get("test_openings")
+    last = [_opened(opened)] if run.part == "test" else []
     if run.of_findings:
-        return [_opened(run.metrics.get("test_openings"))] if run.part == "test" else []
+        return [left["sentence"], *last] if left else last
+    worst = run.probes.get("worst_subgroup")
     lines = [worst["sentence"] if worst else "No subgroup has enough films to be called the worst."]
     if "subgroups" not in run.probes:
         lines = [f"Worst subgroup, robustness, shortcuts: {NOT_DONE} ({probing(run)})."]
     elif "robustness" not in run.probes:
         lines.append(f"Robustness, shortcuts: {NOT_DONE} ({probing(run)}).")
-    if left := run.probes.get("elsewhere"):
+    if left:
         lines.append(left["sentence"])
-    lines += not_to_be_read_as_risks(run)
-    if run.part == "test":
-        lines.append(_opened(run.metrics.get("test_openings")))
-    return lines
+    return [*lines, *not_to_be_read_as_risks(run), *last]
 
 
 def _opened(times: int | None) -> str:

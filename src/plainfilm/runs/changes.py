@@ -15,7 +15,7 @@ from plainfilm.evaluation.changed_findings import (
     scored_names,
     worst_finding,
 )
-from plainfilm.evaluation.exchange import EXCHANGES, left_elsewhere
+from plainfilm.evaluation.exchange import EXCHANGES, left_elsewhere, left_elsewhere_of_findings
 from plainfilm.evaluation.findings import FindingsPredictions
 from plainfilm.evaluation.predictions import Predictions
 from plainfilm.evaluation.probes import baseline_rows, probe_rows, red_lines, source_rows
@@ -64,12 +64,14 @@ def changes_of_findings(looked: Looked, said: FindingsPredictions, preprocess: P
     clean, names = tables[UNTOUCHED], scored_names(said)
     covers = {name: tables[name] for name in covers_of(preprocess)}
     rows = robustness_of_findings(clean, {corruption: tables[corruption.name] for corruption in CORRUPTIONS}, names)
-    probes = probe_rows_of_findings(clean, covers, names)
+    exchanged = {name: tables[name] for name in EXCHANGES if name in tables}
+    probes = probe_rows_of_findings(clean, covers | exchanged, names)
     return {
         "untouched": {"auroc": probes[0]["auroc"]},
         "robustness": rows,
         "worst_corruption": worst_corruption(rows),
         "worst_finding": worst_finding(rows),
+        "elsewhere": left_elsewhere_of_findings(probes),
         "probes": probes,
         "red_lines": lines_by_finding(clean, covers, names),
     }

@@ -48,7 +48,7 @@ def look(model: Reads, films: Sequence[Film], seed: int, lenders: Lenders | None
     """Decode each of ``films``, which have their hashes, and label it as it is and under every change: a film a core,
     changes and passes in one thread, so that no thread waits for another's share of a film. ``lenders``: whose look
     each film gets as well. InputError for a film that is not what it was."""
-    exchanges = EXCHANGES if lenders is not None else ()
+    exchanges = EXCHANGES[: len(lenders)] if lenders is not None else ()
     names = (UNTOUCHED, *(c.name for c in CORRUPTIONS), *covers_of(model.preprocess), *exchanges)
     answered = partial(_answered, model=model, names=names, seed=seed)
     cores = ranks.cores()

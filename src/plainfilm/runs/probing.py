@@ -11,7 +11,7 @@ import numpy as np
 
 from plainfilm.data.films import Film, Films, read_films
 from plainfilm.errors import InputError
-from plainfilm.evaluation.exchange import Lenders, lenders
+from plainfilm.evaluation.exchange import Lenders, any_other, lenders
 from plainfilm.evaluation.findings import FindingsPredictions, of_classes, rarest
 from plainfilm.evaluation.intervals import Floats
 from plainfilm.evaluation.predictions import Predictions
@@ -109,8 +109,8 @@ def _drawn(said: Predictions | FindingsPredictions, count: int, seed: int) -> np
 
 
 def _lenders(said: Predictions | FindingsPredictions, rows: np.ndarray, seed: int) -> Lenders | None:
-    """Return who lends films of classes their look; those of findings have no other class that could."""
-    return lenders(said.labels[rows], seed) if isinstance(said, Predictions) else None
+    """Return who lends the films in ``rows`` their look; for those of findings there is no film of another class."""
+    return lenders(said.labels[rows], seed) if isinstance(said, Predictions) else any_other(len(rows), seed)
 
 
 def _changes(

@@ -14,8 +14,20 @@ from plainfilm.data.demo_films import draw, phantom_set
 from plainfilm.image.decode import decode
 from plainfilm.image.preprocess import Preprocess
 from plainfilm.models.gate import FRAMED, LIMITS, MEASURES, QUANTILES, UNDO, UNSEEN, Gate, Shapes, fit_gate
-from plainfilm.models.looks import DETAIL, DIRECTIONS, PARTS, STATISTICS, detail, edges, statistics, thumbnails
-from plainfilm.models.novelty import Insight
+from plainfilm.models.looks import (
+    COARSE,
+    DETAIL,
+    DIRECTIONS,
+    PARTS,
+    SIDE,
+    STATISTICS,
+    detail,
+    edges,
+    outlines,
+    statistics,
+    thumbnails,
+)
+from plainfilm.models.novelty import Insight, Leading
 
 SIZE = 64
 
@@ -438,12 +450,33 @@ def test_a_part_without_edges_has_none():
     assert not edges(np.full((1, DETAIL, DETAIL), 7, np.float32)).any()
 
 
-def test_films_with_a_wide_dark_frame_are_flagged_for_their_outlines(gate, demo, halves):
-    framed = demo[0][halves[1]].copy()
-    framed[:, :6] = framed[:, -6:] = framed[:, :, :6] = framed[:, :, -6:] = 5
-    reasons = [verdict.reason for verdict in gate.judge(framed)]
-    assert np.mean([reason is not None for reason in reasons]) > 0.9
-    assert FRAMED in reasons
+def test_outlines_are_the_edges_and_a_coarse_thumbnail(demo):
+    fine, small = detail(demo[0][:2]), thumbnails(demo[0][:2])
+    found = outlines(fine, small)
+    assert (found[:, : PARTS**2 * DIRECTIONS] == edges(fine)).all()
+    coarse = found[:, PARTS**2 * DIRECTIONS :].reshape(2, COARSE, COARSE)
+    step = SIDE // COARSE
+    assert coarse[1, 3, 5] / coarse[1, 0, 0] == pytest.approx(
+        small[1, 3 * step : 4 * step, 5 * step : 6 * step].mean() / small[1, :step, :step].mean(), rel=1e-4
+    )
+
+
+def test_a_gate_that_looked_at_edges_without_the_thumbnail_judges_by_them(gate, demo):
+    older = gate.arrays()
+    of_edges = slice(None, PARTS**2 * DIRECTIONS)
+    older |= {f"edges_{name}": older[f"edges_{name}"][..., of_edges] for name in ("mean", "axes", "beside")}
+    films, cloud = demo[0][:20], Leading(*(older[f"edges_{name}"] for name in ("mean", "axes", "spread", "beside")))
+    far = cloud.distance(edges(detail(films)))
+    older |= {"centre": np.append(older["centre"][:-1], np.median(far)), "reach": np.append(older["reach"][:-1], 1e-6)}
+    framed = [verdict.reason == FRAMED for verdict in Gate.from_arrays(older).judge(films)]
+    assert framed == (far > np.median(far)).tolist()
+
+
+def test_films_of_the_middle_of_a_chest_are_flagged_for_their_outlines(gate, demo, halves):
+    quarter = SIZE // 4
+    middle = (quarter, quarter, SIZE - quarter, SIZE - quarter)
+    films = each(lambda film: film.crop(middle).resize((SIZE, SIZE)), demo[0][halves[1]])
+    assert flagged(gate, films) > 0.9 and Counter(reasons(gate, films)).most_common(1)[0][0] == FRAMED
 
 
 def of_old(gate: Gate) -> dict:
@@ -518,7 +551,7 @@ def test_a_film_is_measured_once(gate, demo, monkeypatch):
         real = getattr(place, name)
         monkeypatch.setattr(place, name, lambda *given: (taken.update([name]), real(*given))[1])
 
-    for name in ("thumbnails", "detail", "statistics", "edges"):
+    for name in ("thumbnails", "detail", "statistics", "outlines"):
         counted(plainfilm.models.gate, name)
     counted(Shapes, "far")
     gate.judge(demo[0][:1])

@@ -6,9 +6,10 @@ It sees no label. Of each film it takes
   window do not matter, and how far it lies from the training films along their principal components and beside them;
 - whether it would be nearer when inverted or turned, which then is the reason;
 - a few physical *statistics* (brightness, contrast, sharpness, …), each of which may be too low or too high;
-- its *edges*: how much of each direction there is in each ninth of the film, and how far that lies from the training
-  films along the directions in which they differ most (histograms of gradients: Dalal & Triggs 2005,
-  doi 10.1109/CVPR.2005.177); it finds another framing, size or posture of the body, whatever the exposure;
+- its *edges*: how much of each direction there is in each ninth of the film (histograms of gradients: Dalal & Triggs
+  2005, doi 10.1109/CVPR.2005.177), beside a coarse thumbnail of ranks, and how far both lie from the training films
+  along the axes on which those differ most; they find another framing, size or posture of the body, whatever the
+  exposure;
 - what the *network* sees of it in a middle layer, on a coarse grid, and how far that lies from what it saw of the
   training films (Lee et al. 2018, arXiv 1807.03888, with principal axes in place of the whole covariance).
 
@@ -28,7 +29,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.image.store import Rows
-from plainfilm.models.looks import DIRECTIONS, PARTS, SIDE, STATISTICS, detail, edges, statistics, thumbnails
+from plainfilm.models.looks import (
+    COARSE,
+    DIRECTIONS,
+    PARTS,
+    SIDE,
+    STATISTICS,
+    detail,
+    outlines,
+    statistics,
+    thumbnails,
+)
 from plainfilm.models.novelty import Cloud, Insight, Leading, conformal_rank
 
 Floats = NDArray[np.float64]
@@ -38,7 +49,8 @@ MOST_FILMS = 5_000  # learnt from; more would change the limits by less than the
 FOLDS = 5
 ALARM = 0.01  # share of films like the training films that may be flagged
 OF_NETWORK = 0.2  # of these, where the network is looked at; the picture has the rest
-OF_EDGES = 0.6  # share of ALARM beyond the reach of a film's edges; that of each other measure is a quarter
+OF_EDGES = 0.9  # share of ALARM beyond the reach of a film's edges, which find other kinds of film
+OF_OTHERS = 0.05  # beyond the reach of any other measure, which find gross mistakes
 BLOCK = 128  # films read at a time
 MOST_EDGES = 12  # axes of a film's edges; more would find finer faults of pose but fewer films of another kind
 USUAL = 0.9  # share of training films within the distance that a mended film must keep
@@ -184,8 +196,7 @@ class Gate:
     def _judge(self, pixels: np.ndarray) -> list[Verdict]:
         small, fine = thumbnails(pixels), detail(pixels)
         shapes, own = self.shapes.measures(small), statistics(pixels, small, fine)
-        outlines = [self.edges.distance(edges(fine))[:, None]] if self.edges else []
-        measures = np.concatenate([shapes, own, *outlines], 1)
+        measures = np.concatenate([shapes, own, *self._framed(fine, small)], 1)
         excess = _excess(measures, self.centre, self.reach)
         described = np.concatenate([shapes[:, :1], own, self.shapes.components(small)], 1)
         worst = excess.max(1)
@@ -194,6 +205,12 @@ class Gate:
             Verdict(float(score), self._reason(row, own) if top > self.limit else None, tuple(of_film))
             for score, row, own, top, of_film in zip(scores, excess, measures, worst, described, strict=True)
         ]
+
+    def _framed(self, fine: np.ndarray, small: np.ndarray) -> list[Floats]:
+        """Return the (B, 1) distance of films' outlines, of which a gate of old looks at the first, the edges."""
+        if self.edges is None:
+            return []
+        return [self.edges.distance(outlines(fine, small)[:, : len(self.edges.mean)])[:, None]]
 
     def _reason(self, excess: Floats, measures: Floats) -> str:
         """Name what was done to the film if, undone, it looks like the training films; else what is most unusual."""
@@ -240,7 +257,11 @@ def _cloud(kind: type[AnyCloud], arrays: Mapping[str, np.ndarray], part: str) ->
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
-PARTED = {"shapes": SIDE**2, "edges": PARTS**2 * DIRECTIONS, "insight": 0}  # clouds, and of how many numbers
+PARTED = ("shapes", "edges", "insight")  # clouds
+WIDTHS = {  # of how many numbers each is; of the network's any
+    "shapes": (SIDE**2,),
+    "edges": (PARTS**2 * DIRECTIONS + COARSE**2, PARTS**2 * DIRECTIONS),  # of old without the thumbnail
+}
 
 
 def _check(arrays: Mapping[str, np.ndarray]) -> None:
@@ -282,7 +303,9 @@ def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
 
 def _of_cloud(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, tuple[int, ...]]:
     """Return the shapes that the arrays of a ``Cloud`` must have; what is learnt from a network has its width."""
-    width = PARTED[part] or np.size(arrays.get(f"{part}_mean", ()))
+    given = np.size(arrays.get(f"{part}_mean", ()))
+    widths = WIDTHS.get(part, (given,))
+    width = given if given in widths else widths[0]
     axes = len(arrays.get(f"{part}_spread", ()))
     shapes = {"mean": (width,), "axes": (axes, width), "spread": (axes,), "beside": (width,)}
     return {f"{part}_{name}": shape for name, shape in shapes.items()}
@@ -305,13 +328,13 @@ def fit_gate(
         raise ValueError(f"a gate can't be learnt from {len(films)} films")
     groups = np.arange(len(films)) if groups is None or len(np.unique(groups)) < 2 else np.asarray(groups)
     chosen = np.sort(rng.permutation(len(films))[:MOST_FILMS])
-    small, own, outlines = _describe(pixels, films[chosen])
+    small, own, drawn = _describe(pixels, films[chosen])
     folds = _folds(groups[chosen], rng)
     shapes, framed = np.empty((len(chosen), 1 + len(UNDO))), np.empty((len(chosen), 1))
     for fold in np.unique(folds):
         out, rest = folds == fold, folds != fold
         shapes[out] = Shapes.fit(small[rest]).measures(small[out])
-        framed[out, 0] = Leading.fit(outlines[rest], MOST_EDGES).distance(outlines[out])
+        framed[out, 0] = Leading.fit(drawn[rest], MOST_EDGES).distance(drawn[out])
     measures = np.concatenate([shapes, own, framed], 1)
     centre = np.median(measures, 0)
     reach = _reach(measures, centre)
@@ -326,7 +349,7 @@ def fit_gate(
     sampled = np.zeros(len(kept), np.int64) if classes is None else np.asarray(classes, np.int64)[chosen][kept]
     size = pixels.data.shape[1]
     limits = (held_out, np.asarray(limit), np.asarray(usual), quantiles)
-    return Gate(whole, size, centre, reach, *limits, sample, sampled, Leading.fit(outlines, MOST_EDGES))
+    return Gate(whole, size, centre, reach, *limits, sample, sampled, Leading.fit(drawn, MOST_EDGES))
 
 
 def _folds(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -335,21 +358,21 @@ def _folds(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _describe(pixels: Rows, films: np.ndarray) -> tuple[np.ndarray, Floats, np.ndarray]:
-    """Return thumbnails, statistics and edges of some of ``pixels``."""
+    """Return thumbnails, statistics and outlines of some of ``pixels``."""
     parts = []
     for first in range(0, len(films), BLOCK):
         block = pixels[films[first : first + BLOCK]]
         small, fine = thumbnails(block), detail(block)
-        parts.append((small, statistics(block, small, fine), edges(fine)))
-    small, own, outlines = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return small, own, outlines
+        parts.append((small, statistics(block, small, fine), outlines(fine, small)))
+    small, own, drawn = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return small, own, drawn
 
 
 def _reach(measures: Floats, centre: Floats) -> Floats:
     """Return (len(LIMITS),) how far the films go from the centre towards each limit, with the limit's tolerance."""
     beyond = _SIGN * (measures - centre)[:, _COLUMN]
     tolerance = np.array([limit.tolerance for limit in LIMITS])
-    beyond_reach = [ALARM * (OF_EDGES if limit.measure == EDGES else 0.25) for limit in LIMITS]
+    beyond_reach = [ALARM * (OF_EDGES if limit.measure == EDGES else OF_OTHERS) for limit in LIMITS]
     far = [np.quantile(column, 1 - share) for column, share in zip(beyond.T, beyond_reach, strict=True)]
     return np.asarray(np.clip(far, 0, None) + tolerance)
 

@@ -14,6 +14,8 @@ SIDE = 32  # of the thumbnail
 DETAIL = 64  # side of the picture that edges are taken of, and at most that of statistics
 PARTS = 3  # that each side of a film is cut into for its edges
 DIRECTIONS = 12  # of edges, over half a circle
+COARSE = 16  # side of the thumbnail that stands beside the edges
+WEIGHT = np.float32(0.28)  # of its pixels: over films of children its variance is then two fifths that of the edges
 FLAT = 1e-3  # added to a squared length, so that a part without any edge has none
 HALF = np.float32(np.pi)
 # What does not depend on the films: pixels of a thumbnail's outermost two rows and columns; where the histogram of the
@@ -145,3 +147,12 @@ def edges(fine: np.ndarray) -> np.ndarray:
     parts = histograms.reshape(len(fine), PARTS**2, DIRECTIONS)
     parts = parts / np.sqrt((parts**2).sum(-1, keepdims=True) + FLAT)
     return np.asarray(parts.reshape(len(fine), -1), np.float32)
+
+
+def outlines(fine: np.ndarray, small: np.ndarray) -> np.ndarray:
+    """Return (B, PARTS² · DIRECTIONS + COARSE²) float32: the ``edges`` of films, and where they are light and dark.
+
+    ``fine``, ``small``: their ``detail`` and ``thumbnails``.
+    """
+    coarse = small.reshape(len(small), COARSE, SIDE // COARSE, COARSE, SIDE // COARSE).mean((2, 4))
+    return np.concatenate([edges(fine), WEIGHT * coarse.reshape(len(small), -1)], 1)

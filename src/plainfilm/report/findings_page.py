@@ -117,6 +117,7 @@ def findings_elsewhere_report(
         "version": about["version"],
         "protocol": metrics["protocol"],
         "lines": about["lines"],
+        "standing": [],  # how often its test part was opened, and so on, is said of a run alone
         **_sections(films, metrics, "test", folder, {**more, "local": adapted}),
     }
     return write_page(folder, "findings.html", page)

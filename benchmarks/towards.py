@@ -164,8 +164,11 @@ def of_candidate(data: Path, out: Path, name: str) -> Trial:
 
 def of_run(run: RunFolder) -> Trial:
     """Return the trial of a whole run, with the threshold that it decides by."""
-    films, model = run.load_films().films, Model.load(run.folder)
-    parts: dict[str, list[Film]] = {part: [film for film in films if film.part == part] for part in ("train", "test")}
+    model, part_of = Model.load(run.folder), {row["path"]: row["part"] for row in run.films}
+    parts: dict[str, list[Film]] = {"train": [], "val": [], "test": []}
+    for film in run.load_films():
+        if film.path in part_of:
+            parts[part_of[film.path]].append(film)
     rng = np.random.default_rng(0)
     drawn = [parts["test"][i] for i in sorted(rng.permutation(len(parts["test"]))[:MOST_FILMS])]
     with bar("Reading films", len(parts["train"]) + len(drawn)) as progress:

@@ -39,6 +39,7 @@ def test_sides_answer_in_turn_and_a_dead_one_is_named(turns, tmp_path, monkeypat
     (tmp_path / "side.py").write_text(SIDE)
     monkeypatch.setattr(turns, "HERE", tmp_path)
     sides = [turns.Side("side.py", sys.executable, "work", 1, seconds=s) for s in (0.5, 2.0)]
+    assert [side.first for side in sides] == [0.5, 2.0]  # what counts where a unit is too long to be done twice
     ours, others = turns.in_turn(sides, 3)
     assert ours == [0.5] * 3 and others == [2.0] * 3 and turns.ratio(ours, others) == (4.0, 4.0, 4.0)
     for side in sides:

@@ -23,12 +23,8 @@ EXCHANGES = (UNRELATED, OPPOSITE)
 Lenders = NDArray[np.int64]  # (1 or 2, N), a row an exchange: the place of the film that lends each film its look
 
 
-def any_other(films: int, seed: int) -> Lenders | None:
-    """Return who lends ``films`` films their look, drawn by ``seed``, each once; None for a single film."""
-    return _any_other(films, np.random.default_rng(seed))[None] if films > 1 else None
-
-
-def _any_other(films: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def any_other(films: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return (films,) who lends each of ``films`` films its look, by place: each lends once, to another."""
     order = rng.permutation(films)
     found = np.empty(films, np.int64)
     found[order] = np.roll(order, 1)
@@ -41,7 +37,7 @@ def lenders(labels: NDArray[np.int64], seed: int) -> Lenders | None:
     if len(np.unique(labels)) < 2:
         return None
     rng = np.random.default_rng(seed)
-    found = np.stack([_any_other(len(labels), rng)] * len(EXCHANGES))
+    found = np.stack([any_other(len(labels), rng)] * len(EXCHANGES))
     for label in np.unique(labels):
         others = rng.permutation(np.flatnonzero(labels != label))
         found[1, labels == label] = np.resize(others, (labels == label).sum())

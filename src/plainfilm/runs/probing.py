@@ -110,7 +110,9 @@ def _drawn(said: Predictions | FindingsPredictions, count: int, seed: int) -> np
 
 def _lenders(said: Predictions | FindingsPredictions, rows: np.ndarray, seed: int) -> Lenders | None:
     """Return who lends the films in ``rows`` their look; for those of findings there is no film of another class."""
-    return lenders(said.labels[rows], seed) if isinstance(said, Predictions) else any_other(len(rows), seed)
+    if isinstance(said, Predictions):
+        return lenders(said.labels[rows], seed)
+    return any_other(len(rows), np.random.default_rng(seed))[None]
 
 
 def _changes(
